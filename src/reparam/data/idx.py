@@ -1,0 +1,63 @@
+"""The IDX files of MNIST (magic, dimensions, bytes; big-endian), read with every length checked.
+
+Format: http://yann.lecun.com/exdb/mnist. Only unsigned bytes (type 0x08) occur in image data sets.
+"""
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from reparam.errors import DataError
+
+_UNSIGNED_BYTE = 0x08
+_DEFLATE_RATIO = 1032  # what deflate can reach at most: a header that promises more than this lies
+
+
+def read_idx(path: Path, ndim: int) -> np.ndarray:
+    """The uint8 array of `ndim` dimensions in an IDX file, gzipped or not.
+
+    Raises `DataError` for another magic, type or rank, and for a file that is shorter or longer than its header says.
+    """
+    zipped = path.suffix == ".gz"
+    try:
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            head = file.read(4 + 4 * ndim)
+            shape = _shape(head, ndim, path)
+            promised = int(np.prod(shape, dtype=object))
+            if promised > path.stat().st_size * (_DEFLATE_RATIO if zipped else 1):
+                raise DataError(f"{path} is truncated: its header promises {promised:,} bytes of data; fetch it again")
+            data = file.read(promised)
+            surplus = file.read(1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is damaged ({error}): delete it and fetch it again") from error
+    if len(data) < promised:
+        raise DataError(f"{path} is truncated: {len(data):,} of {promised:,} bytes of data; fetch it again")
+    if surplus:
+        raise DataError(f"{path} holds more than the {promised:,} bytes that its header promises: fetch it again")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _shape(head: bytes, ndim: int, path: Path) -> tuple[int, ...]:
+    if len(head) < 4:
+        raise DataError(f"{path} is truncated: {len(head)} bytes, no IDX header; fetch it again")
+    zeros, kind, rank = struct.unpack(">HBB", head[:4])
+    if zeros:
+        raise DataError(
+            f"{path} is not an IDX file (magic {head[:4].hex()}): give the file as published, .gz or unpacked"
+        )
+    if kind != _UNSIGNED_BYTE or rank != ndim:
+        raise DataError(
+            f"{path} holds type 0x{kind:02x} in {rank} dimensions, not unsigned bytes in {ndim}: "
+            "are images and labels swapped?"
+        )
+    if len(head) < 4 + 4 * ndim:
+        raise DataError(f"{path} is truncated inside its header: fetch it again")
+    return struct.unpack(f">{ndim}I", head[4:])
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """A uint8 array as the bytes of an IDX file."""
+    return struct.pack(f">HBB{array.ndim}I", 0, _UNSIGNED_BYTE, array.ndim, *array.shape) + array.tobytes()

@@ -1,0 +1,59 @@
+"""What can be chosen about reading a data set. Free of torch, so that the command's help is quick."""
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field
+
+from reparam.errors import DataError
+
+SMALLEST, LARGEST = 8, 512  # sides of the square images that leave this package, in pixels
+
+Crop = Literal["centre", "none"]
+Colour = Literal["auto", "grey", "rgb"]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How a data set is read. The defaults leave images that are square already as they are.
+
+    Raises `DataError` for a value outside what a field allows.
+    """
+
+    size: Annotated[
+        int | None,
+        Field(
+            ge=SMALLEST,
+            le=LARGEST,
+            description="side of the square images, in pixels (default: as stored; celeba: 64; folder: chosen from the "
+            "pictures, and said)",
+        ),
+    ] = None
+    crop: Annotated[
+        Crop, Field(description="'centre' cuts the largest central square; 'none' squeezes the whole picture")
+    ] = "centre"
+    colour: Annotated[
+        Colour, Field(description="'auto' is grey when every picture is grey; 'grey' and 'rgb' convert all of them")
+    ] = "auto"
+    attributes: Annotated[
+        tuple[str, ...],
+        Field(description="celeba: attributes whose product is the label (default: Male and Smiling)"),
+    ] = ()
+    data_root: Annotated[
+        str | None,
+        Field(
+            description="folder that holds NAME/ for named data sets (default: $REPARAM_DATA, else the cache folder)"
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None and not SMALLEST <= self.size <= LARGEST:
+            raise DataError(f"size {self.size} is out of range: choose --size between {SMALLEST} and {LARGEST}")
+        if self.crop not in get_args(Crop):
+            raise DataError(f"crop '{self.crop}' is unknown: choose one of {', '.join(get_args(Crop))}")
+        if self.colour not in get_args(Colour):
+            raise DataError(f"colour '{self.colour}' is unknown: choose one of {', '.join(get_args(Colour))}")
+
+    def coloured(self) -> Self:
+        """These options for a data set that is known to be coloured: nothing is left to find out."""
+        return replace(self, colour="rgb") if self.colour == "auto" else self

@@ -1,0 +1,209 @@
+"""What `--data` can name: the table of data sets, and `load`. To add one: a function, and a line in `DATASETS`."""
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reparam.data import celeba, cifar, download, mnist
+from reparam.data.arrays import load_array
+from reparam.data.dataset import Dataset
+from reparam.data.digits import load_digits
+from reparam.data.download import Download, Say
+from reparam.data.folder import load_folder
+from reparam.data.options import DataOptions
+from reparam.errors import DataError, suggest
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row of the table.
+
+    `load(path, options)` reads what lies at `path`. `path` says where that is: "named" sets lie in ROOT/NAME unless
+    told otherwise, "given" ones only where the spec says, "none" need no files. `download` and `present(path)` go
+    together; `obtain` says how else to come by the data. `n` is train, validation, test, where it is fixed.
+    """
+
+    load: Callable[[Path, DataOptions], Dataset]
+    summary: str
+    licence: str
+    n: tuple[int, int, int] | None = None
+    path: str = "named"
+    download: Download | None = None
+    present: Callable[[Path], bool] | None = None
+    obtain: str = ""
+
+    @property
+    def downloads(self) -> bool:
+        """Whether it is fetched when it is not there."""
+        return self.download is not None
+
+
+DATASETS: dict[str, Source] = {
+    "mnist": Source(
+        mnist.load_mnist,
+        "handwritten digits, 28 x 28 grey, 10 classes",
+        "freely available (LeCun, Cortes, Burges)",
+        (50_000, 10_000, 10_000),
+        download=mnist.MNIST,
+        present=mnist.has_mnist,
+    ),
+    "fashion-mnist": Source(
+        mnist.load_fashion_mnist,
+        "clothes, 28 x 28 grey, 10 classes",
+        "MIT (Zalando; Xiao et al. 2017)",
+        (50_000, 10_000, 10_000),
+        download=mnist.FASHION_MNIST,
+        present=mnist.has_mnist,
+    ),
+    "cifar10": Source(
+        cifar.load_cifar10,
+        "things and animals, 32 x 32 RGB, 10 classes",
+        "none stated (Krizhevsky 2009)",
+        (45_000, 5_000, 10_000),
+        download=cifar.DOWNLOAD,
+        present=cifar.has_cifar10,
+    ),
+    "celeba": Source(
+        celeba.load_celeba,
+        "faces, 178 x 218 RGB cut and resized to 64 x 64, classes by attribute",
+        "non-commercial research (Liu et al. 2015)",
+        (162_770, 19_867, 19_962),
+        obtain=celeba.OBTAIN,
+    ),
+    "digits": Source(
+        load_digits,
+        "handwritten digits, 8 x 8 grey, 10 classes; comes with scikit-learn",
+        "CC BY 4.0 (Alpaydin, Kaynak 1998)",
+        (1_197, 300, 300),
+        path="none",
+        obtain="it comes with scikit-learn, there is nothing to download",
+    ),
+    "folder": Source(
+        load_folder,
+        "folder:PATH, your own pictures, a folder or .zip, one subfolder a class",
+        "yours",
+        path="given",
+        obtain="it is yours already",
+    ),
+    "array": Source(
+        load_array,
+        "array:FILE, your own images in a .npy or .npz",
+        "yours",
+        path="given",
+        obtain="it is yours already",
+    ),
+}
+
+
+def load(spec: str, options: DataOptions = DataOptions(), say: Say = lambda line: None) -> Dataset:  # noqa: B008
+    """The data set that `spec` names, fetched first where it is missing and can be fetched.
+
+    `spec` is a name in `DATASETS`, `NAME:PATH` for a local copy (`folder:` and `array:` need one), or
+    `package.module:NAME` for a callable of one's own, (options) -> Dataset, found from the current folder too. A name
+    in the table wins over a module. `say` is given lines on what is being done. Raises `DataError`, in one line.
+    """
+    name, colon, rest = spec.partition(":")
+    source = DATASETS.get(name)
+    try:
+        if source is None:
+            return replace(_import(spec, options), name=spec)
+        _check(name, source, rest if colon else None, options)
+        if source.path == "none":
+            return replace(source.load(Path(), options), name=name)
+        if colon:
+            path = Path(rest).expanduser().absolute()
+            return replace(source.load(path, options), name=f"{name}:{path}")
+        return replace(source.load(_locate(name, source, options, say), options), name=name)
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or spec} ({error.strerror or error}): check the path") from error
+
+
+def get(name: str, options: DataOptions = DataOptions(), say: Say = lambda line: None) -> Path:  # noqa: B008
+    """The folder where the named set lies, after fetching it if it is not there and verifying it if it is.
+
+    Raises `DataError` where it cannot be fetched, or where files of the official names hold something else.
+    """
+    source = DATASETS.get(name)
+    if source is None:
+        raise DataError(_unknown(name))
+    if source.download is None:
+        raise DataError(f"{name} is not downloaded: {source.obtain}" + _where(name, source, options))
+    folder = _locate(name, source, options, say)
+    there = [file for file in source.download.files if (folder / file.name).is_file()]
+    if wrong := download.differing(there, folder):
+        raise DataError(f"{folder / wrong[0]} differs from the published file: delete it and download again")
+    return folder
+
+
+def _locate(name: str, source: Source, options: DataOptions, say: Say) -> Path:
+    """ROOT/NAME, filled if need be."""
+    folder = _root(options) / name
+    if source.download and source.present and not source.present(folder):
+        download.fetch(name, source.download, folder, say)
+    elif not folder.exists():
+        raise DataError(f"{name} is not at {folder}: {source.obtain}" + _where(name, source, options))
+    return folder
+
+
+def _root(options: DataOptions) -> Path:
+    """The folder that holds the named sets."""
+    chosen = options.data_root or os.environ.get("REPARAM_DATA")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "reparam" / "data"
+
+
+def _where(name: str, source: Source, options: DataOptions) -> str:
+    if source.path != "named":
+        return f"; use it with --data {name}{':PATH' * (source.path == 'given')}"
+    return f", put it into {_root(options) / name} or give --data {name}:DIR"
+
+
+def _check(name: str, source: Source, path: str | None, options: DataOptions) -> None:
+    """What a spec and options ask for together must make sense."""
+    if source.path == "given" and not path:
+        raise DataError(f"'{name}' wants a path: --data {name}:{'FILE' if name == 'array' else 'PATH'}")
+    if source.path == "none" and path is not None:
+        raise DataError(f"'{name}' has no files of its own: --data {name}")
+    if path == "":
+        raise DataError(f"no path after '{name}:': --data {name}, or {name}:DIR for a local copy")
+    if options.attributes and name != "celeba":
+        raise DataError(f"attributes are for celeba: leave --attributes out for {name}")
+
+
+def _import(spec: str, options: DataOptions) -> Dataset:
+    """What `package.module:NAME` makes."""
+    if not re.fullmatch(r"\w+(\.\w+)*:\w+", spec):
+        raise DataError(_unknown(spec))
+    module_name, _, attribute = spec.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last: nothing there shall hide a library
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not module_name.startswith(str(error.name)):  # the module is there, but what it imports is not
+            raise DataError(
+                f"--data {spec}: importing {module_name} failed ({error}): install what it needs"
+            ) from error
+        raise DataError(_unknown(spec)) from error
+    make = getattr(module, attribute, None)
+    if not callable(make):
+        raise DataError(f"module {module_name} has no callable '{attribute}'{suggest(attribute, vars(module))}")
+    dataset = make(options)
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"{spec} returned {type(dataset).__name__}: it must return a reparam.data.Dataset")
+    return dataset
+
+
+def _unknown(spec: str) -> str:
+    name = spec.partition(":")[0]
+    if Path(spec).exists():
+        kind = "array" if Path(spec).suffix in (".npy", ".npz") else "folder"
+        return f"'{spec}' is not a data set: for your own files, --data {kind}:{spec}"
+    module = f" and no module '{name}'" if ":" in spec else ""
+    near = suggest(name, DATASETS) or f"; known are {', '.join(DATASETS)}, and package.module:NAME"
+    return f"no data set '{name}'{module}{near}"

@@ -1,0 +1,34 @@
+"""Splits that are fixed, stratified, and do not depend on the order in which files happen to be listed."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def stratified_order(keys: Sequence[str], labels: Sequence[int]) -> np.ndarray:
+    """An order [N] of the items of which every stretch holds the classes in their overall proportions (to one item).
+
+    Within a class, items are ordered by a hash of their key: a shuffle that needs no generator, is the same everywhere,
+    and hardly moves when items are added. The item of rank i among n of its class then stands at (i + 1/2) / n.
+    """
+    hashes = [hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest() for key in keys]
+    totals, seen = Counter(labels), Counter[int]()
+    place = [0.0] * len(keys)
+    for item in sorted(range(len(keys)), key=lambda i: (hashes[i], keys[i])):
+        place[item] = (seen[labels[item]] + 0.5) / totals[labels[item]]
+        seen[labels[item]] += 1
+    return np.array(sorted(range(len(keys)), key=lambda i: (place[i], hashes[i], keys[i])), dtype=np.int64)
+
+
+def hold_out(keys: Sequence[str], labels: Sequence[int], *sizes: int) -> list[np.ndarray]:
+    """Index arrays of what remains and of parts of the given sizes, stratified; each is in the items' own order."""
+    order = stratified_order(keys, labels)
+    bounds = np.cumsum([len(order) - sum(sizes), *sizes])[:-1]
+    return [np.sort(part) for part in np.split(order, bounds)]
+
+
+def tenth(count: int) -> int:
+    """A tenth of `count`, at least one: what validation and test get where nothing else is said."""
+    return max(1, round(count / 10))

@@ -1,0 +1,7 @@
+"""What `torch.distributions` lacks: points, mass on integer levels, and sampling with a generator."""
+
+from reparam.distributions.delta import Delta
+from reparam.distributions.quantised import DiscretisedLogistic
+from reparam.distributions.sampling import keyed_generator, rsample
+
+__all__ = ["Delta", "DiscretisedLogistic", "keyed_generator", "rsample"]

@@ -1,0 +1,103 @@
+"""The one place where random numbers become samples.
+
+torch's distributions take no generator, so a draw could not be keyed by a seed without disturbing the global stream.
+Training passes `generator=None` (the device's default generator, whose state is in the checkpoint); generation and
+evaluation pass `keyed_generator(device, seed, ..., block)`, so that sample i does not depend on how work is batched.
+
+Shapes: `S` sample shape, `B` batch shape, `E` event shape.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import singledispatch
+
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    Distribution,
+    Independent,
+    Laplace,
+    Normal,
+)
+
+from reparam.distributions.delta import Delta
+from reparam.distributions.quantised import DiscretisedLogistic
+
+
+def keyed_generator(device: torch.device | str, *key: int | str) -> torch.Generator:
+    """A generator whose stream is a function of `key` alone, e.g. (seed, "samples", block)."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def rsample(distribution: Distribution, shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
+    """Draws of shape [*S, *B, *E]; differentiable in the parameters where the distribution allows (z = mu + sigma * eps).
+
+    Discrete distributions give draws without gradient. Raises NotImplementedError for a distribution not listed here.
+    """
+    return _draw(distribution, tuple(shape), generator)
+
+
+@singledispatch
+def _draw(distribution: Distribution, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    raise NotImplementedError(f"rsample does not know {type(distribution).__name__}; add a rule in {__name__}")
+
+
+def _like(parameter: Tensor, shape: tuple[int, ...]) -> dict:
+    return {"size": (*shape, *parameter.shape), "device": parameter.device, "dtype": parameter.dtype}
+
+
+def _open_uniform(parameter: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    """Uniform on the open interval (0, 1): the ends have infinite quantiles."""
+    eps = torch.finfo(parameter.dtype).eps
+    return torch.rand(**_like(parameter, shape), generator=generator).clamp(eps, 1 - eps)
+
+
+@_draw.register
+def _(distribution: Independent, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    return _draw(distribution.base_dist, shape, generator)
+
+
+@_draw.register
+def _(distribution: Delta, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    return distribution.rsample(torch.Size(shape))
+
+
+@_draw.register
+def _(distribution: Normal, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    eps = torch.randn(**_like(distribution.loc, shape), generator=generator)
+    return torch.addcmul(distribution.loc, distribution.scale, eps)
+
+
+@_draw.register
+def _(distribution: Laplace, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    centred = _open_uniform(distribution.loc, shape, generator) - 0.5
+    # The quantile function: loc - scale * sign(u) * log(1 - 2|u|), u uniform on (-1/2, 1/2).
+    return distribution.loc - distribution.scale * centred.sign() * torch.log1p(-2 * centred.abs())
+
+
+@_draw.register
+def _(distribution: ContinuousBernoulli, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    return distribution.icdf(_open_uniform(distribution.probs, shape, generator))
+
+
+@_draw.register
+def _(distribution: Bernoulli, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    probs = distribution.probs.detach().expand(*shape, *distribution.batch_shape)
+    return torch.bernoulli(probs, generator=generator)
+
+
+@_draw.register
+def _(distribution: Categorical, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    # Gumbel-max: the arg-max of logits plus Gumbel noise is an exact categorical draw, without a host synchronisation.
+    logits = distribution.logits.detach()
+    uniform = _open_uniform(logits, shape, generator)
+    return (logits - torch.log(-torch.log(uniform))).argmax(-1)
+
+
+@_draw.register
+def _(distribution: DiscretisedLogistic, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    return distribution.sample_levels(_open_uniform(distribution.loc.detach(), shape, generator))

@@ -1,0 +1,81 @@
+"""The feature network of `fid_classifier`: a small classifier trained once per data set, named, versioned, cached.
+
+Shapes: `N` images, `C H W` image, `F` features.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from reparam.config import resolve
+from reparam.data import Dataset
+from reparam.data.tasks import to_float
+from reparam.errors import DataError
+from reparam.files import read_tensors, write_tensors
+from reparam.generation import device_of, in_blocks
+from reparam.models import MODELS, Model, Schedule, Spec
+from reparam.runs import load_weights
+from reparam.training import Loop, Progress
+
+VERSION = "classifier-v1"
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """A classifier whose last hidden layer gives features [N, F]; `accuracy` on the data's test images is stated."""
+
+    name: str
+    model: Model
+    accuracy: float
+
+    @torch.no_grad()
+    def features(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] in [0, 1] -> [N, F]."""
+        device = device_of(self.model)
+        return in_blocks(lambda part, _: self.model.head.features(part.to(device)), x)  # type: ignore[operator, union-attr]
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] in [0, 1] -> labels [N]."""
+        device = device_of(self.model)
+        return in_blocks(lambda part, _: self.model.head(part.to(device)).logits.argmax(-1), x)  # type: ignore[misc]
+
+
+def cache_folder() -> Path:
+    """Where downloads and feature networks are kept: REPARAM_CACHE, else XDG_CACHE_HOME/reparam, else ~/.cache/reparam."""
+    if own := os.environ.get("REPARAM_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reparam"
+
+
+def feature_network(
+    dataset: Dataset, device: torch.device, progress: Progress | None = None, say: Callable[[str], None] = lambda _: None
+) -> FeatureNetwork:
+    """The network for this data set, trained at its first use (seed 0, training split only). Raises DataError without labels."""
+    if len(dataset.classes) < 2:
+        raise DataError("fid_classifier needs images of at least two classes, and this data has none: give labels, or leave it out")
+    config = resolve("classifier", keep="last", device=str(device))
+    model = MODELS["classifier"].build(config.options, Spec(dataset.shape, len(dataset.classes)))
+    path = cache_folder() / "features" / f"{VERSION}-{dataset.fingerprint[:16]}.safetensors"
+    if path.exists():
+        tensors, facts = read_tensors(path)
+        load_weights(model, tensors, path)
+        return FeatureNetwork(VERSION, model.to(device).eval(), facts["accuracy"])
+
+    say(f"training the feature network {VERSION} for this data (once; kept in {path.parent})")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = MODELS["classifier"].build(config.options, Spec(dataset.shape, len(dataset.classes)))
+        objective = MODELS["classifier"].objective(config.options, Schedule(1, 1))
+        Loop(model, objective, dataset.train, config.task, config.training, device, progress=progress).run()
+    network = FeatureNetwork(VERSION, model.eval(), float("nan"))
+    test = dataset.test
+    known = test.labels >= 0
+    right = network.predict(to_float(test.images[known])) == test.labels[known]
+    accuracy = float(right.float().mean()) if len(right) else float("nan")
+    write_tensors(path, model.state_dict(), {"accuracy": accuracy, "version": VERSION})
+    return FeatureNetwork(VERSION, model, accuracy)

@@ -1,0 +1,187 @@
+"""`METRICS`: what can be measured, and what a model must be able to do for it. One function and one line add a metric.
+
+Shapes: `N` images, `C H W` image, `K` latent.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from reparam.data import Dataset
+from reparam.data.tasks import TaskOptions, make_batch, to_float
+from reparam.distributions import keyed_generator
+from reparam.errors import ConfigError, suggest
+from reparam.evaluation import fidelity, likelihood
+from reparam.evaluation.features import feature_network
+from reparam.evaluation.latents import active_units
+from reparam.generation import device_of, encode, reconstruct, sample
+from reparam.models import Model
+from reparam.training import Progress
+
+BINARISATION_BLOCK = 1000
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure: its value, standard error (None where it has none), number of images, unit."""
+
+    value: float
+    stderr: float | None
+    n: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """`samples`: importance samples S of `nll`; `nll_images`: how many test images it takes; `images`: how many the rest."""
+
+    seed: int = 0
+    samples: int = 500
+    nll_images: int = 1000
+    images: int = 10_000
+
+
+class Context:
+    """A model with the images it is measured on; what several metrics share is computed once."""
+
+    def __init__(
+        self,
+        model: Model,
+        dataset: Dataset,
+        task: TaskOptions,
+        options: EvaluationOptions,
+        progress: Progress | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.model, self.dataset, self.options = model, dataset, options
+        self.progress, self.say = progress, say
+        self.x, self.c = test_images(dataset, task, options.images)
+
+    @cached_property
+    def bound(self) -> tuple[Tensor, Tensor]:
+        return likelihood.bound(self.model, self.x, self.options.seed)
+
+    @cached_property
+    def reconstructions(self) -> Tensor:
+        return reconstruct(self.model, self.x)
+
+    def mean(self, values: Tensor, unit: str) -> Measure:
+        """The mean over images with its standard error."""
+        values = values.double()
+        stderr = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
+        return Measure(float(values.mean()), stderr, len(values), unit)
+
+
+def test_images(dataset: Dataset, task: TaskOptions, n: int) -> tuple[Tensor, Tensor | None]:
+    """The first n test images as the task gives them (x, c); random parts are drawn once with a fixed seed, in fixed blocks."""
+    x, c = [], []
+    images, labels = dataset.test.images[:n], dataset.test.labels[:n]
+    for number, part in enumerate(images.split(BINARISATION_BLOCK)):
+        index = torch.arange(len(part)) + number * BINARISATION_BLOCK
+        batch = make_batch(part, labels[index], index, task, keyed_generator("cpu", 0, "test", number))
+        x.append(batch.x)
+        c.append(batch.c)
+    return torch.cat(x), None if c[0] is None else torch.cat([part for part in c if part is not None])
+
+
+def elbo(context: Context) -> Measure:
+    reconstruction, kl = context.bound
+    return context.mean(-(reconstruction + kl), "nats/image")
+
+
+def nll(context: Context) -> Measure:
+    options = context.options
+    x = context.x[: options.nll_images]
+    values, _ = likelihood.importance_nll(context.model, x, options.samples, options.seed)
+    return context.mean(values, "nats/image")
+
+
+def reconstruction(context: Context) -> Measure:
+    if "likelihood" in context.model.abilities:
+        return context.mean(context.bound[0], "nats/image")
+    return context.mean(likelihood.point_reconstruction(context.model, context.x), "nats/image")
+
+
+def kl(context: Context) -> Measure:
+    return context.mean(context.bound[1], "nats/image")
+
+
+def count_active_units(context: Context) -> Measure:
+    means, _ = encode(context.model, context.x)
+    return Measure(active_units(means), None, len(means), f"of {means.shape[1]}")
+
+
+def mse(context: Context) -> Measure:
+    return context.mean(fidelity.squared_error(context.x, context.reconstructions), "per pixel")
+
+
+def psnr(context: Context) -> Measure:
+    return context.mean(fidelity.psnr(context.x, context.reconstructions), "dB")
+
+
+def ssim(context: Context) -> Measure:
+    return context.mean(fidelity.ssim(context.x, context.reconstructions), "")
+
+
+def fid_classifier(context: Context) -> Measure:
+    """Means of p(x|z) against as many test images, always in grey values: a binarised model's means are its grey values."""
+    device = device_of(context.model)
+    network = feature_network(context.dataset, device, context.progress, context.say)
+    real = to_float(context.dataset.test.images[: context.options.images])
+    made = sample(context.model, len(real), context.options.seed)
+    distance = fidelity.frechet_distance(network.features(real), network.features(made))
+    return Measure(distance, None, len(real), f"{network.name}, accuracy {network.accuracy:.3f}")
+
+
+class Metric(NamedTuple):
+    """A row: the ability a model needs, what the figure says, the function."""
+
+    needs: str
+    doc: str
+    measure: Callable[[Context], Measure]
+
+
+METRICS: dict[str, Metric] = {
+    "elbo": Metric("likelihood", "evidence lower bound on log p(x), higher is better", elbo),
+    "nll": Metric("likelihood", "-log p(x) by importance sampling, lower is better", nll),
+    "reconstruction": Metric("reconstruct", "-log p(x|z) at posterior draws (an autoencoder's point)", reconstruction),
+    "kl": Metric("likelihood", "KL(q(z|x) || p(z))", kl),
+    "active_units": Metric("encode", "latents whose posterior mean varies over images", count_active_units),
+    "mse": Metric("reconstruct", "squared error of reconstructions", mse),
+    "psnr": Metric("reconstruct", "peak signal-to-noise ratio of reconstructions, higher is better", psnr),
+    "ssim": Metric("reconstruct", "structural similarity of reconstructions, 1 is equal", ssim),
+    "fid_classifier": Metric("sample", "Fréchet distance of samples to test images, classifier features", fid_classifier),
+}
+
+
+def choose(model: Model, dataset: Dataset, names: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
+    """(metrics to run, why others are left out). Raises ConfigError for an unknown or impossible one asked for by name."""
+    for name in names:
+        if name not in METRICS:
+            raise ConfigError(f"unknown metric '{name}'{suggest(name, METRICS)} (known: {', '.join(METRICS)})")
+    left_out = {}
+    for name, metric in METRICS.items():
+        if metric.needs not in model.abilities:
+            left_out[name] = f"the model cannot {metric.needs}" if metric.needs != "likelihood" else "it has no likelihood"
+        elif name == "fid_classifier" and len(dataset.classes) < 2:
+            left_out[name] = "the data has no labels to train its feature network on"
+        elif name == "ssim" and dataset.shape[1] < 11:
+            left_out[name] = "its window needs images of at least 11 pixels"
+    for name in names:
+        if name in left_out:
+            raise ConfigError(f"metric '{name}' does not apply here: {left_out[name]}")
+    return [name for name in METRICS if name not in left_out and (not names or name in names)], left_out
+
+
+def evaluate(context: Context, names: Sequence[str]) -> dict[str, Measure]:
+    """The named metrics, in the table's order."""
+    measures = {}
+    for name in names:
+        context.say(f"measuring {name}")
+        measures[name] = METRICS[name].measure(context)
+    return measures

@@ -1,0 +1,95 @@
+"""Writing so that a kill, a full disk or a power cut leaves either the old file or the new one, never half of one."""
+
+import contextlib
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from reparam.errors import ReparamError, RunError
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """`write(temporary)` in the same folder, then sync and rename. Raises ReparamError with the remedy if the disk refuses."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        temporary.chmod(0o644)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except (OSError, SafetensorError) as error:
+        raise ReparamError(_why_not_written(path, error)) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _why_not_written(path: Path, error: Exception) -> str:
+    code = getattr(error, "errno", None)
+    if code == errno.ENOSPC or "No space left" in str(error):
+        return f"no space left on the disk for {path}: free some and try again; what was written before is intact"
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"not allowed to write {path}: choose another place, or change the folder's permissions"
+    return f"cannot write {path}: {getattr(error, 'strerror', None) or error}"
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(document, indent=2, allow_nan=True) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises RunError naming the file if it is missing or no JSON object."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} is no valid JSON ({error}): restore it, or train the run again") from None
+    if not isinstance(document, dict):
+        raise RunError(f"{path} does not hold a JSON object: restore it, or train the run again")
+    return document
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """A safetensors file; `metadata` is stored as one JSON string, so both become visible in the same instant."""
+    plain = {name: tensor.detach().to("cpu", copy=False).contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, lambda temporary: save_file(plain, temporary, {"reparam": json.dumps(metadata)}))
+
+
+def read_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, metadata) of a file that `write_tensors` wrote. Raises RunError for a missing, damaged or foreign file."""
+    try:
+        with safe_open(path, framework="pt", device=device) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            metadata = json.loads((file.metadata() or {})["reparam"])
+    except FileNotFoundError:
+        raise RunError(f"{path} does not exist") from None
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise RunError(f"{path} is damaged or not a Reparam file ({error}): restore it from a copy, or train again") from None
+    return tensors, metadata

@@ -1,0 +1,78 @@
+"""A plain convolutional classifier: feature network, judge; trained by the same loop as everything else.
+
+Shapes: `B` batch, `C H W` image, `F` features, `D` classes.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.distributions import Categorical
+
+from reparam.errors import ConfigError
+from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.model import Model
+from reparam.objectives import CrossEntropy
+
+
+@dataclass(frozen=True)
+class ClassifierOptions:
+    """Size of the network."""
+
+    channels: Annotated[int, Field(ge=4, le=512, description="channels of the first convolution")] = 32
+    features: Annotated[int, Field(ge=2, le=4096, description="size of the last hidden layer")] = 64
+
+
+class ConvolutionalClassifier(nn.Module):
+    """x [B, C, H, W] -> Categorical over D; `features` [B, F] is its last hidden layer.
+
+    Three 3 x 3 convolutions with a max pool after each of the first two, an average over 4 x 4 regions, two linear layers.
+    """
+
+    def __init__(self, channels: int, width: int, features: int, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(width, 2 * width, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(2 * width * 16, features),
+            nn.ReLU(),
+        )
+        self.classify = nn.Linear(features, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.body(2 * x - 1).float()
+
+    def forward(self, x: Tensor) -> Categorical:
+        return Categorical(logits=self.classify(self.features(x)).float(), validate_args=False)
+
+
+def build(options: ClassifierOptions, spec: Spec) -> Model:
+    if spec.classes < 2:
+        raise ConfigError("a classifier needs images of at least two classes: give labels (class folders, a 'labels' array)")
+    return Model(
+        head=ConvolutionalClassifier(spec.image_shape[0], options.channels, options.features, spec.classes),
+    )
+
+
+def objective(options: ClassifierOptions, schedule: Schedule) -> CrossEntropy:
+    return CrossEntropy()
+
+
+CLASSIFIER = Family(
+    name="classifier",
+    summary="plain convolutional classifier: the feature network of fid_classifier, a judge of generated images",
+    citation="LeCun et al. 1998, Gradient-based learning applied to document recognition",
+    options=ClassifierOptions,
+    build=build,
+    objective=objective,
+    recipes={"default": Recipe("three convolutions (32, 64, 64), 64 features", {"epochs": 4, "learning_rate": 2e-3})},
+)

@@ -1,0 +1,45 @@
+"""What a family of models declares: its options, how it is built and trained, its recipes, its source."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reparam.models.model import Model
+from reparam.objectives import Objective
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the data decides about a model: image shape (C, H, W) and the number of classes (0: unlabelled)."""
+
+    image_shape: tuple[int, int, int]
+    classes: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long an epoch and the whole training are, in steps, for weights that change with time."""
+
+    steps_per_epoch: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named, documented set of options, laid over the defaults."""
+
+    doc: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One row of `MODELS`. `options` is a frozen dataclass type; `build` and `objective` unpack it into plain arguments."""
+
+    name: str
+    summary: str
+    citation: str
+    options: type
+    build: Callable[[Any, Spec], Model]
+    objective: Callable[[Any, Schedule], Objective]
+    recipes: Mapping[str, Recipe]

@@ -1,0 +1,101 @@
+"""The variational autoencoder: q(z|x) = N(mu(x), diag(sigma(x)^2)), p(z) = N(0, I), p(x|z) by choice."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from reparam.conditionals import LIKELIHOODS, DiagonalNormal, StandardNormal
+from reparam.errors import ConfigError
+from reparam.models.autoencoder import AutoencoderOptions
+from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.model import Model
+from reparam.networks import NETWORKS
+from reparam.objectives import ELBO, ImportanceWeighted, Objective
+
+
+@dataclass(frozen=True)
+class VAEOptions(AutoencoderOptions):
+    """The autoencoder's options and those of the bound."""
+
+    beta: Annotated[float, Field(ge=0, description="weight of the KL term (1: the ELBO)")] = 1.0
+    beta_warmup: Annotated[float, Field(ge=0, description="epochs over which beta rises from 0")] = 0.0
+    free_bits: Annotated[float, Field(ge=0, description="nats of KL that each latent dimension has for free")] = 0.0
+    samples: Annotated[int, Field(ge=1, description="posterior draws an image in training (the paper's L)")] = 1
+    k: Annotated[int, Field(ge=1, description="importance samples in the bound (1: the ELBO; Burda et al. 2016)")] = 1
+
+    def __post_init__(self) -> None:
+        elbo_only = {"beta": 1.0, "beta_warmup": 0.0, "free_bits": 0.0, "weight": 1.0}
+        changed = [name for name, default in elbo_only.items() if getattr(self, name) != default]
+        if self.k > 1 and changed:
+            raise ConfigError(f"option '{changed[0]}' changes the ELBO and has no meaning with k = {self.k}: drop one of them")
+
+
+def build(options: VAEOptions, spec: Spec) -> Model:
+    likelihood = LIKELIHOODS[options.likelihood]
+    pair = NETWORKS[options.network](spec.image_shape, options.latent, likelihood.parameters_per_pixel, options)
+    return Model(
+        encoder=DiagonalNormal(pair.encoder, pair.features, options.latent),
+        prior=StandardNormal(options.latent),
+        decoder=likelihood(pair.decoder, options.scale),
+    )
+
+
+def objective(options: VAEOptions, schedule: Schedule) -> Objective:
+    if options.k > 1:
+        return ImportanceWeighted(options.k, options.samples)
+    return ELBO(
+        beta=options.beta,
+        warmup=options.beta_warmup * schedule.steps_per_epoch,
+        free_bits=options.free_bits,
+        samples=options.samples,
+        weight=options.weight,
+    )
+
+
+def _report(doc: str, **options: Any) -> Recipe:  # noqa: ANN401
+    return Recipe(f"the VAE report's {doc}, two latents", {"latent": 2, "epochs": 60, **options})
+
+
+VAE = Family(
+    name="vae",
+    summary="variational autoencoder: a density over images, latents to sample from",
+    citation="Kingma and Welling 2014, Auto-encoding variational Bayes",
+    options=VAEOptions,
+    build=build,
+    objective=objective,
+    recipes={
+        "default": Recipe("two hidden layers (512, 256), 20 latents, Bernoulli, cosine schedule, best on validation"),
+        "notes": Recipe(
+            "the VAE notes: 784-400-20-400-784, Bernoulli on grey values, batch 128, Adam 1e-3, all training images",
+            {"hidden": (400,), "latent": 20, "schedule": "constant", "train_on": "all", "keep": "last", "epochs": 10},
+        ),
+        "report-1": _report("structure (1): 784-400-z", hidden=(400,)),
+        "report-2": _report("structure (2): 784-512-256-z", hidden=(512, 256)),
+        "report-3": _report("structure (3): 784-512-256-128-z", hidden=(512, 256, 128)),
+        "report-4": _report("structure (4): two stride-2 convolutions", network="conv"),
+        "iwae": Recipe(
+            "the IWAE paper's network: two layers of 200 tanh units, 50 latents, dynamic binarisation; --k for its bound",
+            {
+                "hidden": (200, 200),
+                "activation": "tanh",
+                "latent": 50,
+                "binarise": "dynamic",
+                "batch_size": 100,
+                "epochs": 200,
+            },
+        ),
+        "photos": Recipe(
+            "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale",
+            {
+                "network": "residual",
+                "activation": "silu",
+                "latent": 128,
+                "likelihood": "gaussian-learned",
+                "scale": 0.1,
+                "batch_size": 64,
+                "clip": 100.0,
+            },
+        ),
+    },
+)

@@ -1,0 +1,16 @@
+"""Tensors to tensors: networks never sample and know no loss. `NETWORKS` names the encoder-decoder pairs."""
+
+from collections.abc import Callable
+
+from reparam.networks.convolutional import plain_pair
+from reparam.networks.mlp import MLP, mlp_pair
+from reparam.networks.pair import NetworkOptions, Pair
+from reparam.networks.residual import residual_pair
+
+NETWORKS: dict[str, Callable[[tuple[int, int, int], int, int, NetworkOptions], Pair]] = {
+    "mlp": mlp_pair,
+    "conv": plain_pair,
+    "residual": residual_pair,
+}
+
+__all__ = ["MLP", "NETWORKS", "NetworkOptions", "Pair"]

@@ -1,0 +1,44 @@
+"""The VAE report's structure (4): two stride-2 convolutions and their transpose.
+
+Shapes: `B` batch, `C H W` image, `F` features, `K` latent, `P` parameters of the likelihood a pixel.
+"""
+
+from torch import nn
+
+from reparam.errors import ConfigError
+from reparam.networks.pair import ACTIVATIONS, ImageDecoder, NetworkOptions, Pair
+
+CHANNELS = (32, 64)
+
+
+def plain_pair(shape: tuple[int, int, int], latent: int, parameters: int, options: NetworkOptions) -> Pair:
+    """Convolutions of 32 and 64 channels, kernel 4, stride 2; a linear map to and from the latent.
+
+    Raises ConfigError where the side is no multiple of 4.
+    """
+    channels, height, width = shape
+    if height % 4 or width % 4:
+        raise ConfigError(
+            f"network 'conv' halves the image twice and needs sides that are multiples of 4, not {height} x {width}: "
+            "use --size, or --network residual"
+        )
+    first, second = CHANNELS
+    act = ACTIVATIONS[options.activation]
+    small = (second, height // 4, width // 4)
+    features = small[0] * small[1] * small[2]
+    encoder = nn.Sequential(
+        nn.Conv2d(channels, first, 4, stride=2, padding=1),
+        act(),
+        nn.Conv2d(first, second, 4, stride=2, padding=1),
+        act(),
+        nn.Flatten(),
+    )
+    decoder = nn.Sequential(
+        nn.Linear(latent, features),
+        act(),
+        nn.Unflatten(1, small),
+        nn.ConvTranspose2d(second, first, 4, stride=2, padding=1),
+        act(),
+        nn.ConvTranspose2d(first, parameters * channels, 4, stride=2, padding=1),
+    )
+    return Pair(encoder, features, ImageDecoder(decoder, (parameters * channels, height, width)))

@@ -1,0 +1,37 @@
+"""Fully connected networks of any depth and width.
+
+Shapes: `B` batch, `C H W` image, `F` features, `K` latent, `P` parameters of the likelihood a pixel.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from reparam.networks.pair import ACTIVATIONS, ImageDecoder, NetworkOptions, Pair
+
+
+class MLP(nn.Module):
+    """Linear layers of `sizes` with a nonlinearity between them; `final` puts one behind the last as well."""
+
+    def __init__(self, sizes: Sequence[int], activation: str = "relu", final: bool = False) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs, outputs in itertools.pairwise(sizes):
+            layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
+        self.layers = nn.Sequential(*(layers if final else layers[:-1]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def mlp_pair(shape: tuple[int, int, int], latent: int, parameters: int, options: NetworkOptions) -> Pair:
+    """784-400-z and z-400-784, and so on: the encoder's hidden sizes, mirrored. No hidden layer: both are linear."""
+    channels, height, width = shape
+    inputs, hidden = math.prod(shape), tuple(options.hidden)
+    encoder = nn.Sequential(nn.Flatten(), MLP((inputs, *hidden), options.activation, final=True))
+    decoder = MLP((latent, *reversed(hidden), parameters * inputs), options.activation)
+    return Pair(
+        encoder, hidden[-1] if hidden else inputs, ImageDecoder(decoder, (parameters * channels, height, width))
+    )

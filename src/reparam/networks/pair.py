@@ -1,0 +1,58 @@
+"""What every family of networks builds: an encoder and its mirror.
+
+Shapes: `B` batch, `C H W` image, `F` features, `K` latent, `P` parameters of the likelihood a pixel.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+from torch import Tensor, nn
+
+Activation = Literal["relu", "tanh", "silu", "gelu", "leaky-relu"]
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "leaky-relu": lambda: nn.LeakyReLU(0.2),
+}
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Shape of the networks; the encoder's description read backwards is the decoder's."""
+
+    network: Annotated[
+        Literal["mlp", "conv", "residual"],
+        Field(description="mlp, conv (two stride-2 convolutions), or residual (28 to 128 pixels, grey or RGB)"),
+    ] = "mlp"
+    hidden: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...],
+        Field(description="mlp: units of each hidden layer of the encoder, mirrored in the decoder"),
+    ] = (512, 256)
+    width: Annotated[int, Field(ge=8, le=1024, description="residual: channels at full resolution")] = 32
+    blocks: Annotated[int, Field(ge=1, le=16, description="residual: blocks at each resolution")] = 1
+    activation: Annotated[Activation, Field(description="nonlinearity between layers")] = "relu"
+
+
+class Pair(NamedTuple):
+    """An encoder [B, C, H, W] -> [B, F] and a decoder [..., K] -> [..., P * C, H, W]."""
+
+    encoder: nn.Module
+    features: int
+    decoder: nn.Module
+
+
+class ImageDecoder(nn.Module):
+    """Lets a network written for one batch dimension take any: [..., K] -> [..., channels, H, W]."""
+
+    def __init__(self, network: nn.Module, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.network = network
+        self.shape = shape
+
+    def forward(self, z: Tensor) -> Tensor:
+        flat = z if z.dim() == 2 else z.reshape(-1, z.shape[-1])
+        return self.network(flat).reshape(*z.shape[:-1], *self.shape)

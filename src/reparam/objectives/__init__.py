@@ -1,0 +1,8 @@
+"""What is minimised, for whom: terms per example, never reduced, never stepped."""
+
+from reparam.objectives.autoencoding import Reconstruction
+from reparam.objectives.classification import CrossEntropy
+from reparam.objectives.terms import Objective, Player, Term, Terms
+from reparam.objectives.variational import ELBO, ImportanceWeighted
+
+__all__ = ["ELBO", "CrossEntropy", "ImportanceWeighted", "Objective", "Player", "Reconstruction", "Term", "Terms"]

@@ -1,0 +1,29 @@
+"""Reconstruction alone: autoencoders, and denoising ones.
+
+Shapes: `B` batch, `C H W` image.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from reparam.batch import Batch
+from reparam.distributions import rsample
+from reparam.objectives.terms import Objective, Term, Terms
+
+
+class Reconstruction(Objective):
+    """total = c * (-log p(x | f(x'))), x' = x, or the noisy image where the task `denoising` gives one.
+
+    The denoising autoencoder is Vincent et al. 2008: the target is the clean image.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def __call__(
+        self, player: str, model: nn.Module, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+    ) -> Terms:
+        q_z = model.encoder(batch.x if batch.c is None else batch.c)
+        p_x = model.decoder(rsample(q_z, generator=generator))
+        reconstruction = -p_x.log_prob(batch.x)
+        return Terms(self.weight * reconstruction, {"reconstruction": Term(reconstruction, "nats/image")})

@@ -1,0 +1,84 @@
+r"""Bounds on log p(x).
+
+Shapes: `B` batch, `K` latent, `L` posterior samples, `S` importance samples.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, kl_divergence
+
+from reparam.batch import Batch
+from reparam.distributions import rsample
+from reparam.objectives.terms import Objective, Term, Terms, ramp
+
+
+def kl_per_dimension(q_z: Distribution, p_z: Distribution) -> Tensor:
+    """KL(q_k || p_k) for each latent dimension [B, K] of two factorised distributions (`Independent` over K)."""
+    assert isinstance(q_z, Independent)
+    assert isinstance(p_z, Independent)
+    return kl_divergence(q_z.base_dist, p_z.base_dist)
+
+
+class ELBO(Objective):
+    r"""total = c * E_q[-log p(x|z)] + beta(step) * KL(q(z|x) || p(z)), c and beta 1 for the evidence lower bound.
+
+    Kingma and Welling 2014, eq. 10: the KL in closed form, the expectation by `samples` draws z = mu + sigma * eps.
+    `beta` (Higgins et al. 2017) rises linearly from 0 over the first `warmup` steps. `weight` is the VAE report's c (eq. 13).
+    `free_bits` (Kingma et al. 2016, eq. 15, in nats): a latent dimension whose mean KL over the batch lies below it has the
+    constant `free_bits` in the total instead, so that it is not pushed to zero. The logged `kl` is always the plain KL.
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        warmup: float = 0.0,
+        free_bits: float = 0.0,
+        samples: int = 1,
+        weight: float = 1.0,
+    ) -> None:
+        self.beta, self.warmup, self.free_bits = beta, warmup, free_bits
+        self.samples, self.weight = samples, weight
+
+    def __call__(
+        self, player: str, model: nn.Module, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+    ) -> Terms:
+        q_z = model.encoder(batch.x)
+        z = rsample(q_z, () if self.samples == 1 else (self.samples,), generator)
+        log_likelihood = model.decoder(z).log_prob(batch.x)
+
+        reconstruction = -log_likelihood if self.samples == 1 else -log_likelihood.mean(0)
+        kl = kl_penalty = kl_divergence(q_z, model.prior())
+        if self.free_bits:
+            each = kl_per_dimension(q_z, model.prior())
+            kl_penalty = torch.where(each.mean(0) > self.free_bits, each, self.free_bits).sum(-1)
+
+        total = self.weight * reconstruction + self.beta * ramp(step, self.warmup) * kl_penalty
+        return Terms(total, {"reconstruction": Term(reconstruction, "nats/image"), "kl": Term(kl, "nats/image")})
+
+
+class ImportanceWeighted(Objective):
+    r"""total = -log 1/k sum_s w_s, w_s = p(x|z_s) p(z_s) / q(z_s|x), z_s ~ q(z|x); averaged over `samples` such draws of k.
+
+    Burda et al. 2016, eq. 8. k = 1 is the ELBO with its KL estimated by the same draw.
+    """
+
+    def __init__(self, k: int, samples: int = 1) -> None:
+        self.k, self.samples = k, samples
+
+    def __call__(
+        self, player: str, model: nn.Module, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+    ) -> Terms:
+        q_z, p_z = model.encoder(batch.x), model.prior()
+        z = rsample(q_z, (self.k, self.samples), generator)
+        log_likelihood = model.decoder(z).log_prob(batch.x)
+        log_w = log_likelihood + p_z.log_prob(z) - q_z.log_prob(z)
+
+        total = (math.log(self.k) - log_w.logsumexp(0)).mean(0)
+        named = {
+            "bound": Term(total, "nats/image"),
+            "reconstruction": Term(-log_likelihood.mean((0, 1)), "nats/image"),
+            "kl": Term(kl_divergence(q_z, p_z), "nats/image"),
+        }
+        return Terms(total, named)

@@ -1,0 +1,1 @@
+"""Figures, tables and the page, made from run folders."""

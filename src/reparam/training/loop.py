@@ -1,0 +1,454 @@
+"""The training loop: optimisers, schedules, precision, averages, logging, checkpoints, processes. There is no other.
+
+A cycle is `player.steps` steps of each player in turn, each on a fresh batch, with the other players frozen. Everything that
+steps touch lives on the device; the host looks at it at log points only, where the first non-finite term is found in the
+history of the window.
+
+Shapes: `N` images, `B` batch, `T` logged terms, `R` steps in a window.
+"""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from reparam.config import TrainingOptions
+from reparam.data import Images
+from reparam.data.tasks import TaskOptions, make_batch
+from reparam.errors import ConfigError, ReparamError
+from reparam.files import read_tensors, write_tensors
+from reparam.objectives import Objective, Player
+from reparam.runs import RunFolder, load_weights
+from reparam.training import processes
+from reparam.training.optimisers import learning_rate, make_optimiser
+from reparam.training.progress import Progress, Silent
+from reparam.training.record import Record
+from reparam.training.step import Step
+from reparam.training.stream import Stream
+
+CHECKPOINT_FORMAT = 1
+
+Validate = Callable[[nn.Module], dict[str, float]]
+Draw = Callable[[nn.Module, float], None]
+
+
+class DivergedError(ReparamError):
+    """A term became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended: `state` is finished, stopped early or interrupted; `best` the lowest validation total."""
+
+    state: str
+    step: int
+    epoch: float
+    kept: str
+    best: float
+    seconds: float
+
+
+class _Turn:
+    """A player with what belongs to them: the wrapped step, the optimiser, the history of their terms [R, T]."""
+
+    def __init__(self, model: nn.Module, objective: Objective, player: Player, loop: "Loop") -> None:
+        options, device = loop.options, loop.device
+        self.player = player
+        self.own = list(player.parameters(model))
+        owned = {id(parameter) for parameter in self.own}
+        self.others = [parameter for parameter in model.parameters() if id(parameter) not in owned]
+        self.freeze_others()
+        self.optimiser = make_optimiser(self.own, options, device)
+        self.step = Step(model, objective, player, options.precision)
+        self.call: nn.Module = self.step
+        if processes.world() > 1:
+            self.call = DistributedDataParallel(self.step, broadcast_buffers=False)
+        if options.compile:
+            self.call = torch.compile(self.call)  # type: ignore[assignment]
+        self.rows = options.log_every * player.steps
+        self.history = torch.empty(0)
+        self.taken = torch.zeros((), dtype=torch.int64, device=device)
+
+    def freeze_others(self) -> None:
+        for parameter in self.others:
+            parameter.requires_grad_(False)
+        for parameter in self.own:
+            parameter.requires_grad_(True)
+
+    def remember(self, means: Tensor) -> None:
+        """Keeps a step's means on the device, at a row that the device counts: nothing to synchronise, nothing baked in."""
+        if not self.history.numel():
+            self.history = torch.zeros(self.rows, means.numel(), device=means.device)
+        self.history.index_copy_(0, (self.taken % self.rows).view(1), means.view(1, -1))
+        self.taken += 1
+
+
+class Loop:
+    """Trains `model` on one split under an objective. `run()` goes to the end or to an interruption.
+
+    `folder` (None: nothing is written) receives metrics, checkpoints, status and kept weights. `validate(model)` returns
+    means by name, `total` among them, and decides `best` and patience; `draw(model, epoch)` makes pictures. Neither may draw
+    from the default generator.
+
+    Raises ConfigError for options that cannot hold here, DivergedError when a term is not finite.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        split: Images,
+        task: TaskOptions,
+        options: TrainingOptions,
+        device: torch.device,
+        folder: RunFolder | None = None,
+        validate: Validate | None = None,
+        draw: Draw | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if options.keep == "best" and validate is None:
+            raise ConfigError("keep 'best' needs validation images: use keep 'last' or 'ema'")
+        if options.batch_size % (options.accumulate * processes.world()):
+            raise ConfigError(
+                f"batch-size {options.batch_size} does not divide over {processes.world()} processes and "
+                f"accumulate = {options.accumulate}"
+            )
+        # Moments of rarely used weights decay into denormals, on which a CPU is many times slower.
+        torch.set_flush_denormal(True)
+        self.model, self.objective, self.task, self.options = model.to(device), objective, task, options
+        self.device, self.folder, self.validate, self.draw = device, folder, validate, draw
+        self.progress = progress or Silent()
+        self.images, self.labels = split.images.to(device), split.labels.to(device)
+        self.stream = Stream(len(self.images), options.seed, device)
+        self.turns = [_Turn(self.model, objective, player, self) for player in objective.players]
+        self.images_per_cycle = options.batch_size * sum(player.steps for player in objective.players)
+        self.steps_per_epoch = len(self.images) / self.images_per_cycle
+        self.steps = max(1, math.ceil(options.epochs * self.steps_per_epoch))
+        self.clock = torch.zeros((), dtype=torch.int64, device=device)  # the step, as objectives see it
+        self.average = {name: tensor.clone() for name, tensor in self.weights().items()} if options.keep == "ema" else {}
+        self.step = 0
+        self.best, self.stale, self.seconds = math.inf, 0, 0.0
+        self.record: Record | None = None
+        self._interrupted = False
+
+    # -- one cycle ----------------------------------------------------------------------------------------------------
+
+    def cycle(self) -> None:
+        """Every player's steps, once. Static shapes, no host synchronisation."""
+        position = self.step * self.images_per_cycle
+        rate = learning_rate(self.step, self.steps, self.steps_per_epoch, self.options)
+        share = self.options.batch_size // processes.world()
+        for turn in self.turns:
+            if turn.others:
+                turn.freeze_others()
+            turn.optimiser.param_groups[0]["lr"].fill_(rate)
+            for _ in range(turn.player.steps):
+                indices = self.stream(position, self.options.batch_size)
+                self._player_step(turn, indices[processes.rank() * share :][:share])
+                position += self.options.batch_size
+        if self.average:
+            self._update_average()
+        self.clock += 1
+        self.step += 1
+
+    def _player_step(self, turn: _Turn, indices: Tensor) -> None:
+        parts = indices.chunk(self.options.accumulate)
+        means = None
+        for number, part in enumerate(parts):
+            batch = make_batch(self.images.index_select(0, part), self.labels.index_select(0, part), part, self.task)
+            last = number == len(parts) - 1
+            quiet = turn.call.no_sync if isinstance(turn.call, DistributedDataParallel) and not last else contextlib.nullcontext
+            with quiet():
+                total, found = turn.call(batch, self.clock)
+                (total / len(parts) if len(parts) > 1 else total).backward()
+            means = found if means is None else means + found
+        assert means is not None
+        if self.options.clip:
+            torch.nn.utils.clip_grad_norm_(turn.own, self.options.clip)
+        turn.optimiser.step()
+        turn.optimiser.zero_grad(set_to_none=True)
+        turn.remember(means / len(parts) if len(parts) > 1 else means)
+
+    def _update_average(self) -> None:
+        decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
+        floating = [name for name, tensor in self.average.items() if tensor.is_floating_point()]
+        weights = self.weights()
+        torch._foreach_lerp_([self.average[n] for n in floating], [weights[n] for n in floating], 1 - decay)
+        for name in self.average.keys() - set(floating):
+            self.average[name].copy_(weights[name])
+
+    # -- weights ------------------------------------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, Tensor]:
+        return {name: tensor.detach() for name, tensor in self.model.state_dict().items()}
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[nn.Module]:
+        """The model with the weights that would be kept now (their average under keep=ema), in evaluation mode."""
+        raw = {name: tensor.clone() for name, tensor in self.weights().items()} if self.average else {}
+        if raw:
+            self.model.load_state_dict(self.average)
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                yield self.model
+        finally:
+            if raw:
+                self.model.load_state_dict(raw)
+            self.model.train()
+
+    # -- the run ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """From where the loop stands (`restore` moves it) to the end. Raises DivergedError."""
+        self._began = time.monotonic() - self.seconds
+        self._window = (self.step, time.monotonic())
+        self._saved = time.monotonic()
+        if self.folder and processes.rank() == 0:
+            self.record = Record(self.folder, getattr(self, "_record_size", 0), self.step)
+        pictures, validations = self._moments()
+        state = "finished"
+        self.progress.start(self.steps, self.step)
+        try:
+            self._status("running")
+            with self._listening():
+                if self.step == 0 and 0 in pictures:
+                    self._picture()
+                while self.step < self.steps:
+                    self.cycle()
+                    event = self.step in validations or self.step in pictures or self.step == self.steps
+                    at_window_end = self.step % self.options.log_every == 0
+                    stop = self._stopping(at_window_end)
+                    if not (event or at_window_end or stop):
+                        continue
+                    self._log()
+                    if self.step in pictures:
+                        self._picture()
+                    if self.step in validations and self._validated():
+                        state = "stopped early"
+                        break
+                    if stop and self.step < self.steps:
+                        state = "interrupted"
+                        break
+                    if time.monotonic() - self._saved >= self.options.checkpoint_seconds:
+                        self.save()
+            self.save()
+            self._status(state)
+        except DivergedError:
+            self._status("diverged")
+            raise
+        finally:
+            self.progress.close()
+            if self.record:
+                self.record.close()
+        return Outcome(state, self.step, self.epoch, self.options.keep, self.best, self.seconds)
+
+    @property
+    def epoch(self) -> float:
+        return self.step / self.steps_per_epoch
+
+    def _moments(self) -> tuple[set[int], set[int]]:
+        """Steps at which pictures are drawn (the first, the last, the rest ever further apart) and validation is done."""
+        validations: set[int] = set()
+        if self.validate:
+            every = self.options.validate_every * self.steps_per_epoch
+            validations = {max(1, round(every * i)) for i in range(1, int(self.steps / every) + 1)} | {self.steps}
+        pictures: set[int] = set()
+        if self.draw and self.options.pictures:
+            count = max(self.options.pictures - 1, 1)
+            first = min(self.steps_per_epoch / 4, self.steps)
+            growth = self.steps / first
+            pictures = {0, self.steps} | {round(first * growth ** (i / count)) for i in range(count)}
+        return pictures, validations
+
+    def _stopping(self, at_window_end: bool) -> bool:
+        """Whether to stop here. Processes agree at window ends, so that none waits for another's gradient for ever."""
+        if processes.world() == 1:
+            return self._interrupted
+        return at_window_end and processes.any_process(self._interrupted, self.device)
+
+    def _log(self) -> None:
+        """Reads the window's history from the device, looks for the first non-finite term, writes the means."""
+        start, began = self._window
+        if start == self.step:
+            return
+        terms: dict[str, float] = {}
+        for turn in self.turns:
+            rows = processes.mean_over_processes(turn.history.clone()).cpu()
+            first = start * turn.player.steps
+            window = rows[[(first + i) % turn.rows for i in range((self.step - start) * turn.player.steps)]]
+            prefix = f"{turn.player.name}/" if len(self.turns) > 1 else ""
+            self._check_finite(window, turn, start)
+            terms |= {f"{prefix}{name}": float(v) for name, v in zip(turn.step.names, window.mean(0), strict=True)}
+        now = time.monotonic()
+        rate = (self.step - start) * self.images_per_cycle / max(now - began, 1e-9)
+        self.seconds = now - self._began
+        self._window = (self.step, now)
+        if self.record:
+            lr = learning_rate(self.step - 1, self.steps, self.steps_per_epoch, self.options)
+            self.record.write(self.step, self.epoch, "train", terms, learning_rate=lr, images_per_second=round(rate, 1))
+        self.progress.update(self.step, self.epoch, rate, terms)
+
+    def _check_finite(self, window: Tensor, turn: _Turn, start: int) -> None:
+        bad = (~window.isfinite()).nonzero()
+        if not len(bad):
+            return
+        row, column = bad[0].tolist()
+        # The total is not finite because a term is not: name the term where there is one.
+        broken = [n for n, v in zip(turn.step.names, window[row], strict=True) if not math.isfinite(v) and n != "total"]
+        step = start + row // turn.player.steps
+        where = f"; '{self.folder.path}' keeps its last good checkpoint and weights" if self.folder else ""
+        raise DivergedError(
+            f"training diverged: {broken[0] if broken else 'total'} of player '{turn.player.name}' became "
+            f"{float(window[row, column])} at step {step} (epoch {step / self.steps_per_epoch:.2f}){where}: "
+            "lower --learning-rate, set --clip, or use --precision float32"
+        )
+
+    def _picture(self) -> None:
+        if self.draw and processes.rank() == 0:
+            with self._kept() as model:
+                self.draw(model, self.epoch)
+        self._window = (self._window[0], time.monotonic())
+
+    def _validated(self) -> bool:
+        """Validates, keeps the best weights; True if patience has run out."""
+        assert self.validate
+        with self._kept() as model:
+            terms = self.validate(model)
+        if self.record:
+            self.record.write(self.step, self.epoch, "validation", terms)
+        if terms["total"] < self.best:
+            self.best, self.stale = terms["total"], 0
+            if self.options.keep == "best":
+                self._write_weights()
+        else:
+            self.stale += 1
+        self._window = (self._window[0], time.monotonic())
+        return bool(self.options.patience) and self.stale >= self.options.patience and self.step < self.steps
+
+    # -- what is written ----------------------------------------------------------------------------------------------
+
+    def _status(self, state: str) -> None:
+        if self.folder and processes.rank() == 0:
+            facts: dict[str, Any] = {
+                "step": self.step,
+                "steps": self.steps,
+                "epoch": round(self.epoch, 4),
+                "seconds": round(self.seconds, 2),
+                "kept": self.options.keep,
+                "best_validation_total": self.best if math.isfinite(self.best) else None,
+            }
+            self.folder.write_status(state, **facts)
+
+    def _write_weights(self) -> None:
+        if self.folder and processes.rank() == 0:
+            self.folder.write_weights(self.average or self.weights(), self.options.keep, self.step, self.epoch)
+
+    def save(self) -> None:
+        """Writes the checkpoint, and the kept weights where they are the last or their average."""
+        self._log()
+        states = {"cpu": processes.gather(torch.get_rng_state())}
+        if self.device.type == "cuda":
+            states["cuda"] = processes.gather(torch.cuda.get_rng_state(self.device).to(self.device))
+        if not self.folder or processes.rank():
+            return
+        if self.options.keep != "best":
+            self._write_weights()
+        tensors = {f"model.{name}": tensor for name, tensor in self.weights().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
+        tensors |= {f"rng.{kind}.{rank}": state for kind, all_ in states.items() for rank, state in enumerate(all_)}
+        for turn in self.turns:
+            for index, state in turn.optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{turn.player.name}.{index}.{key}": value for key, value in state.items()}
+        metadata = {
+            "format": CHECKPOINT_FORMAT,
+            "step": self.step,
+            "best": self.best if math.isfinite(self.best) else None,
+            "stale": self.stale,
+            "seconds": self.seconds,
+            "processes": processes.world(),
+            "metrics_bytes": self.record.size if self.record else 0,
+        }
+        write_tensors(self.folder.checkpoint_path, tensors, metadata)
+        self._status("running")
+        self._saved = time.monotonic()
+
+    def restore(self) -> None:
+        """Continues from the folder's checkpoint; without one (killed before the first) from the start, which is the same.
+
+        Raises RunError for a damaged checkpoint, ConfigError under another number of processes.
+        """
+        assert self.folder
+        if not self.folder.checkpoint_path.exists():
+            return
+        tensors, metadata = read_tensors(self.folder.checkpoint_path)
+        if metadata["processes"] != processes.world():
+            raise ConfigError(
+                f"this run was trained by {metadata['processes']} processes and continues exactly only with as many, "
+                f"not {processes.world()}"
+            )
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "rng": {}, "optimiser": {}}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            groups[kind][rest] = tensor
+        load_weights(self.model, groups["model"], self.folder.checkpoint_path)
+        for name, tensor in groups["average"].items():
+            self.average[name].copy_(tensor)
+        for turn in self.turns:
+            self._restore_optimiser(turn, groups["optimiser"])
+        self.step = metadata["step"]
+        self.clock.fill_(self.step)
+        for turn in self.turns:
+            turn.taken.fill_(self.step * turn.player.steps)
+        self.best = math.inf if metadata["best"] is None else metadata["best"]
+        self.stale, self.seconds = metadata["stale"], metadata["seconds"]
+        self._record_size = metadata["metrics_bytes"]
+        torch.set_rng_state(groups["rng"][f"cpu.{processes.rank()}"])
+        if self.device.type == "cuda" and f"cuda.{processes.rank()}" in groups["rng"]:
+            torch.cuda.set_rng_state(groups["rng"][f"cuda.{processes.rank()}"], self.device)
+
+    def _restore_optimiser(self, turn: _Turn, saved: dict[str, Tensor]) -> None:
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in saved.items():
+            player, index, key = name.rsplit(".", 2)
+            if player == turn.player.name:
+                states.setdefault(int(index), {})[key] = tensor
+        document = turn.optimiser.state_dict()
+        lr = turn.optimiser.param_groups[0]["lr"]
+        turn.optimiser.load_state_dict({**document, "state": states})
+        turn.optimiser.param_groups[0]["lr"] = lr
+
+    # -- interruption -------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """The first Ctrl-C or SIGTERM ends training behind the step under way, with a checkpoint; a second one at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+            self.progress.note("stopping after this step and writing a checkpoint; once more to stop at once")
+
+        for number in before:
+            signal.signal(number, ask)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+

@@ -1,0 +1,86 @@
+"""What a person sees while training runs: throughput, an estimate, the terms."""
+
+import sys
+import time
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress(Protocol):
+    """Told at every log point; `close` is always called."""
+
+    def start(self, steps: int, step: int) -> None: ...
+    def update(self, step: int, epoch: float, images_per_second: float, terms: dict[str, float]) -> None: ...
+    def note(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def start(self, steps: int, step: int) -> None: ...
+    def update(self, step: int, epoch: float, images_per_second: float, terms: dict[str, float]) -> None: ...
+    def note(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+def describe(terms: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+
+
+class RichProgress:
+    """A bar on a terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.bar = Bar(
+            SpinnerColumn(),
+            TextColumn("epoch {task.fields[epoch]:.2f}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[rate]:,.0f} images/s  {task.fields[terms]}"),
+            console=console or Console(stderr=True),
+        )
+
+    def start(self, steps: int, step: int) -> None:
+        self.task = self.bar.add_task("training", total=steps, completed=step, epoch=0.0, rate=0.0, terms="")
+        self.bar.start()
+
+    def update(self, step: int, epoch: float, images_per_second: float, terms: dict[str, float]) -> None:
+        self.bar.update(self.task, completed=step, epoch=epoch, rate=images_per_second, terms=describe(terms))
+
+    def note(self, text: str) -> None:
+        self.bar.console.print(text, highlight=False)
+
+    def close(self) -> None:
+        self.bar.stop()
+
+
+class LineProgress:
+    """A line now and then, where there is no terminal: at most one every `seconds`."""
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        self.seconds = seconds
+
+    def start(self, steps: int, step: int) -> None:
+        self.steps, self.first = steps, step
+        self.began = self.last = time.monotonic()
+
+    def update(self, step: int, epoch: float, images_per_second: float, terms: dict[str, float]) -> None:
+        now = time.monotonic()
+        if now - self.last < self.seconds and step < self.steps:
+            return
+        self.last = now
+        left = (now - self.began) / max(step - self.first, 1) * (self.steps - step)
+        self.note(
+            f"epoch {epoch:6.2f}  {step}/{self.steps} steps  {images_per_second:,.0f} images/s  "
+            f"{left:.0f} s left  {describe(terms)}"
+        )
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None: ...
