@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reparam.models import Family, Model, Recipe, Spec
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'reparam' has no attribute '{name}'")

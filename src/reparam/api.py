@@ -149,7 +149,7 @@ def train(
     recipe: str = "default",
     out: str | Path | None = None,
     progress: Progress | None = None,
-    **options: Any,  # noqa: ANN401
+    **options: Any,
 ) -> Run:
     """Trains a model by name (or `package.module:NAME`) and returns its run.
 
@@ -190,7 +190,9 @@ def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
     config, spec = folder.config(), folder.spec()
     dataset = open_data(config.data.data, config, spec)
     if dataset.fingerprint != folder.document()["data"]["fingerprint"]:
-        raise DataError(f"'{config.data.data}' is not what {folder.path} was trained on: restore it, or train a new run")
+        raise DataError(
+            f"'{config.data.data}' is not what {folder.path} was trained on: restore it, or train a new run"
+        )
     return _train(folder, config, spec, dataset, progress, continued=True)
 
 
@@ -272,7 +274,7 @@ def _free_folder(config: RunConfig) -> Path:
     return next(path for path in candidates if not path.exists())
 
 
-def evaluate(run: str | Path, metrics: Sequence[str] = (), **options: Any) -> dict[str, Measure]:  # noqa: ANN401
+def evaluate(run: str | Path, metrics: Sequence[str] = (), **options: Any) -> dict[str, Measure]:
     """`reparam.load(run).evaluate(...)` with `EvaluationOptions` by keyword."""
     return load(run).evaluate(metrics, EvaluationOptions(**options))
 

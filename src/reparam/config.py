@@ -56,7 +56,9 @@ class TrainingOptions:
     init_from: Annotated[str, Field(description="a run whose kept weights are the start")] = ""
     log_every: Annotated[int, Field(ge=1, description="steps between lines of metrics.jsonl")] = 50
     checkpoint_seconds: Annotated[float, Field(ge=0, description="least seconds between checkpoints")] = 20.0
-    pictures: Annotated[int, Field(ge=0, description="times in training that samples and reconstructions are drawn")] = 8
+    pictures: Annotated[
+        int, Field(ge=0, description="times in training that samples and reconstructions are drawn")
+    ] = 8
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def find_family(model: str) -> Family:
     return family
 
 
-def import_object(path: str, what: str) -> Any:  # noqa: ANN401
+def import_object(path: str, what: str) -> Any:
     """The object at `package.module:NAME`; the current folder is searched too. Raises ConfigError."""
     module_name, _, name = path.partition(":")
     here = str(Path.cwd())
@@ -105,7 +107,9 @@ def import_object(path: str, what: str) -> Any:  # noqa: ANN401
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise ConfigError(f"cannot import {what} '{path}': {error}; is its folder the current one, or installed?") from None
+        raise ConfigError(
+            f"cannot import {what} '{path}': {error}; is its folder the current one, or installed?"
+        ) from None
     if not hasattr(module, name):
         raise ConfigError(f"module '{module_name}' has no '{name}'{suggest(name, vars(module))}")
     return getattr(module, name)
@@ -123,7 +127,7 @@ def fields(family: Family) -> Iterator[tuple[str, dataclasses.Field]]:
             yield section, option
 
 
-def resolve(model: str, recipe: str = "default", **options: Any) -> RunConfig:  # noqa: ANN401
+def resolve(model: str, recipe: str = "default", **options: Any) -> RunConfig:
     """Defaults, then the recipe, then `options` by flat name. Raises ConfigError naming the option and the nearest name."""
     family = find_family(model)
     if recipe not in family.recipes:
@@ -132,9 +136,12 @@ def resolve(model: str, recipe: str = "default", **options: Any) -> RunConfig:  
         )
     section_of = {option.name: section for section, option in fields(family)}
     values: dict[str, dict[str, Any]] = {section: {} for section in sections(family)}
+    lists = {option.name for _, option in fields(family) if "tuple[" in str(option.type)}
     for name, value in {**family.recipes[recipe].options, **options}.items():
         if name not in section_of:
             raise ConfigError(f"model '{model}' has no option '{name}'{suggest(name, section_of)}")
+        if name in lists and isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
         values[section_of[name]][name] = value
     config = RunConfig(
         model=model,
@@ -161,7 +168,10 @@ def from_json(document: Mapping[str, Any]) -> RunConfig:
     return RunConfig(model=document["model"], recipe=document["recipe"], **parts)
 
 
-def _validate(cls: type, values: Mapping[str, Any]) -> Any:  # noqa: ANN401
+def _validate(cls: type, values: Mapping[str, Any]) -> Any:
+    for name, value in values.items():
+        if isinstance(value, float | str) and str(value).strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
+            raise ConfigError(f"option '{name}' must be a finite number, got {value!r}")
     try:
         return TypeAdapter(cls).validate_python(dict(values))
     except ValidationError as error:
@@ -175,7 +185,9 @@ def _consistent(config: RunConfig, chosen: frozenset[str]) -> RunConfig:
     training = config.training
     if config.data.train_on == "all":
         if "keep" in chosen and training.keep == "best":
-            raise ConfigError("keep 'best' is chosen on validation images, and train-on 'all' trains on them: use keep 'last'")
+            raise ConfigError(
+                "keep 'best' is chosen on validation images, and train-on 'all' trains on them: use keep 'last'"
+            )
         if training.patience:
             raise ConfigError("patience needs validation images, and train-on 'all' trains on them: drop one of them")
         if training.keep == "best":

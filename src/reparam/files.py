@@ -91,5 +91,7 @@ def read_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], di
     except FileNotFoundError:
         raise RunError(f"{path} does not exist") from None
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise RunError(f"{path} is damaged or not a Reparam file ({error}): restore it from a copy, or train again") from None
+        raise RunError(
+            f"{path} is damaged or not a Reparam file ({error}): restore it from a copy, or train again"
+        ) from None
     return tensors, metadata

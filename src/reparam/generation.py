@@ -32,7 +32,7 @@ def sample_latents(model: Model, n: int, seed: int) -> Tensor:
     """z ~ p(z), [n, K]."""
     device = device_of(model)
     blocks = -(-n // BLOCK)
-    draws = [rsample(model.prior(), (BLOCK,), keyed_generator(device, seed, "latents", b)) for b in range(blocks)]  # type: ignore[misc]
+    draws = [rsample(model.prior(), (BLOCK,), keyed_generator(device, seed, "latents", b)) for b in range(blocks)]
     return torch.cat(draws)[:n]
 
 
@@ -42,13 +42,13 @@ def decode(model: Model, z: Tensor, seed: int | None = None) -> Tensor:
     device = device_of(model)
 
     def block(part: Tensor, number: int) -> Tensor:
-        p_x: Distribution = model.decoder(part.to(device))  # type: ignore[misc]
+        p_x: Distribution = model.decoder(part.to(device))
         if seed is None:
             return p_x.mean
         # The whole block's noise is drawn whatever its size, so that a shorter last block changes nothing.
         full = part.new_zeros((BLOCK - len(part), *part.shape[1:]))
         if len(full):
-            p_x = model.decoder(torch.cat([part, full]).to(device))  # type: ignore[misc]
+            p_x = model.decoder(torch.cat([part, full]).to(device))
         return rsample(p_x, (), keyed_generator(device, seed, "pixels", number))[: len(part)].clamp(0, 1)
 
     return in_blocks(block, z)
@@ -65,7 +65,7 @@ def encode(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
     device = device_of(model)
     means, scales = [], []
     for part in x.split(BLOCK):
-        q_z = model.encoder(part.to(device))  # type: ignore[misc]
+        q_z = model.encoder(part.to(device))
         means.append(q_z.mean.cpu())
         scales.append(q_z.variance.sqrt().cpu())
     return torch.cat(means), torch.cat(scales)
@@ -79,7 +79,9 @@ def reconstruct(model: Model, x: Tensor) -> Tensor:
 def posterior_draws(model: Model, x: Tensor, draws: int, seed: int = 0) -> Tensor:
     """`draws` decodings of z ~ q(z|x) for each image, [n, L, C, H, W]."""
     mean, scale = encode(model, x)
-    eps = torch.stack([torch.randn(draws, mean.shape[1], generator=keyed_generator("cpu", seed, i)) for i in range(len(x))])
+    eps = torch.stack(
+        [torch.randn(draws, mean.shape[1], generator=keyed_generator("cpu", seed, i)) for i in range(len(x))]
+    )
     z = mean[:, None] + scale[:, None] * eps
     return decode(model, z.flatten(0, 1)).unflatten(0, (len(x), draws))
 

@@ -1,14 +1,14 @@
 """The run folder: the only interface between training and everything after it.
 
-    run.json              configuration, data, versions, format; written once, before the first step
-    weights.safetensors   the kept weights, and which they are
-    checkpoint.safetensors everything that `resume` needs, in one file
-    status.json           running, finished, interrupted, stopped early or diverged; step, epoch, seconds
-    metrics.jsonl         every logged term by name
-    pictures/             samples and reconstructions as training went on
-    tensorboard/          the same numbers for TensorBoard
-    evaluation.json       what `evaluate` measured
-    report.html           the page
+run.json              configuration, data, versions, format; written once, before the first step
+weights.safetensors   the kept weights, and which they are
+checkpoint.safetensors everything that `resume` needs, in one file
+status.json           running, finished, interrupted, stopped early or diverged; step, epoch, seconds
+metrics.jsonl         every logged term by name
+pictures/             samples and reconstructions as training went on
+tensorboard/          the same numbers for TensorBoard
+evaluation.json       what `evaluate` measured
+report.html           the page
 """
 
 import json
@@ -62,7 +62,9 @@ class RunFolder:
     def create(self, config: RunConfig, spec: Spec, data: dict[str, Any], command: str) -> None:
         """Writes run.json. Raises RunError where a run lies already."""
         if (self.path / "run.json").exists():
-            raise RunError(f"{self.path} holds a run already: continue it with 'reparam resume {self.path}', or choose --out")
+            raise RunError(
+                f"{self.path} holds a run already: continue it with 'reparam resume {self.path}', or choose --out"
+            )
         write_json(
             self.path / "run.json",
             {
@@ -101,7 +103,7 @@ class RunFolder:
         spec = self.document()["spec"]
         return Spec(tuple(spec["image_shape"]), spec["classes"])
 
-    def write_status(self, state: str, **facts: Any) -> None:  # noqa: ANN401
+    def write_status(self, state: str, **facts: Any) -> None:
         write_json(self.path / "status.json", {"state": state, **facts})
 
     def status(self) -> dict[str, Any]:

@@ -29,6 +29,9 @@ class Tree(Protocol):
     where: str
     names: tuple[str, ...]
 
+    def size(self, name: str) -> int:
+        """Bytes that `open` gives."""
+
     def open(self, name: str) -> BinaryIO:
         """The member's bytes. Raises `DataError` where it is too large, damaged, or not a plain file."""
 
@@ -73,6 +76,9 @@ class FolderTree:
             seen.add(real)
             names += [Path(folder, file).relative_to(path).as_posix() for file in files]
         self.names = tuple(sorted(names))
+
+    def size(self, name: str) -> int:
+        return Path(self.where, name).stat().st_size
 
     def open(self, name: str) -> BinaryIO:
         path = Path(self.where, name)
@@ -122,7 +128,6 @@ class ZipTree:
         self.names = tuple(sorted(self._members))
 
     def size(self, name: str) -> int:
-        """Bytes that the member declares, and that `open` gives exactly."""
         return self._members[name].file_size
 
     def open(self, name: str) -> BinaryIO:

@@ -16,6 +16,7 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -232,5 +233,6 @@ def _publish(files: Sequence[File], temporary: Path, folder: Path) -> None:
 def _sweep(folder: Path) -> None:
     """Removes what killed processes left behind, young enough to be in use excepted."""
     for left in folder.glob(f"{_PREFIX}*"):
-        if time.time() - left.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its owner may just be done with it
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)

@@ -93,11 +93,9 @@ def _labels(parts: list[Parts]) -> tuple[list[int], tuple[str, ...], tuple[str, 
     labels = [index[p[0]] if len(p) > 1 else -1 for p in parts]
     notes = []
     if classes and -1 in labels:
-        notes.append(f"{labels.count(-1):,} pictures outside the class folders are unlabelled")
+        notes.append(f"pictures outside the class folders are unlabelled: {labels.count(-1):,}")
     if single := [name for name in classes if sizes[name] == 1]:
-        notes.append(
-            f"{len(single)} classes hold a single picture, so that it is in one split only: {', '.join(single[:5])}"
-        )
+        notes.append(f"classes with a single picture, which is in one split only: {', '.join(single[:5])}")
     return labels, classes, tuple(notes)
 
 

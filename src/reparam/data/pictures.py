@@ -26,8 +26,9 @@ PIXEL_LIMIT = 64_000_000  # of one picture: below Pillow's own guard, whose mess
 NATIVE_LIMIT = 128  # square pictures of one size up to this side are taken as they are
 DEFAULT_SIZE = 64
 # Only raster formats that Pillow decodes by itself: some others (EPS) would start a program.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _CHUNK = 64
+_WORTH_THREADS = 16 * 1024  # bytes of a file: below it, decoding is too short for threads to help
 _GREY_MODES = ("1", "L")
 
 
@@ -73,24 +74,31 @@ def decode(tree: Tree, names: Sequence[str], size: int, options: DataOptions) ->
     Transparency is laid on white, the EXIF orientation is applied, 16 bits become 8, of animations the first frame
     counts. Raises `DataError`, naming the file, for one that is not a picture, damaged, or of an absurd size.
     """
-    out = np.empty((len(names), 3, size, size), np.uint8)
+    out = np.empty((len(names), 1 if options.colour == "grey" else 3, size, size), np.uint8)
     grey = np.zeros(len(names), bool)
+    settle = options.colour == "auto"
 
     def work(start: int) -> None:
         for i in range(start, min(start + _CHUNK, len(names))):
             with _opened(tree, names[i]) as picture:
                 pixels = np.asarray(_squared(picture, size, options))
-            grey[i] = pixels.ndim == 2 or bool((pixels == pixels[..., :1]).all())
+            grey[i] = pixels.ndim == 2 or (settle and bool((pixels == pixels[..., :1]).all()))
             out[i] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
-    with _quiet_pillow(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with _quiet_pillow(), ThreadPoolExecutor(_workers(tree, names)) as pool:
         for _ in pool.map(work, range(0, len(names), _CHUNK)):
             pass
-    if options.colour == "grey" or (options.colour == "auto" and grey.all()):
+    if settle and grey.all():
         return torch.from_numpy(out[:, :1].copy()), ()
-    mixed = options.colour == "auto" and grey.any()
     notes = (f"{grey.sum():,} of {len(names):,} pictures are grey, the others coloured: all are read as RGB",)
-    return torch.from_numpy(out), notes if mixed else ()
+    return torch.from_numpy(out), notes if settle and grey.any() else ()
+
+
+def _workers(tree: Tree, names: Sequence[str]) -> int:
+    """How many threads decode these pictures soonest."""
+    some = names[:_CHUNK]
+    worth = sum(tree.size(name) for name in some) >= _WORTH_THREADS * len(some)
+    return min(8, os.cpu_count() or 1) if worth else 1
 
 
 def conform(images: Tensor, options: DataOptions) -> Tensor:
@@ -160,12 +168,13 @@ def _opened(tree: Tree, name: str) -> Iterator[Image.Image]:
 def _squared(picture: Image.Image, size: int, options: DataOptions) -> Image.Image:
     """One picture as L or RGB, [S, S]."""
     picture.draft(None, (2 * size, 2 * size))  # JPEG alone: decode at 1/2, 1/4 or 1/8 where that stays twice too large
-    upright = _flat(ImageOps.exif_transpose(picture))
+    ImageOps.exif_transpose(picture, in_place=True)
+    upright = _flat(picture)
     if options.colour == "grey":
         upright = upright.convert("L")
     left, top, right, bottom = box = _box(*upright.size, options.crop)
     if (right - left, bottom - top) == (size, size):
-        return upright.crop(box)
+        return upright if upright.size == (size, size) else upright.crop(box)
     return upright.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
 
@@ -178,7 +187,8 @@ def _flat(picture: Image.Image) -> Image.Image:
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return picture.convert("L" if picture.mode in _GREY_MODES else "RGB")
+    mode = "L" if picture.mode in _GREY_MODES else "RGB"
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _from_16_bits(picture: Image.Image) -> Image.Image:

@@ -201,7 +201,7 @@ def _import(spec: str, options: DataOptions) -> Dataset:
 
 def _unknown(spec: str) -> str:
     name = spec.partition(":")[0]
-    if Path(spec).exists():
+    if spec and Path(spec).exists():
         kind = "array" if Path(spec).suffix in (".npy", ".npz") else "folder"
         return f"'{spec}' is not a data set: for your own files, --data {kind}:{spec}"
     module = f" and no module '{name}'" if ":" in spec else ""

@@ -25,9 +25,9 @@ class TaskOptions:
         Literal["none", "threshold", "dynamic"],
         Field(description="none: grey values; threshold: x >= 1/2; dynamic: x ~ Bernoulli(grey), afresh at every use"),
     ] = "none"
-    corruption: Annotated[Literal["gaussian", "mask"], Field(description="denoising: added noise, or pixels zeroed")] = (
-        "gaussian"
-    )
+    corruption: Annotated[
+        Literal["gaussian", "mask"], Field(description="denoising: added noise, or pixels zeroed")
+    ] = "gaussian"
     noise: Annotated[
         float, Field(gt=0, le=1, description="denoising: standard deviation, or share of pixels zeroed")
     ] = 0.3

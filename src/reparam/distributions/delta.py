@@ -3,6 +3,8 @@
 Shapes: `B` batch, `K` latent.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
@@ -31,7 +33,7 @@ class Delta(Distribution):
     def variance(self) -> Tensor:
         return torch.zeros_like(self.point)
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008  (torch's own signature)
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         return self.point.expand(*sample_shape, *self.point.shape)
 
     def log_prob(self, value: Tensor) -> Tensor:

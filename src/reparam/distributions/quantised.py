@@ -3,6 +3,8 @@
 Shapes: `...` any batch; images hold `levels` equally spaced values in [0, 1].
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,7 +30,7 @@ class DiscretisedLogistic(Distribution):
         self.levels = levels
         super().__init__(self.loc.shape, validate_args=False)
 
-    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "DiscretisedLogistic":
+    def expand(self, batch_shape: Any, _instance: object = None) -> "DiscretisedLogistic":
         return DiscretisedLogistic(self.loc.expand(batch_shape), self.scale.expand(batch_shape), self.levels)
 
     def log_prob(self, value: Tensor) -> Tensor:

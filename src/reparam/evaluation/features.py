@@ -36,13 +36,13 @@ class FeatureNetwork:
     def features(self, x: Tensor) -> Tensor:
         """[N, C, H, W] in [0, 1] -> [N, F]."""
         device = device_of(self.model)
-        return in_blocks(lambda part, _: self.model.head.features(part.to(device)), x)  # type: ignore[operator, union-attr]
+        return in_blocks(lambda part, _: self.model.head.features(part.to(device)), x)
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
         """[N, C, H, W] in [0, 1] -> labels [N]."""
         device = device_of(self.model)
-        return in_blocks(lambda part, _: self.model.head(part.to(device)).logits.argmax(-1), x)  # type: ignore[misc]
+        return in_blocks(lambda part, _: self.model.head(part.to(device)).logits.argmax(-1), x)
 
 
 def cache_folder() -> Path:
@@ -53,11 +53,16 @@ def cache_folder() -> Path:
 
 
 def feature_network(
-    dataset: Dataset, device: torch.device, progress: Progress | None = None, say: Callable[[str], None] = lambda _: None
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> FeatureNetwork:
     """The network for this data set, trained at its first use (seed 0, training split only). Raises DataError without labels."""
     if len(dataset.classes) < 2:
-        raise DataError("fid_classifier needs images of at least two classes, and this data has none: give labels, or leave it out")
+        raise DataError(
+            "fid_classifier needs images of at least two classes, and this data has none: give labels, or leave it out"
+        )
     config = resolve("classifier", keep="last", device=str(device))
     model = MODELS["classifier"].build(config.options, Spec(dataset.shape, len(dataset.classes)))
     path = cache_folder() / "features" / f"{VERSION}-{dataset.fingerprint[:16]}.safetensors"

@@ -26,10 +26,10 @@ def bound(model: Model, x: Tensor, seed: int, samples: int = 1) -> tuple[Tensor,
     reconstructions, kls = [], []
     for number, part in enumerate(x.split(BLOCK)):
         part = part.to(device)
-        q_z = model.encoder(part)  # type: ignore[misc]
+        q_z = model.encoder(part)
         z = rsample(q_z, (samples,), keyed_generator(device, seed, "bound", number))
-        reconstructions.append(-model.decoder(z).log_prob(part).mean(0).cpu())  # type: ignore[misc]
-        kls.append(kl_divergence(q_z, model.prior()).cpu())  # type: ignore[misc]
+        reconstructions.append(-model.decoder(z).log_prob(part).mean(0).cpu())
+        kls.append(kl_divergence(q_z, model.prior()).cpu())
     return torch.cat(reconstructions), torch.cat(kls)
 
 
@@ -40,7 +40,7 @@ def point_reconstruction(model: Model, x: Tensor) -> Tensor:
     parts = []
     for part in x.split(BLOCK):
         part = part.to(device)
-        parts.append(-model.decoder(model.encoder(part).mean).log_prob(part).cpu())  # type: ignore[misc]
+        parts.append(-model.decoder(model.encoder(part).mean).log_prob(part).cpu())
     return torch.cat(parts)
 
 
@@ -55,14 +55,14 @@ def importance_nll(model: Model, x: Tensor, samples: int, seed: int) -> tuple[Te
     nlls, sizes = [], []
     for number, part in enumerate(x.split(BLOCK)):
         part = part.to(device)
-        q_z, p_z = model.encoder(part), model.prior()  # type: ignore[misc]
+        q_z, p_z = model.encoder(part), model.prior()
         generator = keyed_generator(device, seed, "importance", number)
         log_w = []
         # A function of the image's shape alone, so that the numbers drawn do not depend on the memory at hand.
         at_once = max(1, PIXELS_AT_ONCE // (BLOCK * part[0].numel()))
         for start in range(0, samples, at_once):
             z = rsample(q_z, (min(at_once, samples - start),), generator)
-            log_w.append(model.decoder(z).log_prob(part) + p_z.log_prob(z) - q_z.log_prob(z))  # type: ignore[misc]
+            log_w.append(model.decoder(z).log_prob(part) + p_z.log_prob(z) - q_z.log_prob(z))
         weights = torch.cat(log_w)
         total = weights.logsumexp(0)
         nlls.append((math.log(samples) - total).cpu())

@@ -155,7 +155,9 @@ METRICS: dict[str, Metric] = {
     "mse": Metric("reconstruct", "squared error of reconstructions", mse),
     "psnr": Metric("reconstruct", "peak signal-to-noise ratio of reconstructions, higher is better", psnr),
     "ssim": Metric("reconstruct", "structural similarity of reconstructions, 1 is equal", ssim),
-    "fid_classifier": Metric("sample", "Fréchet distance of samples to test images, classifier features", fid_classifier),
+    "fid_classifier": Metric(
+        "sample", "Fréchet distance of samples to test images, classifier features", fid_classifier
+    ),
 }
 
 
@@ -167,7 +169,9 @@ def choose(model: Model, dataset: Dataset, names: Sequence[str] = ()) -> tuple[l
     left_out = {}
     for name, metric in METRICS.items():
         if metric.needs not in model.abilities:
-            left_out[name] = f"the model cannot {metric.needs}" if metric.needs != "likelihood" else "it has no likelihood"
+            left_out[name] = (
+                f"the model cannot {metric.needs}" if metric.needs != "likelihood" else "it has no likelihood"
+            )
         elif name == "fid_classifier" and len(dataset.classes) < 2:
             left_out[name] = "the data has no labels to train its feature network on"
         elif name == "ssim" and dataset.shape[1] < 11:

@@ -28,7 +28,9 @@ class AutoencoderOptions(NetworkOptions):
 
     latent: Annotated[int, Field(ge=1, description="size of z")] = 20
     likelihood: Annotated[LikelihoodName, Field(description="p(x|z)")] = "bernoulli"
-    scale: Annotated[float, Field(gt=0, description="scale of gaussian and laplace; where gaussian-learned starts")] = 1.0
+    scale: Annotated[float, Field(gt=0, description="scale of gaussian and laplace; where gaussian-learned starts")] = (
+        1.0
+    )
     weight: Annotated[float, Field(gt=0, description="the VAE report's c, a factor on the reconstruction")] = 1.0
 
 
@@ -61,7 +63,13 @@ AUTOENCODER = Family(
         "notes": Recipe("the VAE notes' network 784-400-20-400-784 without its noise, on all training images", _NOTES),
         "photos": Recipe(
             "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale",
-            {"network": "residual", "latent": 128, "likelihood": "gaussian-learned", "scale": 0.1, "activation": "silu"},
+            {
+                "network": "residual",
+                "latent": 128,
+                "likelihood": "gaussian-learned",
+                "scale": 0.1,
+                "activation": "silu",
+            },
         ),
     },
 )

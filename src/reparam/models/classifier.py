@@ -57,7 +57,9 @@ class ConvolutionalClassifier(nn.Module):
 
 def build(options: ClassifierOptions, spec: Spec) -> Model:
     if spec.classes < 2:
-        raise ConfigError("a classifier needs images of at least two classes: give labels (class folders, a 'labels' array)")
+        raise ConfigError(
+            "a classifier needs images of at least two classes: give labels (class folders, a 'labels' array)"
+        )
     return Model(
         head=ConvolutionalClassifier(spec.image_shape[0], options.channels, options.features, spec.classes),
     )

@@ -3,6 +3,8 @@
 Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 """
 
+from typing import Any
+
 from torch import nn
 
 # What a model can do follows from the fields it has (an encoder "with a density" returns q(z|x), not a point).
@@ -15,6 +17,13 @@ class Model(nn.Module):
     encoder: x [B, C, H, W] -> q(z|x) over [K]; prior: () -> p(z); decoder: z [..., K] -> p(x|z) over [C, H, W];
     context: c -> features and first guess; head: a categorical over D classes.
     """
+
+    # nn.Module's own attribute type is too narrow to call: each is a conditional, or None.
+    encoder: Any
+    prior: Any
+    decoder: Any
+    context: Any
+    head: Any
 
     def __init__(
         self,

@@ -28,7 +28,9 @@ class VAEOptions(AutoencoderOptions):
         elbo_only = {"beta": 1.0, "beta_warmup": 0.0, "free_bits": 0.0, "weight": 1.0}
         changed = [name for name, default in elbo_only.items() if getattr(self, name) != default]
         if self.k > 1 and changed:
-            raise ConfigError(f"option '{changed[0]}' changes the ELBO and has no meaning with k = {self.k}: drop one of them")
+            raise ConfigError(
+                f"option '{changed[0]}' changes the ELBO and has no meaning with k = {self.k}: drop one of them"
+            )
 
 
 def build(options: VAEOptions, spec: Spec) -> Model:
@@ -53,7 +55,7 @@ def objective(options: VAEOptions, schedule: Schedule) -> Objective:
     )
 
 
-def _report(doc: str, **options: Any) -> Recipe:  # noqa: ANN401
+def _report(doc: str, **options: Any) -> Recipe:
     return Recipe(f"the VAE report's {doc}, two latents", {"latent": 2, "epochs": 60, **options})
 
 

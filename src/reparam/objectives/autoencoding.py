@@ -3,8 +3,10 @@
 Shapes: `B` batch, `C H W` image.
 """
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.distributions import rsample
@@ -21,7 +23,7 @@ class Reconstruction(Objective):
         self.weight = weight
 
     def __call__(
-        self, player: str, model: nn.Module, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+        self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
     ) -> Terms:
         q_z = model.encoder(batch.x if batch.c is None else batch.c)
         p_x = model.decoder(rsample(q_z, generator=generator))

@@ -6,7 +6,7 @@ Shapes: `B` batch.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class Player:
 
 
 class Objective(ABC):
-    """`objective(player, model, batch, step, generator) -> Terms`.
+    """`objective(player, model, batch, step, generator) -> Terms`, where `model` has the fields of `reparam.models.Model`.
 
     It never reduces over the batch, never calls backward and never steps an optimiser (`autograd.grad` is allowed).
     `step` is an int64 scalar on the device; weights that change with time are functions of it, never of a host number.
@@ -57,7 +57,7 @@ class Objective(ABC):
 
     @abstractmethod
     def __call__(
-        self, player: str, model: nn.Module, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+        self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
     ) -> Terms: ...
 
 

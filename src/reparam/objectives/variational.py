@@ -4,9 +4,10 @@ Shapes: `B` batch, `K` latent, `L` posterior samples, `S` importance samples.
 """
 
 import math
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, Independent, kl_divergence
 
 from reparam.batch import Batch
@@ -42,7 +43,7 @@ class ELBO(Objective):
         self.samples, self.weight = samples, weight
 
     def __call__(
-        self, player: str, model: nn.Module, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+        self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
     ) -> Terms:
         q_z = model.encoder(batch.x)
         z = rsample(q_z, () if self.samples == 1 else (self.samples,), generator)
@@ -68,7 +69,7 @@ class ImportanceWeighted(Objective):
         self.k, self.samples = k, samples
 
     def __call__(
-        self, player: str, model: nn.Module, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+        self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
     ) -> Terms:
         q_z, p_z = model.encoder(batch.x), model.prior()
         z = rsample(q_z, (self.k, self.samples), generator)

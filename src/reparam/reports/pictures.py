@@ -1,15 +1,18 @@
-"""Images as images: tiles on a sheet, PNG files.
+"""Images as images: tiles on a sheet, labels beside them, PNG files; and the pictures that training leaves behind.
 
 Shapes: `n` images, `C H W` image in [0, 1], rows x columns of a sheet.
 """
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from reparam.config import RunConfig
 from reparam.data import Dataset
@@ -23,24 +26,90 @@ from reparam.runs import RunFolder
 GAP = 2
 SAMPLES = 64
 PAIRS = 16
+COMFORTABLE = 96  # side in pixels at which a tile is large enough to look at
+LARGEST_TILE = 128  # larger ones are reduced: a page of them would be too heavy to pass on
+WIDEST = 1400  # enlargement stops where a sheet would become wider
+FONT_SIZE = 14
+PADDING = 8
 
 
-def sheet(images: Tensor, columns: int, gap: int = GAP) -> Image.Image:
-    """Images [n, C, H, W] row by row on a white sheet."""
+def sheet(images: Tensor, columns: int, gap: int = GAP, transparent: bool = False) -> Image.Image:
+    """Images [n, C, H, W] row by row on a white sheet, or with `transparent` on none (the gaps let the page through)."""
     n, channels, height, width = images.shape
     rows = -(-n // columns)
-    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
-    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    depth = channels + transparent
+    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, depth), 255, np.uint8)
+    if transparent:
+        canvas[:, :, -1] = 0
+    pixels = (images.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     for number, tile in enumerate(pixels):
         top, left = (number // columns) * (height + gap), (number % columns) * (width + gap)
-        canvas[top : top + height, left : left + width] = tile
-    return Image.fromarray(canvas[:, :, 0] if channels == 1 else canvas)
+        canvas[top : top + height, left : left + width, :channels] = tile
+        canvas[top : top + height, left : left + width, channels:] = 255
+    return Image.fromarray(canvas[:, :, 0] if depth == 1 else canvas)
 
 
-def enlarged(image: Image.Image, tile: int) -> Image.Image:
-    """Whole-number enlargement without smoothing, so that small digits can be looked at."""
-    factor = max(1, 64 // tile)
-    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+def cut_sheet(image: Image.Image, shape: tuple[int, int, int], gap: int = GAP) -> Tensor:
+    """The inverse of an opaque `sheet`: its tiles [rows, columns, C, H, W]. Raises ValueError where they do not fit it."""
+    channels, height, width = shape
+    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"), np.float32).reshape(image.height, image.width, channels)
+    rows, rest_of_rows = divmod(image.height + gap, height + gap)
+    columns, rest_of_columns = divmod(image.width + gap, width + gap)
+    if rest_of_rows or rest_of_columns:
+        raise ValueError(f"a picture of {image.width} x {image.height} pixels is no sheet of {width} x {height} tiles")
+    framed = np.pad(pixels, ((0, gap), (0, gap), (0, 0))) / 255
+    tiles = torch.from_numpy(framed).unflatten(0, (rows, height + gap)).unflatten(2, (columns, width + gap))
+    return tiles[:, :height, :, :width].permute(0, 2, 4, 1, 3)
+
+
+def legible(images: Tensor, columns: int) -> Tensor:
+    """Small tiles [n, C, H, W] enlarged by a whole number without smoothing, very large ones reduced by one."""
+    side = images.shape[-1]
+    factor = max(1, min(COMFORTABLE // side, WIDEST // (columns * side)))
+    if factor > 1:
+        return images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    reduction = -(-side // LARGEST_TILE)
+    return F.avg_pool2d(images, reduction, ceil_mode=True) if reduction > 1 else images
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A sheet of tiles with transparent gaps, and what its rows and columns are called (empty: not named)."""
+
+    image: Image.Image
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
+def panel(images: Tensor, columns: int, row_names: Sequence[str] = (), column_names: Sequence[str] = ()) -> Panel:
+    """Images [n, C, H, W] row by row, at a size that can be looked at."""
+    return Panel(sheet(legible(images, columns), columns, transparent=True), tuple(row_names), tuple(column_names))
+
+
+def to_picture(panels: Sequence[Panel]) -> Image.Image:
+    """Panels below each other on white, with their names: a picture that explains itself outside any page."""
+    font = ImageFont.load_default(FONT_SIZE)
+    left = max((int(font.getlength(name)) + PADDING for part in panels for name in part.rows), default=0)
+    tops = [FONT_SIZE + PADDING if any(part.columns) else 0 for part in panels]
+    width = left + max(part.image.width for part in panels)
+    height = sum(top + part.image.height for top, part in zip(tops, panels, strict=True)) + 2 * PADDING * (len(panels) - 1)
+    canvas = Image.new("RGB", (width + 2 * PADDING, height + 2 * PADDING), "white")
+    draw = ImageDraw.Draw(canvas)
+    y = PADDING
+    for top, part in zip(tops, panels, strict=True):
+        x = PADDING + left
+        y += top
+        # The gaps are left out of the sheet's last row and column, hence one gap more than the sheet has pixels.
+        down, across = part.image.height + GAP, part.image.width + GAP
+        for number, name in enumerate(part.rows):
+            centre = y + (number + 0.5) * down / len(part.rows) - GAP / 2
+            draw.text((x - PADDING, centre), name, "black", font, anchor="rm")
+        for number, name in enumerate(part.columns):
+            centre = x + (number + 0.5) * across / len(part.columns) - GAP / 2
+            draw.text((centre, y - PADDING / 2), name, "black", font, anchor="ms")
+        canvas.paste(part.image.convert("RGB"), (x, y), part.image.getchannel("A"))
+        y += part.image.height + 2 * PADDING
+    return canvas
 
 
 def to_png(image: Image.Image) -> bytes:
@@ -53,16 +122,28 @@ def write_png(path: Path, image: Image.Image) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(to_png(image)))
 
 
+def varied(labels: Tensor, n: int) -> Tensor:
+    """The first indices [<= n] that take the classes in turn (0, 1, 2, ..., 0, 1, ...), whatever order the images lie in."""
+    turns = torch.empty_like(labels)
+    for label in labels.unique():
+        own = labels == label
+        turns[own] = torch.arange(int(own.sum()))
+    order = np.lexsort((np.arange(len(labels)), labels.numpy(), turns.numpy()))
+    return torch.from_numpy(order[:n])
+
+
 class Painter:
-    """Draws what the loop asks for: samples (the same latents every time) and reconstructions (the same images)."""
+    """Draws what the loop asks for: samples (the same latents every time) and reconstructions (the same images).
+
+    RUN/pictures/samples-EPOCH.png is `SAMPLES` tiles, eight a row; reconstructions-EPOCH.png has a row of originals, where
+    the model is given something else a row of that, and a row of reconstructions.
+    """
 
     def __init__(self, folder: RunFolder, dataset: Dataset, config: RunConfig) -> None:
         self.folder = folder
         split = dataset.validation
-        index = torch.arange(min(PAIRS, len(split)))
-        batch = make_batch(
-            split.images[index], split.labels[index], index, config.task, keyed_generator("cpu", 0, "pictures")
-        )
+        index = varied(split.labels, PAIRS)
+        batch = make_batch(split.images[index], split.labels[index], index, config.task, keyed_generator("cpu", 0, "pictures"))
         self.x, self.c = batch.x, batch.c
 
     def __call__(self, model: nn.Module, epoch: float) -> None:

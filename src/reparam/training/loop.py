@@ -9,12 +9,9 @@ Shapes: `N` images, `B` batch, `T` logged terms, `R` steps in a window.
 
 import contextlib
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import torch
@@ -25,17 +22,15 @@ from reparam.config import TrainingOptions
 from reparam.data import Images
 from reparam.data.tasks import TaskOptions, make_batch
 from reparam.errors import ConfigError, ReparamError
-from reparam.files import read_tensors, write_tensors
-from reparam.objectives import Objective, Player
-from reparam.runs import RunFolder, load_weights
-from reparam.training import processes
-from reparam.training.optimisers import learning_rate, make_optimiser
+from reparam.objectives import Objective
+from reparam.runs import RunFolder
+from reparam.training import checkpoint, processes
+from reparam.training.interruption import Listener
+from reparam.training.optimisers import learning_rate
 from reparam.training.progress import Progress, Silent
 from reparam.training.record import Record
-from reparam.training.step import Step
 from reparam.training.stream import Stream
-
-CHECKPOINT_FORMAT = 1
+from reparam.training.turn import Turn
 
 Validate = Callable[[nn.Module], dict[str, float]]
 Draw = Callable[[nn.Module, float], None]
@@ -55,41 +50,6 @@ class Outcome:
     kept: str
     best: float
     seconds: float
-
-
-class _Turn:
-    """A player with what belongs to them: the wrapped step, the optimiser, the history of their terms [R, T]."""
-
-    def __init__(self, model: nn.Module, objective: Objective, player: Player, loop: "Loop") -> None:
-        options, device = loop.options, loop.device
-        self.player = player
-        self.own = list(player.parameters(model))
-        owned = {id(parameter) for parameter in self.own}
-        self.others = [parameter for parameter in model.parameters() if id(parameter) not in owned]
-        self.freeze_others()
-        self.optimiser = make_optimiser(self.own, options, device)
-        self.step = Step(model, objective, player, options.precision)
-        self.call: nn.Module = self.step
-        if processes.world() > 1:
-            self.call = DistributedDataParallel(self.step, broadcast_buffers=False)
-        if options.compile:
-            self.call = torch.compile(self.call)  # type: ignore[assignment]
-        self.rows = options.log_every * player.steps
-        self.history = torch.empty(0)
-        self.taken = torch.zeros((), dtype=torch.int64, device=device)
-
-    def freeze_others(self) -> None:
-        for parameter in self.others:
-            parameter.requires_grad_(False)
-        for parameter in self.own:
-            parameter.requires_grad_(True)
-
-    def remember(self, means: Tensor) -> None:
-        """Keeps a step's means on the device, at a row that the device counts: nothing to synchronise, nothing baked in."""
-        if not self.history.numel():
-            self.history = torch.zeros(self.rows, means.numel(), device=means.device)
-        self.history.index_copy_(0, (self.taken % self.rows).view(1), means.view(1, -1))
-        self.taken += 1
 
 
 class Loop:
@@ -129,16 +89,18 @@ class Loop:
         self.progress = progress or Silent()
         self.images, self.labels = split.images.to(device), split.labels.to(device)
         self.stream = Stream(len(self.images), options.seed, device)
-        self.turns = [_Turn(self.model, objective, player, self) for player in objective.players]
+        self.turns = [Turn(self.model, objective, player, options, device) for player in objective.players]
         self.images_per_cycle = options.batch_size * sum(player.steps for player in objective.players)
         self.steps_per_epoch = len(self.images) / self.images_per_cycle
         self.steps = max(1, math.ceil(options.epochs * self.steps_per_epoch))
         self.clock = torch.zeros((), dtype=torch.int64, device=device)  # the step, as objectives see it
-        self.average = {name: tensor.clone() for name, tensor in self.weights().items()} if options.keep == "ema" else {}
+        self.average = (
+            {name: tensor.clone() for name, tensor in self.weights().items()} if options.keep == "ema" else {}
+        )
         self.step = 0
         self.best, self.stale, self.seconds = math.inf, 0, 0.0
         self.record: Record | None = None
-        self._interrupted = False
+        self.record_size = 0  # of metrics.jsonl at the checkpoint that was restored
 
     # -- one cycle ----------------------------------------------------------------------------------------------------
 
@@ -160,13 +122,17 @@ class Loop:
         self.clock += 1
         self.step += 1
 
-    def _player_step(self, turn: _Turn, indices: Tensor) -> None:
+    def _player_step(self, turn: Turn, indices: Tensor) -> None:
         parts = indices.chunk(self.options.accumulate)
         means = None
         for number, part in enumerate(parts):
             batch = make_batch(self.images.index_select(0, part), self.labels.index_select(0, part), part, self.task)
             last = number == len(parts) - 1
-            quiet = turn.call.no_sync if isinstance(turn.call, DistributedDataParallel) and not last else contextlib.nullcontext
+            quiet = (
+                turn.call.no_sync
+                if isinstance(turn.call, DistributedDataParallel) and not last
+                else contextlib.nullcontext
+            )
             with quiet():
                 total, found = turn.call(batch, self.clock)
                 (total / len(parts) if len(parts) > 1 else total).backward()
@@ -214,13 +180,13 @@ class Loop:
         self._window = (self.step, time.monotonic())
         self._saved = time.monotonic()
         if self.folder and processes.rank() == 0:
-            self.record = Record(self.folder, getattr(self, "_record_size", 0), self.step)
+            self.record = Record(self.folder, self.record_size, self.step)
         pictures, validations = self._moments()
         state = "finished"
         self.progress.start(self.steps, self.step)
         try:
             self._status("running")
-            with self._listening():
+            with Listener(self.progress.note) as self._listener:
                 if self.step == 0 and 0 in pictures:
                     self._picture()
                 while self.step < self.steps:
@@ -273,8 +239,8 @@ class Loop:
     def _stopping(self, at_window_end: bool) -> bool:
         """Whether to stop here. Processes agree at window ends, so that none waits for another's gradient for ever."""
         if processes.world() == 1:
-            return self._interrupted
-        return at_window_end and processes.any_process(self._interrupted, self.device)
+            return self._listener.asked
+        return at_window_end and processes.any_process(self._listener.asked, self.device)
 
     def _log(self) -> None:
         """Reads the window's history from the device, looks for the first non-finite term, writes the means."""
@@ -298,7 +264,7 @@ class Loop:
             self.record.write(self.step, self.epoch, "train", terms, learning_rate=lr, images_per_second=round(rate, 1))
         self.progress.update(self.step, self.epoch, rate, terms)
 
-    def _check_finite(self, window: Tensor, turn: _Turn, start: int) -> None:
+    def _check_finite(self, window: Tensor, turn: Turn, start: int) -> None:
         bad = (~window.isfinite()).nonzero()
         if not len(bad):
             return
@@ -356,99 +322,12 @@ class Loop:
     def save(self) -> None:
         """Writes the checkpoint, and the kept weights where they are the last or their average."""
         self._log()
-        states = {"cpu": processes.gather(torch.get_rng_state())}
-        if self.device.type == "cuda":
-            states["cuda"] = processes.gather(torch.cuda.get_rng_state(self.device).to(self.device))
-        if not self.folder or processes.rank():
-            return
         if self.options.keep != "best":
             self._write_weights()
-        tensors = {f"model.{name}": tensor for name, tensor in self.weights().items()}
-        tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
-        tensors |= {f"rng.{kind}.{rank}": state for kind, all_ in states.items() for rank, state in enumerate(all_)}
-        for turn in self.turns:
-            for index, state in turn.optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{turn.player.name}.{index}.{key}": value for key, value in state.items()}
-        metadata = {
-            "format": CHECKPOINT_FORMAT,
-            "step": self.step,
-            "best": self.best if math.isfinite(self.best) else None,
-            "stale": self.stale,
-            "seconds": self.seconds,
-            "processes": processes.world(),
-            "metrics_bytes": self.record.size if self.record else 0,
-        }
-        write_tensors(self.folder.checkpoint_path, tensors, metadata)
+        checkpoint.write(self)
         self._status("running")
         self._saved = time.monotonic()
 
     def restore(self) -> None:
-        """Continues from the folder's checkpoint; without one (killed before the first) from the start, which is the same.
-
-        Raises RunError for a damaged checkpoint, ConfigError under another number of processes.
-        """
-        assert self.folder
-        if not self.folder.checkpoint_path.exists():
-            return
-        tensors, metadata = read_tensors(self.folder.checkpoint_path)
-        if metadata["processes"] != processes.world():
-            raise ConfigError(
-                f"this run was trained by {metadata['processes']} processes and continues exactly only with as many, "
-                f"not {processes.world()}"
-            )
-        groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "rng": {}, "optimiser": {}}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
-            groups[kind][rest] = tensor
-        load_weights(self.model, groups["model"], self.folder.checkpoint_path)
-        for name, tensor in groups["average"].items():
-            self.average[name].copy_(tensor)
-        for turn in self.turns:
-            self._restore_optimiser(turn, groups["optimiser"])
-        self.step = metadata["step"]
-        self.clock.fill_(self.step)
-        for turn in self.turns:
-            turn.taken.fill_(self.step * turn.player.steps)
-        self.best = math.inf if metadata["best"] is None else metadata["best"]
-        self.stale, self.seconds = metadata["stale"], metadata["seconds"]
-        self._record_size = metadata["metrics_bytes"]
-        torch.set_rng_state(groups["rng"][f"cpu.{processes.rank()}"])
-        if self.device.type == "cuda" and f"cuda.{processes.rank()}" in groups["rng"]:
-            torch.cuda.set_rng_state(groups["rng"][f"cuda.{processes.rank()}"], self.device)
-
-    def _restore_optimiser(self, turn: _Turn, saved: dict[str, Tensor]) -> None:
-        states: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in saved.items():
-            player, index, key = name.rsplit(".", 2)
-            if player == turn.player.name:
-                states.setdefault(int(index), {})[key] = tensor
-        document = turn.optimiser.state_dict()
-        lr = turn.optimiser.param_groups[0]["lr"]
-        turn.optimiser.load_state_dict({**document, "state": states})
-        turn.optimiser.param_groups[0]["lr"] = lr
-
-    # -- interruption -------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM ends training behind the step under way, with a checkpoint; a second one at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def ask(number: int, frame: FrameType | None) -> None:
-            if self._interrupted:
-                raise KeyboardInterrupt
-            self._interrupted = True
-            self.progress.note("stopping after this step and writing a checkpoint; once more to stop at once")
-
-        for number in before:
-            signal.signal(number, ask)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
+        """Continues from the folder's checkpoint; without one (killed before the first) from the start, which is the same."""
+        checkpoint.read(self)

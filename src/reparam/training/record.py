@@ -21,7 +21,7 @@ class Record:
         self.size = size
         self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step if size else None)
 
-    def write(self, step: int, epoch: float, phase: str, terms: dict[str, float], **facts: Any) -> None:  # noqa: ANN401
+    def write(self, step: int, epoch: float, phase: str, terms: dict[str, float], **facts: Any) -> None:
         line = json.dumps({"step": step, "epoch": round(epoch, 4), "phase": phase, "terms": terms, **facts}) + "\n"
         try:
             with self.path.open("ab") as file:

@@ -1,0 +1,222 @@
+"""Charts in one style, as SVG: the latent space by class, training curves. Drawn without pyplot, so nothing is global.
+
+Text stays text, in the reader's own fonts (class names may be in any script), and the few colours that depend on the
+background can be exchanged afterwards: `for_dark` turns a chart for light pages into one for dark pages.
+
+Shapes: `N` points, `K` latent, `D` classes.
+"""
+
+import io
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+INK, FAINT, PAPER = "#24292e", "#d9dde1", "#fdfdfb"
+DARK = {INK: "#d5dade", FAINT: "#3b4147", PAPER: "#15171a"}
+# Petroff 2021, Accessible color sequences for data visualization: ten that differ under colour-blindness too.
+PALETTE = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+SHAPES = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼"}  # beyond ten classes colours repeat with another shape
+NAMED_CLASSES = len(PALETTE) * len(SHAPES)
+SHORT_NAME = 10  # characters up to which a class name fits into a chart
+LINE_POINTS = 300
+LINES = {"train": PALETTE[0], "validation": PALETTE[6]}
+# A quantity that falls to a fifth or less is shown by its order of magnitude: on a linear axis its last part would be flat.
+FALL_SHOWN_IN_LOG = 5.0
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "reparam",  # equal charts are equal files
+    "font.size": 9,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.5,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.minor.visible": False,
+    "lines.linewidth": 1.4,
+    "figure.facecolor": "none",
+    "figure.dpi": 100,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a chart's legend, which the page writes beside it."""
+
+    mark: str
+    colour: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """An SVG for a light page, and its legend."""
+
+    svg: str
+    width: int
+    height: int
+    legend: tuple[Entry, ...] = ()
+
+
+def for_dark(svg: str) -> str:
+    """The same chart for a dark page."""
+    for light, dark in DARK.items():
+        svg = svg.replace(light, dark)
+    return svg
+
+
+def _canvas(width: float, height: float, **options: Any) -> "Canvas":  # noqa: ANN401
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(width / 100, height / 100), layout="constrained", **options)
+    FigureCanvasAgg(canvas)
+    return canvas
+
+
+def _to_chart(canvas: "Canvas", legend: Sequence[Entry] = ()) -> Chart:
+    buffer = io.StringIO()
+    with warnings.catch_warnings():
+        # The reader's fonts draw the text, not matplotlib's: what those lack does not matter.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        canvas.savefig(buffer, format="svg", dpi=180, metadata={"Date": None, "Creator": None})
+    width, height = canvas.get_size_inches() * 100
+    return Chart(buffer.getvalue(), round(width), round(height), tuple(legend))
+
+
+def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str]) -> Chart:
+    """Posterior means [N, K] in the plane, coloured by class: as they are for K <= 2, else their first two principal
+    components. One latent is spread over a row for each class."""
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        canvas = _canvas(760, 620 if codes.shape[1] > 1 else 380)
+        axes = canvas.subplots()
+        points, names = _plane(codes, labels)
+        axes.set(xlabel=names[0], ylabel=names[1])
+        axes.tick_params(length=0)
+        if codes.shape[1] == 1:
+            axes.set_yticks([])
+        else:
+            axes.set_aspect("equal", adjustable="datalim")
+        legend = [_scatter_class(axes, points, labels, label, classes) for label in labels.unique().tolist()]
+        return _to_chart(canvas, [entry for entry in legend if entry])
+
+
+def _plane(codes: Tensor, labels: Tensor) -> tuple[Tensor, tuple[str, str]]:
+    """Points [N, 2] and what the axes are."""
+    if codes.shape[1] == 1:
+        jitter = torch.rand(len(codes), generator=torch.Generator().manual_seed(0)) - 0.5
+        return torch.stack([codes[:, 0], 0.7 * jitter - labels], 1), ("z0", "class" if labels.max() >= 0 else "")
+    if codes.shape[1] == 2:
+        return codes, ("z0", "z1")
+    centred = (codes - codes.mean(0)).double()
+    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
+    # The sign of a principal component is arbitrary; its largest weight is made positive.
+    signs = directions.gather(1, directions.abs().argmax(1, keepdim=True)).sign()
+    share = singular**2 / (singular**2).sum().clamp(min=1e-12)
+    first, second = (f"principal component {i + 1} ({share[i]:.0%} of the variance)" for i in range(2))
+    return (centred @ (directions * signs)[:2].T).float(), (first, second)
+
+
+def _scatter_class(axes: "Axes", points: Tensor, labels: Tensor, label: int, classes: Sequence[str]) -> Entry | None:
+    own = points[labels == label].numpy()
+    labelled = 0 <= label < NAMED_CLASSES
+    colour = PALETTE[label % len(PALETTE)] if label >= 0 else PALETTE[0] if not classes else PALETTE[8]
+    marker = list(SHAPES)[label // len(PALETTE)] if labelled else "o"
+    size = 10 if len(points) > 500 else 16
+    # Points are one embedded picture: thousands of vector marks would be a heavy page.
+    axes.scatter(own[:, 0], own[:, 1], s=size, c=colour, marker=marker, alpha=0.7, linewidths=0, rasterized=True)
+    if not labelled:
+        return Entry("●", colour, "unlabelled") if classes and label < 0 else None
+    name = classes[label]
+    if len(name) <= SHORT_NAME and len(classes) <= 2 * len(PALETTE):
+        x, y = own[:, 0].mean(), own[:, 1].mean()
+        box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "boxstyle": "round,pad=0.2"}
+        axes.text(x, y, name, ha="center", va="center", weight="bold", bbox=box)
+    return Entry(SHAPES[marker], colour, name)
+
+
+def training_curves(lines: Sequence[dict[str, Any]], kept_epoch: float | None = None) -> Chart:
+    """Every term of metrics.jsonl in a chart of its own, training and validation, and the learning rate; a dotted line
+    where the kept weights were taken."""
+    import matplotlib
+
+    curves = _curves(lines)
+    names = list(dict.fromkeys(name for _, name in curves))
+    across = min(3, len(names))
+    down = -(-len(names) // across)
+    with matplotlib.rc_context(_STYLE):
+        canvas = _canvas(860, 30 + 230 * down)
+        for number, name in enumerate(names):
+            axes = canvas.add_subplot(down, across, number + 1)
+            axes.set_title(name.replace("_", " "))
+            axes.tick_params(length=0)
+            shown = {phase: curves[phase, name] for phase in LINES if (phase, name) in curves}
+            for phase, (x, y) in shown.items():
+                mark = {"marker": "o", "markersize": 3.5} if len(x) <= 40 and phase == "validation" else {}
+                axes.plot(x, y, color=LINES[phase] if name != "learning rate" else PALETTE[8], **mark)
+            _scale(axes, [value for _, y in shown.values() for value in y])
+            if kept_epoch is not None:
+                axes.axvline(kept_epoch, color=INK, linewidth=0.8, linestyle=":")
+            if number // across == down - 1 or number + across >= len(names):
+                axes.set_xlabel("epoch")
+        phases = [phase for phase in LINES if any(p == phase for p, _ in curves)]
+        legend = [Entry("━", LINES[phase], {"train": "training"}.get(phase, phase)) for phase in phases]
+        if kept_epoch is not None:
+            legend.append(Entry("┋", "currentColor", "kept weights"))
+        return _to_chart(canvas, legend)
+
+
+def _curves(lines: Sequence[dict[str, Any]]) -> dict[tuple[str, str], tuple[list[float], list[float]]]:
+    """(phase, term) -> (epochs, values), non-finite ones left out, long lines averaged to `LINE_POINTS` points."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for line in lines:
+        for name, value in line["terms"].items():
+            found.setdefault((line["phase"], name), []).append((line["epoch"], value))
+    for line in lines:
+        if "learning_rate" in line:
+            found.setdefault(("train", "learning rate"), []).append((line["epoch"], line["learning_rate"]))
+    curves = {}
+    for key, pairs in found.items():
+        finite = [(x, y) for x, y in pairs if isinstance(y, int | float) and math.isfinite(y)]
+        if finite:
+            parts = torch.tensor(finite, dtype=torch.float64).split(-(-len(finite) // LINE_POINTS))
+            means = torch.stack([part.mean(0) for part in parts])
+            curves[key] = (means[:, 0].tolist(), means[:, 1].tolist())
+    return curves
+
+
+def _scale(axes: "Axes", values: Sequence[float]) -> None:
+    """A logarithmic axis with plain numbers for what falls by much, else a linear one."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    if min(values) <= 0 or max(values) < FALL_SHOWN_IN_LOG * values[-1] or values[-1] > 2 * min(values):
+        return
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())

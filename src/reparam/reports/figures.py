@@ -1,0 +1,259 @@
+"""`FIGURES`: what a report shows, and what a model must be able to do for it. One function and one line add a figure.
+
+Shapes: `n` images, `C H W` image, `K` latent.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from reparam.errors import RunError
+from reparam.reports import charts, panels
+from reparam.reports.charts import Chart
+from reparam.reports.pictures import Panel, cut_sheet, panel
+from reparam.reports.subject import Subject
+
+PICTURE = re.compile(r"(samples|reconstructions)-(\d+\.\d+)\.png")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a figure came to: panels of tiles or a chart, and a sentence on what holds for this run only."""
+
+    parts: tuple[Panel | Chart, ...]
+    note: str = ""
+
+
+class Figure(NamedTuple):
+    """A row: its title, what to look for, the ability that a model needs (None: any model), where it stands, the function."""
+
+    title: str
+    caption: str
+    needs: str | None
+    section: str
+    draw: Callable[[Subject], Drawing]
+
+
+class Layout(NamedTuple):
+    """How many tiles there are, by the size of the images, so that a page stays light and its pictures large enough."""
+
+    across: int
+    rows: int
+    noisy_rows: int
+    walk: int
+    walks: int
+    grid: int
+
+
+def layout(side: int) -> Layout:
+    if side <= 32:
+        return Layout(across=10, rows=8, noisy_rows=4, walk=11, walks=8, grid=21)
+    if side <= 64:
+        return Layout(across=10, rows=6, noisy_rows=3, walk=9, walks=6, grid=11)
+    return Layout(across=6, rows=4, noisy_rows=2, walk=7, walks=4, grid=7)
+
+
+def samples(subject: Subject) -> Drawing:
+    size = layout(subject.side)
+    return Drawing((panels.samples(subject.run, size.across * size.rows, 0, False, size.across),))
+
+
+def draws(subject: Subject) -> Drawing:
+    size = layout(subject.side)
+    return Drawing((panels.samples(subject.run, size.across * size.noisy_rows, 0, True, size.across),))
+
+
+def reconstructions(subject: Subject) -> Drawing:
+    across = layout(subject.side).across
+    examples = subject.examples(2 * across)
+    return Drawing(tuple(panels.reconstructions(subject.run, examples.x, examples.given, across)))
+
+
+def posterior(subject: Subject) -> Drawing:
+    size = layout(subject.side)
+    shown = 10 if size.across >= 10 else 5
+    examples = subject.examples(size.noisy_rows + 1)
+    return Drawing((panels.posterior(subject.run, examples.x, examples.given, shown),))
+
+
+def interpolations(subject: Subject) -> Drawing:
+    size = layout(subject.side)
+    pairs = size.noisy_rows + 1
+    x = subject.examples(2 * pairs).x
+    return Drawing((panels.interpolations(subject.run, x[:pairs], x[pairs:][: len(x) // 2], size.across - 2),))
+
+
+def traversals(subject: Subject) -> Drawing:
+    size = layout(subject.side)
+    dimensions = subject.most_active(size.walks)
+    part = panels.traversals(subject.run, subject.examples(1).given, dimensions, 3.0, size.walk)
+    which = "all latents" if len(dimensions) == subject.latent else f"the {len(dimensions)} most active of {subject.latent} latents"
+    unit = "" if "sample" in subject.run.model.abilities else " Without a prior, the unit is the standard deviation of the codes."
+    return Drawing((part,), f"Shown: {which}, most active first.{unit}")
+
+
+def grid(subject: Subject) -> Drawing:
+    dimensions = panels.grid_dimensions(subject)
+    part = panels.grid(subject.run, 5.0, layout(subject.side).grid, subject.latent, dimensions)
+    if subject.latent == 1:
+        return Drawing((part,), "The model has one latent: this is all it can draw.")
+    across, up = dimensions
+    if subject.latent == 2:
+        return Drawing((part,), "z0 grows to the right, z1 upwards: this plane is all the model can draw.")
+    chosen = "two most active" if "encode" in subject.run.model.abilities else "first two"
+    return Drawing((part,), f"z{across} grows to the right, z{up} upwards: the {chosen} of {subject.latent} latents, the others at 0.")
+
+
+def latents(subject: Subject) -> Drawing:
+    codes, labels = subject.codes
+    classes = subject.run.dataset.classes
+    chart = charts.latent_scatter(codes, labels, classes)
+    note = f"{len(codes):,} test images."
+    if not classes:
+        note += " The data has no labels, so the points have one colour."
+    elif len(classes) > charts.NAMED_CLASSES:
+        note += f" Of {len(classes)} classes, the first {charts.NAMED_CLASSES} are named."
+    return Drawing((chart,), note)
+
+
+def samples_by_epoch(subject: Subject) -> Drawing:
+    sheets = training_pictures(subject, "samples")
+    across = layout(subject.side).across
+    rows = [tiles.flatten(0, 1)[:across] for _, tiles in sheets]
+    return Drawing((_by_epoch([epoch for epoch, _ in sheets], rows),))
+
+
+def reconstructions_by_epoch(subject: Subject) -> Drawing:
+    sheets = training_pictures(subject, "reconstructions")
+    across = layout(subject.side).across
+    _, last = sheets[-1]
+    # All rows but the last are what the model was shown: the originals and, where that is something else, its input.
+    shown = [row[:across] for row in last[:-1]]
+    names = ["original", "given"][: len(shown)]
+    return Drawing((_by_epoch([epoch for epoch, _ in sheets], [tiles[-1, :across] for _, tiles in sheets], names, shown),))
+
+
+def _by_epoch(epochs: list[float], rows: list[Tensor], names: list[str] | None = None, above: list[Tensor] | None = None) -> Panel:
+    images = [*(above or []), *rows]
+    labels = [*(names or []), *(f"epoch {epoch:.3g}" for epoch in epochs)]
+    return panel(torch.cat(images), len(images[0]), labels)
+
+
+def training_pictures(subject: Subject, kind: str) -> list[tuple[float, Tensor]]:
+    """(epoch, tiles [rows, columns, C, H, W]) of the pictures that training left, in order; damaged ones are left out."""
+    found = []
+    folder: Path = subject.run.folder.pictures
+    for path in sorted(folder.glob("*.png")) if folder.is_dir() else []:
+        match = PICTURE.fullmatch(path.name)
+        if match and match[1] == kind:
+            try:
+                with Image.open(path) as image:
+                    found.append((float(match[2]), cut_sheet(image, subject.shape)))
+            except (OSError, ValueError, SyntaxError):  # Pillow raises SyntaxError for some broken PNG files
+                continue
+    if not found:
+        raise RunError("training left no pictures (they were switched off with --pictures 0, or are no longer there)")
+    shape = found[-1][1].shape
+    return [(epoch, tiles) for epoch, tiles in found if tiles.shape == shape]
+
+
+def curves(subject: Subject) -> Drawing:
+    lines = subject.run.folder.metrics()
+    if not lines:
+        raise RunError("training has logged nothing yet")
+    return Drawing((charts.training_curves(lines, subject.kept_epoch),))
+
+
+FIGURES: dict[str, Figure] = {
+    "samples": Figure(
+        "Samples",
+        "Images that the model makes up: a random latent, decoded. Look for variety, and for images that could pass for real.",
+        "sample",
+        "pictures",
+        samples,
+    ),
+    "reconstructions": Figure(
+        "Reconstructions",
+        "Test images, never trained on, above what is left of them after passing through the latent. What is lost is what "
+        "the latent has no room for.",
+        "reconstruct",
+        "pictures",
+        reconstructions,
+    ),
+    "latents": Figure(
+        "Latent space",
+        "Every point is a test image, at the mean of its latent. Classes that form islands were found by the model without "
+        "being told of them.",
+        "encode",
+        "pictures",
+        latents,
+    ),
+    "grid": Figure(
+        "A map of the latent space",
+        "Decodings of evenly spaced latents from -5 to 5. Neighbours should change into each other smoothly; under the prior "
+        "nearly everything lies between -3 and 3, so the rim shows what the model has hardly seen.",
+        "sample",
+        "pictures",
+        grid,
+    ),
+    "traversals": Figure(
+        "One latent at a time",
+        "One test image; in each row a single number of its latent moves from one end to the other. A row that hardly "
+        "changes is a number that the model does not use.",
+        "reconstruct",
+        "pictures",
+        traversals,
+    ),
+    "interpolations": Figure(
+        "From one image to another",
+        "The straight line between the latents of two test images, which stand at the ends. Good models pass through "
+        "believable images, poor ones through a double exposure.",
+        "reconstruct",
+        "pictures",
+        interpolations,
+    ),
+    "posterior": Figure(
+        "How sure the model is of an image",
+        "One input, the decoding of its mean latent, and decodings of latents drawn around it. The last column is bright "
+        "where these draws differ: there the latent leaves the image open.",
+        "likelihood",
+        "pictures",
+        posterior,
+    ),
+    "draws": Figure(
+        "Samples with their noise",
+        "The latents of the first samples again, but every pixel drawn from p(x|z) instead of its mean. Grain is noise "
+        "that the model attributes to the pixels, not to what the image shows.",
+        "sample",
+        "pictures",
+        draws,
+    ),
+    "curves": Figure(
+        "Training curves",
+        "Every term that was minimised; lower is better, except where terms trade off against each other. Validation that "
+        "rises while training falls is overfitting.",
+        None,
+        "training",
+        curves,
+    ),
+    "samples-by-epoch": Figure(
+        "Samples as training went on",
+        "Each column is one latent, decoded by the model of that epoch.",
+        "sample",
+        "training",
+        samples_by_epoch,
+    ),
+    "reconstructions-by-epoch": Figure(
+        "Reconstructions as training went on",
+        "The same validation images, rebuilt by the model of each epoch.",
+        "reconstruct",
+        "training",
+        reconstructions_by_epoch,
+    ),
+}

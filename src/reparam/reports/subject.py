@@ -1,0 +1,78 @@
+"""A run as its pictures look at it: which images are shown, which latents matter.
+
+Shapes: `N` images, `C H W` image, `K` latent.
+"""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from reparam.errors import RunError
+from reparam.evaluation.metrics import test_images
+from reparam.generation import encode, sample_latents
+from reparam.reports.pictures import varied
+
+if TYPE_CHECKING:
+    from reparam.api import Run
+
+CODES = 2000
+# Floats of test images held at one time (160 MB), and of those that are encoded to place them in latent space.
+LARGEST_SELECTION = 40_000_000
+LARGEST_ENCODING = 10_000_000
+
+
+class Examples(NamedTuple):
+    """Test images x [n, C, H, W] as the task gives them, what the model is given (x itself without a task), labels [n]."""
+
+    x: Tensor
+    given: Tensor
+    y: Tensor
+
+
+class Subject:
+    """What several figures of one run share is computed once. Properties that need the data raise DataError without it."""
+
+    def __init__(self, run: "Run") -> None:
+        self.run = run
+        self.shape = run.spec.image_shape
+        self.side = self.shape[-1]
+        self._floats = self.shape[0] * self.shape[1] * self.shape[2]
+
+    def examples(self, n: int) -> Examples:
+        """The first test images that take the classes in turn: always the same, and all classes among them."""
+        labels = self.run.dataset.test.labels[: max(n, LARGEST_SELECTION // self._floats)]
+        return self._chosen(varied(labels, n))
+
+    def _chosen(self, index: Tensor) -> Examples:
+        # Random parts of a task are drawn in blocks from the first image on; only so are these what `evaluate` measures.
+        x, c = test_images(self.run.dataset, self.run.config.task, int(index.max()) + 1)
+        return Examples(x[index], (x if c is None else c)[index], self.run.dataset.test.labels[index])
+
+    @cached_property
+    def codes(self) -> tuple[Tensor, Tensor]:
+        """Posterior means [N, K] and labels [N] of test images spread evenly over the split."""
+        within = min(len(self.run.dataset.test), LARGEST_SELECTION // self._floats)
+        n = min(within, CODES, max(200, LARGEST_ENCODING // self._floats))
+        chosen = self._chosen(torch.linspace(0, within - 1, n).round().long())
+        return encode(self.run.model, chosen.given)[0], chosen.y
+
+    @cached_property
+    def latent(self) -> int:
+        """K, as the model has it."""
+        if "sample" in self.run.model.abilities:
+            return sample_latents(self.run.model, 1, 0).shape[-1]
+        return encode(self.run.model, torch.zeros(1, *self.shape))[0].shape[-1]
+
+    def most_active(self, count: int) -> list[int]:
+        """The latent dimensions whose posterior mean varies most over test images, most active first."""
+        return self.codes[0].var(0).argsort(descending=True, stable=True)[:count].tolist()
+
+    @cached_property
+    def kept_epoch(self) -> float | None:
+        """The epoch that the kept weights are of; None where there are none."""
+        try:
+            return self.run.folder.weights()[1]["epoch"]
+        except RunError:
+            return None

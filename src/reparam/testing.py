@@ -1,0 +1,145 @@
+"""The conformance suite: what every model and every distribution must hold, for authors of either.
+
+`check_model(family, options)` and `check_distribution(distribution, value)` raise AssertionError with the rule that is broken.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from reparam import generation
+from reparam.config import resolve
+from reparam.data.tasks import make_batch
+from reparam.distributions import keyed_generator, rsample
+from reparam.files import read_tensors, write_tensors
+from reparam.models import Family, Model, Schedule, Spec
+from reparam.runs import load_weights
+
+
+def check_model(
+    family: Family, spec: Spec, name: str | None = None, n: int = 12, steps: int = 30, **options: Any
+) -> Model:
+    """Builds a model of the family under `options` and asserts, for images of `spec`:
+
+    terms are finite and per example; every parameter of a player gets a gradient from that player, and some gradient is not
+    zero; an image's terms do not depend on the rest of the batch (beyond float32 rounding); the same seed gives the same
+    samples, and sample i does not depend on how many are drawn; saved and loaded weights give equal outputs; the loss falls
+    on a few images within `steps` steps of Adam.
+    """
+    config = resolve(name or family.name, **options)
+    torch.manual_seed(0)
+    model = family.build(config.options, spec)
+    objective = family.objective(config.options, Schedule(1.0, steps))
+    images = torch.randint(0, 256, (n, *spec.image_shape), generator=keyed_generator("cpu", 0), dtype=torch.uint8)
+    labels = torch.arange(n) % max(spec.classes, 1) if spec.classes else torch.full((n,), -1)
+    batch = make_batch(images, labels, torch.arange(n), config.task, keyed_generator("cpu", 1))
+    end = torch.tensor(steps)
+
+    for player in objective.players:
+        model.zero_grad()
+        terms = objective(player.name, model, batch, end, keyed_generator("cpu", 2))
+        for term, value in {"total": terms.total, **{k: t.value for k, t in terms.named.items()}}.items():
+            assert value.shape == (n,), f"term '{term}' of {player.name} is {tuple(value.shape)}, not one number an image"
+            assert value.isfinite().all(), f"term '{term}' of {player.name} is not finite"
+        terms.total.mean().backward()
+        owned = {id(parameter) for parameter in player.parameters(model)}
+        for key, parameter in model.named_parameters():
+            if id(parameter) in owned:
+                assert parameter.grad is not None, f"'{key}' gets no gradient from player '{player.name}'"
+                assert parameter.grad.isfinite().all(), f"'{key}' gets a gradient that is not finite"
+
+    _check_batch_invariance(model, batch.x)
+    _check_seeds(model)
+    _check_round_trip(model)
+    _check_loss_falls(model, objective, batch, end, steps)
+    return model
+
+
+def _outputs(model: Model, x: Tensor) -> list[Tensor]:
+    with torch.no_grad():
+        outputs = []
+        if model.encoder is not None:
+            outputs.append(model.encoder(x).mean)
+        if model.decoder is not None and model.encoder is not None:
+            outputs.append(model.decoder(outputs[0]).mean)
+        if model.head is not None and model.encoder is None:
+            outputs.append(model.head(x).probs)
+        return outputs
+
+
+def _check_batch_invariance(model: Model, x: Tensor) -> None:
+    model.eval()
+    for whole, alone in zip(_outputs(model, x), _outputs(model, x[:1]), strict=True):
+        difference = (whole[:1] - alone).abs().max()
+        # Products are summed in another order for another batch size; nothing else may change.
+        limit = 1e-4 * max(1.0, float(alone.abs().max()))
+        assert difference <= limit, f"an output changes by {difference:.2g} with the rest of the batch"
+    model.train()
+
+
+def _check_seeds(model: Model) -> None:
+    if "sample" not in model.abilities:
+        return
+    model.eval()
+    for draw in (False, True):
+        few, many = generation.sample(model, 3, seed=5, draw=draw), generation.sample(model, 7, seed=5, draw=draw)
+        # Draws are equal to the bit; means are decoded in batches of another size, which rounds differently.
+        limit = 0.0 if draw else 1e-5
+        assert float((few - many[:3]).abs().max()) <= limit, "sample i depends on how many are drawn"
+        assert torch.equal(few, generation.sample(model, 3, seed=5, draw=draw)), "the same seed gives other samples"
+        assert not torch.equal(few, generation.sample(model, 3, seed=6, draw=draw)), "another seed gives the same samples"
+    model.train()
+
+
+def _check_round_trip(model: Model) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+        write_tensors(path, before, {})
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+        load_weights(model, read_tensors(path)[0], path)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key]), f"'{key}' is another one when saved and loaded"
+
+
+def _check_loss_falls(model: Model, objective: Any, batch: Any, end: Tensor, steps: int) -> None:  # noqa: ANN401
+    if len(objective.players) > 1:
+        return  # players work against each other: no single loss has to fall
+    name = objective.players[0].name
+
+    def loss() -> Tensor:
+        return objective(name, model, batch, end, keyed_generator("cpu", 3)).total.mean()
+
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    with torch.no_grad():
+        before = float(loss())
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loss().backward()
+        optimiser.step()
+    with torch.no_grad():
+        after = float(loss())
+    assert after < before, f"the loss does not fall on a few images: {before:.4g} before, {after:.4g} after {steps} steps"
+
+
+def check_distribution(distribution: Distribution, draws: int = 20_000, seed: int = 0) -> None:
+    """Asserts of a distribution that `rsample` draws from it: shapes, reproducibility, and that draws have its mean.
+
+    The mean over `draws` must lie within five standard errors (of the draws themselves) of `distribution.mean`, for every
+    element: with a million elements one of them is further off by chance once in two runs at four, never at five.
+    """
+    shape = (*distribution.batch_shape, *distribution.event_shape)
+    x = rsample(distribution, (draws,), keyed_generator("cpu", seed))
+    assert x.shape == (draws, *shape), f"draws have shape {tuple(x.shape)}, not {(draws, *shape)}"
+    again = rsample(distribution, (draws,), keyed_generator("cpu", seed))
+    assert torch.equal(x, again), "the same generator gives other draws"
+    x = x.double()
+    error = (x.mean(0) - distribution.mean).abs()
+    limit = 5 * x.std(0) / draws**0.5 + 1e-6
+    assert (error <= limit).all(), f"the mean of draws is off by {float((error / limit).max()) * 5:.1f} standard errors"

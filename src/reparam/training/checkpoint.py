@@ -1,0 +1,102 @@
+"""Everything that `resume` needs, in one file that appears in one instant.
+
+What is not here is a function of the configuration and the step: the order of images, learning rates, weights that change
+with time.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from reparam.errors import ConfigError, RunError
+from reparam.files import read_tensors, write_tensors
+from reparam.runs import load_weights
+from reparam.training import processes
+
+if TYPE_CHECKING:
+    from reparam.training.loop import Loop
+    from reparam.training.turn import Turn
+
+FORMAT = 1
+
+
+def write(loop: "Loop") -> None:
+    """Weights, their average, optimiser states, random states of all processes, counters. Rank 0 writes."""
+    random = {"cpu": processes.gather(torch.get_rng_state())}
+    if loop.device.type == "cuda":
+        random["cuda"] = processes.gather(torch.cuda.get_rng_state(loop.device))
+    if not loop.folder or processes.rank():
+        return
+    tensors = {f"model.{name}": tensor for name, tensor in loop.weights().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in loop.average.items()}
+    tensors |= {f"random.{kind}.{rank}": state for kind, states in random.items() for rank, state in enumerate(states)}
+    for turn in loop.turns:
+        for index, state in turn.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{turn.player.name}.{index}.{key}": value for key, value in state.items()}
+    metadata = {
+        "format": FORMAT,
+        "step": loop.step,
+        "best": loop.best if math.isfinite(loop.best) else None,
+        "stale": loop.stale,
+        "seconds": loop.seconds,
+        "processes": processes.world(),
+        "metrics_bytes": loop.record.size if loop.record else 0,
+    }
+    write_tensors(loop.folder.checkpoint_path, tensors, metadata)
+
+
+def read(loop: "Loop") -> None:
+    """Puts a loop where its folder's checkpoint was written; does nothing where there is none.
+
+    Raises RunError for a damaged or foreign checkpoint, ConfigError under another number of processes.
+    """
+    assert loop.folder
+    path = loop.folder.checkpoint_path
+    if not path.exists():
+        return
+    tensors, metadata = read_tensors(path)
+    if metadata.get("format") != FORMAT:
+        raise RunError(f"{path} has checkpoint format {metadata.get('format')!r} and this version reads {FORMAT}")
+    if metadata["processes"] != processes.world():
+        raise ConfigError(
+            f"this run was trained by {metadata['processes']} processes and continues exactly only with as many, "
+            f"not {processes.world()}"
+        )
+    groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "random": {}, "optimiser": {}}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition(".")
+        groups[kind][rest] = tensor
+    try:
+        load_weights(loop.model, groups["model"], path)
+        for name, tensor in loop.average.items():
+            tensor.copy_(groups["average"][name])
+        for turn in loop.turns:
+            _read_optimiser(turn, groups["optimiser"])
+        torch.set_rng_state(groups["random"][f"cpu.{processes.rank()}"])
+        if loop.device.type == "cuda" and (name := f"cuda.{processes.rank()}") in groups["random"]:
+            torch.cuda.set_rng_state(groups["random"][name], loop.device)
+    except KeyError as error:
+        raise RunError(f"{path} lacks {error}: it is damaged; restore it from a copy, or train again") from None
+    loop.step = metadata["step"]
+    loop.clock.fill_(loop.step)
+    for turn in loop.turns:
+        turn.taken.fill_(loop.step * turn.player.steps)
+    loop.best = math.inf if metadata["best"] is None else metadata["best"]
+    loop.stale, loop.seconds, loop.record_size = metadata["stale"], metadata["seconds"], metadata["metrics_bytes"]
+
+
+def _read_optimiser(turn: "Turn", saved: dict[str, Tensor]) -> None:
+    """Every parameter's state, or a KeyError naming the first that is missing."""
+    count = len(turn.optimiser.param_groups[0]["params"])
+    states = {}
+    for index in range(count):
+        prefix = f"{turn.player.name}.{index}."
+        states[index] = {name.removeprefix(prefix): tensor for name, tensor in saved.items() if name.startswith(prefix)}
+        for key in ("exp_avg", "exp_avg_sq", "step"):
+            if key not in states[index]:
+                raise KeyError(f"optimiser.{prefix}{key}")
+    rate = turn.optimiser.param_groups[0]["lr"]
+    turn.optimiser.load_state_dict({**turn.optimiser.state_dict(), "state": states})
+    turn.optimiser.param_groups[0]["lr"] = rate

@@ -1,0 +1,50 @@
+"""One player's side of the loop.
+
+Shapes: `T` logged terms, `R` steps in a window.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from reparam.config import TrainingOptions
+from reparam.objectives import Objective, Player
+from reparam.training import processes
+from reparam.training.optimisers import make_optimiser
+from reparam.training.step import Step
+
+
+class Turn:
+    """A player with what belongs to them: the wrapped step, the optimiser, the history of their terms [R, T]."""
+
+    def __init__(
+        self, model: nn.Module, objective: Objective, player: Player, options: TrainingOptions, device: torch.device
+    ) -> None:
+        self.player = player
+        self.own = list(player.parameters(model))
+        owned = {id(parameter) for parameter in self.own}
+        self.others = [parameter for parameter in model.parameters() if id(parameter) not in owned]
+        self.freeze_others()
+        self.optimiser = make_optimiser(self.own, options, device)
+        self.step = Step(model, objective, player, options.precision)
+        self.call: nn.Module = self.step
+        if processes.world() > 1:
+            self.call = DistributedDataParallel(self.step, broadcast_buffers=False)
+        if options.compile:
+            self.call = torch.compile(self.call)  # type: ignore[assignment]
+        self.rows = options.log_every * player.steps
+        self.history = torch.empty(0)
+        self.taken = torch.zeros((), dtype=torch.int64, device=device)
+
+    def freeze_others(self) -> None:
+        for parameter in self.others:
+            parameter.requires_grad_(False)
+        for parameter in self.own:
+            parameter.requires_grad_(True)
+
+    def remember(self, means: Tensor) -> None:
+        """Keeps a step's means on the device, at a row that the device counts: nothing to synchronise, nothing baked in."""
+        if not self.history.numel():
+            self.history = torch.zeros(self.rows, means.numel(), device=means.device)
+        self.history.index_copy_(0, (self.taken % self.rows).view(1), means.view(1, -1))
+        self.taken += 1

@@ -1,0 +1,199 @@
+"""Bounds on a linear-Gaussian model, whose log p(x) is known exactly.
+
+z ~ N(0, I_K), x|z ~ N(W z + b, s^2 I): log p(x) = log N(x; b, W W^T + s^2 I), and the posterior is Gaussian too.
+"""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, MultivariateNormal, Normal
+
+from reparam.batch import Batch
+from reparam.conditionals import StandardNormal
+from reparam.distributions import keyed_generator
+from reparam.evaluation.likelihood import importance_nll
+from reparam.models import Model
+from reparam.objectives import ELBO, ImportanceWeighted, Reconstruction
+from reparam.objectives.terms import ramp
+
+K, SIDE = 2, 3
+NOISE = 0.6
+STEP = torch.tensor(10)
+
+
+class _Decoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        g = keyed_generator("cpu", "decoder")
+        self.weight = nn.Parameter(torch.randn(SIDE * SIDE, K, generator=g, dtype=torch.float64))
+        self.bias = nn.Parameter(torch.randn(SIDE * SIDE, generator=g, dtype=torch.float64))
+
+    def forward(self, z: Tensor) -> Independent:
+        loc = (z @ self.weight.T + self.bias).unflatten(-1, (1, SIDE, SIDE))
+        return Independent(Normal(loc, NOISE), 3)
+
+
+class _Posterior(nn.Module):
+    """The exact posterior N(S W^T (x - b) / s^2, S), S = (I + W^T W / s^2)^-1 diagonal by choice of W; or a shifted, wider one."""
+
+    def __init__(self, decoder: _Decoder, shift: float = 0.0, widen: float = 1.0) -> None:
+        super().__init__()
+        self.decoder, self.shift, self.widen = decoder, shift, widen
+
+    def forward(self, x: Tensor) -> Independent:
+        W = self.decoder.weight
+        precision = torch.eye(K, dtype=W.dtype) + W.T @ W / NOISE**2
+        mean = (x.flatten(1) - self.decoder.bias) @ W @ torch.linalg.inv(precision) / NOISE**2
+        scale = precision.diagonal().rsqrt().expand_as(mean)
+        return Independent(Normal(mean + self.shift, scale * self.widen), 1)
+
+
+def linear_gaussian(shift: float = 0.0, widen: float = 1.0) -> Model:
+    decoder = _Decoder()
+    with torch.no_grad():  # orthogonal columns make the exact posterior factorise
+        decoder.weight.copy_(torch.linalg.qr(decoder.weight)[0] * torch.tensor([1.5, 0.8], dtype=torch.float64))
+    return Model(encoder=_Posterior(decoder, shift, widen), prior=StandardNormal(K).double(), decoder=decoder)
+
+
+def exact_log_prob(model: Model, x: Tensor) -> Tensor:
+    W, b = model.decoder.weight, model.decoder.bias
+    covariance = W @ W.T + NOISE**2 * torch.eye(SIDE * SIDE, dtype=W.dtype)
+    return MultivariateNormal(b, covariance).log_prob(x.flatten(1))
+
+
+def batch_of(x: Tensor) -> Batch:
+    return Batch(x=x, c=None, y=torch.full((len(x),), -1), mask=None, index=torch.arange(len(x)))
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(5, 1, SIDE, SIDE, generator=keyed_generator("cpu", "x"), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("k", [1, 5, 50])
+def test_at_the_true_posterior_every_sample_of_the_bound_is_log_p(x: Tensor, k: int) -> None:
+    model = linear_gaussian()
+    for seed in range(3):
+        total = ImportanceWeighted(k)("model", model, batch_of(x), STEP, keyed_generator("cpu", seed)).total
+        torch.testing.assert_close(total, -exact_log_prob(model, x))
+
+
+def elbo_closed_form(model: Model, x: Tensor) -> Tensor:
+    """E_q[log p(x|z)] in closed form for Gaussian q, minus the closed-form KL."""
+    q = model.encoder(x).base_dist
+    W = model.decoder.weight
+    residual = x.flatten(1) - model.decoder.bias - q.loc @ W.T
+    spread = ((q.scale**2)[:, None, :] * W**2).sum(-1)
+    n = SIDE * SIDE
+    expected = -0.5 * (residual**2 + spread).sum(1) / NOISE**2 - n * (math.log(NOISE) + 0.5 * math.log(2 * math.pi))
+    kl = 0.5 * (q.scale**2 + q.loc**2 - 1 - 2 * q.scale.log()).sum(1)
+    return expected - kl
+
+
+@pytest.mark.parametrize(("shift", "widen"), [(0.0, 1.0), (0.4, 1.0), (-0.2, 1.7)])
+def test_the_elbo_is_its_closed_form_and_below_log_p(x: Tensor, shift: float, widen: float) -> None:
+    model = linear_gaussian(shift, widen)
+    draws = 4000
+    repeated = x.repeat_interleave(draws, 0)
+    totals = (
+        -ELBO()("model", model, batch_of(repeated), STEP, keyed_generator("cpu", 0)).total.detach().view(len(x), draws)
+    )
+    expected = elbo_closed_form(model, x)
+    stderr = totals.std(1) / math.sqrt(draws)
+    assert ((totals.mean(1) - expected).abs() <= 4 * stderr + 1e-9).all()
+    assert (expected <= exact_log_prob(model, x) + 1e-9).all()
+
+
+@pytest.mark.parametrize("k", [1, 5, 50])
+def test_the_mean_of_importance_weights_is_p(x: Tensor, k: int) -> None:
+    model = linear_gaussian(shift=0.3, widen=1.4)
+    draws = 2000
+    repeated = x.repeat_interleave(draws, 0)
+    totals = ImportanceWeighted(k)("model", model, batch_of(repeated), STEP, keyed_generator("cpu", k)).total.detach()
+    # Each total is -log of an unbiased estimate of p(x): relative to p(x), its mean is 1.
+    ratios = (-totals.view(len(x), draws) - exact_log_prob(model, x)[:, None]).exp()
+    stderr = ratios.std(1) / math.sqrt(draws)
+    assert ((ratios.mean(1) - 1).abs() <= 3 * stderr).all()
+
+
+def test_bounds_are_ordered_in_k(x: Tensor) -> None:
+    model = linear_gaussian(shift=0.5, widen=1.5)
+    repeated = x.repeat_interleave(1000, 0)
+    bounds = [
+        -float(
+            ImportanceWeighted(k)("model", model, batch_of(repeated), STEP, keyed_generator("cpu", 7))
+            .total.detach()
+            .mean()
+        )
+        for k in (1, 5, 50)
+    ]
+    exact = float(exact_log_prob(model, x).detach().mean())
+    # The gaps here are tenths of a nat; the standard error of each mean over 5,000 draws is below 0.02.
+    assert bounds[0] < bounds[1] - 0.05
+    assert bounds[1] < bounds[2] - 0.01
+    assert bounds[2] < exact + 0.02
+
+
+def test_importance_nll_converges_to_the_truth(x: Tensor) -> None:
+    model = linear_gaussian(shift=0.3, widen=1.4)
+    values, ess = importance_nll(model, x, samples=20_000, seed=0)
+    # Relative variance of a weight is (S / ess - 1); the standard error of log mean w follows by the delta method.
+    stderr = ((20_000 / ess - 1) / 20_000).sqrt()
+    assert ((values + exact_log_prob(model, x)).abs() <= 4 * stderr).all()
+    assert (ess > 2_000).all()
+    exact_values, exact_ess = importance_nll(linear_gaussian(), x, samples=10, seed=0)
+    torch.testing.assert_close(exact_values, -exact_log_prob(model, x).detach())
+    torch.testing.assert_close(exact_ess, torch.full((5,), 10.0, dtype=torch.float64))
+
+
+def test_gradient_of_the_elbo_is_the_closed_forms(x: Tensor) -> None:
+    model = linear_gaussian(shift=0.4, widen=1.3)
+    repeated = x.repeat_interleave(20_000, 0)
+    ELBO()("model", model, batch_of(repeated), STEP, keyed_generator("cpu", 3)).total.mean().backward()
+    found = model.decoder.bias.grad.clone()
+    model.zero_grad()
+    (-elbo_closed_form(model, x)).mean().backward()
+    # Bias gradients are means of (residual / s^2) over 100,000 draws, each with a spread below 3: 5 standard errors.
+    assert (found - model.decoder.bias.grad).abs().max() < 5 * 3 / math.sqrt(100_000)
+
+
+def test_beta_zero_is_reconstruction_and_the_warm_up_is_linear(x: Tensor) -> None:
+    model = linear_gaussian(0.2)
+
+    def total(objective: ELBO | Reconstruction, step: int) -> Tensor:
+        return objective("model", model, batch_of(x), torch.tensor(step), keyed_generator("cpu", 0)).total
+
+    assert torch.equal(total(ELBO(beta=0.0), 0), total(Reconstruction(), 0))
+    full, half = total(ELBO(beta=2.0), 0), total(ELBO(beta=2.0, warmup=20), 10)
+    none = total(ELBO(beta=2.0, warmup=20), 0)
+    torch.testing.assert_close(half, (full + none) / 2)
+    torch.testing.assert_close(total(ELBO(beta=2.0, warmup=20), 500), full)
+    assert torch.equal(none, total(ELBO(beta=0.0), 0))
+    assert ramp(STEP, 0) == 1
+
+
+def test_weight_multiplies_the_reconstruction_alone(x: Tensor) -> None:
+    model = linear_gaussian(0.2)
+    terms = ELBO(weight=3.0)("model", model, batch_of(x), STEP, keyed_generator("cpu", 0))
+    torch.testing.assert_close(terms.total, 3 * terms.named["reconstruction"].value + terms.named["kl"].value)
+
+
+def test_free_bits_floor_each_dimensions_mean_kl(x: Tensor) -> None:
+    model = linear_gaussian(0.2)
+    q = model.encoder(x).base_dist
+    each = (0.5 * (q.scale**2 + q.loc**2 - 1) - q.scale.log()).mean(0)
+    floor = float(each.mean())  # between the two dimensions, so that one is floored and one is not
+    assert each.min() < floor < each.max()
+    terms = ELBO(free_bits=floor)("model", model, batch_of(x), STEP, keyed_generator("cpu", 0))
+    penalty = (terms.total - terms.named["reconstruction"].value).mean()
+    torch.testing.assert_close(penalty, each.clamp(min=floor).sum())
+    torch.testing.assert_close(terms.named["kl"].value.mean(), each.sum())
+
+
+def test_samples_average_the_reconstruction(x: Tensor) -> None:
+    model = linear_gaussian(0.2)
+    many = ELBO(samples=4000)("model", model, batch_of(x), STEP, keyed_generator("cpu", 0)).total
+    # One draw's spread is about sqrt(SIDE^2 / 2) nats; over 4,000 draws the mean is off by less than 5 standard errors.
+    assert (many + elbo_closed_form(model, x)).abs().max() < 5 * 3 / math.sqrt(4000)
