@@ -7,6 +7,7 @@ import struct
 import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -72,6 +73,12 @@ def test_a_bomb_of_many_members_is_refused_unread(tmp_path, refused):
     path = make(tmp_path / "z.zip", [(f"{i}.png", bytes(2**22)) for i in range(26)], compression=zipfile.ZIP_DEFLATED)
     with refused("a zip bomb?"):
         load(f"folder:{path}")
+
+
+def test_an_array_that_is_a_bomb_is_refused_unread(tmp_path, refused):
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((2**15, 64, 64), np.uint8))
+    with refused("a zip bomb?", "numpy.savez"):
+        load(f"array:{tmp_path / 'a.npz'}")
 
 
 def test_a_member_that_declares_less_than_it_holds_gives_no_more(tmp_path, refused):

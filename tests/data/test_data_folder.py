@@ -335,6 +335,13 @@ def test_a_bad_picture_is_named(tmp_path, name, content, words, zipped, refused)
         load(f"folder:{path}", DataOptions(size=32))
 
 
+def test_a_name_with_a_newline_stays_on_one_line(tmp_path, refused):
+    fill(tmp_path, 3)
+    (tmp_path / "a\nb.png").write_text("text")
+    with refused("a\\nb.png"):
+        load(f"folder:{tmp_path}")
+
+
 def test_a_real_9000_pixel_picture(tmp_path, refused):
     fill(tmp_path, 3)
     Image.new("1", (9000, 9000)).save(tmp_path / "huge.png")

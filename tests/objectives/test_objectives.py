@@ -184,7 +184,7 @@ def test_free_bits_floor_each_dimensions_mean_kl(x: Tensor) -> None:
     model = linear_gaussian(0.2)
     q = model.encoder(x).base_dist
     each = (0.5 * (q.scale**2 + q.loc**2 - 1) - q.scale.log()).mean(0)
-    floor = float(each.mean())  # between the two dimensions, so that one is floored and one is not
+    floor = float(each.detach().mean())  # between the two dimensions, so that one is floored and one is not
     assert each.min() < floor < each.max()
     terms = ELBO(free_bits=floor)("model", model, batch_of(x), STEP, keyed_generator("cpu", 0))
     penalty = (terms.total - terms.named["reconstruction"].value).mean()

@@ -120,10 +120,11 @@ class ZipTree:
                     f"{member_limit // MiB:,} MiB allowed: a zip bomb? remove that member"
                 )
         total, packed = sum(info.file_size for info in self._zip.infolist()), path.stat().st_size
+        remedy = "save it with numpy.savez" if path.suffix == ".npz" else "unpack it yourself and give the folder"
         if total > TOTAL_LIMIT or (total > 100 * MiB and total > RATIO_LIMIT * packed):
             raise DataError(
                 f"{path} unpacks from {packed // 1024:,} KiB to {total // MiB:,} MiB, beyond {RATIO_LIMIT} times or "
-                f"{TOTAL_LIMIT // GiB} GiB (a zip bomb?): unpack it yourself and give the folder"
+                f"{TOTAL_LIMIT // GiB} GiB (a zip bomb?): {remedy}"
             )
         self.names = tuple(sorted(self._members))
 

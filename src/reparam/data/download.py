@@ -94,6 +94,8 @@ class Mirror:
                         raise UnreachableError(f"too slow ({size / spent / 1000:.0f} kB/s)")
         except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
+            if isinstance(reason, TimeoutError):
+                reason = f"no answer within {ANSWER_SECONDS:g} s"
             raise UnreachableError(" ".join(str(reason).split()) or type(error).__name__) from error
 
 
@@ -111,7 +113,7 @@ def _answer(url: str) -> Any:
     try:
         answer = answers.get(timeout=ANSWER_SECONDS)
     except queue.Empty:
-        raise TimeoutError(f"no answer within {ANSWER_SECONDS:g} s") from None
+        raise TimeoutError from None
     if isinstance(answer, Exception):
         raise answer
     return answer

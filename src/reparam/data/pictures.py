@@ -134,7 +134,7 @@ def count(names: Sequence[str]) -> str:
 @contextmanager
 def _opened(tree: Tree, name: str) -> Iterator[Image.Image]:
     """The picture `name`, its size checked, and whatever goes wrong with it said in one line with the file's name."""
-    where = f"{tree.where}/{name}"
+    where = f"{tree.where}/{name if name.isprintable() else repr(name)}"
     try:
         with tree.open(name) as file, Image.open(file, formats=_FORMATS) as picture:
             width, height = picture.size

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from reparam.data import celeba, cifar, download, mnist
 from reparam.data.arrays import load_array
@@ -31,7 +32,7 @@ class Source:
     summary: str
     licence: str
     n: tuple[int, int, int] | None = None
-    path: str = "named"
+    path: Literal["named", "given", "none"] = "named"
     download: Download | None = None
     present: Callable[[Path], bool] | None = None
     obtain: str = ""

@@ -1,0 +1,271 @@
+"""The report of a run: one HTML file that opens anywhere, offline, in light and dark.
+
+Everything that is shown is in the file: pictures and charts as data, no script, no font, nothing that is fetched. Whatever
+state the run is in, the page shows what there is and says in a line why the rest is missing.
+"""
+
+import base64
+import dataclasses
+import datetime
+import shlex
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reparam.config import find_family, sections
+from reparam.errors import ReparamError, RunError
+from reparam.evaluation.metrics import Measure
+from reparam.files import write_text
+from reparam.models import Model
+from reparam.reports.charts import DARK, FAINT, INK, PAPER, Chart, Entry, for_dark
+from reparam.reports.figures import FIGURES
+from reparam.reports.pictures import Panel, to_png
+from reparam.reports.subject import Subject
+from reparam.reports.tables import meaning, with_error
+
+if TYPE_CHECKING:
+    from reparam.api import Run
+
+LISTED_CLASSES = 40
+
+
+@dataclass(frozen=True)
+class Part:
+    """A picture as the page embeds it: data URIs, its natural size in pixels, names of rows and columns, legend."""
+
+    light: str
+    dark: str
+    width: int
+    height: int
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    legend: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure that could be drawn."""
+
+    name: str
+    title: str
+    caption: str
+    note: str
+    parts: tuple[Part, ...]
+
+
+def write_report(run: "Run") -> Path:
+    """Writes RUN/report.html in one step and returns its path."""
+    write_text(run.folder.report_path, render(run))
+    return run.folder.report_path
+
+
+def render(run: "Run") -> str:
+    """The page as text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("reparam.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    model, no_model = _model(run)
+    pictures, training, missing = _figures(run, model, no_model)
+    document, path = run.folder.document(), str(run.path)
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        path=path,
+        family=run.config.family,
+        document=document,
+        colours={"ink": INK, "faint": FAINT, "paper": PAPER, "dark": DARK},
+        facts=_facts(run, document),
+        numbers=_numbers(run),
+        pictures=pictures,
+        training=training,
+        missing=missing,
+        commands=_commands(path, run.config.data.data, model.abilities if model else frozenset()),
+        lines=_python(path, model.abilities if model else frozenset()),
+        options=_options(run),
+        classes=_classes(document["data"].get("classes", [])),
+        written=f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
+    )
+
+
+def _model(run: "Run") -> tuple[Model | None, str]:
+    """The model, or None and why."""
+    try:
+        return run.model, ""
+    except ReparamError as error:
+        return None, str(error)
+
+
+def _figures(run: "Run", model: Model | None, no_model: str) -> tuple[list[Shown], list[Shown], dict[str, list[str]]]:
+    """(pictures, figures on training, titles of what is missing by reason). What the model cannot do is not missing."""
+    subject = Subject(run)
+    shown: dict[str, list[Shown]] = {"pictures": [], "training": []}
+    missing: dict[str, list[str]] = {}
+    abilities = (model or run.config.family.build(run.config.options, run.spec)).abilities
+    for name, figure in FIGURES.items():
+        if figure.needs is not None and figure.needs not in abilities:
+            continue
+        try:
+            if model is None and figure.section == "pictures":
+                raise RunError(no_model)
+            drawing = figure.draw(subject)
+        except ReparamError as error:
+            missing.setdefault(str(error), []).append(figure.title)
+            continue
+        parts = tuple(_part(part) for part in drawing.parts)
+        shown[figure.section].append(Shown(name, figure.title, figure.caption, drawing.note, parts))
+    return shown["pictures"], shown["training"], missing
+
+
+def _part(part: Panel | Chart) -> Part:
+    if isinstance(part, Chart):
+        light, dark = (_data_uri(svg.encode(), "image/svg+xml") for svg in (part.svg, for_dark(part.svg)))
+        return Part(light, dark, part.width, part.height, legend=part.legend)
+    uri = _data_uri(to_png(part.image), "image/png")
+    return Part(uri, "", part.image.width, part.image.height, part.rows, part.columns)
+
+
+def _data_uri(data: bytes, media: str) -> str:
+    return f"data:{media};base64,{base64.b64encode(data).decode()}"
+
+
+def _facts(run: "Run", document: dict[str, Any]) -> dict[str, str]:
+    """What the head of the page says, by name."""
+    status = run.folder.status()
+    state = str(status.get("state", "unknown"))
+    trained = f"{status.get('epoch', 0):.4g} of {run.config.training.epochs:g} epochs, {status.get('step', 0):,} steps"
+    if state == "running":
+        state = "running, or stopped without a word (continue with 'reparam resume')"
+    return {
+        "data": str(document["data"].get("name", run.config.data.data)),
+        "trained": f"{_when(run, document)}, for {_duration(float(status.get('seconds', 0)))}",
+        "status": f"{state}: {trained}",
+        "weights": _weights(run),
+    }
+
+
+def _weights(run: "Run") -> str:
+    kinds = {"best": "the best on validation", "last": "the last", "ema": "the moving average"}
+    try:
+        _, facts = run.folder.weights()
+    except ReparamError as error:
+        return str(error)
+    return f"{kinds.get(facts['kept'], facts['kept'])}, from epoch {facts['epoch']:.4g} (step {facts['step']:,})"
+
+
+def _when(run: "Run", document: dict[str, Any]) -> str:
+    # run.json is written once, before the first step.
+    written = (run.path / "run.json").stat().st_mtime
+    return str(document.get("created") or f"{datetime.datetime.fromtimestamp(written):%Y-%m-%d %H:%M}")
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@dataclass(frozen=True)
+class Number:
+    """One measured figure as the page shows it."""
+
+    name: str
+    value: str
+    error: str
+    unit: str
+    n: str
+    meaning: str
+
+
+def _numbers(run: "Run") -> dict[str, Any]:
+    """What was measured, and a line where it was not, is damaged, or is of other weights."""
+    try:
+        evaluation = run.folder.evaluation_document()
+        measures = {name: Measure(**measure) for name, measure in evaluation.get("metrics", {}).items()}
+    except (ReparamError, TypeError) as error:
+        return {"rows": [], "remark": f"evaluation.json cannot be read ({error}): measure again."}
+    rows = []
+    for name, measure in measures.items():
+        value, error = with_error(measure.value, measure.stderr)
+        rows.append(Number(name.replace("_", " "), value, error, measure.unit, f"{measure.n:,}", meaning(name)))
+    remark = "" if rows else "Nothing has been measured yet."
+    try:
+        _, facts = run.folder.weights()
+        if rows and evaluation.get("weights") != [facts["step"], facts["kept"]]:
+            remark = "These were measured on earlier weights of this run: measure again."
+    except RunError:
+        pass
+    return {"rows": rows, "remark": remark, "command": f"reparam evaluate {shlex.quote(str(run.path))}"}
+
+
+def _commands(path: str, data: str, abilities: frozenset[str]) -> list[str]:
+    """The commands that this model answers to, ready to paste."""
+    run, images = shlex.quote(path), shlex.quote(data)
+    by_ability = {
+        "sample": [f"reparam sample {run} --out samples.png", f"reparam grid {run} --out grid.png"],
+        "reconstruct": [
+            f"reparam {verb} {run} --out {noun}.png"
+            for verb, noun in {
+                "reconstruct": "reconstructions",
+                "interpolate": "interpolations",
+                "traverse": "traversals",
+            }.items()
+        ],
+        "encode": [f"reparam encode {run} --data {images} --out latents.npz"],
+    }
+    return [f"reparam evaluate {run}", *(line for needs, found in by_ability.items() if needs in abilities for line in found)]
+
+
+def _python(path: str, abilities: frozenset[str]) -> str:
+    """The same in Python."""
+    by_ability = {
+        "sample": "images = run.sample(64, seed=1)               # [64, C, H, W], values in [0, 1]",
+        "reconstruct": "rebuilt = run.reconstruct(images)             # images: [n, C, H, W] in [0, 1]",
+        "encode": "mean, scale = run.encode(images)              # of q(z|x), [n, K] each",
+    }
+    lines = ["import reparam", "", f"run = reparam.load({path!r})", *(v for k, v in by_ability.items() if k in abilities)]
+    return "\n".join([*lines, "model = run.model                             # a torch.nn.Module"])
+
+
+@dataclass(frozen=True)
+class Option:
+    """One resolved option: `changed` where it is not the default."""
+
+    name: str
+    value: str
+    changed: bool
+    doc: str
+
+
+def _options(run: "Run") -> dict[str, list[Option]]:
+    """Every option of the run by section, with what it means."""
+    titles = {"data": "Data", "task": "Task", "options": "Model and objective", "training": "Training"}
+    found: dict[str, list[Option]] = {}
+    for section, cls in sections(find_family(run.config.model)).items():
+        values = getattr(run.config, section)
+        hints = typing.get_type_hints(cls, include_extras=True)
+        for field in dataclasses.fields(cls):
+            value = getattr(values, field.name)
+            docs = [d for extra in getattr(hints[field.name], "__metadata__", ()) if (d := getattr(extra, "description", None))]
+            option = Option(field.name.replace("_", "-"), _plain(value), value != field.default, docs[0] if docs else "")
+            found.setdefault(titles[section], []).append(option)
+    return found
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else "none" if value in (None, "") else str(value)
+
+
+def _classes(names: list[str]) -> str:
+    if not names:
+        return "none: the images are unlabelled"
+    more = f" and {len(names) - LISTED_CLASSES} more" if len(names) > LISTED_CLASSES else ""
+    return f"{len(names)}: {', '.join(map(str, names[:LISTED_CLASSES]))}{more}"

@@ -1,0 +1,62 @@
+"""What was measured, in words: for the terminal and for the page."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from reparam.evaluation.metrics import METRICS, Measure
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# What the figures mean to someone who has never met them. A metric without a line here is described by its own `doc`.
+MEANINGS: dict[str, str] = {
+    "elbo": "A floor under the log-probability that the model gives to a test image. Higher is better.",
+    "nll": "How surprised the model is by a test image, in nats: the bits that it would take to store, times 0.69. "
+    "Lower is better.",
+    "reconstruction": "The part of the surprise that is left once the latent is known. Lower is better, at the price of KL.",
+    "kl": "How much the latent says about an image. 0 would mean that it is ignored; more is paid for in the bound.",
+    "active_units": "How many numbers of the latent the model really uses; the others carry next to nothing.",
+    "mse": "Squared difference between a test image and its reconstruction, pixel values from 0 to 1. Lower is better.",
+    "psnr": "The same difference on the decibel scale of image compression. Higher is better.",
+    "ssim": "Likeness of local structure between image and reconstruction. 1 is equal; higher is better.",
+    "fid_classifier": "Distance between samples and test images, as a classifier trained on this data sees them. Lower is "
+    "better, 0 is no difference; comparable only within one data set.",
+}
+
+
+def meaning(name: str) -> str:
+    """One sentence or two on a metric; empty for one that this version does not know."""
+    return MEANINGS.get(name) or (METRICS[name].doc if name in METRICS else "")
+
+
+def with_error(value: float, stderr: float | None) -> tuple[str, str]:
+    """(value, standard error) as text: the error to two significant digits, the value as far as the error reaches.
+
+    Without an error the value has four significant digits, or is whole.
+    """
+    if not math.isfinite(value):
+        return str(value), ""
+    if stderr is None or not math.isfinite(stderr) or stderr <= 0:
+        return (f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1e4 else f"{value:.4g}"), ""
+    rounded = float(f"{stderr:.1e}")  # 0.0997 has its first digit where 0.10 has it
+    decimals = max(0, 1 - math.floor(math.log10(rounded)))
+    return f"{value:,.{decimals}f}", f"{stderr:,.{decimals}f}"
+
+
+def evaluation_table(measures: Mapping[str, Measure]) -> "Table":
+    """A row a metric: name, value and standard error, unit, number of images, what it is."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, side in {"metric": "left", "value": "right", "": "left", "unit": "left", "n": "right"}.items():
+        table.add_column(heading, justify=side, no_wrap=heading != "unit")  # type: ignore[arg-type]
+    table.add_column("what it is", style="dim")
+    for name, measure in measures.items():
+        value, error = with_error(measure.value, measure.stderr)
+        doc = METRICS[name].doc if name in METRICS else ""
+        # Text, not markup: a unit or name may hold brackets.
+        cells = (name, value, f"± {error}" if error else "", measure.unit, f"{measure.n:,}", doc)
+        table.add_row(*(Text(cell) for cell in cells))
+    return table

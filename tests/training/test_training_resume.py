@@ -1,0 +1,113 @@
+"""Resume is bit for bit what an uninterrupted run is: killed at any moment, with one player and with two."""
+
+import multiprocessing
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from reparam.config import resolve
+from reparam.files import read_tensors
+from reparam.models import Schedule, Spec
+from reparam.runs import RunFolder
+from reparam.training import Loop
+from toys import digits, duel_loop
+
+KILLS = 20
+
+
+def vae_loop(folder: Path | None) -> Loop:
+    config = resolve(
+        "vae", hidden=(64,), latent=3, epochs=12, batch_size=16, beta_warmup=2.0, binarise="dynamic", clip=5.0, keep="best",
+        pictures=0, log_every=1, checkpoint_seconds=0.0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = config.family.build(config.options, Spec((1, 8, 8)))
+    objective = config.family.objective(config.options, Schedule(4, 48))
+
+    def validate(model: torch.nn.Module) -> dict[str, float]:
+        return {"total": float(sum(p.square().sum() for p in model.parameters()))}
+
+    return Loop(
+        model, objective, digits(), config.task, config.training, torch.device("cpu"),
+        folder=RunFolder(folder) if folder else None, validate=validate,
+    )  # fmt: skip
+
+
+def averaged_loop(folder: Path | None) -> Loop:
+    return duel_loop(folder, keep="ema", epochs=8)
+
+
+def _train(make: Callable[[Path], Loop], folder: Path) -> None:
+    torch.set_num_threads(1)
+    loop = make(folder)
+    loop.restore()
+    loop.run()
+
+
+@pytest.mark.parametrize("make", [vae_loop, averaged_loop], ids=["one player", "two players"])
+def test_killed_at_random_moments_it_ends_with_the_same_bits(make: Callable[[Path], Loop], tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    began = time.monotonic()
+    _train(make, whole)
+    duration = time.monotonic() - began
+    expected, facts = read_tensors(RunFolder(whole).checkpoint_path)
+
+    context = multiprocessing.get_context("fork")
+    clock = random.Random(0)
+    kills, rounds, in_writing = 0, 0, 0
+    while kills < KILLS:
+        folder = tmp_path / f"cut-{rounds}"
+        rounds += 1
+        finished = False
+        while not finished:
+            child = context.Process(target=_train, args=(make, folder))
+            child.start()
+            # Every checkpoint is a step here, so most of these moments fall into the writing of one.
+            child.join(clock.uniform(0.0, duration / 3) if kills < KILLS else None)
+            if child.is_alive():
+                child.kill()
+                child.join()
+                kills += 1
+                in_writing += any(path.name.startswith(".") for path in folder.glob(".*"))
+            else:
+                assert child.exitcode == 0
+                finished = True
+        found, found_facts = read_tensors(RunFolder(folder).checkpoint_path)
+        assert found.keys() == expected.keys()
+        for name in expected:
+            assert torch.equal(found[name], expected[name]), name
+        assert found_facts["best"] == facts["best"]
+        kept, expected_kept = RunFolder(folder).weights(), RunFolder(whole).weights()
+        assert kept[1] == expected_kept[1]
+        assert all(torch.equal(kept[0][name], expected_kept[0][name]) for name in expected_kept[0])
+        losses = [line["terms"] for line in RunFolder(folder).metrics()]
+        assert losses == [line["terms"] for line in RunFolder(whole).metrics()]
+    assert in_writing > 0, "no kill fell into the writing of a checkpoint: the test proves less than it says"
+
+
+def test_interrupted_by_a_signal_it_writes_a_checkpoint_and_continues(tmp_path: Path) -> None:
+    def strike(model: torch.nn.Module, epoch: float) -> None:
+        if 2 < epoch < 6:
+            signal.raise_signal(signal.SIGINT)
+
+    loop = duel_loop(tmp_path / "cut", pictures=5, checkpoint_seconds=1e9, log_every=7)
+    loop.draw = strike
+    before = signal.getsignal(signal.SIGINT)
+    outcome = loop.run()
+    assert outcome.state == "interrupted"
+    assert 0 < outcome.step < loop.steps
+    assert signal.getsignal(signal.SIGINT) is before
+    assert RunFolder(tmp_path / "cut").status()["state"] == "interrupted"
+    again = duel_loop(tmp_path / "cut", checkpoint_seconds=1e9, log_every=7)
+    again.restore()
+    assert again.step == outcome.step
+    assert again.run().state == "finished"
+    whole = duel_loop(None, checkpoint_seconds=1e9, log_every=7)
+    whole.run()
+    for name, tensor in whole.weights().items():
+        assert torch.equal(tensor, again.weights()[name]), name
