@@ -30,6 +30,7 @@ SHAPES = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼"}  # beyond 
 NAMED_CLASSES = len(PALETTE) * len(SHAPES)
 SHORT_NAME = 10  # characters up to which a class name fits into a chart
 LINE_POINTS = 300
+LEARNING_RATE = "learning rate"
 LINES = {"train": PALETTE[0], "validation": PALETTE[6]}
 # A quantity that falls to a fifth or less is shown by its order of magnitude: on a linear axis its last part would be flat.
 FALL_SHOWN_IN_LOG = 5.0
@@ -113,7 +114,7 @@ def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str]) -> Cha
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):
-        canvas = _canvas(760, 620 if codes.shape[1] > 1 else 380)
+        canvas = _canvas(920, 640 if codes.shape[1] > 1 else 380)
         axes = canvas.subplots()
         points, names = _plane(codes, labels)
         axes.set(xlabel=names[0], ylabel=names[1])
@@ -147,7 +148,7 @@ def _scatter_class(axes: "Axes", points: Tensor, labels: Tensor, label: int, cla
     labelled = 0 <= label < NAMED_CLASSES
     colour = PALETTE[label % len(PALETTE)] if label >= 0 else PALETTE[0] if not classes else PALETTE[8]
     marker = list(SHAPES)[label // len(PALETTE)] if labelled else "o"
-    size = 10 if len(points) > 500 else 16
+    size = 13 if len(points) > 500 else 20
     # Points are one embedded picture: thousands of vector marks would be a heavy page.
     axes.scatter(own[:, 0], own[:, 1], s=size, c=colour, marker=marker, alpha=0.7, linewidths=0, rasterized=True)
     if not labelled:
@@ -167,10 +168,10 @@ def training_curves(lines: Sequence[dict[str, Any]], kept_epoch: float | None = 
 
     curves = _curves(lines)
     names = list(dict.fromkeys(name for _, name in curves))
-    across = min(3, len(names))
+    across = 2 if len(names) in (2, 4) else 3  # four stand better as a square than with one alone below three
     down = -(-len(names) // across)
     with matplotlib.rc_context(_STYLE):
-        canvas = _canvas(860, 30 + 230 * down)
+        canvas = _canvas(920, 30 + 230 * down)
         for number, name in enumerate(names):
             axes = canvas.add_subplot(down, across, number + 1)
             axes.set_title(name.replace("_", " "))
@@ -178,8 +179,11 @@ def training_curves(lines: Sequence[dict[str, Any]], kept_epoch: float | None = 
             shown = {phase: curves[phase, name] for phase in LINES if (phase, name) in curves}
             for phase, (x, y) in shown.items():
                 mark = {"marker": "o", "markersize": 3.5} if len(x) <= 40 and phase == "validation" else {}
-                axes.plot(x, y, color=LINES[phase] if name != "learning rate" else PALETTE[8], **mark)
-            _scale(axes, [value for _, y in shown.values() for value in y])
+                axes.plot(x, y, color=LINES[phase] if name != LEARNING_RATE else PALETTE[8], **mark)
+            if name == LEARNING_RATE:
+                axes.set_ylim(0, 1.1 * max(shown["train"][1]))
+            else:
+                _scale(axes, [value for _, y in shown.values() for value in y])
             if kept_epoch is not None:
                 axes.axvline(kept_epoch, color=INK, linewidth=0.8, linestyle=":")
             if number // across == down - 1 or number + across >= len(names):
@@ -199,7 +203,7 @@ def _curves(lines: Sequence[dict[str, Any]]) -> dict[tuple[str, str], tuple[list
             found.setdefault((line["phase"], name), []).append((line["epoch"], value))
     for line in lines:
         if "learning_rate" in line:
-            found.setdefault(("train", "learning rate"), []).append((line["epoch"], line["learning_rate"]))
+            found.setdefault(("train", LEARNING_RATE), []).append((line["epoch"], line["learning_rate"]))
     curves = {}
     for key, pairs in found.items():
         finite = [(x, y) for x, y in pairs if isinstance(y, int | float) and math.isfinite(y)]

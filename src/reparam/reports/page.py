@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reparam.config import find_family, sections
+from reparam.data import DATASETS
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation.metrics import Measure
 from reparam.files import write_text
@@ -134,15 +135,27 @@ def _facts(run: "Run", document: dict[str, Any]) -> dict[str, str]:
     """What the head of the page says, by name."""
     status = run.folder.status()
     state = str(status.get("state", "unknown"))
-    trained = f"{status.get('epoch', 0):.4g} of {run.config.training.epochs:g} epochs, {status.get('step', 0):,} steps"
+    # Training ends with a whole step, which may lie a little behind the last epoch.
+    epoch, epochs = status.get("epoch", 0), run.config.training.epochs
+    trained = f"{round(min(epoch, epochs), 2):g} of {epochs:g} epochs, {status.get('step', 0):,} steps"
     if state == "running":
         state = "running, or stopped without a word (continue with 'reparam resume')"
+    data = str(document["data"].get("name", run.config.data.data))
     return {
-        "data": str(document["data"].get("name", run.config.data.data)),
+        "title": _title(data),
+        "data": data,
         "trained": f"{_when(run, document)}, for {_duration(float(status.get('seconds', 0)))}",
         "status": f"{state}: {trained}",
         "weights": _weights(run),
     }
+
+
+def _title(data: str) -> str:
+    """A short name of the data: that of the set, or of one's own folder or file."""
+    kind, _, path = data.partition(":")
+    if kind not in DATASETS or not path:
+        return data
+    return Path(path).name if DATASETS[kind].path == "given" else kind
 
 
 def _weights(run: "Run") -> str:
@@ -151,7 +164,7 @@ def _weights(run: "Run") -> str:
         _, facts = run.folder.weights()
     except ReparamError as error:
         return str(error)
-    return f"{kinds.get(facts['kept'], facts['kept'])}, from epoch {facts['epoch']:.4g} (step {facts['step']:,})"
+    return f"{kinds.get(facts['kept'], facts['kept'])}, from epoch {round(facts['epoch'], 2):g} (step {facts['step']:,})"
 
 
 def _when(run: "Run", document: dict[str, Any]) -> str:
@@ -191,7 +204,7 @@ def _numbers(run: "Run") -> dict[str, Any]:
     rows = []
     for name, measure in measures.items():
         value, error = with_error(measure.value, measure.stderr)
-        rows.append(Number(name.replace("_", " "), value, error, measure.unit, f"{measure.n:,}", meaning(name)))
+        rows.append(Number(name, value.replace("-", "−"), error, measure.unit, f"{measure.n:,}", meaning(name)))
     remark = "" if rows else "Nothing has been measured yet."
     try:
         _, facts = run.folder.weights()

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 # What the figures mean to someone who has never met them. A metric without a line here is described by its own `doc`.
 MEANINGS: dict[str, str] = {
     "elbo": "A floor under the log-probability that the model gives to a test image. Higher is better.",
-    "nll": "How surprised the model is by a test image, in nats: the bits that it would take to store, times 0.69. "
-    "Lower is better.",
+    "nll": "How surprised the model is by a test image, in nats (1.44 bits each). Lower is better.",
     "reconstruction": "The part of the surprise that is left once the latent is known. Lower is better, at the price of KL.",
     "kl": "How much the latent says about an image. 0 would mean that it is ignored; more is paid for in the bound.",
     "active_units": "How many numbers of the latent the model really uses; the others carry next to nothing.",
