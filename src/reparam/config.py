@@ -5,11 +5,8 @@ option is the same one-line error everywhere.
 """
 
 import dataclasses
-import importlib
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -17,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from reparam.data import DataOptions
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError, suggest
+from reparam.importing import import_object, is_import_path
 from reparam.models import MODELS, Family
 
 
@@ -88,31 +86,14 @@ def find_family(model: str) -> Family:
     """
     if model in MODELS:
         return MODELS[model]
-    if ":" not in model:
+    if not is_import_path(model):
         raise ConfigError(
             f"unknown model '{model}'{suggest(model, MODELS)} (known: {', '.join(MODELS)}; or package.module:NAME)"
         )
-    family = import_object(model, "model")
+    family = import_object(model, "model", ConfigError)
     if not isinstance(family, Family):
         raise ConfigError(f"model '{model}' is a {type(family).__name__}, not a reparam.models.Family")
     return family
-
-
-def import_object(path: str, what: str) -> Any:
-    """The object at `package.module:NAME`; the current folder is searched too. Raises ConfigError."""
-    module_name, _, name = path.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(
-            f"cannot import {what} '{path}': {error}; is its folder the current one, or installed?"
-        ) from None
-    if not hasattr(module, name):
-        raise ConfigError(f"module '{module_name}' has no '{name}'{suggest(name, vars(module))}")
-    return getattr(module, name)
 
 
 def sections(family: Family) -> dict[str, type]:

@@ -16,6 +16,13 @@ from torch import Tensor
 from reparam.errors import ReparamError, RunError
 
 
+def cache_folder() -> Path:
+    """Where downloads and feature networks are kept: REPARAM_CACHE, else XDG_CACHE_HOME/reparam, else ~/.cache/reparam."""
+    if chosen := os.environ.get("REPARAM_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "reparam"
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """`write(temporary)` in the same folder, then sync and rename. Raises ReparamError with the remedy if the disk refuses."""
     temporary = None

@@ -108,7 +108,7 @@ def _check_round_trip(model: Model) -> None:
         assert torch.equal(value, before[key]), f"'{key}' is another one when saved and loaded"
 
 
-def _check_loss_falls(model: Model, objective: Any, batch: Any, end: Tensor, steps: int) -> None:  # noqa: ANN401
+def _check_loss_falls(model: Model, objective: Any, batch: Any, end: Tensor, steps: int) -> None:
     if len(objective.players) > 1:
         return  # players work against each other: no single loss has to fall
     name = objective.players[0].name

@@ -48,11 +48,11 @@ def test_a_callable_of_ones_own(module):
     ("spec", "words"),
     [
         ("own_data_module:blob", "did you mean 'blobs'"),
-        ("own_data_module:number", "no callable 'number'"),
+        ("own_data_module:number", "number' is no callable"),
         ("own_data_module:wrong", "returned int"),
         ("own_broken_module:blobs", "a_library_that_is_not_there"),
         ("foldr:pictures", "did you mean 'folder'"),
-        ("no.such.module:NAME", "known are mnist"),
+        ("no.such.module:NAME", "no module 'no.such.module'"),
     ],
 )
 @pytest.mark.usefixtures("module")

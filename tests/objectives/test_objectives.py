@@ -197,3 +197,31 @@ def test_samples_average_the_reconstruction(x: Tensor) -> None:
     many = ELBO(samples=4000)("model", model, batch_of(x), STEP, keyed_generator("cpu", 0)).total
     # One draw's spread is about sqrt(SIDE^2 / 2) nats; over 4,000 draws the mean is off by less than 5 standard errors.
     assert (many + elbo_closed_form(model, x)).abs().max() < 5 * 3 / math.sqrt(4000)
+
+
+def test_path_gradients_have_the_analytic_ones_values_and_mean(x: Tensor) -> None:
+    model = linear_gaussian(shift=0.4, widen=1.3)
+    model.encoder.free = nn.Parameter(torch.zeros(K, dtype=torch.float64))
+    found = {}
+    for path in (False, True):
+        draws = 20_000
+        repeated = batch_of(x.repeat_interleave(draws, 0))
+        model.encoder.shift = 0.4 + model.encoder.free
+        terms = ELBO(path=path)("model", model, repeated, STEP, keyed_generator("cpu", 3))
+        gradient = torch.autograd.grad(terms.total.mean(), model.encoder.free)[0]
+        found[path] = (terms.total.detach(), gradient)
+    torch.testing.assert_close(found[True][0], found[False][0])
+    # Both are means over 100,000 draws of terms with a spread of a few units: 5 standard errors of their difference.
+    assert (found[True][1] - found[False][1]).abs().max() < 5 * 5 / math.sqrt(100_000)
+
+
+def test_path_gradients_have_no_noise_at_the_true_posterior(x: Tensor) -> None:
+    model = linear_gaussian()
+    model.encoder.free = nn.Parameter(torch.zeros(K, dtype=torch.float64))
+    gradients = {}
+    for path in (False, True):
+        model.encoder.shift = model.encoder.free
+        total = ELBO(path=path)("model", model, batch_of(x), STEP, keyed_generator("cpu", 1)).total.mean()
+        gradients[path] = float(torch.autograd.grad(total, model.encoder.free)[0].abs().max())
+    assert gradients[True] < 1e-12
+    assert gradients[False] > 1e-3

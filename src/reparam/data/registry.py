@@ -1,9 +1,6 @@
 """What `--data` can name: the table of data sets, and `load`. To add one: a function, and a line in `DATASETS`."""
 
-import importlib
 import os
-import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +14,8 @@ from reparam.data.download import Download, Say
 from reparam.data.folder import load_folder
 from reparam.data.options import DataOptions
 from reparam.errors import DataError, suggest
+from reparam.files import cache_folder
+from reparam.importing import import_object, is_import_path
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def _root(options: DataOptions) -> Path:
     chosen = options.data_root or os.environ.get("REPARAM_DATA")
     if chosen:
         return Path(chosen).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "reparam" / "data"
+    return cache_folder() / "data"
 
 
 def _where(name: str, source: Source, options: DataOptions) -> str:
@@ -178,22 +177,11 @@ def _check(name: str, source: Source, path: str | None, options: DataOptions) ->
 
 def _import(spec: str, options: DataOptions) -> Dataset:
     """What `package.module:NAME` makes."""
-    if not re.fullmatch(r"\w+(\.\w+)*:\w+", spec):
+    if not is_import_path(spec):
         raise DataError(_unknown(spec))
-    module_name, _, attribute = spec.partition(":")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # last: nothing there shall hide a library
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if not module_name.startswith(str(error.name)):  # the module is there, but what it imports is not
-            raise DataError(
-                f"--data {spec}: importing {module_name} failed ({error}): install what it needs"
-            ) from error
-        raise DataError(_unknown(spec)) from error
-    make = getattr(module, attribute, None)
+    make = import_object(spec, "data set", DataError)
     if not callable(make):
-        raise DataError(f"module {module_name} has no callable '{attribute}'{suggest(attribute, vars(module))}")
+        raise DataError(f"'{spec}' is no callable: it must be a function (options) -> reparam.data.Dataset")
     dataset = make(options)
     if not isinstance(dataset, Dataset):
         raise DataError(f"{spec} returned {type(dataset).__name__}: it must return a reparam.data.Dataset")
@@ -205,6 +193,5 @@ def _unknown(spec: str) -> str:
     if spec and Path(spec).exists():
         kind = "array" if Path(spec).suffix in (".npy", ".npz") else "folder"
         return f"'{spec}' is not a data set: for your own files, --data {kind}:{spec}"
-    module = f" and no module '{name}'" if ":" in spec else ""
     near = suggest(name, DATASETS) or f"; known are {', '.join(DATASETS)}, and package.module:NAME"
-    return f"no data set '{name}'{module}{near}"
+    return f"no data set '{name}'{near}"

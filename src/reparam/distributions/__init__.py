@@ -2,6 +2,6 @@
 
 from reparam.distributions.delta import Delta
 from reparam.distributions.quantised import DiscretisedLogistic
-from reparam.distributions.sampling import keyed_generator, rsample
+from reparam.distributions.sampling import detached, keyed_generator, rsample
 
-__all__ = ["Delta", "DiscretisedLogistic", "keyed_generator", "rsample"]
+__all__ = ["Delta", "DiscretisedLogistic", "detached", "keyed_generator", "rsample"]

@@ -101,3 +101,11 @@ def _(distribution: Categorical, shape: tuple[int, ...], generator: torch.Genera
 @_draw.register
 def _(distribution: DiscretisedLogistic, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
     return distribution.sample_levels(_open_uniform(distribution.loc.detach(), shape, generator))
+
+
+def detached(distribution: Distribution) -> Distribution:
+    """The same distribution with parameters that pass no gradient (a factorised normal, what encoders here return)."""
+    if isinstance(distribution, Independent) and isinstance(distribution.base_dist, Normal):
+        base = Normal(distribution.base_dist.loc.detach(), distribution.base_dist.scale.detach(), validate_args=False)
+        return Independent(base, distribution.reinterpreted_batch_ndims, validate_args=False)
+    raise NotImplementedError(f"detached does not know {type(distribution).__name__}")

@@ -3,10 +3,8 @@
 Shapes: `N` images, `C H W` image, `F` features.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,7 +13,7 @@ from reparam.config import resolve
 from reparam.data import Dataset
 from reparam.data.tasks import to_float
 from reparam.errors import DataError
-from reparam.files import read_tensors, write_tensors
+from reparam.files import cache_folder, read_tensors, write_tensors
 from reparam.generation import device_of, in_blocks
 from reparam.models import MODELS, Model, Schedule, Spec
 from reparam.runs import load_weights
@@ -43,13 +41,6 @@ class FeatureNetwork:
         """[N, C, H, W] in [0, 1] -> labels [N]."""
         device = device_of(self.model)
         return in_blocks(lambda part, _: self.model.head(part.to(device)).logits.argmax(-1), x)
-
-
-def cache_folder() -> Path:
-    """Where downloads and feature networks are kept: REPARAM_CACHE, else XDG_CACHE_HOME/reparam, else ~/.cache/reparam."""
-    if own := os.environ.get("REPARAM_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reparam"
 
 
 def feature_network(

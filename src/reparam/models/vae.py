@@ -1,7 +1,7 @@
 """The variational autoencoder: q(z|x) = N(mu(x), diag(sigma(x)^2)), p(z) = N(0, I), p(x|z) by choice."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -22,15 +22,22 @@ class VAEOptions(AutoencoderOptions):
     beta_warmup: Annotated[float, Field(ge=0, description="epochs over which beta rises from 0")] = 0.0
     free_bits: Annotated[float, Field(ge=0, description="nats of KL that each latent dimension has for free")] = 0.0
     samples: Annotated[int, Field(ge=1, description="posterior draws an image in training (the paper's L)")] = 1
+    gradient: Annotated[
+        Literal["analytic", "path"],
+        Field(description="of the KL term: in closed form, or through the draws alone (less noise near the optimum)"),
+    ] = "analytic"
     k: Annotated[int, Field(ge=1, description="importance samples in the bound (1: the ELBO; Burda et al. 2016)")] = 1
 
     def __post_init__(self) -> None:
-        elbo_only = {"beta": 1.0, "beta_warmup": 0.0, "free_bits": 0.0, "weight": 1.0}
+        elbo_only = {"beta": 1.0, "beta_warmup": 0.0, "free_bits": 0.0, "weight": 1.0, "gradient": "analytic"}
         changed = [name for name, default in elbo_only.items() if getattr(self, name) != default]
         if self.k > 1 and changed:
             raise ConfigError(
                 f"option '{changed[0]}' changes the ELBO and has no meaning with k = {self.k}: drop one of them"
             )
+
+        if self.gradient == "path" and self.free_bits:
+            raise ConfigError("free-bits floor the closed-form KL: use gradient 'analytic' with them")
 
 
 def build(options: VAEOptions, spec: Spec) -> Model:
@@ -52,6 +59,7 @@ def objective(options: VAEOptions, schedule: Schedule) -> Objective:
         free_bits=options.free_bits,
         samples=options.samples,
         weight=options.weight,
+        path=options.gradient == "path",
     )
 
 
@@ -70,7 +78,17 @@ VAE = Family(
         "default": Recipe("two hidden layers (512, 256), 20 latents, Bernoulli, cosine schedule, best on validation"),
         "notes": Recipe(
             "the VAE notes: 784-400-20-400-784, Bernoulli on grey values, batch 128, Adam 1e-3, all training images",
-            {"hidden": (400,), "latent": 20, "schedule": "constant", "train_on": "all", "keep": "last", "epochs": 10},
+            {
+                "hidden": (400,),
+                "latent": 20,
+                "batch_size": 128,
+                "learning_rate": 1e-3,
+                "schedule": "constant",
+                "train_on": "all",
+                "gradient": "path",
+                "keep": "ema",
+                "epochs": 10,
+            },
         ),
         "report-1": _report("structure (1): 784-400-z", hidden=(400,)),
         "report-2": _report("structure (2): 784-512-256-z", hidden=(512, 256)),

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, kl_divergence
 
 from reparam.batch import Batch
-from reparam.distributions import rsample
+from reparam.distributions import detached, rsample
 from reparam.objectives.terms import Objective, Term, Terms, ramp
 
 
@@ -29,6 +29,8 @@ class ELBO(Objective):
     `beta` (Higgins et al. 2017) rises linearly from 0 over the first `warmup` steps. `weight` is the VAE report's c (eq. 13).
     `free_bits` (Kingma et al. 2016, eq. 15, in nats): a latent dimension whose mean KL over the batch lies below it has the
     constant `free_bits` in the total instead, so that it is not pushed to zero. The logged `kl` is always the plain KL.
+    `path`: the KL's gradient is that of log q(z|x) - log p(z) through z alone (Roeder et al. 2017, sticking the landing): the
+    same in expectation, and without noise where q is the true posterior. Values are the same; free bits do not go with it.
     """
 
     def __init__(
@@ -38,9 +40,10 @@ class ELBO(Objective):
         free_bits: float = 0.0,
         samples: int = 1,
         weight: float = 1.0,
+        path: bool = False,
     ) -> None:
         self.beta, self.warmup, self.free_bits = beta, warmup, free_bits
-        self.samples, self.weight = samples, weight
+        self.samples, self.weight, self.path = samples, weight, path
 
     def __call__(
         self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
@@ -50,9 +53,14 @@ class ELBO(Objective):
         log_likelihood = model.decoder(z).log_prob(batch.x)
 
         reconstruction = -log_likelihood if self.samples == 1 else -log_likelihood.mean(0)
-        kl = kl_penalty = kl_divergence(q_z, model.prior())
-        if self.free_bits:
-            each = kl_per_dimension(q_z, model.prior())
+        p_z = model.prior()
+        kl = kl_penalty = kl_divergence(q_z, p_z)
+        if self.path:
+            ratio = detached(q_z).log_prob(z) - p_z.log_prob(z)
+            through_z = ratio if self.samples == 1 else ratio.mean(0)
+            kl_penalty = kl.detach() + through_z - through_z.detach()
+        elif self.free_bits:
+            each = kl_per_dimension(q_z, p_z)
             kl_penalty = torch.where(each.mean(0) > self.free_bits, each, self.free_bits).sum(-1)
 
         total = self.weight * reconstruction + self.beta * ramp(step, self.warmup) * kl_penalty

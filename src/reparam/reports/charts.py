@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from reparam.errors import RunError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
@@ -35,7 +37,7 @@ LINES = {"train": PALETTE[0], "validation": PALETTE[6]}
 # A quantity that falls to a fifth or less is shown by its order of magnitude: on a linear axis its last part would be flat.
 FALL_SHOWN_IN_LOG = 5.0
 
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "reparam",  # equal charts are equal files
     "font.size": 9,
@@ -89,7 +91,7 @@ def for_dark(svg: str) -> str:
     return svg
 
 
-def _canvas(width: float, height: float, **options: Any) -> "Canvas":  # noqa: ANN401
+def _canvas(width: float, height: float, **options: Any) -> "Canvas":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
@@ -124,6 +126,8 @@ def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str]) -> Cha
         else:
             axes.set_aspect("equal", adjustable="datalim")
         legend = [_scatter_class(axes, points, labels, label, classes) for label in labels.unique().tolist()]
+        if len(classes) <= 2 * len(PALETTE):
+            _name_classes(axes, points, labels, classes)
         return _to_chart(canvas, [entry for entry in legend if entry])
 
 
@@ -153,21 +157,35 @@ def _scatter_class(axes: "Axes", points: Tensor, labels: Tensor, label: int, cla
     axes.scatter(own[:, 0], own[:, 1], s=size, c=colour, marker=marker, alpha=0.7, linewidths=0, rasterized=True)
     if not labelled:
         return Entry("●", colour, "unlabelled") if classes and label < 0 else None
-    name = classes[label]
-    if len(name) <= SHORT_NAME and len(classes) <= 2 * len(PALETTE):
-        x, y = own[:, 0].mean(), own[:, 1].mean()
-        box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "boxstyle": "round,pad=0.2"}
-        axes.text(x, y, name, ha="center", va="center", weight="bold", bbox=box)
-    return Entry(SHAPES[marker], colour, name)
+    return Entry(SHAPES[marker], colour, classes[label])
+
+
+def _name_classes(axes: "Axes", points: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
+    """Short class names at the middle of their points, where they do not cover each other: no look at the legend needed."""
+    span = (points.amax(0) - points.amin(0)).clamp(min=1e-6)
+    box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "boxstyle": "round,pad=0.2"}
+    placed: list[Tensor] = []
+    for label, name in enumerate(classes):
+        own = points[labels == label]
+        if not len(own) or len(name) > SHORT_NAME:
+            continue
+        middle = own.mean(0)
+        if all(
+            (((middle - other) / span) / torch.tensor([0.01 * len(name) + 0.02, 0.04])).norm() > 1 for other in placed
+        ):
+            placed.append(middle)
+            axes.text(float(middle[0]), float(middle[1]), name, ha="center", va="center", weight="bold", bbox=box)
 
 
 def training_curves(lines: Sequence[dict[str, Any]], kept_epoch: float | None = None) -> Chart:
     """Every term of metrics.jsonl in a chart of its own, training and validation, and the learning rate; a dotted line
-    where the kept weights were taken."""
+    where the kept weights were taken. Raises RunError where there is nothing to draw."""
     import matplotlib
 
     curves = _curves(lines)
     names = list(dict.fromkeys(name for _, name in curves))
+    if not names:
+        raise RunError("training has logged nothing yet")
     across = 2 if len(names) in (2, 4) else 3  # four stand better as a square than with one alone below three
     down = -(-len(names) // across)
     with matplotlib.rc_context(_STYLE):
@@ -178,7 +196,7 @@ def training_curves(lines: Sequence[dict[str, Any]], kept_epoch: float | None = 
             axes.tick_params(length=0)
             shown = {phase: curves[phase, name] for phase in LINES if (phase, name) in curves}
             for phase, (x, y) in shown.items():
-                mark = {"marker": "o", "markersize": 3.5} if len(x) <= 40 and phase == "validation" else {}
+                mark: Any = {"marker": "o", "markersize": 3.5} if len(x) <= 40 and phase == "validation" else {}
                 axes.plot(x, y, color=LINES[phase] if name != LEARNING_RATE else PALETTE[8], **mark)
             if name == LEARNING_RATE:
                 axes.set_ylim(0, 1.1 * max(shown["train"][1]))

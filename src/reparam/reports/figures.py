@@ -72,7 +72,8 @@ def draws(subject: Subject) -> Drawing:
 def reconstructions(subject: Subject) -> Drawing:
     across = layout(subject.side).across
     examples = subject.examples(2 * across)
-    return Drawing(tuple(panels.reconstructions(subject.run, examples.x, examples.given, across)))
+    note = "" if examples.given.equal(examples.x) else "The middle row is what the model was given."
+    return Drawing(tuple(panels.reconstructions(subject.run, examples.x, examples.given, across)), note)
 
 
 def posterior(subject: Subject) -> Drawing:
@@ -92,9 +93,17 @@ def interpolations(subject: Subject) -> Drawing:
 def traversals(subject: Subject) -> Drawing:
     size = layout(subject.side)
     dimensions = subject.most_active(size.walks)
-    part = panels.traversals(subject.run, subject.examples(1).given, dimensions, 3.0, size.walk)
-    which = "all latents" if len(dimensions) == subject.latent else f"the {len(dimensions)} most active of {subject.latent} latents"
-    unit = "" if "sample" in subject.run.model.abilities else " Without a prior, the unit is the standard deviation of the codes."
+    part = panels.traversals(subject, subject.examples(1).given, dimensions, 3.0, size.walk)
+    which = (
+        "all latents"
+        if len(dimensions) == subject.latent
+        else f"the {len(dimensions)} most active of {subject.latent} latents"
+    )
+    unit = (
+        ""
+        if "sample" in subject.run.model.abilities
+        else " Without a prior, the unit is the standard deviation of the codes."
+    )
     return Drawing((part,), f"Shown: {which}, most active first.{unit}")
 
 
@@ -107,7 +116,10 @@ def grid(subject: Subject) -> Drawing:
     if subject.latent == 2:
         return Drawing((part,), "z0 grows to the right, z1 upwards: this plane is all the model can draw.")
     chosen = "two most active" if "encode" in subject.run.model.abilities else "first two"
-    return Drawing((part,), f"z{across} grows to the right, z{up} upwards: the {chosen} of {subject.latent} latents, the others at 0.")
+    return Drawing(
+        (part,),
+        f"z{across} grows to the right, z{up} upwards: the {chosen} of {subject.latent} latents, the others at 0.",
+    )
 
 
 def latents(subject: Subject) -> Drawing:
@@ -136,10 +148,14 @@ def reconstructions_by_epoch(subject: Subject) -> Drawing:
     # All rows but the last are what the model was shown: the originals and, where that is something else, its input.
     shown = [row[:across] for row in last[:-1]]
     names = ["original", "given"][: len(shown)]
-    return Drawing((_by_epoch([epoch for epoch, _ in sheets], [tiles[-1, :across] for _, tiles in sheets], names, shown),))
+    return Drawing(
+        (_by_epoch([epoch for epoch, _ in sheets], [tiles[-1, :across] for _, tiles in sheets], names, shown),)
+    )
 
 
-def _by_epoch(epochs: list[float], rows: list[Tensor], names: list[str] | None = None, above: list[Tensor] | None = None) -> Panel:
+def _by_epoch(
+    epochs: list[float], rows: list[Tensor], names: list[str] | None = None, above: list[Tensor] | None = None
+) -> Panel:
     images = [*(above or []), *rows]
     labels = [*(names or []), *(f"epoch {epoch:.3g}" for epoch in epochs)]
     return panel(torch.cat(images), len(images[0]), labels)
@@ -164,9 +180,10 @@ def training_pictures(subject: Subject, kind: str) -> list[tuple[float, Tensor]]
 
 
 def curves(subject: Subject) -> Drawing:
-    lines = subject.run.folder.metrics()
-    if not lines:
-        raise RunError("training has logged nothing yet")
+    try:
+        lines = subject.run.folder.metrics()
+    except ValueError as error:
+        raise RunError(f"metrics.jsonl is damaged ({error})") from None
     return Drawing((charts.training_curves(lines, subject.kept_epoch),))
 
 

@@ -24,6 +24,7 @@ from reparam.reports.figures import FIGURES
 from reparam.reports.pictures import Panel, to_png
 from reparam.reports.subject import Subject
 from reparam.reports.tables import meaning, with_error
+from reparam.reports.usage import commands, python_lines
 
 if TYPE_CHECKING:
     from reparam.api import Run
@@ -66,7 +67,11 @@ def render(run: "Run") -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("reparam.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("reparam.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     model, no_model = _model(run)
     pictures, training, missing = _figures(run, model, no_model)
@@ -82,8 +87,8 @@ def render(run: "Run") -> str:
         pictures=pictures,
         training=training,
         missing=missing,
-        commands=_commands(path, run.config.data.data, model.abilities if model else frozenset()),
-        lines=_python(path, model.abilities if model else frozenset()),
+        commands=commands(path, run.config.data.data, model.abilities if model else frozenset()),
+        lines=python_lines(path, model.abilities if model else frozenset()),
         options=_options(run),
         classes=_classes(document["data"].get("classes", [])),
         written=f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
@@ -133,7 +138,10 @@ def _data_uri(data: bytes, media: str) -> str:
 
 def _facts(run: "Run", document: dict[str, Any]) -> dict[str, str]:
     """What the head of the page says, by name."""
-    status = run.folder.status()
+    try:
+        status = run.folder.status()
+    except RunError as error:
+        status = {"state": f"unknown ({error})"}
     state = str(status.get("state", "unknown"))
     # Training ends with a whole step, which may lie a little behind the last epoch.
     epoch, epochs = status.get("epoch", 0), run.config.training.epochs
@@ -164,7 +172,9 @@ def _weights(run: "Run") -> str:
         _, facts = run.folder.weights()
     except ReparamError as error:
         return str(error)
-    return f"{kinds.get(facts['kept'], facts['kept'])}, from epoch {round(facts['epoch'], 2):g} (step {facts['step']:,})"
+    return (
+        f"{kinds.get(facts['kept'], facts['kept'])}, from epoch {round(facts['epoch'], 2):g} (step {facts['step']:,})"
+    )
 
 
 def _when(run: "Run", document: dict[str, Any]) -> str:
@@ -196,11 +206,12 @@ class Number:
 
 def _numbers(run: "Run") -> dict[str, Any]:
     """What was measured, and a line where it was not, is damaged, or is of other weights."""
+    command = f"reparam evaluate {shlex.quote(str(run.path))}"
     try:
         evaluation = run.folder.evaluation_document()
         measures = {name: Measure(**measure) for name, measure in evaluation.get("metrics", {}).items()}
-    except (ReparamError, TypeError) as error:
-        return {"rows": [], "remark": f"evaluation.json cannot be read ({error}): measure again."}
+    except (ReparamError, TypeError) as why:
+        return {"rows": [], "remark": f"evaluation.json cannot be read ({why}): measure again.", "command": command}
     rows = []
     for name, measure in measures.items():
         value, error = with_error(measure.value, measure.stderr)
@@ -212,36 +223,7 @@ def _numbers(run: "Run") -> dict[str, Any]:
             remark = "These were measured on earlier weights of this run: measure again."
     except RunError:
         pass
-    return {"rows": rows, "remark": remark, "command": f"reparam evaluate {shlex.quote(str(run.path))}"}
-
-
-def _commands(path: str, data: str, abilities: frozenset[str]) -> list[str]:
-    """The commands that this model answers to, ready to paste."""
-    run, images = shlex.quote(path), shlex.quote(data)
-    by_ability = {
-        "sample": [f"reparam sample {run} --out samples.png", f"reparam grid {run} --out grid.png"],
-        "reconstruct": [
-            f"reparam {verb} {run} --out {noun}.png"
-            for verb, noun in {
-                "reconstruct": "reconstructions",
-                "interpolate": "interpolations",
-                "traverse": "traversals",
-            }.items()
-        ],
-        "encode": [f"reparam encode {run} --data {images} --out latents.npz"],
-    }
-    return [f"reparam evaluate {run}", *(line for needs, found in by_ability.items() if needs in abilities for line in found)]
-
-
-def _python(path: str, abilities: frozenset[str]) -> str:
-    """The same in Python."""
-    by_ability = {
-        "sample": "images = run.sample(64, seed=1)               # [64, C, H, W], values in [0, 1]",
-        "reconstruct": "rebuilt = run.reconstruct(images)             # images: [n, C, H, W] in [0, 1]",
-        "encode": "mean, scale = run.encode(images)              # of q(z|x), [n, K] each",
-    }
-    lines = ["import reparam", "", f"run = reparam.load({path!r})", *(v for k, v in by_ability.items() if k in abilities)]
-    return "\n".join([*lines, "model = run.model                             # a torch.nn.Module"])
+    return {"rows": rows, "remark": remark, "command": command}
 
 
 @dataclass(frozen=True)
@@ -263,8 +245,14 @@ def _options(run: "Run") -> dict[str, list[Option]]:
         hints = typing.get_type_hints(cls, include_extras=True)
         for field in dataclasses.fields(cls):
             value = getattr(values, field.name)
-            docs = [d for extra in getattr(hints[field.name], "__metadata__", ()) if (d := getattr(extra, "description", None))]
-            option = Option(field.name.replace("_", "-"), _plain(value), value != field.default, docs[0] if docs else "")
+            docs = [
+                d
+                for extra in getattr(hints[field.name], "__metadata__", ())
+                if (d := getattr(extra, "description", None))
+            ]
+            option = Option(
+                field.name.replace("_", "-"), _plain(value), value != field.default, docs[0] if docs else ""
+            )
             found.setdefault(titles[section], []).append(option)
     return found
 

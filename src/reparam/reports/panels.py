@@ -60,12 +60,13 @@ def interpolations(run: "Run", a: Tensor, b: Tensor, steps: int) -> Panel:
     return panel(images.flatten(0, 1), steps + 2, column_names=["image", *[""] * steps, "image"])
 
 
-def traversals(run: "Run", x: Tensor, dimensions: Sequence[int], extent: float, steps: int) -> Panel:
+def traversals(subject: Subject, x: Tensor, dimensions: Sequence[int], extent: float, steps: int) -> Panel:
     """A row a latent dimension: it runs over [-extent, extent] and all others stay at the code of x [1, C, H, W].
 
     Codes of a model without a prior have a scale of their own: there the unit is their standard deviation over test
     images, around their mean.
     """
+    run = subject.run
     run.require("reconstruct", "traverse the latent space")
     z = run.encode(x)[0][0]
     for dimension in dimensions:
@@ -73,7 +74,7 @@ def traversals(run: "Run", x: Tensor, dimensions: Sequence[int], extent: float, 
             raise ConfigError(f"no latent dimension {dimension}: the model has 0 to {len(z) - 1}")
     middle, scale, unit = torch.zeros_like(z), torch.ones_like(z), ""
     if "sample" not in run.model.abilities:
-        codes, _ = Subject(run).codes
+        codes, _ = subject.codes
         middle, scale, unit = codes.mean(0), codes.std(0), " sd"
     rows = []
     for d in dimensions:
@@ -126,7 +127,8 @@ def traversals_picture(
 ) -> Image.Image:
     """A row for each of `dimensions` (none given: the `count` most active) around the code of one image [C, H, W]."""
     run.require("reconstruct", "traverse the latent space")
-    return to_picture([traversals(run, x[None], dimensions or Subject(run).most_active(count), extent, steps)])
+    subject = Subject(run)
+    return to_picture([traversals(subject, x[None], dimensions or subject.most_active(count), extent, steps)])
 
 
 def grid_picture(run: "Run", extent: float = 5.0, steps: int = 21) -> Image.Image:

@@ -52,7 +52,9 @@ def sheet(images: Tensor, columns: int, gap: int = GAP, transparent: bool = Fals
 def cut_sheet(image: Image.Image, shape: tuple[int, int, int], gap: int = GAP) -> Tensor:
     """The inverse of an opaque `sheet`: its tiles [rows, columns, C, H, W]. Raises ValueError where they do not fit it."""
     channels, height, width = shape
-    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"), np.float32).reshape(image.height, image.width, channels)
+    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"), np.float32).reshape(
+        image.height, image.width, channels
+    )
     rows, rest_of_rows = divmod(image.height + gap, height + gap)
     columns, rest_of_columns = divmod(image.width + gap, width + gap)
     if rest_of_rows or rest_of_columns:
@@ -92,7 +94,9 @@ def to_picture(panels: Sequence[Panel]) -> Image.Image:
     left = max((int(font.getlength(name)) + PADDING for part in panels for name in part.rows), default=0)
     tops = [FONT_SIZE + PADDING if any(part.columns) else 0 for part in panels]
     width = left + max(part.image.width for part in panels)
-    height = sum(top + part.image.height for top, part in zip(tops, panels, strict=True)) + 2 * PADDING * (len(panels) - 1)
+    height = sum(top + part.image.height for top, part in zip(tops, panels, strict=True)) + 2 * PADDING * (
+        len(panels) - 1
+    )
     canvas = Image.new("RGB", (width + 2 * PADDING, height + 2 * PADDING), "white")
     draw = ImageDraw.Draw(canvas)
     y = PADDING
@@ -143,7 +147,9 @@ class Painter:
         self.folder = folder
         split = dataset.validation
         index = varied(split.labels, PAIRS)
-        batch = make_batch(split.images[index], split.labels[index], index, config.task, keyed_generator("cpu", 0, "pictures"))
+        batch = make_batch(
+            split.images[index], split.labels[index], index, config.task, keyed_generator("cpu", 0, "pictures")
+        )
         self.x, self.c = batch.x, batch.c
 
     def __call__(self, model: nn.Module, epoch: float) -> None:

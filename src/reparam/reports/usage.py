@@ -1,0 +1,37 @@
+"""How a run is used: commands and Python that work as they are pasted."""
+
+import shlex
+
+
+def commands(path: str, data: str, abilities: frozenset[str]) -> list[str]:
+    """The commands that this model answers to, ready to paste."""
+    run, images = shlex.quote(path), shlex.quote(data)
+    by_ability = {
+        "sample": [f"reparam sample {run} --out samples.png", f"reparam grid {run} --out grid.png"],
+        "reconstruct": [
+            f"reparam {verb} {run} --out {noun}.png"
+            for verb, noun in {
+                "reconstruct": "reconstructions",
+                "interpolate": "interpolations",
+                "traverse": "traversals",
+            }.items()
+        ],
+        "encode": [f"reparam encode {run} --data {images} --out latents.npz"],
+    }
+    return [
+        f"reparam evaluate {run}",
+        *(line for needs, found in by_ability.items() if needs in abilities for line in found),
+    ]
+
+
+def python_lines(path: str, abilities: frozenset[str]) -> str:
+    """The same in Python."""
+    lines = ["import reparam", "", f"run = reparam.load({path!r})", "model = run.model  # a torch.nn.Module"]
+    if "sample" in abilities:
+        lines.append("samples = run.sample(64, seed=1)  # [64, C, H, W], values in [0, 1]")
+    if "encode" in abilities:
+        lines.append("images = run.dataset.test.images[:16] / 255  # or your own, [n, C, H, W]")
+        lines.append("mean, scale = run.encode(images)  # of the latent, [n, K] each")
+    if "reconstruct" in abilities:
+        lines.append("rebuilt = run.reconstruct(images)")
+    return "\n".join(lines)
