@@ -104,6 +104,7 @@ def test_relative_paths_become_absolute(tmp_path, monkeypatch):
 
 def test_where_named_sets_lie(tmp_path, monkeypatch):
     monkeypatch.delenv("REPARAM_DATA", raising=False)
+    monkeypatch.delenv("REPARAM_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert _root(DataOptions()) == tmp_path / "cache" / "reparam" / "data"
     monkeypatch.setenv("REPARAM_DATA", str(tmp_path / "env"))

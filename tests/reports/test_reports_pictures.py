@@ -59,7 +59,9 @@ def test_small_tiles_grow_by_a_whole_number_without_smoothing() -> None:
     assert set(large.unique().tolist()) == set(images.unique().tolist())
 
 
-@pytest.mark.parametrize(("side", "columns", "expected"), [(28, 10, 84), (28, 30, 28), (64, 10, 64), (128, 6, 128), (512, 6, 128)])
+@pytest.mark.parametrize(
+    ("side", "columns", "expected"), [(28, 10, 84), (28, 30, 28), (64, 10, 64), (128, 6, 128), (512, 6, 128)]
+)
 def test_tile_sizes(side: int, columns: int, expected: int) -> None:
     assert legible(torch.zeros(1, 3, side, side), columns).shape[-1] == expected
 

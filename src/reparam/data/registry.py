@@ -179,7 +179,11 @@ def _import(spec: str, options: DataOptions) -> Dataset:
     """What `package.module:NAME` makes."""
     if not is_import_path(spec):
         raise DataError(_unknown(spec))
-    make = import_object(spec, "data set", DataError)
+    try:
+        make = import_object(spec, "data set", DataError)
+    except DataError as error:
+        misspelt = suggest(spec.partition(":")[0], DATASETS)
+        raise (DataError(_unknown(spec)) if misspelt else error) from error.__cause__
     if not callable(make):
         raise DataError(f"'{spec}' is no callable: it must be a function (options) -> reparam.data.Dataset")
     dataset = make(options)

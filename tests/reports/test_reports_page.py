@@ -1,0 +1,216 @@
+"""The page: whole, self-contained and safe, for runs in any state."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import reparam
+from reparam.api import Run
+from reparam.reports.figures import FIGURES
+from reparam.reports.page import render, write_report
+
+VOID = {"meta", "img", "source", "br", "hr", "link"}
+HOSTILE = ["<script>alert(1)<", 'b & "c" \'$^']
+SMALL = {"hidden": (16,), "epochs": 2, "batch_size": 64}
+
+
+class Page(HTMLParser):
+    """Checks nesting, collects addresses and identifiers."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.fetched: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            assert not name.startswith("on"), name
+            if name in ("src", "srcset") or (name == "href" and not (value or "").startswith("#")):
+                self.fetched.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small run of each kind; tests that damage one work on a copy."""
+    folder = tmp_path_factory.mktemp("runs")
+    images = torch.randint(0, 255, (60, 12, 12, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8).numpy()
+    np.save(folder / "images.npy", images)
+    for number, name in enumerate(HOSTILE):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for i in range(20):
+            Image.fromarray(images[20 * number + i]).save(folder / "pictures" / name / f"{i}.png")
+    models = {
+        "vae": ("vae", "digits", {"latent": 3}),
+        "ae": ("ae", "digits", {"latent": 2}),
+        "dae": ("dae", "digits", {"latent": 2}),
+        "classifier": ("classifier", "digits", {"hidden": None}),
+        "unlabelled": ("vae", f"array:{folder / 'images.npy'}", {"latent": 1}),
+        "hostile": ("vae", f"folder:{folder / 'pictures'}", {"latent": 2}),
+    }
+    for name, (model, data, options) in models.items():
+        chosen = {key: value for key, value in {**SMALL, **options}.items() if value is not None}
+        reparam.train(model, data=data, out=folder / name, device="cpu", **chosen)
+    return {name: folder / name for name in models}
+
+
+def copy(run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run, tmp_path / run.name))
+
+
+def open_run(path: Path) -> Run:
+    return reparam.load(path, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["vae", "ae", "dae", "classifier", "unlabelled", "hostile"])
+def test_pages_are_whole_and_fetch_nothing(runs: dict[str, Path], name: str) -> None:
+    run = open_run(runs[name])
+    path = write_report(run)
+    assert path == runs[name] / "report.html"
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "script" not in page.tags
+    assert page.fetched
+    for address in page.fetched:
+        head, _, data = address.partition(";base64,")
+        content = base64.b64decode(data, validate=True)
+        if head == "data:image/png":
+            Image.open(io.BytesIO(content)).verify()
+        else:
+            assert head == "data:image/svg+xml"
+            assert not re.search(rb'(href|src)="(?!#|data:)', content)
+    assert len(page.ids) == len(set(page.ids))
+    assert path.stat().st_size < 8_000_000
+    assert "Not shown" not in page.text
+
+
+@pytest.mark.parametrize("name", ["vae", "ae", "classifier"])
+def test_figures_follow_abilities(runs: dict[str, Path], name: str) -> None:
+    run = open_run(runs[name])
+    shown = set(Page(render(run)).ids) & set(FIGURES)
+    assert shown == {key for key, row in FIGURES.items() if row.needs is None or row.needs in run.model.abilities}
+    assert shown >= {"vae": set(FIGURES), "ae": {"reconstructions", "traversals"}, "classifier": {"curves"}}[name]
+
+
+def test_names_from_the_data_are_text(runs: dict[str, Path]) -> None:
+    text = render(open_run(runs["hostile"]))
+    assert "<script" not in text
+    page = Page(text)
+    for name in HOSTILE:
+        assert name in page.text
+
+
+def test_the_denoiser_is_shown_what_it_is_given(runs: dict[str, Path]) -> None:
+    text = Page(render(open_run(runs["dae"]))).text
+    assert "The middle row is what the model was given." in text
+    assert "given" in text
+
+
+def test_unlabelled_data_says_so(runs: dict[str, Path]) -> None:
+    text = Page(render(open_run(runs["unlabelled"]))).text
+    assert "The data has no labels" in text
+    assert "the images are unlabelled" in text
+
+
+def test_measures_are_shown_with_their_meaning(runs: dict[str, Path], tmp_path: Path) -> None:
+    path = copy(runs["vae"], tmp_path)
+    assert f"Nothing has been measured yet. reparam evaluate {path}" in Page(render(open_run(path))).text
+    metrics = {
+        "elbo": {"value": -27.27, "stderr": 0.157, "n": 300, "unit": "nats/image"},
+        "of_a_later_version": {"value": 3.0, "stderr": None, "n": 300, "unit": "<i>"},
+    }
+    _, facts = open_run(path).folder.weights()
+    document = {"weights": [facts["step"], facts["kept"]], "metrics": metrics}
+    (path / "evaluation.json").write_text(json.dumps(document))
+    text = Page(render(open_run(path))).text
+    assert "−27.27 ± 0.16" in text
+    assert "A floor under the log-probability" in text
+    assert "<i> · 300 images" in text
+    assert "measure again" not in text
+    (path / "evaluation.json").write_text(json.dumps({**document, "weights": [1, "best"]}))
+    assert "measured on earlier weights" in Page(render(open_run(path))).text
+    (path / "evaluation.json").write_text("{")
+    assert "evaluation.json cannot be read" in Page(render(open_run(path))).text
+
+
+@pytest.mark.parametrize("state", ["interrupted", "diverged", "running"])
+def test_every_state_is_told(runs: dict[str, Path], tmp_path: Path, state: str) -> None:
+    path = copy(runs["vae"], tmp_path)
+    status = json.loads((path / "status.json").read_text())
+    (path / "status.json").write_text(json.dumps({**status, "state": state, "epoch": 0.5}))
+    text = Page(render(open_run(path))).text
+    assert state in text
+    assert "0.5 of 2 epochs" in text
+
+
+def test_a_run_whose_data_is_gone_shows_the_rest(runs: dict[str, Path], tmp_path: Path) -> None:
+    path = copy(runs["hostile"], tmp_path)
+    document = json.loads((path / "run.json").read_text())
+    document["config"]["data"]["data"] = f"folder:{tmp_path / 'gone'}"
+    (path / "run.json").write_text(json.dumps(document))
+    page = Page(render(open_run(path)))
+    assert page.text.count("Not shown:") == 1  # one line, not one a figure
+    assert "gone" in page.text
+    shown = set(page.ids) & set(FIGURES)
+    assert {"samples", "draws", "grid", "curves", "samples-by-epoch", "reconstructions-by-epoch"} == shown
+
+
+def test_a_run_without_weights_shows_how_training_went(runs: dict[str, Path], tmp_path: Path) -> None:
+    path = copy(runs["vae"], tmp_path)
+    (path / "weights.safetensors").unlink()
+    page = Page(render(open_run(path)))
+    assert "has no weights yet" in page.text
+    shown = set(page.ids) & set(FIGURES)
+    assert shown == {"curves", "samples-by-epoch", "reconstructions-by-epoch"}
+
+
+def test_missing_and_damaged_files_are_told(runs: dict[str, Path], tmp_path: Path) -> None:
+    path = copy(runs["vae"], tmp_path)
+    for picture in (path / "pictures").glob("samples-*.png"):
+        picture.unlink()
+    first, second, *_ = sorted((path / "pictures").glob("reconstructions-*.png"))
+    first.write_bytes(b"\x89PNG broken")
+    Image.new("L", (7, 7)).save(second)
+    (path / "metrics.jsonl").unlink()
+    (path / "status.json").write_text("no")
+    page = Page(render(open_run(path)))
+    assert "training left no pictures" in page.text
+    assert "training has logged nothing" in page.text
+    assert "status.json" in page.text
+    assert "reconstructions-by-epoch" in page.ids
+    (path / "metrics.jsonl").write_text("{broken\n")
+    assert "metrics.jsonl is damaged" in Page(render(open_run(path))).text
+
+
+def test_every_option_is_in_the_table(runs: dict[str, Path]) -> None:
+    run = open_run(runs["vae"])
+    text = render(run)
+    for section in ("data", "task", "options", "training"):
+        for name in run.config.to_json()[section]:
+            assert f'<td class="mono">{name.replace("_", "-")}</td>' in text
+    assert '<tr class="changed"><td class="mono">latent</td><td class="mono">3</td>' in text

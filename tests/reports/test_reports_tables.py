@@ -1,0 +1,42 @@
+"""Numbers as text: as many digits as the error allows."""
+
+import math
+
+import pytest
+from rich.console import Console
+
+from reparam.evaluation.metrics import METRICS, Measure
+from reparam.reports.tables import MEANINGS, evaluation_table, meaning, with_error
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "expected"),
+    [
+        (-104.4567, 0.2251, ("-104.46", "0.23")),
+        (0.0145397, 0.0000761, ("0.014540", "0.000076")),
+        (12345.6, 37.2, ("12,346", "37")),
+        (1.5, 0.0997, ("1.50", "0.10")),
+        (20.0, None, ("20", "")),
+        (3.14159, None, ("3.142", "")),
+        (2.0, 0.0, ("2", "")),
+        (math.nan, 0.1, ("nan", "")),
+    ],
+)
+def test_digits_follow_the_error(value: float, stderr: float | None, expected: tuple[str, str]) -> None:
+    assert with_error(value, stderr) == expected
+
+
+def test_every_metric_has_a_meaning() -> None:
+    assert set(MEANINGS) <= set(METRICS)
+    assert all(meaning(name) for name in METRICS)
+    assert meaning("unknown") == ""
+
+
+def test_the_table_has_a_row_a_metric() -> None:
+    measures = {"elbo": Measure(-104.4567, 0.2251, 10_000, "nats/image"), "mine": Measure(1.0, None, 5, "[of 8]")}
+    console = Console(width=140, record=True)
+    console.print(evaluation_table(measures))
+    text = console.export_text()
+    assert "-104.46  ± 0.23  nats/image  10,000" in " ".join(text.split("\n")).replace("   ", "  ")
+    assert "evidence lower bound" in text
+    assert "[of 8]" in text
