@@ -161,13 +161,17 @@ def train(
 
 def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[Run, Outcome]:
     """Creates the run folder and trains."""
+    choose_device(config.training.device)
     dataset = open_data(config.data.data, config)
     for note in dataset.notes:
         progress.note(note)
+    if config.data.train_on == "all":
+        progress.note(
+            f"training on all {len(dataset.train) + len(dataset.validation):,} training and validation images"
+        )
     spec = Spec(dataset.shape, len(dataset.classes))
     folder = RunFolder(Path(out) if out else _free_folder(config))
-    # A model that cannot be built must not leave a folder behind.
-    build(config, spec)
+    build(config, spec)  # a model that cannot be built leaves no folder behind
     if processes.rank() == 0:
         facts = {
             "name": dataset.name,

@@ -24,10 +24,16 @@ def import_object(path: str, what: str, error: Callable[[str], ReparamError]) ->
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as missing:
         if missing.name and module_name.startswith(missing.name):
-            raise error(f"no module '{module_name}' for {what} '{path}': is its folder the current one, or installed?") from None
-        raise error(f"importing '{module_name}' for {what} '{path}' failed ({missing}): install what it needs") from missing
+            raise error(
+                f"no module '{module_name}' for {what} '{path}': is its folder the current one, or installed?"
+            ) from None
+        raise error(
+            f"importing '{module_name}' for {what} '{path}' failed ({missing}): install what it needs"
+        ) from missing
     except Exception as broken:
-        raise error(f"importing '{module_name}' for {what} '{path}' failed: {type(broken).__name__}: {broken}") from broken
+        raise error(
+            f"importing '{module_name}' for {what} '{path}' failed: {type(broken).__name__}: {broken}"
+        ) from broken
     if not hasattr(module, name):
         raise error(f"module '{module_name}' has no '{name}'{suggest(name, vars(module))}")
     return getattr(module, name)

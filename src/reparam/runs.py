@@ -11,6 +11,7 @@ evaluation.json       what `evaluate` measured
 report.html           the page
 """
 
+import datetime
 import json
 import platform
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 import reparam
 from reparam.config import RunConfig, from_json
-from reparam.errors import RunError
+from reparam.errors import ConfigError, RunError
 from reparam.files import read_json, read_tensors, write_json, write_tensors
 from reparam.models import Model, Spec
 
@@ -73,6 +74,7 @@ class RunFolder:
                 "torch": torch.__version__,
                 "python": platform.python_version(),
                 "command": command,
+                "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 "config": config.to_json(),
                 "spec": {"image_shape": list(spec.image_shape), "classes": spec.classes},
                 "data": data,
@@ -97,7 +99,10 @@ class RunFolder:
         return document
 
     def config(self) -> RunConfig:
-        return from_json(self.document()["config"])
+        try:
+            return from_json(self.document()["config"])
+        except ConfigError as error:
+            raise RunError(f"{self.path / 'run.json'}: {error}") from None
 
     def spec(self) -> Spec:
         spec = self.document()["spec"]
@@ -115,7 +120,10 @@ class RunFolder:
         if not self.metrics_path.exists():
             return []
         lines = self.metrics_path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        try:
+            return [json.loads(line) for line in lines[:-1] if line]
+        except json.JSONDecodeError as error:
+            raise RunError(f"{self.metrics_path} is damaged ({error}): restore it from a copy") from None
 
     def evaluation_document(self) -> dict[str, Any]:
         """evaluation.json: `metrics` by name, the weights and options that they are of; empty before the first."""

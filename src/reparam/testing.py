@@ -43,7 +43,9 @@ def check_model(
         model.zero_grad()
         terms = objective(player.name, model, batch, end, keyed_generator("cpu", 2))
         for term, value in {"total": terms.total, **{k: t.value for k, t in terms.named.items()}}.items():
-            assert value.shape == (n,), f"term '{term}' of {player.name} is {tuple(value.shape)}, not one number an image"
+            assert value.shape == (n,), (
+                f"term '{term}' of {player.name} is {tuple(value.shape)}, not one number an image"
+            )
             assert value.isfinite().all(), f"term '{term}' of {player.name} is not finite"
         terms.total.mean().backward()
         owned = {id(parameter) for parameter in player.parameters(model)}
@@ -91,7 +93,9 @@ def _check_seeds(model: Model) -> None:
         limit = 0.0 if draw else 1e-5
         assert float((few - many[:3]).abs().max()) <= limit, "sample i depends on how many are drawn"
         assert torch.equal(few, generation.sample(model, 3, seed=5, draw=draw)), "the same seed gives other samples"
-        assert not torch.equal(few, generation.sample(model, 3, seed=6, draw=draw)), "another seed gives the same samples"
+        assert not torch.equal(few, generation.sample(model, 3, seed=6, draw=draw)), (
+            "another seed gives the same samples"
+        )
     model.train()
 
 
@@ -125,7 +129,9 @@ def _check_loss_falls(model: Model, objective: Any, batch: Any, end: Tensor, ste
         optimiser.step()
     with torch.no_grad():
         after = float(loss())
-    assert after < before, f"the loss does not fall on a few images: {before:.4g} before, {after:.4g} after {steps} steps"
+    assert after < before, (
+        f"the loss does not fall on a few images: {before:.4g} before, {after:.4g} after {steps} steps"
+    )
 
 
 def check_distribution(distribution: Distribution, draws: int = 20_000, seed: int = 0) -> None:

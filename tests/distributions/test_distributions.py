@@ -86,7 +86,9 @@ def test_generators_depend_on_every_part_of_their_key() -> None:
 @pytest.mark.parametrize("scale", [0.0005, 0.01, 0.3])
 def test_discretised_logistic_is_the_logistics_mass_in_each_bin(loc: float, scale: float) -> None:
     levels = torch.arange(256).double() / 255
-    log_mass = DiscretisedLogistic(torch.tensor(loc, dtype=torch.float64), torch.tensor(scale, dtype=torch.float64)).log_prob(levels)
+    log_mass = DiscretisedLogistic(
+        torch.tensor(loc, dtype=torch.float64), torch.tensor(scale, dtype=torch.float64)
+    ).log_prob(levels)
     torch.testing.assert_close(log_mass.exp().sum(), torch.tensor(1.0).double())
     edges = np.concatenate([[-np.inf], (np.arange(255) + 0.5) / 255, [np.inf]])
     oracle = scipy.stats.logistic(loc, scale)

@@ -36,7 +36,7 @@ class _Decoder(nn.Module):
 
 
 class _Posterior(nn.Module):
-    """The exact posterior N(S W^T (x - b) / s^2, S), S = (I + W^T W / s^2)^-1 diagonal by choice of W; or a shifted, wider one."""
+    """The exact posterior N(S W^T (x - b) / s^2, S), S = (I + W^T W / s^2)^-1, diagonal by choice of W; or shifted, wider."""
 
     def __init__(self, decoder: _Decoder, shift: float = 0.0, widen: float = 1.0) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from toys import digits, duel_loop
 
 from reparam.batch import Batch
 from reparam.config import TrainingOptions, resolve
@@ -19,7 +20,6 @@ from reparam.objectives import Objective, Term, Terms
 from reparam.runs import RunFolder
 from reparam.training import DivergedError, Loop, Stream
 from reparam.training.optimisers import learning_rate
-from toys import digits, duel_loop
 
 CPU = torch.device("cpu")
 
@@ -210,7 +210,7 @@ class _NoSynchronisation(TorchDispatchMode):
 
     FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "_to_copy_to_cpu", "equal", "is_nonzero")
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
         assert name not in self.FORBIDDEN, f"{name} synchronises with the host"
         return func(*args, **(kwargs or {}))

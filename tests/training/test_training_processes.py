@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
+from toys import digits, duel_loop
 
 from reparam.config import TrainingOptions, resolve
 from reparam.data.tasks import TaskOptions
 from reparam.files import read_tensors, write_tensors
 from reparam.models import Schedule, Spec
 from reparam.training import Loop
-from toys import digits, duel_loop
 
 CYCLES = 5
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from toys import digits, duel_loop
 
 from reparam.config import resolve
 from reparam.files import read_tensors
 from reparam.models import Schedule, Spec
 from reparam.runs import RunFolder
 from reparam.training import Loop
-from toys import digits, duel_loop
 
 KILLS = 20
 

@@ -34,13 +34,13 @@ def bound(model: Model, x: Tensor, seed: int, samples: int = 1) -> tuple[Tensor,
 
 
 @torch.no_grad()
-def point_reconstruction(model: Model, x: Tensor) -> Tensor:
-    """-log p(x|f(x)) of each image for an encoder that returns a point, [N]."""
+def point_reconstruction(model: Model, source: Tensor, x: Tensor) -> Tensor:
+    """-log p(x|f(source)) of each image for an encoder that returns a point, [N]; source is x, or its noisy version."""
     device = device_of(model)
     parts = []
-    for part in x.split(BLOCK):
-        part = part.to(device)
-        parts.append(-model.decoder(model.encoder(part).mean).log_prob(part).cpu())
+    for given, wanted in zip(source.split(BLOCK), x.split(BLOCK), strict=True):
+        p_x = model.decoder(model.encoder(given.to(device)).mean)
+        parts.append(-p_x.log_prob(wanted.to(device)).cpu())
     return torch.cat(parts)
 
 

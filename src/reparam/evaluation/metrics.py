@@ -19,7 +19,7 @@ from reparam.errors import ConfigError, suggest
 from reparam.evaluation import fidelity, likelihood
 from reparam.evaluation.features import feature_network
 from reparam.evaluation.latents import active_units
-from reparam.generation import device_of, encode, reconstruct, sample
+from reparam.generation import device_of, encode, in_blocks, reconstruct, sample
 from reparam.models import Model
 from reparam.training import Progress
 
@@ -60,7 +60,8 @@ class Context:
     ) -> None:
         self.model, self.dataset, self.options = model, dataset, options
         self.progress, self.say = progress, say
-        self.x, self.c = test_images(dataset, task, options.images)
+        self.x, c = test_images(dataset, task, options.images)
+        self.source = self.x if c is None else c
 
     @cached_property
     def bound(self) -> tuple[Tensor, Tensor]:
@@ -68,7 +69,8 @@ class Context:
 
     @cached_property
     def reconstructions(self) -> Tensor:
-        return reconstruct(self.model, self.x)
+        """From what the model is given: the noisy images of a denoising task, else the images themselves."""
+        return reconstruct(self.model, self.source)
 
     def mean(self, values: Tensor, unit: str) -> Measure:
         """The mean over images with its standard error."""
@@ -104,7 +106,7 @@ def nll(context: Context) -> Measure:
 def reconstruction(context: Context) -> Measure:
     if "likelihood" in context.model.abilities:
         return context.mean(context.bound[0], "nats/image")
-    return context.mean(likelihood.point_reconstruction(context.model, context.x), "nats/image")
+    return context.mean(likelihood.point_reconstruction(context.model, context.source, context.x), "nats/image")
 
 
 def kl(context: Context) -> Measure:
@@ -138,25 +140,84 @@ def fid_classifier(context: Context) -> Measure:
     return Measure(distance, None, len(real), f"{network.name}, accuracy {network.accuracy:.3f}")
 
 
+def accuracy(context: Context) -> Measure:
+    labels = context.dataset.test.labels[: len(context.x)]
+    known = labels >= 0
+    device = device_of(context.model)
+    read = in_blocks(lambda part, _: context.model.head(part.to(device)).logits.argmax(-1), context.x[known])
+    return context.mean((read == labels[known]).double(), "share")
+
+
 class Metric(NamedTuple):
-    """A row: the ability a model needs, what the figure says, the function."""
+    """A row: the ability a model needs, the function, what the figure is, and what it means to who has never met it."""
 
     needs: str
-    doc: str
     measure: Callable[[Context], Measure]
+    doc: str
+    meaning: str
 
 
 METRICS: dict[str, Metric] = {
-    "elbo": Metric("likelihood", "evidence lower bound on log p(x), higher is better", elbo),
-    "nll": Metric("likelihood", "-log p(x) by importance sampling, lower is better", nll),
-    "reconstruction": Metric("reconstruct", "-log p(x|z) at posterior draws (an autoencoder's point)", reconstruction),
-    "kl": Metric("likelihood", "KL(q(z|x) || p(z))", kl),
-    "active_units": Metric("encode", "latents whose posterior mean varies over images", count_active_units),
-    "mse": Metric("reconstruct", "squared error of reconstructions", mse),
-    "psnr": Metric("reconstruct", "peak signal-to-noise ratio of reconstructions, higher is better", psnr),
-    "ssim": Metric("reconstruct", "structural similarity of reconstructions, 1 is equal", ssim),
+    "elbo": Metric(
+        "likelihood",
+        elbo,
+        "evidence lower bound on log p(x)",
+        "A floor under the log-probability that the model gives to a test image. Higher is better.",
+    ),
+    "nll": Metric(
+        "likelihood",
+        nll,
+        "-log p(x) by importance sampling",
+        "How surprised the model is by a test image, in nats (1.44 bits each). Lower is better.",
+    ),
+    "reconstruction": Metric(
+        "reconstruct",
+        reconstruction,
+        "-log p(x|z) at posterior draws (an autoencoder's point)",
+        "The part of the surprise that is left once the latent is known. Lower is better, at the price of KL.",
+    ),
+    "kl": Metric(
+        "likelihood",
+        kl,
+        "KL(q(z|x) || p(z))",
+        "How much the latent says about an image. 0 would mean that it is ignored; more is paid for in the bound.",
+    ),
+    "active_units": Metric(
+        "encode",
+        count_active_units,
+        "latents whose posterior mean varies over images",
+        "How many numbers of the latent the model really uses; the others carry next to nothing.",
+    ),
+    "mse": Metric(
+        "reconstruct",
+        mse,
+        "squared error of reconstructions",
+        "Squared difference between a test image and its reconstruction, pixel values from 0 to 1. Lower is better.",
+    ),
+    "psnr": Metric(
+        "reconstruct",
+        psnr,
+        "peak signal-to-noise ratio of reconstructions",
+        "The same difference on the decibel scale of image compression. Higher is better.",
+    ),
+    "ssim": Metric(
+        "reconstruct",
+        ssim,
+        "structural similarity of reconstructions",
+        "Likeness of local structure between image and reconstruction. 1 is equal; higher is better.",
+    ),
     "fid_classifier": Metric(
-        "sample", "Fréchet distance of samples to test images, classifier features", fid_classifier
+        "sample",
+        fid_classifier,
+        "Fréchet distance of samples to test images, classifier features",
+        "Distance between samples and test images, as a classifier trained on this data sees them. Lower is better, 0 is no "
+        "difference; comparable only within one data set.",
+    ),
+    "accuracy": Metric(
+        "classify",
+        accuracy,
+        "labelled test images whose class is read rightly",
+        "How often the classifier names the right class of a test image. 1 is always.",
     ),
 }
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from reparam.errors import RunError
+from reparam.errors import DataError, RunError
 from reparam.reports import charts, panels
 from reparam.reports.charts import Chart
 from reparam.reports.pictures import Panel, cut_sheet, panel
@@ -49,14 +49,15 @@ class Layout(NamedTuple):
     walk: int
     walks: int
     grid: int
+    epochs: int
 
 
 def layout(side: int) -> Layout:
     if side <= 32:
-        return Layout(across=10, rows=8, noisy_rows=4, walk=11, walks=8, grid=21)
+        return Layout(across=10, rows=8, noisy_rows=4, walk=11, walks=8, grid=21, epochs=12)
     if side <= 64:
-        return Layout(across=10, rows=6, noisy_rows=3, walk=9, walks=6, grid=11)
-    return Layout(across=6, rows=4, noisy_rows=2, walk=7, walks=4, grid=7)
+        return Layout(across=10, rows=6, noisy_rows=3, walk=9, walks=6, grid=11, epochs=10)
+    return Layout(across=6, rows=3, noisy_rows=2, walk=7, walks=3, grid=5, epochs=4)
 
 
 def samples(subject: Subject) -> Drawing:
@@ -85,9 +86,11 @@ def posterior(subject: Subject) -> Drawing:
 
 def interpolations(subject: Subject) -> Drawing:
     size = layout(subject.side)
-    pairs = size.noisy_rows + 1
-    x = subject.examples(2 * pairs).x
-    return Drawing((panels.interpolations(subject.run, x[:pairs], x[pairs:][: len(x) // 2], size.across - 2),))
+    x = subject.examples(2 * (size.noisy_rows + 1)).x
+    pairs = len(x) // 2
+    if not pairs:
+        raise DataError("there is a single test image, and it takes two")
+    return Drawing((panels.interpolations(subject.run, x[:pairs], x[pairs : 2 * pairs], size.across - 2),))
 
 
 def traversals(subject: Subject) -> Drawing:
@@ -124,6 +127,8 @@ def grid(subject: Subject) -> Drawing:
 
 def latents(subject: Subject) -> Drawing:
     codes, labels = subject.codes
+    if len(codes) < 2:
+        raise DataError("there is a single test image, and it takes two")
     classes = subject.run.dataset.classes
     chart = charts.latent_scatter(codes, labels, classes)
     note = f"{len(codes):,} test images."
@@ -162,7 +167,10 @@ def _by_epoch(
 
 
 def training_pictures(subject: Subject, kind: str) -> list[tuple[float, Tensor]]:
-    """(epoch, tiles [rows, columns, C, H, W]) of the pictures that training left, in order; damaged ones are left out."""
+    """(epoch, tiles [rows, columns, C, H, W]) of the pictures that training left, in order; damaged ones are left out.
+
+    Of many, some between the first and the last are left out too.
+    """
     found = []
     folder: Path = subject.run.folder.pictures
     for path in sorted(folder.glob("*.png")) if folder.is_dir() else []:
@@ -176,7 +184,9 @@ def training_pictures(subject: Subject, kind: str) -> list[tuple[float, Tensor]]
     if not found:
         raise RunError("training left no pictures (they were switched off with --pictures 0, or are no longer there)")
     shape = found[-1][1].shape
-    return [(epoch, tiles) for epoch, tiles in found if tiles.shape == shape]
+    alike = [(epoch, tiles) for epoch, tiles in found if tiles.shape == shape]
+    chosen = torch.linspace(0, len(alike) - 1, min(len(alike), layout(subject.side).epochs)).round().long()
+    return [alike[i] for i in chosen.tolist()]
 
 
 def curves(subject: Subject) -> Drawing:

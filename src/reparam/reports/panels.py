@@ -75,7 +75,7 @@ def traversals(subject: Subject, x: Tensor, dimensions: Sequence[int], extent: f
     middle, scale, unit = torch.zeros_like(z), torch.ones_like(z), ""
     if "sample" not in run.model.abilities:
         codes, _ = subject.codes
-        middle, scale, unit = codes.mean(0), codes.std(0), " sd"
+        middle, scale, unit = codes.mean(0), codes.std(0, correction=0), " sd"
     rows = []
     for d in dimensions:
         low, high = float(middle[d] - extent * scale[d]), float(middle[d] + extent * scale[d])
@@ -123,9 +123,14 @@ def interpolations_picture(run: "Run", a: Tensor, b: Tensor, steps: int = 8) -> 
 
 
 def traversals_picture(
-    run: "Run", x: Tensor, dimensions: Sequence[int] = (), count: int = TRAVERSED, extent: float = 3.0, steps: int = 11
+    run: "Run",
+    x: Tensor,
+    dimensions: Sequence[int] | None = None,
+    count: int = TRAVERSED,
+    extent: float = 3.0,
+    steps: int = 11,
 ) -> Image.Image:
-    """A row for each of `dimensions` (none given: the `count` most active) around the code of one image [C, H, W]."""
+    """A row for each of `dimensions` (None: the `count` most active) around the code of one image [C, H, W]."""
     run.require("reconstruct", "traverse the latent space")
     subject = Subject(run)
     return to_picture([traversals(subject, x[None], dimensions or subject.most_active(count), extent, steps)])

@@ -67,7 +67,7 @@ class Subject:
 
     def most_active(self, count: int) -> list[int]:
         """The latent dimensions whose posterior mean varies most over test images, most active first."""
-        return self.codes[0].var(0).argsort(descending=True, stable=True)[:count].tolist()
+        return self.codes[0].var(0, correction=0).argsort(descending=True, stable=True)[:count].tolist()
 
     @cached_property
     def kept_epoch(self) -> float | None:

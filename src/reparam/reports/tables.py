@@ -9,24 +9,10 @@ from reparam.evaluation.metrics import METRICS, Measure
 if TYPE_CHECKING:
     from rich.table import Table
 
-# What the figures mean to someone who has never met them. A metric without a line here is described by its own `doc`.
-MEANINGS: dict[str, str] = {
-    "elbo": "A floor under the log-probability that the model gives to a test image. Higher is better.",
-    "nll": "How surprised the model is by a test image, in nats (1.44 bits each). Lower is better.",
-    "reconstruction": "The part of the surprise that is left once the latent is known. Lower is better, at the price of KL.",
-    "kl": "How much the latent says about an image. 0 would mean that it is ignored; more is paid for in the bound.",
-    "active_units": "How many numbers of the latent the model really uses; the others carry next to nothing.",
-    "mse": "Squared difference between a test image and its reconstruction, pixel values from 0 to 1. Lower is better.",
-    "psnr": "The same difference on the decibel scale of image compression. Higher is better.",
-    "ssim": "Likeness of local structure between image and reconstruction. 1 is equal; higher is better.",
-    "fid_classifier": "Distance between samples and test images, as a classifier trained on this data sees them. Lower is "
-    "better, 0 is no difference; comparable only within one data set.",
-}
-
 
 def meaning(name: str) -> str:
     """One sentence or two on a metric; empty for one that this version does not know."""
-    return MEANINGS.get(name) or (METRICS[name].doc if name in METRICS else "")
+    return METRICS[name].meaning if name in METRICS else ""
 
 
 def with_error(value: float, stderr: float | None) -> tuple[str, str]:

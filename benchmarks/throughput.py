@@ -1,0 +1,178 @@
+"""Training throughput of the notes network against pythae 0.1.2, and against the step's own matrix products.
+
+    python benchmarks/throughput.py [--rounds 5] [--threads 2] [--out benchmarks/results/throughput.json]
+
+Both sides train 784-400-20-400-784 with a Bernoulli likelihood, Adam, batch 128, float32, on the 60,000 MNIST images, through
+their own public trainers with their own data paths; they alternate, and the medians are compared. The bound is the time of the
+matrix products that one of our steps performs, recorded from that step with their operands and strides, and replayed alone.
+"""
+
+import argparse
+import json
+import logging
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from reparam.config import resolve
+from reparam.data import load
+from reparam.models import Schedule, Spec
+from reparam.runs import RunFolder
+from reparam.training import Loop
+
+BATCH = 128
+PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
+
+
+def make_loop(split: object, epochs: float, folder: Path) -> Loop:
+    """The notes recipe through the one training loop, metrics and checkpoints written as always."""
+    config = resolve("vae", "notes", epochs=epochs, keep="last", pictures=0, device="cpu")
+    torch.manual_seed(0)
+    model = config.family.build(config.options, Spec((1, 28, 28)))
+    objective = config.family.objective(config.options, Schedule(1, 1))
+    return Loop(model, objective, split, config.task, config.training, torch.device("cpu"), folder=RunFolder(folder))  # type: ignore[arg-type]
+
+
+def ours(split: object, epochs: float) -> float:
+    """Steps a second of `Loop.run`, from its first step to its last checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+        loop = make_loop(split, epochs, Path(folder))
+        loop.cycle()  # optimiser state is made in the first step
+        began = time.perf_counter()
+        loop.run()
+        return (loop.steps - 1) / (time.perf_counter() - began)
+
+
+class Recorder(TorchDispatchMode):
+    """Keeps the arguments of every matrix product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        if func.overloadpacket.__name__ in PRODUCTS:
+            self.calls.append((func, args, kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def record_products(split: object) -> list[tuple]:
+    with tempfile.TemporaryDirectory() as folder:
+        loop = make_loop(split, 1, Path(folder))
+        loop.cycle()
+        with Recorder() as recorder:
+            loop.cycle()
+    return recorder.calls
+
+
+def bound(calls: list[tuple], steps: int) -> float:
+    """Steps a second if a step were its products alone."""
+    with torch.no_grad():
+        began = time.perf_counter()
+        for _ in range(steps):
+            for func, args, kwargs in calls:
+                func(*args, **kwargs)
+        return steps / (time.perf_counter() - began)
+
+
+def make_pythae(images: Tensor) -> object:
+    """pythae's own trainer on the same network, by its own encoder and decoder classes."""
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    logging.disable(logging.WARNING)
+
+    class Encoder(BaseEncoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.mean, self.log_var = nn.Linear(784, 400), nn.Linear(400, 20), nn.Linear(400, 20)
+
+        def forward(self, x: Tensor) -> ModelOutput:
+            h = torch.relu(self.hidden(x.flatten(1)))
+            return ModelOutput(embedding=self.mean(h), log_covariance=self.log_var(h))
+
+    class Decoder(BaseDecoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.pixels = nn.Linear(20, 400), nn.Linear(400, 784)
+
+        def forward(self, z: Tensor) -> ModelOutput:
+            return ModelOutput(
+                reconstruction=torch.sigmoid(self.pixels(torch.relu(self.hidden(z)))).view(-1, 1, 28, 28)
+            )
+
+    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
+    model = VAE(config, encoder=Encoder(), decoder=Decoder())
+    dataset = BaseDataset(images.float() / 255, torch.zeros(len(images)))
+    with tempfile.TemporaryDirectory() as folder:
+        training = BaseTrainerConfig(
+            output_dir=folder, num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3, no_cuda=True
+        )
+        trainer = BaseTrainer(model, dataset, training_config=training)
+    trainer.prepare_training()
+    return trainer
+
+
+def theirs(trainer: object) -> float:
+    """Steps a second of one pass of pythae's training step over its data."""
+    began = time.perf_counter()
+    trainer.train_step(1)  # type: ignore[attr-defined]
+    return len(trainer.train_loader) / (time.perf_counter() - began)  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "throughput.json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.set_flush_denormal(True)
+
+    split = load("mnist").split("all")
+    calls = record_products(split)
+    trainer = make_pythae(split.images)
+    rounds = []
+    for number in range(arguments.rounds):
+        row = {
+            "bound": bound(calls, 300),
+            "ours": ours(split, arguments.epochs),
+            "pythae": theirs(trainer),
+            "bound_after": bound(calls, 300),
+        }
+        rounds.append(row)
+        share = row["ours"] / statistics.mean((row["bound"], row["bound_after"]))
+        print(
+            f"round {number + 1}: ours {row['ours']:.0f} steps/s, pythae {row['pythae']:.0f}, bound {row['bound']:.0f} to "
+            f"{row['bound_after']:.0f}; {row['ours'] / row['pythae']:.2f} x pythae, {share:.2f} of the bound",
+            flush=True,
+        )
+    ratios = sorted(row["ours"] / row["pythae"] for row in rounds)
+    shares = sorted(row["ours"] / statistics.mean((row["bound"], row["bound_after"])) for row in rounds)
+    result = {
+        "what": "784-400-20-400-784, batch 128, float32, 60,000 images",
+        "machine": f"{arguments.threads} threads, {platform.machine()}, torch {torch.__version__}",
+        "pythae_ratio": {"median": statistics.median(ratios), "low": ratios[0], "high": ratios[-1]},
+        "share_of_bound": {"median": statistics.median(shares), "low": shares[0], "high": shares[-1]},
+        "rounds": rounds,
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(
+        f"median {result['pythae_ratio']['median']:.2f} x pythae ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
+        f"{result['share_of_bound']['median']:.2f} of the float32 bound ({shares[0]:.2f} to {shares[-1]:.2f}); {arguments.out}"
+    )
+
+
+if __name__ == "__main__":
+    main()

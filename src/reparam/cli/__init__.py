@@ -1,0 +1,52 @@
+"""The command. A thin layer over `reparam.api`; options of `train` are read off the families' dataclasses.
+
+Only click is imported before a command runs, so that `reparam --help` answers at once.
+"""
+
+import os
+import sys
+
+import click
+
+from reparam.cli.common import INTERRUPTED, USER_ERROR
+from reparam.cli.looking import COMMANDS as LOOKING
+from reparam.cli.training import COMMANDS as TRAINING
+from reparam.cli.using import COMMANDS as USING
+from reparam.errors import ReparamError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="reparam")
+def cli() -> None:
+    """Latent-variable image models: train, measure honestly, look, and use."""
+
+
+for command in (*TRAINING, *LOOKING, *USING):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Runs the command; every error of the user's is one line on stderr and exit code 2, an interruption 130."""
+    try:
+        code = cli.main(prog_name="reparam", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        code = USER_ERROR
+    except click.UsageError as error:
+        hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
+        code = _fail(error.format_message().rstrip(".") + hint)
+    except (ReparamError, click.ClickException) as error:
+        code = _fail(error.format_message() if isinstance(error, click.ClickException) else str(error))
+    except (KeyboardInterrupt, click.Abort):
+        code = INTERRUPTED
+        click.echo("interrupted", err=True)
+    except BrokenPipeError:
+        # The reader of our output has gone; it knows why.
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        code = 0
+    raise SystemExit(code or 0)
+
+
+def _fail(message: str) -> int:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    return USER_ERROR

@@ -1,0 +1,44 @@
+"""What several commands share: options, examples, opening a run."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from reparam.api import Run
+    from reparam.training import Progress
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+
+def example(*lines: str) -> str:
+    """An epilog that click leaves as it is."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+device_option = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, mps or auto.")
+seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own test images).")
+
+
+def progress() -> "Progress":
+    """A bar on a terminal, else a line now and then."""
+    from reparam.training import LineProgress, RichProgress
+
+    return RichProgress() if sys.stderr.isatty() else LineProgress()
+
+
+def open_run(run: Path, device: str) -> "Run":
+    from reparam.api import load
+
+    return load(run, device)
+
+
+def images_of(run: "Run", spec: str | None) -> Any:
+    from reparam.api import open_data
+
+    return run.dataset if spec is None else open_data(spec, run.config, run.spec)

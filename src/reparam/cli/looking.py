@@ -1,0 +1,98 @@
+"""Measuring and looking: `evaluate`, `report`, `encode`."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from reparam.cli.common import (
+    device_option,
+    example,
+    images_of,
+    json_option,
+    open_run,
+    progress,
+    run_argument,
+    seed_option,
+)
+
+
+@click.command(
+    epilog=example("reparam evaluate runs/vae", "reparam evaluate runs/vae --metrics elbo,nll --samples 5000")
+)
+@run_argument
+@click.option("--metrics", default="", metavar="A,B,...", help="Which figures (default: all that the model allows).")
+@click.option(
+    "--samples", default=500, show_default=True, type=click.IntRange(min=1), help="Importance samples of nll."
+)
+@click.option("--nll-images", default=1000, show_default=True, type=click.IntRange(min=1), help="Test images for nll.")
+@click.option(
+    "--images", default=10_000, show_default=True, type=click.IntRange(min=2), help="Test images for the rest."
+)
+@seed_option
+@device_option
+@json_option
+def evaluate(
+    run: Path, metrics: str, samples: int, nll_images: int, images: int, seed: int, device: str, as_json: bool
+) -> None:
+    """Measure a run on its test images; writes RUN/evaluation.json."""
+    from rich.console import Console
+
+    from reparam.evaluation import EvaluationOptions
+    from reparam.reports.tables import evaluation_table
+
+    options = EvaluationOptions(seed=seed, samples=samples, nll_images=nll_images, images=images)
+    opened = open_run(run, device)
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    measures = opened.evaluate(names, options, progress(), lambda text: click.echo(text, err=True))
+    if as_json:
+        click.echo(json.dumps({"metrics": {name: dataclasses.asdict(m) for name, m in measures.items()}}, indent=2))
+    else:
+        Console().print(evaluation_table(measures))
+        click.echo(f"written: {opened.folder.evaluation_path}")
+
+
+@click.command(epilog=example("reparam report runs/vae"))
+@run_argument
+@device_option
+@json_option
+def report(run: Path, device: str, as_json: bool) -> None:
+    """Make RUN/report.html: pictures and numbers in one self-contained file."""
+    path = open_run(run, device).report()
+    click.echo(json.dumps({"report": str(path)}) if as_json else f"report: {path}")
+
+
+@click.command(epilog=example("reparam encode runs/vae --data mnist --out latents.npz"))
+@run_argument
+@click.option("--data", "spec", default=None, help="Images to encode (default: the run's own data).")
+@click.option(
+    "--split", default="test", show_default=True, help="train, validation, test or all (train and validation)."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="An .npz file.")
+@device_option
+@json_option
+def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_json: bool) -> None:
+    """Write the latents of images: arrays mean, scale [n, K], labels [n] and classes."""
+    import numpy as np
+
+    from reparam.data.tasks import to_float
+    from reparam.files import write_atomically
+
+    opened = open_run(run, device)
+    opened.require("encode", "encode images")
+    dataset = images_of(opened, spec)
+    images = dataset.split(split)
+    mean, scale = opened.encode(to_float(images.images))
+    arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": images.labels.numpy(), "classes": dataset.classes}
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})  # type: ignore[arg-type]
+
+    write_atomically(out, write)
+    facts = {"out": str(out), "images": len(mean), "latent": mean.shape[1]}
+    click.echo(json.dumps(facts) if as_json else f"{len(mean)} latents of size {mean.shape[1]}: {out}")
+
+
+COMMANDS = (evaluate, report, encode)

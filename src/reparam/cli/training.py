@@ -1,0 +1,246 @@
+"""Models, data sets, `train` and `resume`."""
+
+import dataclasses
+import json
+import types
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import click
+
+from reparam.cli.common import INTERRUPTED, example, json_option, progress, run_argument
+from reparam.errors import ConfigError
+
+if TYPE_CHECKING:
+    from reparam.api import Run
+    from reparam.models import Family
+    from reparam.training import Outcome
+
+# -- what there is ----------------------------------------------------------------------------------------------------
+
+
+@click.command(epilog=example("reparam models"))
+@json_option
+def models(as_json: bool) -> None:
+    """List the models and their recipes."""
+    from reparam.models import MODELS
+
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    name: {
+                        "summary": family.summary,
+                        "citation": family.citation,
+                        "recipes": {key: recipe.doc for key, recipe in family.recipes.items()},
+                    }
+                    for name, family in MODELS.items()
+                },
+                indent=2,
+            )
+        )
+        return
+    rows = [(name, recipe, doc.doc) for name, family in MODELS.items() for recipe, doc in family.recipes.items()]
+    for name, family in MODELS.items():
+        click.echo(f"{click.style(name, bold=True)}: {family.summary}\n  {family.citation}")
+        for _, recipe, doc in (row for row in rows if row[0] == name):
+            click.echo(f"    --recipe {recipe:10} {doc}")
+
+
+@click.group()
+def data() -> None:
+    """List data sets, or fetch one."""
+
+
+@data.command(name="list", epilog=example("reparam data list"))
+@json_option
+def list_data(as_json: bool) -> None:
+    """List what --data can name."""
+    from reparam.data import DATASETS
+
+    if as_json:
+        rows = {
+            name: {"summary": s.summary, "licence": s.licence, "images": s.n, "downloads": s.downloads}
+            for name, s in DATASETS.items()
+        }
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for name, source in DATASETS.items():
+        counts = " / ".join(f"{n:,}" for n in source.n) if source.n else "as many as there are"
+        how = "downloaded at first use" if source.downloads else "local"
+        click.echo(f"{click.style(name, bold=True):24} {source.summary}\n    {counts} images; {how}; {source.licence}")
+
+
+@data.command(epilog=example("reparam data get mnist"))
+@click.argument("name")
+@click.option("--data-root", default=None, help="Folder to keep it in (default: $REPARAM_DATA, else the cache folder).")
+@json_option
+def get(name: str, data_root: str | None, as_json: bool) -> None:
+    """Fetch a data set and say where it lies."""
+    from reparam.data import DataOptions
+    from reparam.data import get as fetch
+
+    path = fetch(name, DataOptions(data_root=data_root))
+    click.echo(json.dumps({"path": str(path)}) if as_json else str(path))
+
+
+# -- train ------------------------------------------------------------------------------------------------------------
+
+
+class Training(click.Group):
+    """`train MODEL`: one command a family, its options read off the family's dataclasses."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from reparam.models import MODELS
+
+        return list(MODELS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command:
+        from reparam.config import find_family
+
+        return _train_command(name, find_family(name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from reparam.models import MODELS
+
+        with formatter.section("Models"):
+            formatter.write_dl([(name, family.summary) for name, family in MODELS.items()])
+
+
+@click.command(
+    cls=Training,
+    subcommand_metavar="MODEL [OPTIONS]",
+    epilog=example("reparam train vae --data mnist --recipe notes --epochs 10", "reparam train vae --help"),
+)
+def train() -> None:
+    """Train a model: a name below, or package.module:NAME for one of your own."""
+
+
+class _Option(click.Option):
+    """Knows which section of the configuration it belongs to."""
+
+    section = "Run"
+
+
+class _TrainCommand(click.Command):
+    """Help with one heading a section."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        by_section: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record:
+                by_section.setdefault(getattr(parameter, "section", "Run"), []).append(record)
+        for section, records in by_section.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
+
+
+def _train_command(name: str, family: "Family") -> click.Command:
+    from reparam.config import fields, resolve
+
+    recipes = "; ".join(f"{key}: {recipe.doc}" for key, recipe in family.recipes.items())
+    parameters: list[click.Parameter] = [
+        _Option(["--recipe"], default="default", metavar="NAME", help=recipes),
+        _Option(["--out"], default=None, metavar="RUN", help="folder of the run (default: runs/MODEL-DATA-TIME)"),
+        _Option(["--dry-run"], is_flag=True, help="print the resolved configuration and stop"),
+        _Option(["--json", "as_json"], is_flag=True, help="print the outcome as JSON"),
+    ]
+    defaults = resolve(name)
+    for section, field in fields(family):
+        parameters.append(_option(section, field, getattr(getattr(defaults, section), field.name)))
+
+    def run(recipe: str, out: str | None, dry_run: bool, as_json: bool, **options: Any) -> None:
+        chosen = {key: value for key, value in options.items() if value is not None}
+        config = resolve(name, recipe, **chosen)
+        if not config.data.data:
+            raise ConfigError(
+                "which images? give --data NAME, folder:PATH or array:FILE ('reparam data list' lists the names)"
+            )
+        if dry_run:
+            click.echo(json.dumps(config.to_json(), indent=2))
+            return
+        from reparam.api import start
+
+        trained, outcome = start(config, out, progress())
+        _finish(trained, outcome, as_json)
+
+    return _TrainCommand(
+        name,
+        params=parameters,
+        callback=run,
+        help=f"{family.summary[0].upper()}{family.summary[1:]}.\n\n{family.citation}.",
+        short_help=family.summary,
+        epilog=example(f"reparam train {name} --data mnist --epochs 10 --out runs/{name.rsplit(':', 1)[-1]}"),
+    )
+
+
+_HEADINGS = {"data": "Data", "task": "Task", "options": "Model and objective", "training": "Training"}
+
+
+def _option(section: str, field: dataclasses.Field, default: Any) -> click.Option:
+    """An option without a default of its own (None: not given), so that only what was typed overrides the recipe.
+
+    Values stay strings: `config.resolve` converts and checks them, here as everywhere.
+    """
+    kind, description = _described(field)
+    flag = f"--{field.name.replace('_', '-')}"
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    text = f"{description}  [{shown}]" if shown not in (None, "") else description
+    if kind is bool:
+        option = _Option([f"{flag}/--no-{flag[2:]}", field.name], default=None, help=text)
+    else:
+        option = _Option([flag, field.name], default=None, type=str, metavar=_metavar(kind), help=text)
+    option.section = _HEADINGS[section]
+    return option
+
+
+def _described(field: dataclasses.Field) -> tuple[Any, str]:
+    """(type, description) of a dataclass field written `Annotated[type, Field(description=...)]`."""
+    kind, description = field.type, field.name.replace("_", " ")
+    if hasattr(kind, "__metadata__"):
+        description = next((m.description for m in kind.__metadata__ if getattr(m, "description", None)), description)
+        kind = get_args(kind)[0]
+    return kind, description
+
+
+def _metavar(kind: Any) -> str:
+    if get_origin(kind) in (typing.Union, types.UnionType):
+        kind = next(part for part in get_args(kind) if part is not types.NoneType)
+    if get_origin(kind) is Literal:
+        return "|".join(map(str, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return "A,B,..."
+    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(kind, "VALUE")
+
+
+def _finish(run: "Run", outcome: "Outcome", as_json: bool) -> None:
+    facts = {"run": str(run.path), **dataclasses.asdict(outcome)}
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        _, weights = run.folder.weights() if run.folder.weights_path.exists() else ({}, None)
+        which = f"; kept weights: {weights['kept']}, of epoch {weights['epoch']:.2f}" if weights else ""
+        click.echo(f"{outcome.state} at epoch {outcome.epoch:.2f} after {outcome.seconds:.0f} s{which}")
+        click.echo(f"run: {run.path}")
+        if outcome.state == "interrupted":
+            click.echo(f"continue with: reparam resume {run.path}")
+        else:
+            click.echo(f"next: reparam evaluate {run.path}; reparam report {run.path}")
+    if outcome.state == "interrupted":
+        raise SystemExit(INTERRUPTED)
+
+
+@click.command(epilog=example("reparam resume runs/vae"))
+@run_argument
+@json_option
+def resume(run: Path, as_json: bool) -> None:
+    """Continue a run exactly from its last checkpoint."""
+    from reparam.api import proceed
+    from reparam.runs import RunFolder
+
+    _finish(*proceed(RunFolder(run), progress()), as_json)
+
+
+COMMANDS = (train, resume, models, data)

@@ -1,0 +1,160 @@
+"""Pictures: `sample`, `reconstruct`, `interpolate`, `traverse`, `grid`."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reparam.cli.common import (
+    data_option,
+    device_option,
+    example,
+    images_of,
+    json_option,
+    open_run,
+    run_argument,
+    seed_option,
+)
+from reparam.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reparam.api import Run
+
+
+def _chosen(run: "Run", spec: str | None, indices: Sequence[int], default: int) -> "tuple[Tensor, Tensor]":
+    """Test images [n, C, H, W] by index, else the first `default` that take the classes in turn; and what the model is given."""
+    import torch
+
+    from reparam.evaluation.metrics import test_images
+    from reparam.reports.pictures import varied
+
+    dataset = images_of(run, spec)
+    count = len(dataset.test)
+    for index in indices:
+        if not 0 <= index < count:
+            raise ConfigError(f"index {index} is outside the {count} test images: choose 0 to {count - 1}")
+    chosen = torch.tensor(list(indices)) if indices else varied(dataset.test.labels, default)
+    x, c = test_images(dataset, run.config.task, int(chosen.max()) + 1)
+    return x[chosen], (x if c is None else c)[chosen]
+
+
+def _picture_command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command which draws a picture has."""
+    for option in (
+        json_option,
+        device_option,
+        click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png file."),
+        run_argument,
+    ):
+        function = option(function)
+    return function
+
+
+def _deliver(picture: Any, out: Path, as_json: bool) -> None:
+    from reparam.reports.pictures import write_png
+
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"--out {out} must end in .png")
+    write_png(out, picture)
+    click.echo(json.dumps({"out": str(out)}) if as_json else f"picture: {out}")
+
+
+@click.command(epilog=example("reparam sample runs/vae --n 64 --out samples.png"))
+@click.option("--n", default=64, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--draw", is_flag=True, help="Draw from p(x|z) instead of showing its mean.")
+@seed_option
+@_picture_command
+def sample(run: Path, out: Path, n: int, draw: bool, seed: int, device: str, as_json: bool) -> None:
+    """New images: z from the prior, then the mean of p(x|z) or a draw from it."""
+    from reparam.reports.panels import samples_picture
+
+    _deliver(samples_picture(open_run(run, device), n, seed, draw), out, as_json)
+
+
+@click.command(epilog=example("reparam reconstruct runs/vae --out reconstructions.png"))
+@data_option
+@click.option("--index", multiple=True, type=int, help="Test images by number; repeat for several.")
+@click.option("--n", default=16, show_default=True, type=click.IntRange(1, 1000), help="How many, without --index.")
+@_picture_command
+def reconstruct(
+    run: Path, out: Path, spec: str | None, index: tuple[int, ...], n: int, device: str, as_json: bool
+) -> None:
+    """Originals above their reconstructions."""
+    from reparam.reports.panels import reconstructions_picture
+
+    opened = open_run(run, device)
+    x, given = _chosen(opened, spec, index, n)
+    _deliver(reconstructions_picture(opened, x, given), out, as_json)
+
+
+@click.command(epilog=example("reparam interpolate runs/vae --index 3 --index 8 --out between.png"))
+@data_option
+@click.option("--index", multiple=True, type=int, help="Test images by number, taken in pairs (default: eight pairs).")
+@click.option("--steps", default=11, show_default=True, type=click.IntRange(2, 100))
+@_picture_command
+def interpolate(
+    run: Path, out: Path, spec: str | None, index: tuple[int, ...], steps: int, device: str, as_json: bool
+) -> None:
+    """Walks from one image to another through latent space, a row a pair."""
+    from reparam.reports.panels import interpolations_picture
+
+    opened = open_run(run, device)
+    if len(index) % 2:
+        raise ConfigError(
+            f"interpolation takes images in pairs: give --index an even number of times, not {len(index)}"
+        )
+    _, images = _chosen(opened, spec, index, 16)
+    images = images[: len(images) // 2 * 2]
+    _deliver(interpolations_picture(opened, images[0::2], images[1::2], steps), out, as_json)
+
+
+@click.command(epilog=example("reparam traverse runs/vae --index 3 --dimensions 0,4,7 --out traversal.png"))
+@data_option
+@click.option("--index", default=0, show_default=True, type=int, help="The test image to start from.")
+@click.option("--dimensions", default="", metavar="A,B,...", help="Latents to move (default: the most active ones).")
+@click.option(
+    "--count", default=10, show_default=True, type=click.IntRange(1, 1000), help="How many, without --dimensions."
+)
+@click.option("--extent", default=3.0, show_default=True, type=click.FloatRange(min=0, min_open=True))
+@click.option("--steps", default=11, show_default=True, type=click.IntRange(2, 100))
+@_picture_command
+def traverse(
+    run: Path,
+    out: Path,
+    spec: str | None,
+    index: int,
+    dimensions: str,
+    count: int,
+    extent: float,
+    steps: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """One latent at a time from -extent to +extent around an image's own, a row a latent."""
+    from reparam.reports.panels import traversals_picture
+
+    opened = open_run(run, device)
+    try:
+        chosen = [int(part) for part in dimensions.split(",") if part.strip()]
+    except ValueError:
+        raise ConfigError(f"--dimensions '{dimensions}' is no list of numbers: write for example 0,4,7") from None
+    image = _chosen(opened, spec, [index], 1)[1][0]
+    _deliver(traversals_picture(opened, image, chosen or None, count, extent, steps), out, as_json)
+
+
+@click.command(epilog=example("reparam grid runs/vae --out grid.png"))
+@click.option("--extent", default=5.0, show_default=True, type=click.FloatRange(min=0, min_open=True))
+@click.option("--steps", default=21, show_default=True, type=click.IntRange(2, 100))
+@_picture_command
+def grid(run: Path, out: Path, extent: float, steps: int, device: str, as_json: bool) -> None:
+    """What the decoder makes over [-extent, extent]: a strip for one latent, a grid for two."""
+    from reparam.reports.panels import grid_picture
+
+    _deliver(grid_picture(open_run(run, device), extent, steps), out, as_json)
+
+
+COMMANDS = (sample, reconstruct, interpolate, traverse, grid)

@@ -1,0 +1,210 @@
+"""Every command does what it says, from the shell's point of view."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import reparam
+from reparam.data.tasks import to_float
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def test_models_and_data_are_listed(command: Callable) -> None:
+    models = json.loads(command("models", "--json").out)
+    assert {"ae", "dae", "vae"} <= set(models)
+    assert "notes" in models["vae"]["recipes"]
+    assert "notes" in command("models").out
+    data = json.loads(command("data", "list", "--json").out)
+    assert {"mnist", "fashion-mnist", "cifar10", "celeba", "digits", "folder", "array"} <= set(data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "models",
+        "data",
+        "data list",
+        "data get",
+        "train",
+        "train vae",
+        "resume",
+        "evaluate",
+        "encode",
+        "sample",
+        "reconstruct",
+        "interpolate",
+        "traverse",
+        "grid",
+        "report",
+    ],
+)
+def test_help_has_an_example(name: str, command: Callable) -> None:
+    done = command(*name.split(), "--help")
+    assert done.code == 0
+    assert name == "data" or f"reparam {name.split()[0]}" in done.out.split("Example:")[-1]
+
+
+def test_train_writes_a_run_and_says_what_comes_next(command: Callable, tmp_path: Path) -> None:
+    done = command(
+        "train",
+        "vae",
+        "--data",
+        "digits",
+        "--epochs",
+        "1",
+        "--hidden",
+        "16,8",
+        "--latent",
+        "3",
+        "--out",
+        tmp_path / "r",
+    )
+    assert done.code == 0, done.err
+    assert "kept weights: best" in done.out
+    assert f"reparam evaluate {tmp_path / 'r'}" in done.out
+    opened = reparam.load(tmp_path / "r")
+    assert opened.config.options.hidden == (16, 8)
+    assert opened.sample(3).shape == (3, 1, 8, 8)
+    lines = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
+    assert {line["phase"] for line in lines} == {"train", "validation"}
+    assert {"total", "reconstruction", "kl"} <= set(lines[0]["terms"])
+    assert list((tmp_path / "r" / "tensorboard").iterdir())
+    assert list((tmp_path / "r" / "pictures").glob("samples-*.png"))
+    assert list((tmp_path / "r" / "pictures").glob("reconstructions-*.png"))
+
+
+def test_dry_run_prints_the_configuration_and_writes_nothing(command: Callable, tmp_path: Path) -> None:
+    done = command("train", "vae", "--data", "mnist", "--recipe", "notes", "--dry-run", "--out", tmp_path / "r")
+    assert json.loads(done.out)["options"]["hidden"] == [400]
+    assert not (tmp_path / "r").exists()
+
+
+def test_seeds_reproduce_and_differ(command: Callable, tmp_path: Path) -> None:
+    def weights(name: str, seed: int) -> dict[str, torch.Tensor]:
+        words = (
+            "train",
+            "vae",
+            "--data",
+            "digits",
+            "--epochs",
+            "1",
+            "--hidden",
+            "8",
+            "--pictures",
+            "0",
+            "--seed",
+            seed,
+        )
+        assert command(*words, "--out", tmp_path / name).code == 0
+        return reparam.load(tmp_path / name).folder.weights()[0]
+
+    a, b, c = weights("a", 1), weights("b", 1), weights("c", 2)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not any(torch.equal(a[name], c[name]) for name in a)
+
+
+def test_init_from_starts_at_the_runs_weights(command: Callable, run: Path, tmp_path: Path) -> None:
+    from reparam.api import build
+    from reparam.config import resolve
+
+    config = resolve("vae", data="digits", hidden=(32,), latent=2, init_from=str(run))
+    model = build(config, reparam.load(run).spec)
+    expected = reparam.load(run).model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+
+
+def test_resume_of_a_finished_run_leaves_it_as_it_is(command: Callable, run: Path) -> None:
+    before = (run / "weights.safetensors").read_bytes()
+    done = command("resume", run)
+    assert done.code == 0, done.err
+    assert "finished" in done.out
+    assert (run / "weights.safetensors").read_bytes() == before
+
+
+def test_evaluate_prints_and_writes_the_same_figures(command: Callable, run: Path) -> None:
+    done = command(
+        "evaluate", run, "--samples", "20", "--nll-images", "50", "--json", "--metrics", "elbo,nll,kl,mse,active_units"
+    )
+    assert done.code == 0, done.err
+    printed = json.loads(done.out)["metrics"]
+    written = json.loads((run / "evaluation.json").read_text())["metrics"]
+    assert printed == written
+    assert list(printed) == ["elbo", "nll", "kl", "active_units", "mse"]
+    assert set(printed["elbo"]) == {"value", "stderr", "n", "unit"}
+    assert printed["nll"]["n"] == 50
+    # The bound lies below the likelihood: -elbo >= nll up to both standard errors, on the images that both saw.
+    assert -printed["elbo"]["value"] > printed["nll"]["value"] - 4 * (
+        printed["nll"]["stderr"] + printed["elbo"]["stderr"]
+    )
+    assert command("evaluate", run, "--metrics", "psnr").code == 0
+    assert set(json.loads((run / "evaluation.json").read_text())["metrics"]) == {*printed, "psnr"}
+
+
+def test_encode_writes_latents_that_python_gives_too(command: Callable, run: Path, tmp_path: Path) -> None:
+    done = command("encode", run, "--data", "digits", "--split", "validation", "--out", tmp_path / "z.npz", "--json")
+    assert json.loads(done.out) == {"out": str(tmp_path / "z.npz"), "images": 300, "latent": 2}
+    found = np.load(tmp_path / "z.npz")
+    opened = reparam.load(run)
+    mean, scale = opened.encode(to_float(opened.dataset.validation.images))
+    np.testing.assert_array_equal(found["mean"], mean.numpy())
+    np.testing.assert_array_equal(found["scale"], scale.numpy())
+    np.testing.assert_array_equal(found["labels"], opened.dataset.validation.labels.numpy())
+    assert found["classes"].tolist() == list(opened.dataset.classes)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sample", "--n", "5"],
+        ["sample", "--n", "5", "--draw", "--seed", "3"],
+        ["reconstruct"],
+        ["reconstruct", "--index", "3", "--index", "7"],
+        ["interpolate", "--index", "1", "--index", "2", "--steps", "5"],
+        ["traverse", "--index", "4", "--dimensions", "1,0", "--steps", "5"],
+        ["grid", "--steps", "6"],
+    ],
+    ids=" ".join,
+)
+def test_pictures_are_written(words: list[str], command: Callable, run: Path, tmp_path: Path) -> None:
+    done = command(words[0], run, *words[1:], "--out", tmp_path / "x.png", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == {"out": str(tmp_path / "x.png")}
+    with Image.open(tmp_path / "x.png") as image:
+        image.load()
+        assert min(image.size) >= 8
+
+
+def test_report_is_one_file(command: Callable, run: Path) -> None:
+    done = command("report", run)
+    assert done.code == 0, done.err
+    assert (run / "report.html").stat().st_size > 10_000
+
+
+def test_a_model_of_ones_own_trains_from_an_import_path(
+    command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine_for_test.py").write_text(
+        "from dataclasses import replace\nfrom reparam.models.vae import VAE\n"
+        "MINE = replace(VAE, name='mine', recipes={'default': replace(VAE.recipes['default'], options={'latent': 3})})\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    done = command("train", "mine_for_test:MINE", "--data", "digits", "--epochs", "1", "--hidden", "8", "--out", "r")
+    assert done.code == 0, done.err
+    assert reparam.load("r").config.options.latent == 3
+
+
+def test_denoising_reads_noisy_images_and_is_measured(command: Callable, tmp_path: Path) -> None:
+    done = command("train", "dae", "--data", "digits", "--epochs", "2", "--hidden", "32", "--out", tmp_path / "r")
+    assert done.code == 0, done.err
+    done = command("evaluate", tmp_path / "r", "--metrics", "reconstruction,mse", "--json")
+    assert set(json.loads(done.out)["metrics"]) == {"reconstruction", "mse"}

@@ -1,0 +1,91 @@
+"""Configuration: strict, resolved in one place, exact through JSON."""
+
+import json
+
+import pytest
+
+from reparam.config import fields, from_json, resolve
+from reparam.errors import ConfigError
+from reparam.models import MODELS
+
+
+@pytest.mark.parametrize(("model", "recipe"), [(name, recipe) for name, f in MODELS.items() for recipe in f.recipes])
+def test_json_round_trip_is_exact(model: str, recipe: str) -> None:
+    config = resolve(model, recipe, data="mnist", epochs=3)
+    assert from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_option_names_are_unique_over_sections(model: str) -> None:
+    names = [field.name for _, field in fields(MODELS[model])]
+    assert len(names) == len(set(names))
+
+
+def test_recipes_lie_over_defaults_and_options_over_recipes() -> None:
+    assert resolve("vae").options.hidden == (512, 256)
+    assert resolve("vae", "notes").options.hidden == (400,)
+    assert resolve("vae", "notes", hidden=(7,)).options.hidden == (7,)
+    assert resolve("vae", "notes").data.train_on == "all"
+
+
+def test_strings_from_the_command_are_converted() -> None:
+    config = resolve("vae", latent="12", hidden="300,100", learning_rate="3e-4", compile="true", size="28")
+    assert config.options.latent == 12
+    assert config.options.hidden == (300, 100)
+    assert config.training.learning_rate == 3e-4
+    assert config.training.compile is True
+    assert config.data.size == 28
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"latnt": 3}, "no option 'latnt'; did you mean 'latent'"),
+        ({"latent": "abc"}, "option 'latent': .*integer"),
+        ({"latent": 0}, "option 'latent': .*greater than or equal to 1"),
+        ({"latent": 2.5}, "option 'latent'"),
+        ({"hidden": "400,x"}, "option 'hidden'"),
+        ({"learning_rate": "nan"}, "option 'learning_rate' must be a finite number"),
+        ({"learning_rate": float("inf")}, "option 'learning_rate' must be a finite number"),
+        ({"likelihood": "bernouli"}, "option 'likelihood': .*bernoulli"),
+        ({"k": 5, "beta": 2.0}, "'beta' changes the ELBO and has no meaning with k = 5"),
+        ({"gradient": "path", "free_bits": 0.1}, "free-bits"),
+        ({"train_on": "all", "keep": "best"}, "keep 'best' is chosen on validation images"),
+        ({"train_on": "all", "patience": 3}, "patience needs validation images"),
+        ({"batch_size": 10, "accumulate": 3}, "batch-size 10 does not divide"),
+        ({"seed": -1}, "option 'seed'"),
+    ],
+)
+def test_wrong_options_are_named_with_a_remedy(options: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve("vae", **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_models_and_recipes_name_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="unknown model 'vea'; did you mean 'vae'"):
+        resolve("vea")
+    with pytest.raises(ConfigError, match="no recipe 'note'; did you mean 'notes'"):
+        resolve("vae", "note")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("no_such_package:NAME", "no module 'no_such_package'"),
+        ("json:NAME", "module 'json' has no 'NAME'"),
+        ("json:dumps", "is a function, not a reparam.models.Family"),
+    ],
+)
+def test_wrong_import_paths_are_explained(path: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve(path)
+
+
+def test_documents_with_missing_or_unknown_entries_are_refused() -> None:
+    document = resolve("vae").to_json()
+    with pytest.raises(ConfigError, match="lacks 'training'"):
+        from_json({key: value for key, value in document.items() if key != "training"})
+    document["training"]["epoch"] = 3
+    with pytest.raises(ConfigError, match="unknown option 'epoch'; did you mean 'epochs'"):
+        from_json(document)

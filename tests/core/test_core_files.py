@@ -1,0 +1,74 @@
+"""Files appear whole or not at all, and damaged ones are refused."""
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from reparam.errors import ReparamError, RunError
+from reparam.files import read_json, read_tensors, write_atomically, write_json, write_tensors
+
+
+def test_tensors_and_metadata_come_back_equal(tmp_path: Path) -> None:
+    tensors = {"a": torch.randn(3, 2), "b": torch.arange(5), "c": torch.zeros((), dtype=torch.uint8)}
+    write_tensors(tmp_path / "x.safetensors", tensors, {"step": 3, "best": None})
+    found, metadata = read_tensors(tmp_path / "x.safetensors")
+    assert metadata == {"step": 3, "best": None}
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensors[name]) and found[name].dtype == tensors[name].dtype for name in tensors)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"old": 1})
+
+    def full(temporary: Path) -> None:
+        temporary.write_text('{"new": ')
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(ReparamError, match="no space left on the disk .* free some"):
+        write_atomically(path, full)
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_really_full_disk_is_one_line(tmp_path: Path) -> None:
+    """/dev/full fails every write as a full disk does."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+
+    def write(temporary: Path) -> None:
+        with Path("/dev/full").open("w") as full:
+            full.write("x" * 100_000)
+
+    with pytest.raises(ReparamError, match="no space left"):
+        write_atomically(tmp_path / "x.json", write)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "flipped header"])
+def test_damaged_tensor_files_are_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.randn(100)}, {})
+    data = path.read_bytes()
+    if damage == "foreign":
+        from safetensors.torch import save_file
+
+        save_file({"a": torch.zeros(1)}, path)
+    else:
+        path.write_bytes(
+            {"truncated": data[:-40], "empty": b"", "flipped header": data[:3] + b"\xff" + data[4:]}[damage]
+        )
+    with pytest.raises(RunError, match="damaged or not a Reparam file"):
+        read_tensors(path)
+
+
+def test_missing_and_malformed_json_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot read"):
+        read_json(tmp_path / "none.json")
+    for text in ("{", "[1]", "\xff\xfe"):
+        (tmp_path / "x.json").write_text(text, encoding="latin-1")
+        with pytest.raises(RunError, match="x.json"):
+            read_json(tmp_path / "x.json")

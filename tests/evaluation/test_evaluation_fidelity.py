@@ -1,0 +1,74 @@
+"""Distances with known answers."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+from reparam.distributions import keyed_generator
+from reparam.evaluation.fidelity import frechet_distance, psnr, squared_error, ssim
+from reparam.evaluation.latents import active_units
+
+
+def gaussian_points(mean: torch.Tensor, covariance: torch.Tensor, n: int, seed: int) -> torch.Tensor:
+    """n points whose sample mean and covariance are exactly these."""
+    x = torch.randn(n, len(mean), generator=keyed_generator("cpu", seed), dtype=torch.float64)
+    x = x - x.mean(0)
+    white = x @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(x.T))).T
+    return white @ torch.linalg.cholesky(covariance).T + mean
+
+
+def test_frechet_distance_of_gaussians_is_the_closed_form() -> None:
+    g = keyed_generator("cpu", 4)
+    covariances, means = [], []
+    for _ in range(2):
+        root = torch.randn(6, 6, generator=g, dtype=torch.float64)
+        covariances.append(root @ root.T + 0.1 * torch.eye(6, dtype=torch.float64))
+        means.append(torch.randn(6, generator=g, dtype=torch.float64))
+    points = [gaussian_points(m, c, 500, i) for i, (m, c) in enumerate(zip(means, covariances, strict=True))]
+    # An independent root: scipy's general one, of the unsymmetric product.
+    root = scipy.linalg.sqrtm((covariances[0] @ covariances[1]).numpy()).real
+    expected = float((means[0] - means[1]).square().sum()) + np.trace(
+        (covariances[0] + covariances[1]).numpy() - 2 * root
+    )
+    assert frechet_distance(*points) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(points[1], points[0]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_frechet_distance_of_commuting_gaussians_by_hand() -> None:
+    a = gaussian_points(torch.zeros(2).double(), torch.diag(torch.tensor([4.0, 9.0])).double(), 100, 0)
+    b = gaussian_points(torch.tensor([3.0, 4.0]).double(), torch.eye(2).double(), 100, 1)
+    assert frechet_distance(a, b) == pytest.approx(25 + (2 - 1) ** 2 + (3 - 1) ** 2)
+
+
+def test_frechet_distance_of_a_set_with_itself_is_zero_even_when_rank_deficient() -> None:
+    x = torch.randn(10, 40, generator=keyed_generator("cpu", 0))
+    # Each of the 40 eigenvalues carries rounding of eps * trace^2, of which the distance takes the root.
+    trace = float(torch.cov(x.double().T).trace())
+    assert abs(frechet_distance(x, x)) < 40 * trace * torch.finfo(torch.float64).eps ** 0.5
+
+
+def test_psnr_and_squared_error_by_hand() -> None:
+    x = torch.zeros(2, 1, 12, 12)
+    y = x.clone()
+    y[0] += 0.1
+    torch.testing.assert_close(squared_error(x, y), torch.tensor([0.01, 0.0]))
+    torch.testing.assert_close(psnr(x, y), torch.tensor([20.0, 100.0]))
+
+
+def test_ssim_is_one_for_equal_images_and_the_constants_formula_for_flat_ones() -> None:
+    x = torch.rand(3, 1, 16, 16, generator=keyed_generator("cpu", 0))
+    torch.testing.assert_close(ssim(x, x), torch.ones(3))
+    a, b = torch.full((1, 1, 16, 16), 0.2), torch.full((1, 1, 16, 16), 0.6)
+    # Flat images have no variance: SSIM is (2 a b + c1) / (a^2 + b^2 + c1), c1 = 0.01^2. Variances of flat float32 images
+    # are computed as differences of numbers near 0.36, whose rounding of 1e-8 stands beside c2 = 9e-4.
+    expected = (2 * 0.12 + 1e-4) / (0.04 + 0.36 + 1e-4)
+    assert float(ssim(a, b)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_active_units_are_those_whose_mean_varies() -> None:
+    n = 1000
+    means = torch.stack([torch.linspace(-1, 1, n), torch.full((n,), 3.0), 0.2 * torch.linspace(-1, 1, n)], 1)
+    # Variances 1/3, 0 and 0.0133: the threshold is 0.01.
+    assert active_units(means) == 2
+    assert active_units(0.5 * means) == 1
