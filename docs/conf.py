@@ -1,8 +1,12 @@
 """Sphinx: `sphinx-build -W -q docs build/docs`. Needs no network, and neither do the pages: equations are MathML."""
 
+import re
+
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.errors import SphinxError
 from sphinx.writers.html5 import HTML5Translator
 
 project = "Reparam"
@@ -18,15 +22,26 @@ html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
 html_math_renderer = "mathml"
+smartquotes = False  # two dashes are an option, not a dash
+
+# docutils sets "log p" without its space.
+FUNCTION = re.compile(r"(<mi>(?:log|exp|ln|max|min)</mi>)(?=\s*<m(?:i|n|sub|sup|subsup|frac|row|munderover)\b)")
+
+
+def _mathml(node: nodes.Element, as_block: bool) -> str:
+    try:
+        return FUNCTION.sub(r'\1<mspace width="0.17em"/>', tex2mathml(node.astext(), as_block=as_block))
+    except MathError as error:
+        raise SphinxError(f"{node.source}:{node.line}: {error} In: {node.astext()}") from error
 
 
 def _inline(translator: HTML5Translator, node: nodes.math) -> None:
-    translator.body.append(tex2mathml(node.astext()))
+    translator.body.append(_mathml(node, as_block=False))
     raise nodes.SkipNode
 
 
 def _block(translator: HTML5Translator, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    translator.body.append(f'<div class="math">{_mathml(node, as_block=True)}</div>')
     raise nodes.SkipNode
 
 

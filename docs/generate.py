@@ -1,4 +1,4 @@
-"""Writes docs/generated/*.md, the tables that follow the code: options, recipes, models, metrics, data sets, likelihoods, commands.
+"""Writes docs/generated/*.md, the tables that follow the code: options, recipes, models, metrics, data, commands.
 
     python docs/generate.py            # rewrites docs/generated
     python docs/generate.py FOLDER     # writes elsewhere, as the test does that holds them up to date
@@ -152,8 +152,8 @@ def models() -> str:
 
 
 def metrics() -> str:
-    rows = [(f"`{name}`", metric.doc, f"`{metric.needs}`") for name, metric in METRICS.items()]
-    return table(("metric", "what it is", "ability that it needs"), rows)
+    rows = [(f"`{name}`", metric.doc, metric.meaning, f"`{metric.needs}`") for name, metric in METRICS.items()]
+    return table(("metric", "what it is", "what it means", "ability that it needs"), rows)
 
 
 def datasets() -> str:

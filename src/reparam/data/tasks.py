@@ -35,7 +35,7 @@ class TaskOptions:
 
 def to_float(images: Tensor, binarise: str = "none", generator: torch.Generator | None = None) -> Tensor:
     """uint8 [B, C, H, W] -> float32 in [0, 1], binarised as asked (dynamic: Salakhutdinov and Murray 2008)."""
-    x = images.float().div_(255)
+    x = images / 255
     if binarise == "threshold":
         return (x >= 0.5).float()
     if binarise == "dynamic":

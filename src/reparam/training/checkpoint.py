@@ -81,8 +81,6 @@ def read(loop: "Loop") -> None:
         raise RunError(f"{path} lacks {error}: it is damaged; restore it from a copy, or train again") from None
     loop.step = metadata["step"]
     loop.clock.fill_(loop.step)
-    for turn in loop.turns:
-        turn.taken.fill_(loop.step * turn.player.steps)
     loop.best = math.inf if metadata["best"] is None else metadata["best"]
     loop.stale, loop.seconds, loop.record_size = metadata["stale"], metadata["seconds"], metadata["metrics_bytes"]
 

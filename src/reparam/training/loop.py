@@ -141,7 +141,8 @@ class Loop:
         if self.options.clip:
             torch.nn.utils.clip_grad_norm_(turn.own, self.options.clip)
         turn.optimiser.step()
-        turn.optimiser.zero_grad(set_to_none=True)
+        for parameter in turn.own:
+            parameter.grad = None
         turn.remember(means / len(parts) if len(parts) > 1 else means)
 
     def _update_average(self) -> None:
@@ -249,9 +250,7 @@ class Loop:
             return
         terms: dict[str, float] = {}
         for turn in self.turns:
-            rows = processes.mean_over_processes(turn.history.clone()).cpu()
-            first = start * turn.player.steps
-            window = rows[[(first + i) % turn.rows for i in range((self.step - start) * turn.player.steps)]]
+            window = turn.recall((self.step - start) * turn.player.steps)
             prefix = f"{turn.player.name}/" if len(self.turns) > 1 else ""
             self._check_finite(window, turn, start)
             terms |= {f"{prefix}{name}": float(v) for name, v in zip(turn.step.names, window.mean(0), strict=True)}

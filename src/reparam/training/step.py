@@ -25,7 +25,10 @@ class Step(nn.Module):
         self.names: tuple[str, ...] = ()
 
     def forward(self, batch: Batch, step: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        if self.precision == "bfloat16":
+            with torch.autocast(batch.x.device.type, torch.bfloat16):
+                terms = self.objective(self.player.name, self.model, batch, step, generator)
+        else:
             terms = self.objective(self.player.name, self.model, batch, step, generator)
         self.names = ("total", *terms.named)
         total = terms.total.mean()

@@ -34,7 +34,7 @@ class Turn:
             self.call = torch.compile(self.call)  # type: ignore[assignment]
         self.rows = options.log_every * player.steps
         self.history = torch.empty(0)
-        self.taken = torch.zeros((), dtype=torch.int64, device=device)
+        self.row = torch.zeros(1, dtype=torch.int64, device=device)  # counted on the device: nothing is baked in
 
     def freeze_others(self) -> None:
         for parameter in self.others:
@@ -43,8 +43,13 @@ class Turn:
             parameter.requires_grad_(True)
 
     def remember(self, means: Tensor) -> None:
-        """Keeps a step's means on the device, at a row that the device counts: nothing to synchronise, nothing baked in."""
+        """Keeps a step's means on the device, behind those of the window's earlier steps."""
         if not self.history.numel():
             self.history = torch.zeros(self.rows, means.numel(), device=means.device)
-        self.history.index_copy_(0, (self.taken % self.rows).view(1), means.view(1, -1))
-        self.taken += 1
+        self.history.index_copy_(0, self.row, means.view(1, -1))
+        self.row.add_(1).remainder_(self.rows)
+
+    def recall(self, steps: int) -> Tensor:
+        """The first `steps` rows [steps, T], on the CPU; the next window starts at the first row again."""
+        self.row.zero_()
+        return processes.mean_over_processes(self.history[:steps].clone()).cpu()
