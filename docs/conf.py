@@ -24,8 +24,8 @@ html_show_copyright = False
 html_math_renderer = "mathml"
 smartquotes = False  # two dashes are an option, not a dash
 
-# docutils sets "log p" without its space.
-FUNCTION = re.compile(r"(<mi>(?:log|exp|ln|max|min)</mi>)(?=\s*<m(?:i|n|sub|sup|subsup|frac|row|munderover)\b)")
+# Browsers leave no space in "log p" by themselves.
+FUNCTION = re.compile(r"(<mo>&ApplyFunction;</mo>)(?=\s*<m(?:i|n|sub|sup|subsup|frac|munderover)\b)")
 
 
 def _mathml(node: nodes.Element, as_block: bool) -> str:

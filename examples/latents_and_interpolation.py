@@ -10,7 +10,7 @@ from PIL import Image
 
 import reparam
 
-options = {"epochs": 60, "hidden": (128,), "latent": 8, "learning_rate": 3e-3}
+options = {"epochs": 40, "hidden": (128,), "latent": 8, "learning_rate": 3e-3}
 run = reparam.load(sys.argv[1]) if len(sys.argv) > 1 else reparam.train("vae", data="digits", **options)
 
 # Encode: means of q(z|x). How well do they tell the classes apart? (1-nearest neighbour, test against training images)

@@ -6,7 +6,7 @@ python examples/train_vae_digits.py
 import reparam
 
 # Options are the command's, with underscores. Without `out` the run lies in runs/MODEL-DATA-TIME.
-run = reparam.train("vae", data="digits", epochs=40, hidden=(128,), latent=8, learning_rate=3e-3)
+run = reparam.train("vae", data="digits", epochs=25, hidden=(128,), latent=8, learning_rate=3e-3)
 
 for name, measure in run.evaluate(["elbo", "reconstruction", "kl", "active_units", "psnr"]).items():
     error = "" if measure.stderr is None else f" ± {measure.stderr:.2f}"

@@ -102,7 +102,8 @@ class Run:
         options = options or EvaluationOptions()
         context = measuring.Context(self.model, self.dataset, self.config.task, options, progress, say)
         for name, why in left_out.items():
-            say(f"{name} left out: {why}")
+            if measuring.METRICS[name].needs in self.model.abilities:  # what a model cannot do at all needs no mention
+                say(f"{name} left out: {why}")
         measures = measuring.evaluate(context, names)
         _, weights = self.folder.weights()
         stamp = [weights["step"], weights["kept"]]

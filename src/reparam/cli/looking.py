@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -49,7 +50,8 @@ def evaluate(
     if as_json:
         click.echo(json.dumps({"metrics": {name: dataclasses.asdict(m) for name, m in measures.items()}}, indent=2))
     else:
-        Console().print(evaluation_table(measures))
+        # A file or pipe has no width of its own: lines are left whole there.
+        Console(width=None if sys.stdout.isatty() else 140).print(evaluation_table(measures))
         click.echo(f"written: {opened.folder.evaluation_path}")
 
 
