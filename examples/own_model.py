@@ -35,5 +35,5 @@ recipes = {"default": Recipe("one hidden layer, 8 latents", {"hidden": (128,), "
 LEARNED_PRIOR = Family("learned-prior", "VAE, learned prior", "", vae.VAEOptions, build, vae.objective, recipes)
 
 if __name__ == "__main__":
-    check_model(LEARNED_PRIOR, Spec((1, 8, 8), classes=10), name="own_model:LEARNED_PRIOR")
+    check_model(LEARNED_PRIOR, Spec((1, 8, 8), classes=10))
     print("trained:", reparam.train("own_model:LEARNED_PRIOR", data="digits", epochs=5).path)

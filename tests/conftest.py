@@ -1,6 +1,9 @@
 """Shared fixtures. One thread a process: tests run side by side, and threads that wait for each other's cores crawl."""
 
+import os
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded, here and in the processes that tests start
 
 import pytest
 import torch

@@ -4,6 +4,8 @@ Training, evaluation and reports meet here and nowhere else.
 """
 
 import datetime
+import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -36,7 +38,8 @@ VALIDATION_BLOCK = 1000
 def choose_device(name: str) -> torch.device:
     """`auto` takes a GPU where there is one. Raises ConfigError for a device that is not there."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # of several processes, each takes its own GPU
+        return torch.device(own if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -108,16 +111,14 @@ class Run:
         _, weights = self.folder.weights()
         stamp = [weights["step"], weights["kept"]]
         before = self.folder.evaluation_document()
-        # Figures of other weights do not stand beside these.
-        kept = before.get("metrics", {}) if before.get("weights") == stamp else {}
-        write_json(
-            self.folder.evaluation_path,
-            {
-                "weights": stamp,
-                "options": asdict(options),
-                "metrics": {**kept, **{name: asdict(measure) for name, measure in measures.items()}},
-            },
-        )
+        if before.get("weights") != stamp:
+            before = {}  # figures of other weights do not stand beside these
+        document = {
+            "weights": stamp,
+            "metrics": {**before.get("metrics", {}), **{name: asdict(measure) for name, measure in measures.items()}},
+            "options": {**before.get("options", {}), **{name: asdict(options) for name in measures}},
+        }
+        write_json(self.folder.evaluation_path, document)
         return measures
 
     def report(self) -> Path:
@@ -162,7 +163,9 @@ def train(
 
 def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[Run, Outcome]:
     """Creates the run folder and trains."""
-    choose_device(config.training.device)
+    processes.join(choose_device(config.training.device))
+    if processes.world() > 1 and not out:
+        raise ConfigError("several processes need one folder to write to: give --out")
     dataset = open_data(config.data.data, config)
     for note in dataset.notes:
         progress.note(note)
@@ -193,6 +196,7 @@ def resume(run: str | Path, progress: Progress | None = None) -> Run:
 def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
     """Continues the run in `folder`. Raises DataError if its data is not what it was."""
     config, spec = folder.config(), folder.spec()
+    processes.join(choose_device(config.training.device))
     dataset = open_data(config.data.data, config, spec)
     if dataset.fingerprint != folder.document()["data"]["fingerprint"]:
         raise DataError(
@@ -217,12 +221,11 @@ def _train(
     folder: RunFolder, config: RunConfig, spec: Spec, dataset: Dataset, progress: Progress, continued: bool
 ) -> tuple[Run, Outcome]:
     device = choose_device(config.training.device)
-    processes.join(device)
     split = dataset.split(config.data.train_on)
     model = build(config, spec)
     torch.manual_seed(config.training.seed + processes.rank())
     steps_per_epoch = len(split) / config.training.batch_size
-    schedule = Schedule(steps_per_epoch, round(steps_per_epoch * config.training.epochs))
+    schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
     objective = config.family.objective(config.options, schedule)
     validate = None
     if config.data.train_on == "train":

@@ -5,6 +5,7 @@ option is the same one-line error everywhere.
 """
 
 import dataclasses
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -49,8 +50,8 @@ class TrainingOptions:
     patience: Annotated[int, Field(ge=0, description="validations without improvement before stopping (0: never)")] = 0
     precision: Annotated[Literal["float32", "bfloat16"], Field(description="of the networks' products")] = "float32"
     compile: Annotated[bool, Field(description="torch.compile the step (needs a C++ compiler on the CPU)")] = False
-    device: Annotated[str, Field(description="cpu, cuda, cuda:N, mps, or auto")] = "auto"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    device: Annotated[str, Field(description="cpu, cuda, cuda:N, mps, or auto: a CUDA GPU where there is one")] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="of initial weights, order of images and noise")] = 0
     init_from: Annotated[str, Field(description="a run whose kept weights are the start")] = ""
     log_every: Annotated[int, Field(ge=1, description="steps between lines of metrics.jsonl")] = 50
     checkpoint_seconds: Annotated[float, Field(ge=0, description="least seconds between checkpoints")] = 20.0
@@ -101,23 +102,34 @@ def sections(family: Family) -> dict[str, type]:
     return {"data": DataSection, "task": TaskOptions, "options": family.options, "training": TrainingOptions}
 
 
-def fields(family: Family) -> Iterator[tuple[str, dataclasses.Field]]:
-    """(section, field) of every option of a family's runs."""
+def fields(family: Family) -> Iterator[tuple[str, str, Any]]:
+    """(section, flat name, annotated type) of every option of a family's runs. Raises ConfigError where two share a name."""
+    owner: dict[str, str] = {}
     for section, cls in sections(family).items():
+        types = typing.get_type_hints(cls, include_extras=True)
         for option in dataclasses.fields(cls):
-            yield section, option
+            if option.name in owner:
+                raise ConfigError(
+                    f"model '{family.name}' has an option '{option.name}', which {owner[option.name]} options have too: "
+                    "rename it"
+                )
+            owner[option.name] = section
+            yield section, option.name, types[option.name]
 
 
 def resolve(model: str, recipe: str = "default", **options: Any) -> RunConfig:
     """Defaults, then the recipe, then `options` by flat name. Raises ConfigError naming the option and the nearest name."""
-    family = find_family(model)
+    return resolve_family(find_family(model), model, recipe, options)
+
+
+def resolve_family(family: Family, model: str, recipe: str, options: Mapping[str, Any]) -> RunConfig:
+    """`resolve` for a family that is at hand; `model` is the name that the run will carry."""
     if recipe not in family.recipes:
-        raise ConfigError(
-            f"model '{model}' has no recipe '{recipe}'{suggest(recipe, family.recipes)} (known: {', '.join(family.recipes)})"
-        )
-    section_of = {option.name: section for section, option in fields(family)}
+        known = ", ".join(family.recipes)
+        raise ConfigError(f"model '{model}' has no recipe '{recipe}'{suggest(recipe, family.recipes)} (known: {known})")
+    section_of = {name: section for section, name, _ in fields(family)}
+    lists = {name for _, name, kind in fields(family) if "tuple[" in str(kind)}
     values: dict[str, dict[str, Any]] = {section: {} for section in sections(family)}
-    lists = {option.name for _, option in fields(family) if "tuple[" in str(option.type)}
     for name, value in {**family.recipes[recipe].options, **options}.items():
         if name not in section_of:
             raise ConfigError(f"model '{model}' has no option '{name}'{suggest(name, section_of)}")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam import generation
-from reparam.config import resolve
+from reparam.config import resolve_family
 from reparam.data.tasks import make_batch
 from reparam.distributions import keyed_generator, rsample
 from reparam.files import read_tensors, write_tensors
@@ -20,9 +20,7 @@ from reparam.models import Family, Model, Schedule, Spec
 from reparam.runs import load_weights
 
 
-def check_model(
-    family: Family, spec: Spec, name: str | None = None, n: int = 12, steps: int = 30, **options: Any
-) -> Model:
+def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **options: Any) -> Model:
     """Builds a model of the family under `options` and asserts, for images of `spec`:
 
     terms are finite and per example; every parameter of a player gets a gradient from that player, and some gradient is not
@@ -30,7 +28,7 @@ def check_model(
     samples, and sample i does not depend on how many are drawn; saved and loaded weights give equal outputs; the loss falls
     on a few images within `steps` steps of Adam.
     """
-    config = resolve(name or family.name, **options)
+    config = resolve_family(family, family.name, "default", options)
     torch.manual_seed(0)
     model = family.build(config.options, spec)
     objective = family.objective(config.options, Schedule(1.0, steps))

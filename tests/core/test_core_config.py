@@ -1,12 +1,13 @@
 """Configuration: strict, resolved in one place, exact through JSON."""
 
 import json
+from dataclasses import dataclass, replace
 
 import pytest
 
 from reparam.config import fields, from_json, resolve
 from reparam.errors import ConfigError
-from reparam.models import MODELS
+from reparam.models import MODELS, Recipe
 
 
 @pytest.mark.parametrize(("model", "recipe"), [(name, recipe) for name, f in MODELS.items() for recipe in f.recipes])
@@ -17,8 +18,19 @@ def test_json_round_trip_is_exact(model: str, recipe: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_option_names_are_unique_over_sections(model: str) -> None:
-    names = [field.name for _, field in fields(MODELS[model])]
+    names = [name for _, name, _ in fields(MODELS[model])]
     assert len(names) == len(set(names))
+
+
+@dataclass(frozen=True)
+class Colliding:
+    epochs: int = 3
+
+
+def test_an_option_that_collides_with_the_loops_is_refused() -> None:
+    family = replace(MODELS["ae"], name="mine", options=Colliding, recipes={"default": Recipe("none")})
+    with pytest.raises(ConfigError, match="option 'epochs', which options options have too|option 'epochs'.*rename it"):
+        list(fields(family))
 
 
 def test_recipes_lie_over_defaults_and_options_over_recipes() -> None:

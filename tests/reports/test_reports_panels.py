@@ -9,7 +9,7 @@ import reparam
 from reparam import generation
 from reparam.api import Run
 from reparam.errors import ConfigError
-from reparam.evaluation.metrics import test_images as images_of_the_task
+from reparam.evaluation.metrics import task_images
 from reparam.reports import panels
 from reparam.reports.pictures import GAP, sheet
 from reparam.reports.subject import Subject
@@ -63,7 +63,7 @@ def test_one_latent_is_a_strip(trained: dict[str, Run]) -> None:
 
 def test_a_grid_of_more_latents_takes_the_two_most_active(trained: dict[str, Run]) -> None:
     subject = Subject(trained["five"])
-    codes, _ = trained["five"].encode(images_of_the_task(subject.run.dataset, subject.run.config.task, 300)[0])
+    codes, _ = trained["five"].encode(task_images(subject.run.dataset.test, subject.run.config.task, 300)[0])
     assert list(panels.grid_dimensions(subject)) == codes.var(0, correction=0).argsort(descending=True)[:2].tolist()
     assert subject.latent == 5
 
@@ -138,7 +138,7 @@ def test_examples_are_fixed_varied_and_as_evaluation_sees_them(trained: dict[str
     assert examples.y.tolist() == [*range(10), *range(10)]
     again = Subject(run).examples(20)
     assert torch.equal(examples.given, again.given)
-    x, c = images_of_the_task(run.dataset, run.config.task, 300)
+    x, c = task_images(run.dataset.test, run.config.task, 300)
     assert c is not None
     for shown, noisy in zip(examples.x, examples.given, strict=True):
         index = next(i for i in range(300) if torch.equal(x[i], shown))

@@ -19,8 +19,13 @@ def example(*lines: str) -> str:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-device_option = click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, mps or auto.")
-seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda, cuda:N, mps, or auto: a CUDA GPU where there is one.",
+)
+seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of random draws.")
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own test images).")
 

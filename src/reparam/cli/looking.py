@@ -78,14 +78,15 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
     """Write the latents of images: arrays mean, scale [n, K], labels [n] and classes."""
     import numpy as np
 
-    from reparam.data.tasks import to_float
+    from reparam.evaluation.metrics import task_images
     from reparam.files import write_atomically
 
     opened = open_run(run, device)
     opened.require("encode", "encode images")
     dataset = images_of(opened, spec)
     images = dataset.split(split)
-    mean, scale = opened.encode(to_float(images.images))
+    x, given = task_images(images, opened.config.task)
+    mean, scale = opened.encode(x if given is None else given)
     arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": images.labels.numpy(), "classes": dataset.classes}
 
     def write(path: Path) -> None:

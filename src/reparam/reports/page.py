@@ -152,7 +152,7 @@ def _facts(run: "Run", document: dict[str, Any]) -> dict[str, str]:
     return {
         "title": _title(data),
         "data": data,
-        "trained": f"{_when(run, document)}, for {_duration(float(status.get('seconds', 0)))}",
+        "trained": f"{_when(document)}, for {_duration(float(status.get('seconds', 0)))}",
         "status": f"{state}: {trained}",
         "weights": _weights(run),
     }
@@ -177,10 +177,11 @@ def _weights(run: "Run") -> str:
     )
 
 
-def _when(run: "Run", document: dict[str, Any]) -> str:
-    # run.json is written once, before the first step.
-    written = (run.path / "run.json").stat().st_mtime
-    return str(document.get("created") or f"{datetime.datetime.fromtimestamp(written):%Y-%m-%d %H:%M}")
+def _when(document: dict[str, Any]) -> str:
+    try:
+        return f"{datetime.datetime.fromisoformat(document['created']).astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+    except (KeyError, TypeError, ValueError):
+        return "at an unknown time"
 
 
 def _duration(seconds: float) -> str:

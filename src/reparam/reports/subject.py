@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam.errors import RunError
-from reparam.evaluation.metrics import test_images
+from reparam.evaluation.metrics import task_images
 from reparam.generation import encode, sample_latents
 from reparam.reports.pictures import varied
 
@@ -47,7 +47,7 @@ class Subject:
 
     def _chosen(self, index: Tensor) -> Examples:
         # Random parts of a task are drawn in blocks from the first image on; only so are these what `evaluate` measures.
-        x, c = test_images(self.run.dataset, self.run.config.task, int(index.max()) + 1)
+        x, c = task_images(self.run.dataset.test, self.run.config.task, int(index.max()) + 1)
         return Examples(x[index], (x if c is None else c)[index], self.run.dataset.test.labels[index])
 
     @cached_property

@@ -134,7 +134,7 @@ class Loop:
                 else contextlib.nullcontext
             )
             with quiet():
-                total, found = turn.call(batch, self.clock)
+                total, found = turn(batch, self.clock)
                 (total / len(parts) if len(parts) > 1 else total).backward()
             means = found if means is None else means + found
         assert means is not None
@@ -183,14 +183,14 @@ class Loop:
         if self.folder and processes.rank() == 0:
             self.record = Record(self.folder, self.record_size, self.step)
         pictures, validations = self._moments()
-        state = "finished"
+        state = "stopped early" if self._out_of_patience() else "finished"
         self.progress.start(self.steps, self.step)
         try:
             self._status("running")
             with Listener(self.progress.note) as self._listener:
                 if self.step == 0 and 0 in pictures:
                     self._picture()
-                while self.step < self.steps:
+                while self.step < self.steps and not self._out_of_patience():
                     self.cycle()
                     event = self.step in validations or self.step in pictures or self.step == self.steps
                     at_window_end = self.step % self.options.log_every == 0
@@ -200,9 +200,11 @@ class Loop:
                     self._log()
                     if self.step in pictures:
                         self._picture()
-                    if self.step in validations and self._validated():
-                        state = "stopped early"
-                        break
+                    if self.step in validations:
+                        self._validated()
+                        if self._out_of_patience() and self.step < self.steps:
+                            state = "stopped early"
+                            break
                     if stop and self.step < self.steps:
                         state = "interrupted"
                         break
@@ -284,8 +286,11 @@ class Loop:
                 self.draw(model, self.epoch)
         self._window = (self._window[0], time.monotonic())
 
-    def _validated(self) -> bool:
-        """Validates, keeps the best weights; True if patience has run out."""
+    def _out_of_patience(self) -> bool:
+        return bool(self.options.patience) and self.stale >= self.options.patience
+
+    def _validated(self) -> None:
+        """Validates and keeps the best weights."""
         assert self.validate
         with self._kept() as model:
             terms = self.validate(model)
@@ -298,7 +303,6 @@ class Loop:
         else:
             self.stale += 1
         self._window = (self._window[0], time.monotonic())
-        return bool(self.options.patience) and self.stale >= self.options.patience and self.step < self.steps
 
     # -- what is written ----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from reparam.batch import Batch
 from reparam.config import TrainingOptions
+from reparam.errors import ConfigError
 from reparam.objectives import Objective, Player
 from reparam.training import processes
 from reparam.training.optimisers import make_optimiser
@@ -35,6 +37,18 @@ class Turn:
         self.rows = options.log_every * player.steps
         self.history = torch.empty(0)
         self.row = torch.zeros(1, dtype=torch.int64, device=device)  # counted on the device: nothing is baked in
+
+    def __call__(self, batch: Batch, clock: Tensor) -> tuple[Tensor, Tensor]:
+        """The step. Raises ConfigError where the compiler fails."""
+        try:
+            return self.call(batch, clock)
+        except Exception as error:
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                reason = str(error).strip().splitlines()[0]
+                raise ConfigError(
+                    f"torch.compile failed ({type(error).__name__}: {reason}): leave --compile out, or install a C++ compiler"
+                ) from error
+            raise
 
     def freeze_others(self) -> None:
         for parameter in self.others:
