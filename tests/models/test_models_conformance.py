@@ -2,6 +2,7 @@
 
 import pytest
 
+from reparam.conditionals import LIKELIHOODS
 from reparam.config import resolve
 from reparam.models import MODELS, Spec
 from reparam.testing import check_model
@@ -20,18 +21,7 @@ def test_conforms_at_two_resolutions(name: str, shape: tuple[int, int, int]) -> 
     check_model(MODELS[name], Spec(shape, 3), **SMALL.get(name, {}))
 
 
-@pytest.mark.parametrize(
-    "likelihood",
-    [
-        "bernoulli",
-        "continuous-bernoulli",
-        "gaussian",
-        "gaussian-learned",
-        "gaussian-pixel",
-        "laplace",
-        "discretised-logistic",
-    ],
-)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_vae_conforms_under_every_likelihood(likelihood: str) -> None:
     check_model(MODELS["vae"], Spec((1, 8, 8)), hidden=(32,), latent=3, likelihood=likelihood)
 

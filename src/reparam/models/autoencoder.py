@@ -11,15 +11,7 @@ from reparam.models.model import Model
 from reparam.networks import NETWORKS, NetworkOptions
 from reparam.objectives import Reconstruction
 
-LikelihoodName = Literal[
-    "bernoulli",
-    "continuous-bernoulli",
-    "gaussian",
-    "gaussian-learned",
-    "gaussian-pixel",
-    "laplace",
-    "discretised-logistic",
-]
+LikelihoodName = Literal[*LIKELIHOODS]  # type: ignore[valid-type]
 
 
 @dataclass(frozen=True)
