@@ -3,6 +3,7 @@
 Training, evaluation and reports meet here and nowhere else.
 """
 
+import contextlib
 import datetime
 import math
 import os
@@ -176,16 +177,17 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
     spec = Spec(dataset.shape, len(dataset.classes))
     folder = RunFolder(Path(out) if out else _free_folder(config))
     build(config, spec)  # a model that cannot be built leaves no folder behind
-    if processes.rank() == 0:
-        facts = {
-            "name": dataset.name,
-            "fingerprint": dataset.fingerprint,
-            "classes": list(dataset.classes),
-            "images": {split: len(getattr(dataset, split)) for split in ("train", "validation", "test")},
-            "notes": list(dataset.notes),
-        }
-        folder.create(config, spec, facts, " ".join(sys.argv))
-    return _train(folder, config, spec, dataset, progress, continued=False)
+    facts = {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "classes": list(dataset.classes),
+        "images": {split: len(getattr(dataset, split)) for split in ("train", "validation", "test")},
+        "notes": list(dataset.notes),
+    }
+    with _alone(folder):
+        if processes.rank() == 0:
+            folder.create(config, spec, facts, " ".join(sys.argv))
+        return _train(folder, config, spec, dataset, progress, continued=False)
 
 
 def resume(run: str | Path, progress: Progress | None = None) -> Run:
@@ -202,7 +204,13 @@ def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
         raise DataError(
             f"'{config.data.data}' is not what {folder.path} was trained on: restore it, or train a new run"
         )
-    return _train(folder, config, spec, dataset, progress, continued=True)
+    with _alone(folder):
+        return _train(folder, config, spec, dataset, progress, continued=True)
+
+
+def _alone(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
+    """Of several processes that train together, the first holds the folder's lock."""
+    return folder.locked() if processes.rank() == 0 else contextlib.nullcontext()
 
 
 def build(config: RunConfig, spec: Spec) -> Model:

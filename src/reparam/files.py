@@ -15,6 +15,14 @@ from torch import Tensor
 
 from reparam.errors import ReparamError, RunError
 
+PARTIAL = ".partial"  # ends the name of a file that is being written; a killed process leaves one behind
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed processes left half-written in a folder that nobody else is writing to."""
+    for path in folder.glob(f".*{PARTIAL}"):
+        path.unlink(missing_ok=True)
+
 
 def cache_folder() -> Path:
     """Where downloads and feature networks are kept: REPARAM_CACHE, else XDG_CACHE_HOME/reparam, else ~/.cache/reparam."""
@@ -28,7 +36,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         write(temporary)

@@ -11,9 +11,11 @@ evaluation.json       what `evaluate` measured
 report.html           the page
 """
 
+import contextlib
 import datetime
 import json
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,13 @@ from torch import Tensor, nn
 import reparam
 from reparam.config import RunConfig, from_json
 from reparam.errors import ConfigError, RunError
-from reparam.files import read_json, read_tensors, write_json, write_tensors
+from reparam.files import read_json, read_tensors, sweep, write_json, write_tensors
 from reparam.models import Model, Spec
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: two processes on one run are not noticed there
+    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
 
@@ -80,6 +87,21 @@ class RunFolder:
                 "data": data,
             },
         )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone in the folder: raises RunError while another process trains this run. A killed one holds no lock."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                if fcntl:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(
+                    f"another process is training {self.path}: wait for it, or choose another --out"
+                ) from None
+            sweep(self.path)
+            yield
 
     def document(self) -> dict[str, Any]:
         """run.json. Raises RunError where there is no run, or one of another format."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import reparam
 from reparam.files import read_tensors, write_tensors
 
 TRAIN = ("train", "vae", "--epochs", "0.01", "--hidden", "8", "--latent", "2")
@@ -337,3 +338,15 @@ def test_divergence_is_one_line_and_keeps_the_run(command: Callable, tmp_path: P
     done = command(*words, "--out", tmp_path / "run")
     refused(done, "diverged", "--learning-rate")
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "diverged"
+
+
+def test_two_processes_cannot_train_one_run(command: Callable, run: Path) -> None:
+    with reparam.load(run).folder.locked():
+        refused(command("resume", run), "another process is training")
+    assert command("resume", run).code == 0
+
+
+def test_what_a_killed_process_left_half_written_is_swept(command: Callable, run: Path) -> None:
+    (run / ".checkpoint.safetensors.abc.partial").write_bytes(b"half")
+    assert command("resume", run).code == 0
+    assert not list(run.glob(".*.partial"))
