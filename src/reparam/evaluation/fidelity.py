@@ -4,7 +4,6 @@ Shapes: `N` images, `C H W` image in [0, 1], `F` features.
 """
 
 import numpy as np
-import scipy.linalg
 from torch import Tensor
 
 
@@ -38,8 +37,8 @@ def frechet_distance(real: Tensor, made: Tensor) -> float:
     a, b = real.double().numpy(), made.double().numpy()
     difference = a.mean(0) - b.mean(0)
     cov_a, cov_b = (np.atleast_2d(np.cov(v, rowvar=False)) for v in (a, b))
-    values, vectors = scipy.linalg.eigh(cov_a)
+    values, vectors = np.linalg.eigh(cov_a)
     root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    middle = scipy.linalg.eigvalsh(root @ cov_b @ root)
+    middle = np.linalg.eigvalsh(root @ cov_b @ root)
     trace = np.trace(cov_a) + np.trace(cov_b) - 2 * np.sqrt(middle.clip(min=0)).sum()
     return float(difference @ difference + trace)
