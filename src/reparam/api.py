@@ -31,7 +31,7 @@ from reparam.models import Model, Schedule, Spec
 from reparam.objectives import Objective
 from reparam.reports.pictures import Painter
 from reparam.runs import RunFolder, load_weights
-from reparam.training import Loop, Outcome, Progress, Silent, processes
+from reparam.training import Loop, Outcome, Progress, Silent, flush_denormals, processes
 
 VALIDATION_BLOCK = 1000
 
@@ -164,6 +164,7 @@ def train(
 
 def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[Run, Outcome]:
     """Creates the run folder and trains."""
+    flush_denormals()
     processes.join(choose_device(config.training.device))
     if processes.world() > 1 and not out:
         raise ConfigError("several processes need one folder to write to: give --out")
@@ -197,6 +198,7 @@ def resume(run: str | Path, progress: Progress | None = None) -> Run:
 
 def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
     """Continues the run in `folder`. Raises DataError if its data is not what it was."""
+    flush_denormals()
     config, spec = folder.config(), folder.spec()
     processes.join(choose_device(config.training.device))
     dataset = open_data(config.data.data, config, spec)

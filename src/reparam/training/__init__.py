@@ -1,8 +1,19 @@
 """The one training loop, and what it is made of."""
 
-from reparam.training.loop import DivergedError, Loop, Outcome
+from reparam.training.loop import DivergedError, Loop, Outcome, flush_denormals
 from reparam.training.progress import LineProgress, Progress, RichProgress, Silent
 from reparam.training.step import Step
 from reparam.training.stream import Stream
 
-__all__ = ["DivergedError", "LineProgress", "Loop", "Outcome", "Progress", "RichProgress", "Silent", "Step", "Stream"]
+__all__ = [
+    "DivergedError",
+    "LineProgress",
+    "Loop",
+    "Outcome",
+    "Progress",
+    "RichProgress",
+    "Silent",
+    "Step",
+    "Stream",
+    "flush_denormals",
+]

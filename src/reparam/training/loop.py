@@ -40,6 +40,14 @@ class DivergedError(ReparamError):
     """A term became NaN or infinite."""
 
 
+def flush_denormals() -> None:
+    """Moments of rarely used weights decay into denormal numbers, on which a CPU is many times slower: they become 0.
+
+    Threads take the setting from the one that starts them, so it wants to be made before the first parallel operation.
+    """
+    torch.set_flush_denormal(True)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How training ended: `state` is finished, stopped early or interrupted; `best` the lowest validation total."""
@@ -82,8 +90,7 @@ class Loop:
                 f"batch-size {options.batch_size} does not divide over {processes.world()} processes and "
                 f"accumulate = {options.accumulate}"
             )
-        # Moments of rarely used weights decay into denormals, on which a CPU is many times slower.
-        torch.set_flush_denormal(True)
+        flush_denormals()
         self.model, self.objective, self.task, self.options = model.to(device), objective, task, options
         self.device, self.folder, self.validate, self.draw = device, folder, validate, draw
         self.progress = progress or Silent()
