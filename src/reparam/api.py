@@ -9,7 +9,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from reparam.data import Dataset
 from reparam.data import load as load_data
 from reparam.data.tasks import make_batch
 from reparam.distributions import keyed_generator
-from reparam.errors import ConfigError, DataError
+from reparam.errors import ConfigError, DataError, suggest
 from reparam.evaluation import EvaluationOptions, Measure
 from reparam.evaluation import metrics as measuring
 from reparam.files import write_json
@@ -33,14 +33,15 @@ from reparam.reports.pictures import Painter
 from reparam.runs import RunFolder, load_weights
 from reparam.training import Loop, Outcome, Progress, Silent, flush_denormals, processes
 
-VALIDATION_BLOCK = 1000
+VALIDATION_BLOCK = 100  # it keys the noise, and bounds the memory
 
 
 def choose_device(name: str) -> torch.device:
     """`auto` takes a GPU where there is one. Raises ConfigError for a device that is not there."""
     if name == "auto":
-        own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # of several processes, each takes its own GPU
-        return torch.device(own if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # of several processes, each takes its own GPU
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -177,6 +178,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         )
     spec = Spec(dataset.shape, len(dataset.classes))
     folder = RunFolder(Path(out) if out else _free_folder(config))
+    config = _anchored(config, dataset)
     build(config, spec)  # a model that cannot be built leaves no folder behind
     facts = {
         "name": dataset.name,
@@ -210,6 +212,15 @@ def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
         return _train(folder, config, spec, dataset, progress, continued=True)
 
 
+def _anchored(config: RunConfig, dataset: Dataset) -> RunConfig:
+    """With whole paths, so that the run can be opened and continued from any folder."""
+    start_at = config.training.init_from
+    training = replace(config.training, init_from=str(Path(start_at).absolute()) if start_at else "")
+    root = config.data.data_root
+    data = replace(config.data, data=dataset.name, data_root=str(Path(root).absolute()) if root else None)
+    return replace(config, data=data, training=training)
+
+
 def _alone(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
     """Of several processes that train together, the first holds the folder's lock."""
     return folder.locked() if processes.rank() == 0 else contextlib.nullcontext()
@@ -232,8 +243,11 @@ def _train(
 ) -> tuple[Run, Outcome]:
     device = choose_device(config.training.device)
     split = dataset.split(config.data.train_on)
+    if continued and folder.checkpoint_path.exists():  # weights come from there: where they once began may be gone
+        config = replace(config, training=replace(config.training, init_from=""))
     model = build(config, spec)
-    torch.manual_seed(config.training.seed + processes.rank())
+    # Another stream than that of the initial weights, and for each process its own.
+    torch.manual_seed(keyed_generator("cpu", config.training.seed, "noise", processes.rank()).initial_seed())
     steps_per_epoch = len(split) / config.training.batch_size
     schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
     objective = config.family.objective(config.options, schedule)
@@ -273,7 +287,7 @@ def validator(
         for number, index in enumerate(indices.split(VALIDATION_BLOCK)):
             generator = keyed_generator(device, 0, "validation", number)
             images, labels = split.images[index].to(device), split.labels[index].to(device)
-            batch = make_batch(images, labels, index, config.task, generator)
+            batch = make_batch(images, labels, index.to(device), config.task, generator)
             terms = objective(player, model, batch, end, generator)
             means = {"total": terms.total, **{name: term.value for name, term in terms.named.items()}}
             for name, value in means.items():
@@ -293,7 +307,11 @@ def _free_folder(config: RunConfig) -> Path:
 
 
 def evaluate(run: str | Path, metrics: Sequence[str] = (), **options: Any) -> dict[str, Measure]:
-    """`reparam.load(run).evaluate(...)` with `EvaluationOptions` by keyword."""
+    """`reparam.load(run).evaluate(...)` with `EvaluationOptions` by keyword. Raises ConfigError for an unknown one."""
+    known = [field.name for field in fields(EvaluationOptions)]
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"evaluation has no option '{name}'{suggest(name, known)}")
     return load(run).evaluate(metrics, EvaluationOptions(**options))
 
 

@@ -5,6 +5,7 @@ option is the same one-line error everywhere.
 """
 
 import dataclasses
+import math
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def resolve_family(family: Family, model: str, recipe: str, options: Mapping[str
         recipe=recipe,
         **{section: _validate(cls, values[section]) for section, cls in sections(family).items()},
     )
-    return _consistent(config, chosen=frozenset(options))
+    return _consistent(config, family, chosen=frozenset(options))
 
 
 def from_json(document: Mapping[str, Any]) -> RunConfig:
@@ -162,29 +163,36 @@ def from_json(document: Mapping[str, Any]) -> RunConfig:
 
 
 def _validate(cls: type, values: Mapping[str, Any]) -> Any:
-    for name, value in values.items():
-        if isinstance(value, float | str) and str(value).strip().lower().lstrip("+-") in ("nan", "inf", "infinity"):
-            raise ConfigError(f"option '{name}' must be a finite number, got {value!r}")
     try:
-        return TypeAdapter(cls).validate_python(dict(values))
+        section: Any = TypeAdapter(cls).validate_python(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
         where = str(first["loc"][0]) if first["loc"] else cls.__name__
         raise ConfigError(f"option '{where}': {first['msg']}, got {first['input']!r}") from None
+    for option in dataclasses.fields(section):
+        value = getattr(section, option.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"option '{option.name}' must be a finite number, got {values[option.name]!r}")
+    return section
 
 
-def _consistent(config: RunConfig, chosen: frozenset[str]) -> RunConfig:
+def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> RunConfig:
     """Rules that span sections. A default that cannot hold gives way and only an explicit choice is an error."""
-    training = config.training
+    training, tasks = config.training, family.tasks
+    if config.task.task not in tasks:
+        raise ConfigError(
+            f"model '{config.model}' does not do task '{config.task.task}': it does {', '.join(tasks)}"
+            + ("; 'dae' is the model that denoises" if config.task.task == "denoising" else "")
+        )
     if config.data.train_on == "all":
         if "keep" in chosen and training.keep == "best":
             raise ConfigError(
                 "keep 'best' is chosen on validation images, and train-on 'all' trains on them: use keep 'last'"
             )
-        if training.patience:
+        if "patience" in chosen and training.patience:
             raise ConfigError("patience needs validation images, and train-on 'all' trains on them: drop one of them")
-        if training.keep == "best":
-            training = dataclasses.replace(training, keep="last")
+        keep = "last" if training.keep == "best" else training.keep
+        training = dataclasses.replace(training, keep=keep, patience=0)
     if training.batch_size % training.accumulate:
         raise ConfigError(
             f"batch-size {training.batch_size} does not divide into accumulate = {training.accumulate} equal parts"

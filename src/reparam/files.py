@@ -20,7 +20,7 @@ PARTIAL = ".partial"  # ends the name of a file that is being written; a killed 
 
 def sweep(folder: Path) -> None:
     """Removes what killed processes left half-written in a folder that nobody else is writing to."""
-    for path in folder.glob(f".*{PARTIAL}"):
+    for path in folder.rglob(f".*{PARTIAL}"):
         path.unlink(missing_ok=True)
 
 
@@ -54,7 +54,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows does not open folders, nor need it
+        return
     try:
         os.fsync(descriptor)
     finally:

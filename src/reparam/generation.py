@@ -22,6 +22,12 @@ def device_of(model: Model) -> torch.device:
     return next(model.parameters()).device
 
 
+def full_block(part: Tensor, size: int = BLOCK) -> Tensor:
+    """`part` [b, ...] with zeros up to [size, ...]: noise is drawn for whole blocks, so that an image's own never depends on how
+    many images came with it."""
+    return part if len(part) == size else torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
+
+
 def in_blocks(function: Callable[[Tensor, int], Tensor], values: Tensor) -> Tensor:
     """`function(block of values, block number)` over blocks of `BLOCK`, on the CPU, as one tensor."""
     return torch.cat([function(part, number).cpu() for number, part in enumerate(values.split(BLOCK))])
@@ -42,13 +48,9 @@ def decode(model: Model, z: Tensor, seed: int | None = None) -> Tensor:
     device = device_of(model)
 
     def block(part: Tensor, number: int) -> Tensor:
-        p_x: Distribution = model.decoder(part.to(device))
         if seed is None:
-            return p_x.mean
-        # The whole block's noise is drawn whatever its size, so that a shorter last block changes nothing.
-        full = part.new_zeros((BLOCK - len(part), *part.shape[1:]))
-        if len(full):
-            p_x = model.decoder(torch.cat([part, full]).to(device))
+            return model.decoder(part.to(device)).mean
+        p_x: Distribution = model.decoder(full_block(part).to(device))
         return rsample(p_x, (), keyed_generator(device, seed, "pixels", number))[: len(part)].clamp(0, 1)
 
     return in_blocks(block, z)

@@ -23,10 +23,10 @@ from reparam.runs import load_weights
 def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **options: Any) -> Model:
     """Builds a model of the family under `options` and asserts, for images of `spec`:
 
-    terms are finite and per example; every parameter of a player gets a gradient from that player, and some gradient is not
-    zero; an image's terms do not depend on the rest of the batch (beyond float32 rounding); the same seed gives the same
-    samples, and sample i does not depend on how many are drawn; saved and loaded weights give equal outputs; the loss falls
-    on a few images within `steps` steps of Adam.
+    terms are finite and one number an image; every parameter of a player gets a finite gradient from that player, and not all of
+    a player's gradients are zero; what the encoder and decoder make of an image does not depend on the rest of the batch (beyond
+    float32 rounding); the same seed gives the same samples, and sample i does not depend on how many are drawn; weights come
+    back from a file as they were; the loss falls on a few images within `steps` steps of Adam.
     """
     config = resolve_family(family, family.name, "default", options)
     torch.manual_seed(0)
@@ -51,6 +51,8 @@ def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **opti
             if id(parameter) in owned:
                 assert parameter.grad is not None, f"'{key}' gets no gradient from player '{player.name}'"
                 assert parameter.grad.isfinite().all(), f"'{key}' gets a gradient that is not finite"
+        moved = any(bool(p.grad.any()) for p in player.parameters(model) if p.grad is not None)
+        assert moved, f"all gradients of player '{player.name}' are zero"
 
     _check_batch_invariance(model, batch.x)
     _check_seeds(model)

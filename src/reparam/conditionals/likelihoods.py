@@ -74,7 +74,8 @@ class LearnedGaussianLikelihood(Likelihood):
 
     def __init__(self, network: nn.Module, scale: float = 1.0) -> None:
         super().__init__(network, scale)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+        low, high = LOG_SCALE_RANGE
+        self.log_scale = nn.Parameter(torch.tensor(min(max(math.log(scale), low), high)))  # outside it would never move
 
     def pixels(self, output: Tensor) -> Distribution:
         loc = torch.sigmoid(output)

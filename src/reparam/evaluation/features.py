@@ -3,6 +3,8 @@
 Shapes: `N` images, `C H W` image, `F` features.
 """
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +14,7 @@ from torch import Tensor
 from reparam.config import resolve
 from reparam.data import Dataset
 from reparam.data.tasks import to_float
-from reparam.errors import DataError
+from reparam.errors import DataError, RunError
 from reparam.files import cache_folder, read_tensors, write_tensors
 from reparam.generation import device_of, in_blocks
 from reparam.models import MODELS, Model, Schedule, Spec
@@ -54,13 +56,19 @@ def feature_network(
         raise DataError(
             "fid_classifier needs images of at least two classes, and this data has none: give labels, or leave it out"
         )
-    config = resolve("classifier", keep="last", device=str(device))
+    config = resolve("classifier", keep="last")
     model = MODELS["classifier"].build(config.options, Spec(dataset.shape, len(dataset.classes)))
-    path = cache_folder() / "features" / f"{VERSION}-{dataset.fingerprint[:16]}.safetensors"
+    # Everything that the weights are a function of: data, options, and the kind of device that sums.
+    recipe = hashlib.sha256(json.dumps(config.to_json(), sort_keys=True).encode()).hexdigest()[:8]
+    name = f"{VERSION}-{dataset.fingerprint[:16]}-{recipe}-{device.type}.safetensors"
+    path = cache_folder() / "features" / name
     if path.exists():
-        tensors, facts = read_tensors(path)
-        load_weights(model, tensors, path)
-        return FeatureNetwork(VERSION, model.to(device).eval(), facts["accuracy"])
+        try:
+            tensors, facts = read_tensors(path)
+            load_weights(model, tensors, path)
+            return FeatureNetwork(VERSION, model.to(device).eval(), facts["accuracy"])
+        except RunError as error:
+            say(f"{error}; it is trained again")
 
     say(f"training the feature network {VERSION} for this data (once; kept in {path.parent})")
     with torch.random.fork_rng():

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from reparam.distributions import keyed_generator, rsample
-from reparam.generation import BLOCK, device_of
+from reparam.generation import BLOCK, device_of, full_block
 from reparam.models import Model
 
 PIXELS_AT_ONCE = 4_000_000  # decoded at one time: 16 MB in float32, a few times that with intermediates
@@ -25,11 +25,11 @@ def bound(model: Model, x: Tensor, seed: int, samples: int = 1) -> tuple[Tensor,
     device = device_of(model)
     reconstructions, kls = [], []
     for number, part in enumerate(x.split(BLOCK)):
-        part = part.to(device)
+        n, part = len(part), full_block(part).to(device)
         q_z = model.encoder(part)
         z = rsample(q_z, (samples,), keyed_generator(device, seed, "bound", number))
-        reconstructions.append(-model.decoder(z).log_prob(part).mean(0).cpu())
-        kls.append(kl_divergence(q_z, model.prior()).cpu())
+        reconstructions.append(-model.decoder(z).log_prob(part).mean(0)[:n].cpu())
+        kls.append(kl_divergence(q_z, model.prior())[:n].cpu())
     return torch.cat(reconstructions), torch.cat(kls)
 
 
@@ -54,7 +54,7 @@ def importance_nll(model: Model, x: Tensor, samples: int, seed: int) -> tuple[Te
     device = device_of(model)
     nlls, sizes = [], []
     for number, part in enumerate(x.split(BLOCK)):
-        part = part.to(device)
+        n, part = len(part), full_block(part).to(device)
         q_z, p_z = model.encoder(part), model.prior()
         generator = keyed_generator(device, seed, "importance", number)
         log_w = []
@@ -65,6 +65,6 @@ def importance_nll(model: Model, x: Tensor, samples: int, seed: int) -> tuple[Te
             log_w.append(model.decoder(z).log_prob(part) + p_z.log_prob(z) - q_z.log_prob(z))
         weights = torch.cat(log_w)
         total = weights.logsumexp(0)
-        nlls.append((math.log(samples) - total).cpu())
-        sizes.append((2 * total - (2 * weights).logsumexp(0)).exp().cpu())
+        nlls.append((math.log(samples) - total)[:n].cpu())
+        sizes.append((2 * total - (2 * weights).logsumexp(0)).exp()[:n].cpu())
     return torch.cat(nlls), torch.cat(sizes)

@@ -19,11 +19,11 @@ from reparam.errors import ConfigError, suggest
 from reparam.evaluation import fidelity, likelihood
 from reparam.evaluation.features import feature_network
 from reparam.evaluation.latents import active_units
-from reparam.generation import device_of, encode, in_blocks, reconstruct, sample
+from reparam.generation import BLOCK, device_of, encode, full_block, in_blocks, reconstruct, sample
 from reparam.models import Model
 from reparam.training import Progress
 
-BINARISATION_BLOCK = 1000
+BINARISATION_BLOCK = 100
 FEWEST_FOR_FID = 128  # twice the features of the network: below, the covariance is mostly noise
 
 
@@ -45,6 +45,12 @@ class EvaluationOptions:
     samples: int = 500
     nll_images: int = 1000
     images: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "nll_images", "images"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"option '{name}' must be a whole number of at least 1, got {value!r}")
 
 
 class Context:
@@ -87,10 +93,11 @@ def task_images(split: Images, task: TaskOptions, n: int | None = None) -> tuple
     for number, (part, classes) in enumerate(
         zip(images.split(BINARISATION_BLOCK), labels.split(BINARISATION_BLOCK), strict=True)
     ):
-        index = torch.arange(len(part)) + number * BINARISATION_BLOCK
-        batch = make_batch(part, classes, index, task, keyed_generator("cpu", 0, "test", number))
-        x.append(batch.x)
-        c.append(batch.c)
+        index = torch.arange(BINARISATION_BLOCK) + number * BINARISATION_BLOCK
+        whole, classes = full_block(part, BINARISATION_BLOCK), full_block(classes, BINARISATION_BLOCK)
+        batch = make_batch(whole, classes, index, task, keyed_generator("cpu", 0, "test", number))
+        x.append(batch.x[: len(part)])
+        c.append(None if batch.c is None else batch.c[: len(part)])
     return torch.cat(x), None if c[0] is None else torch.cat([part for part in c if part is not None])
 
 
@@ -117,7 +124,7 @@ def kl(context: Context) -> Measure:
 
 
 def count_active_units(context: Context) -> Measure:
-    means, _ = encode(context.model, context.x)
+    means, _ = encode(context.model, context.source)
     return Measure(active_units(means), None, len(means), f"of {means.shape[1]}")
 
 
@@ -130,7 +137,8 @@ def psnr(context: Context) -> Measure:
 
 
 def ssim(context: Context) -> Measure:
-    return context.mean(fidelity.ssim(context.x, context.reconstructions), "")
+    rebuilt = context.reconstructions.split(BLOCK)
+    return context.mean(in_blocks(lambda part, number: fidelity.ssim(part, rebuilt[number]), context.x), "")
 
 
 def fid_classifier(context: Context) -> Measure:

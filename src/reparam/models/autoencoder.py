@@ -76,6 +76,7 @@ AUTOENCODER = Family(
 DENOISING_AUTOENCODER = Family(
     name="dae",
     summary="denoising autoencoder: noisy images in, clean ones out",
+    tasks=("denoising",),
     citation="Vincent et al. 2008, Extracting and composing robust features with denoising autoencoders",
     options=AutoencoderOptions,
     build=build,

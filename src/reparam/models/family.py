@@ -44,3 +44,4 @@ class Family:
     build: Callable[[Any, Spec], Model]
     objective: Callable[[Any, Schedule], Objective]
     recipes: Mapping[str, Recipe]
+    tasks: tuple[str, ...] = ("unconditional",)

@@ -42,6 +42,8 @@ def write(loop: "Loop") -> None:
         "stale": loop.stale,
         "seconds": loop.seconds,
         "processes": processes.world(),
+        "device": loop.device.type,
+        "stateful": {turn.player.name: sorted(turn.optimiser.state_dict()["state"]) for turn in loop.turns},
         "metrics_bytes": loop.record.size if loop.record else 0,
     }
     write_tensors(loop.folder.checkpoint_path, tensors, metadata)
@@ -64,16 +66,21 @@ def read(loop: "Loop") -> None:
             f"this run was trained by {metadata['processes']} processes and continues exactly only with as many, "
             f"not {processes.world()}"
         )
+    if metadata["device"] != loop.device.type:
+        raise ConfigError(
+            f"this run was trained on '{metadata['device']}' and continues exactly only there, not on '{loop.device.type}'; "
+            "to go on elsewhere, start a new run with --init-from"
+        )
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "random": {}, "optimiser": {}}
-    for name, tensor in tensors.items():
-        kind, _, rest = name.partition(".")
-        groups[kind][rest] = tensor
     try:
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            groups[kind][rest] = tensor
         load_weights(loop.model, groups["model"], path)
         for name, tensor in loop.average.items():
             tensor.copy_(groups["average"][name])
         for turn in loop.turns:
-            _read_optimiser(turn, groups["optimiser"])
+            _read_optimiser(turn, groups["optimiser"], metadata["stateful"][turn.player.name])
         torch.set_rng_state(groups["random"][f"cpu.{processes.rank()}"])
         if loop.device.type == "cuda" and (name := f"cuda.{processes.rank()}") in groups["random"]:
             torch.cuda.set_rng_state(groups["random"][name], loop.device)
@@ -85,11 +92,10 @@ def read(loop: "Loop") -> None:
     loop.stale, loop.seconds, loop.record_size = metadata["stale"], metadata["seconds"], metadata["metrics_bytes"]
 
 
-def _read_optimiser(turn: "Turn", saved: dict[str, Tensor]) -> None:
-    """Every parameter's state, or a KeyError naming the first that is missing."""
-    count = len(turn.optimiser.param_groups[0]["params"])
+def _read_optimiser(turn: "Turn", saved: dict[str, Tensor], stateful: list[int]) -> None:
+    """The state of every parameter that had one (one without a gradient has none); a KeyError names what is missing."""
     states = {}
-    for index in range(count):
+    for index in stateful:
         prefix = f"{turn.player.name}.{index}."
         states[index] = {name.removeprefix(prefix): tensor for name, tensor in saved.items() if name.startswith(prefix)}
         for key in ("exp_avg", "exp_avg_sq", "step"):

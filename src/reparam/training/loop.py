@@ -96,7 +96,8 @@ class Loop:
         self.progress = progress or Silent()
         self.images, self.labels = split.images.to(device), split.labels.to(device)
         self.stream = Stream(len(self.images), options.seed, device)
-        self.turns = [Turn(self.model, objective, player, options, device) for player in objective.players]
+        trainable = {id(parameter) for parameter in self.model.parameters() if parameter.requires_grad}
+        self.turns = [Turn(self.model, objective, player, trainable, options, device) for player in objective.players]
         self.images_per_cycle = options.batch_size * sum(player.steps for player in objective.players)
         self.steps_per_epoch = len(self.images) / self.images_per_cycle
         self.steps = max(1, math.ceil(options.epochs * self.steps_per_epoch))
@@ -117,7 +118,7 @@ class Loop:
         rate = learning_rate(self.step, self.steps, self.steps_per_epoch, self.options)
         share = self.options.batch_size // processes.world()
         for turn in self.turns:
-            if turn.others:
+            if len(self.turns) > 1:
                 turn.freeze_others()
             turn.optimiser.param_groups[0]["lr"].fill_(rate)
             for _ in range(turn.player.steps):
@@ -215,7 +216,9 @@ class Loop:
                     if stop and self.step < self.steps:
                         state = "interrupted"
                         break
-                    if time.monotonic() - self._saved >= self.options.checkpoint_seconds:
+                    # Clocks differ between processes, and all of them take part in a checkpoint: the first one decides.
+                    due = time.monotonic() - self._saved >= self.options.checkpoint_seconds
+                    if processes.any_process(due and processes.rank() == 0, self.device):
                         self.save()
             self.save()
             self._status(state)
@@ -240,10 +243,12 @@ class Loop:
             validations = {max(1, round(every * i)) for i in range(1, int(self.steps / every) + 1)} | {self.steps}
         pictures: set[int] = set()
         if self.draw and self.options.pictures:
-            count = max(self.options.pictures - 1, 1)
+            count = self.options.pictures - 2  # besides the first and the last
             first = min(self.steps_per_epoch / 4, self.steps)
             growth = self.steps / first
             pictures = {0, self.steps} | {round(first * growth ** (i / count)) for i in range(count)}
+            if self.options.pictures == 1:
+                pictures = {self.steps}
         return pictures, validations
 
     def _stopping(self, at_window_end: bool) -> bool:
@@ -280,12 +285,25 @@ class Loop:
         # The total is not finite because a term is not: name the term where there is one.
         broken = [n for n, v in zip(turn.step.names, window[row], strict=True) if not math.isfinite(v) and n != "total"]
         step = start + row // turn.player.steps
-        where = f"; '{self.folder.path}' keeps its last good checkpoint and weights" if self.folder else ""
         raise DivergedError(
             f"training diverged: {broken[0] if broken else 'total'} of player '{turn.player.name}' became "
-            f"{float(window[row, column])} at step {step} (epoch {step / self.steps_per_epoch:.2f}){where}: "
+            f"{float(window[row, column])} at {self._remedy(step)}"
+        )
+
+    def _remedy(self, step: int) -> str:
+        where = f"; '{self.folder.path}' keeps its last good checkpoint and weights" if self.folder else ""
+        return (
+            f"step {step} (epoch {step / self.steps_per_epoch:.2f}){where}: "
             "lower --learning-rate, set --clip, or use --precision float32"
         )
+
+    def _check_weights(self) -> None:
+        """A finite loss can have a gradient that is not: no weight that is not finite is ever written."""
+        floating = {name: tensor for name, tensor in self.weights().items() if tensor.is_floating_point()}
+        norms = torch.stack(torch._foreach_norm(list(floating.values()))).cpu()
+        for name, norm in zip(floating, norms, strict=True):
+            if not math.isfinite(norm):
+                raise DivergedError(f"training diverged: weight '{name}' is not finite at {self._remedy(self.step)}")
 
     def _picture(self) -> None:
         if self.draw and processes.rank() == 0:
@@ -300,9 +318,13 @@ class Loop:
         """Validates and keeps the best weights."""
         assert self.validate
         with self._kept() as model:
-            terms = self.validate(model)
+            terms = processes.from_first(self.validate(model))
         if self.record:
             self.record.write(self.step, self.epoch, "validation", terms)
+        if not math.isfinite(terms["total"]):
+            raise DivergedError(
+                f"training diverged: the validation loss is {terms['total']} at {self._remedy(self.step)}"
+            )
         if terms["total"] < self.best:
             self.best, self.stale = terms["total"], 0
             if self.options.keep == "best":
@@ -332,6 +354,9 @@ class Loop:
     def save(self) -> None:
         """Writes the checkpoint, and the kept weights where they are the last or their average."""
         self._log()
+        self._check_weights()
+        if self.record:
+            self.record.sync()
         if self.options.keep != "best":
             self._write_weights()
         checkpoint.write(self)

@@ -18,7 +18,8 @@ def world() -> int:
 def join(device: torch.device) -> None:
     """Joins the group that torchrun's environment names; does nothing without one."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # Random states are gathered on the CPU whatever the device.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
 
 
 def mean_over_processes(values: Tensor) -> Tensor:
@@ -36,6 +37,15 @@ def any_process(flag: bool, device: torch.device) -> bool:
     tensor = torch.tensor(float(flag), device=device)
     dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
     return bool(tensor.item())
+
+
+def from_first(values: dict[str, float]) -> dict[str, float]:
+    """The first process's numbers on every process, so that all decide alike."""
+    if world() == 1:
+        return values
+    box = [values]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
 
 
 def gather(values: Tensor) -> list[Tensor]:

@@ -14,7 +14,7 @@ from reparam.objectives import Objective, Player
 
 
 class Step(nn.Module):
-    """forward(batch, step) -> (mean total, means of the terms [1 + T]); `names` and `units` say which they are."""
+    """forward(batch, step) -> (mean total, means of the terms [1 + T]); `names` says which they are."""
 
     def __init__(self, model: nn.Module, objective: Objective, player: Player, precision: str = "float32") -> None:
         super().__init__()

@@ -20,12 +20,19 @@ class Turn:
     """A player with what belongs to them: the wrapped step, the optimiser, the history of their terms [R, T]."""
 
     def __init__(
-        self, model: nn.Module, objective: Objective, player: Player, options: TrainingOptions, device: torch.device
+        self,
+        model: nn.Module,
+        objective: Objective,
+        player: Player,
+        trainable: set[int],
+        options: TrainingOptions,
+        device: torch.device,
     ) -> None:
         self.player = player
-        self.own = list(player.parameters(model))
+        # What a model has frozen itself belongs to nobody.
+        self.own = [parameter for parameter in player.parameters(model) if id(parameter) in trainable]
         owned = {id(parameter) for parameter in self.own}
-        self.others = [parameter for parameter in model.parameters() if id(parameter) not in owned]
+        self.others = [p for p in model.parameters() if id(p) in trainable and id(p) not in owned]
         self.freeze_others()
         self.optimiser = make_optimiser(self.own, options, device)
         self.step = Step(model, objective, player, options.precision)
