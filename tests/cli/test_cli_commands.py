@@ -208,3 +208,27 @@ def test_denoising_reads_noisy_images_and_is_measured(command: Callable, tmp_pat
     assert done.code == 0, done.err
     done = command("evaluate", tmp_path / "r", "--metrics", "reconstruction,mse", "--json")
     assert set(json.loads(done.out)["metrics"]) == {"reconstruction", "mse"}
+
+
+def test_a_run_opens_from_any_folder_and_outlives_what_it_began_from(
+    command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    np.savez("x.npz", images=images, labels=np.arange(40) % 2)
+    small = ("--data", "array:x.npz", "--hidden", "8", "--latent", "2", "--epochs", "2", "--batch-size", "8")
+    assert command("train", "vae", *small, "--out", "a").code == 0
+    assert command("train", "vae", *small, "--init-from", "a", "--out", "b").code == 0
+    shutil.rmtree("a")
+    monkeypatch.chdir(tmp_path / "there")
+    assert command("evaluate", "../here/b", "--metrics", "mse").code == 0
+    assert command("resume", "../here/b").code == 0
+
+
+def test_evaluation_options_are_strict_in_python_too(run: Path) -> None:
+    with pytest.raises(reparam.ReparamError, match="no option 'sampels'; did you mean 'samples'"):
+        reparam.evaluate(run, sampels=3)
+    with pytest.raises(reparam.ReparamError, match="'samples' must be a whole number"):
+        reparam.evaluate(run, samples=0)

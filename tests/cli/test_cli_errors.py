@@ -194,6 +194,7 @@ OPTIONS = {
     "unknown option": ([*TRAIN, "--data", "digits", "--latnt", "3"], ["--latent"]),
     "ill-typed option": ([*TRAIN[:4], "--data", "digits", "--latent", "many"], ["latent", "integer"]),
     "out of range": ([*TRAIN, "--data", "digits", "--batch-size", "0"], ["batch_size"]),
+    "task of another model": ([*TRAIN, "--data", "digits", "--task", "denoising"], ["denoising", "dae"]),
     "no data": ([*TRAIN], ["--data"]),
     "unknown data": ([*TRAIN, "--data", "minst"], ["mnist"]),
     "unknown model": (["train", "vea", "--data", "digits"], ["did you mean 'vae'"]),

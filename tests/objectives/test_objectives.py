@@ -13,7 +13,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 from reparam.batch import Batch
 from reparam.conditionals import StandardNormal
 from reparam.distributions import keyed_generator
-from reparam.evaluation.likelihood import importance_nll
+from reparam.evaluation.likelihood import bound, importance_nll
 from reparam.models import Model
 from reparam.objectives import ELBO, ImportanceWeighted, Reconstruction
 from reparam.objectives.terms import ramp
@@ -225,3 +225,26 @@ def test_path_gradients_have_no_noise_at_the_true_posterior(x: Tensor) -> None:
         gradients[path] = float(torch.autograd.grad(total, model.encoder.free)[0].abs().max())
     assert gradients[True] < 1e-12
     assert gradients[False] > 1e-3
+
+
+def test_evaluations_bound_is_the_closed_form_term_by_term(x: Tensor) -> None:
+    model = linear_gaussian(shift=-0.2, widen=1.7)
+    draws = 20_000
+    reconstruction, kl = bound(model, x, seed=0, samples=draws)
+    q = model.encoder(x).base_dist
+    expected_kl = (0.5 * (q.scale**2 + q.loc**2 - 1) - q.scale.log()).sum(1)
+    torch.testing.assert_close(kl, expected_kl.detach())
+    # One draw's reconstruction has a spread below 5 nats here: 5 standard errors of the mean over the draws.
+    expected = -elbo_closed_form(model, x).detach() - kl
+    assert (reconstruction - expected).abs().max() < 5 * 5 / math.sqrt(draws)
+
+
+def test_an_images_figures_do_not_depend_on_how_many_are_measured(x: Tensor) -> None:
+    model = linear_gaussian(shift=0.3, widen=1.4)
+    many = torch.cat([x, x.flip(0), x + 0.1]).repeat(9, 1, 1, 1)
+    for few, all_ in (
+        (bound(model, x, 0), bound(model, many, 0)),
+        (importance_nll(model, x, 7, 0), importance_nll(model, many, 7, 0)),
+    ):
+        for a, b in zip(few, all_, strict=True):
+            torch.testing.assert_close(a, b[: len(x)])

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ from reparam.config import TrainingOptions, resolve
 from reparam.data import Images
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
+from reparam.files import read_tensors
 from reparam.models import Schedule, Spec
-from reparam.objectives import Objective, Term, Terms
+from reparam.objectives import Objective, Player, Term, Terms
 from reparam.runs import RunFolder
 from reparam.training import DivergedError, Loop, Stream
 from reparam.training.optimisers import learning_rate
@@ -247,3 +249,98 @@ def test_bfloat16_products_keep_float32_weights_and_losses() -> None:
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
     assert loop.turns[0].history.dtype == torch.float32
     assert math.isfinite(float(loop.turns[0].history.sum()))
+
+
+class Poison(Objective):
+    """A finite loss with a NaN gradient from a step on: sqrt(0) has value 0 and slope infinity, times 0."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def __call__(self, player: str, model: Plain, batch: Batch, step: torch.Tensor, generator: object = None) -> Terms:
+        late = (step >= self.after).float()
+        error = (model.weight - batch.x.flatten(1)[:, :3]).square().sum(1)
+        return Terms(error + late * (model.weight * 0).square().sum().sqrt(), {"error": Term(error, "squared")})
+
+
+@pytest.mark.parametrize("after", [2, 14, 15])
+def test_weights_that_are_not_finite_are_never_written(after: int, tmp_path: Path) -> None:
+    """At 15 only the very last step is poisoned: no later loss would show it."""
+    loop = loop_of(Poison(after), folder=tmp_path / "run", checkpoint_seconds=0.0)
+    with pytest.raises(DivergedError, match=r"'error' of|'weight' is not finite|became nan"):
+        loop.run()
+    for path in (tmp_path / "run").glob("*.safetensors"):
+        assert all(tensor.isfinite().all() for tensor in read_tensors(path)[0].values() if tensor.is_floating_point())
+
+
+def test_a_validation_that_is_not_finite_ends_training(tmp_path: Path) -> None:
+    options = TrainingOptions(epochs=2, batch_size=8, keep="best", pictures=0)
+    folder = RunFolder(tmp_path / "run")
+    loop = Loop(
+        Plain(), Quadratic(), digits(), TaskOptions(), options, CPU, folder=folder, validate=lambda _: {"total": math.nan}
+    )  # fmt: skip
+    with pytest.raises(DivergedError, match="validation loss is nan"):
+        loop.run()
+
+
+def test_what_a_model_has_frozen_stays_frozen_and_resumes(tmp_path: Path) -> None:
+    class Half(Plain):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fixed = nn.Parameter(torch.ones(2), requires_grad=False)
+            self.unused = nn.Parameter(torch.ones(2))
+
+    def make() -> Loop:
+        options = TrainingOptions(epochs=2, batch_size=8, keep="last", pictures=0, checkpoint_seconds=0.0)
+        return Loop(Half(), Quadratic(), digits(), TaskOptions(), options, CPU, folder=RunFolder(tmp_path / "run"))
+
+    make().run()
+    again = make()
+    again.restore()
+    assert again.step == again.steps
+    assert not again.model.fixed.requires_grad
+    assert torch.equal(again.model.fixed, torch.ones(2))
+    assert not torch.equal(again.model.weight, torch.ones(3))
+
+
+def test_a_player_that_owns_everything_trains_everything_beside_another() -> None:
+    class Two(Objective):
+        players = (Player("all"), Player("part", ("part",)))
+
+        def __call__(
+            self, player: str, model: Any, batch: Batch, step: torch.Tensor, generator: object = None
+        ) -> Terms:
+            total = (model.part.weight - 2).square().sum() + (model.weight - batch.x.flatten(1)[:, :3]).square().sum(1)
+            return Terms(total, {})
+
+    model = Plain()
+    model.part = Plain()
+    options = TrainingOptions(batch_size=8, keep="last", pictures=0, learning_rate=0.1, warmup=0.0)
+    loop = Loop(model, Two(), digits(), TaskOptions(), options, CPU)
+    for _ in range(2):
+        before = model.weight.detach().clone()
+        loop.cycle()
+        assert not torch.equal(model.weight, before)
+
+
+def test_metrics_shorter_than_the_checkpoint_knew_are_kept_to_their_last_line(tmp_path: Path) -> None:
+    """As after a power cut: the checkpoint is synced, and the last lines never reached the disk."""
+    duel_loop(tmp_path / "run").run()
+    path = RunFolder(tmp_path / "run").metrics_path
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    again = duel_loop(tmp_path / "run")
+    again.restore()
+    again.run()
+    assert path.read_bytes() == whole[: whole[: len(whole) // 2].rfind(b"\n") + 1]
+    assert RunFolder(tmp_path / "run").metrics()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_as_many_pictures_are_drawn_as_asked_for(count: int) -> None:
+    loop = loop_of(Quadratic(), epochs=40, pictures=count)
+    epochs: list[float] = []
+    loop.draw = lambda model, epoch: epochs.append(epoch)
+    loop.run()
+    assert len(epochs) == count
+    assert epochs[-1] == 40

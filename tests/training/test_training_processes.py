@@ -43,6 +43,30 @@ def _worker(rank: int, port: int, folder: str) -> None:
     for name, make in LOOPS.items():
         weights = _cycles(make())
         write_tensors(Path(folder) / f"{name}-{rank}.safetensors", weights, {})
+    # A whole run, with checkpoints when the first process's clock says so, cut short on one process and continued on both.
+    folder_of_run = Path(folder) / "run"
+    loop = duel_loop(folder_of_run, noise=True, epochs=60, checkpoint_seconds=0.02, log_every=2)
+    torch.manual_seed(3 + rank)
+    if rank == 1:
+        loop.draw = None
+        cycle = loop.cycle
+
+        def cut() -> None:
+            cycle()
+            if loop.step == 50:
+                loop._listener.asked = True
+
+        loop.cycle = cut  # type: ignore[method-assign]
+    assert loop.run().state == "interrupted"
+    again = duel_loop(folder_of_run, noise=True, epochs=60, checkpoint_seconds=0.02, log_every=2)
+    again.restore()
+    assert again.step == loop.step
+    assert again.run().state == "finished"
+    whole = duel_loop(None, noise=True, epochs=60, checkpoint_seconds=1e9, log_every=2)
+    torch.manual_seed(3 + rank)
+    whole.run()
+    write_tensors(Path(folder) / f"whole-{rank}.safetensors", whole.weights(), {})
+    write_tensors(Path(folder) / f"resumed-{rank}.safetensors", again.weights(), {})
     dist.destroy_process_group()
 
 
@@ -58,3 +82,6 @@ def test_two_processes_take_one_processes_steps(tmp_path: Path) -> None:
             for key, tensor in expected.items():
                 # Adam divides by the root of a squared gradient: rounding of 1e-7 in the gradients shows as up to 1e-5.
                 torch.testing.assert_close(found[key], tensor, rtol=0, atol=1e-5)
+    for rank in (0, 1):
+        whole, resumed = (read_tensors(tmp_path / f"{name}-{rank}.safetensors")[0] for name in ("whole", "resumed"))
+        assert all(torch.equal(whole[key], resumed[key]) for key in whole)
