@@ -83,17 +83,27 @@ class Run:
     def sample(self, n: int, seed: int = 0, draw: bool = False) -> Tensor:
         """[n, C, H, W] in [0, 1]: means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z)."""
         self.require("sample", "draw samples")
+        if not isinstance(n, int) or n < 1:
+            raise ConfigError(f"how many samples? a whole number of at least 1, not {n!r}")
         return generation.sample(self.model, n, seed, draw)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(z|x), [n, K] each, of images [n, C, H, W] in [0, 1]."""
         self.require("encode", "encode images")
+        self._check(x)
         return generation.encode(self.model, x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """[n, C, H, W]: the mean of p(x|z) at z = E[z|x]."""
         self.require("reconstruct", "reconstruct images")
+        self._check(x)
         return generation.reconstruct(self.model, x)
+
+    def _check(self, x: Tensor) -> None:
+        shape = self.spec.image_shape
+        if not isinstance(x, Tensor) or x.dim() != 4 or tuple(x.shape[1:]) != shape or not x.is_floating_point():
+            found = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise DataError(f"images must be a float tensor [n, {', '.join(map(str, shape))}] in [0, 1], not {found}")
 
     def evaluate(
         self,
@@ -103,16 +113,17 @@ class Run:
         say: Callable[[str], None] = lambda _: None,
     ) -> dict[str, Measure]:
         """Measures on the test images and writes RUN/evaluation.json (figures measured before stay in it)."""
+        before = self.folder.evaluation_document()
+        metrics = [metrics] if isinstance(metrics, str) else metrics
         names, left_out = measuring.choose(self.model, self.dataset, metrics)
         options = options or EvaluationOptions()
         context = measuring.Context(self.model, self.dataset, self.config.task, options, progress, say)
-        for name, why in left_out.items():
+        for name, why in left_out.items() if not metrics else ():
             if measuring.METRICS[name].needs in self.model.abilities:  # what a model cannot do at all needs no mention
                 say(f"{name} left out: {why}")
         measures = measuring.evaluate(context, names)
         _, weights = self.folder.weights()
         stamp = [weights["step"], weights["kept"]]
-        before = self.folder.evaluation_document()
         if before.get("weights") != stamp:
             before = {}  # figures of other weights do not stand beside these
         document = {
@@ -148,8 +159,8 @@ def open_data(spec: str, config: RunConfig, shape: Spec | None = None) -> Datase
 
 def train(
     model: str = "vae",
+    data: str = "",
     *,
-    data: str,
     recipe: str = "default",
     out: str | Path | None = None,
     progress: Progress | None = None,
@@ -160,7 +171,10 @@ def train(
     `options` are the command's, with underscores: epochs, latent, learning_rate, ... Raises ConfigError for an unknown or
     ill-typed one, DataError for data that cannot be read, DivergedError when a term is not finite.
     """
-    return start(resolve(model, recipe, data=data, **options), out, progress or Silent())[0]
+    config = resolve(model, recipe, data=data, **options)
+    if not config.data.data:
+        raise ConfigError("which images? give data='mnist', 'folder:PATH' or 'array:FILE'")
+    return start(config, out, progress or Silent())[0]
 
 
 def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[Run, Outcome]:
@@ -179,6 +193,11 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
     spec = Spec(dataset.shape, len(dataset.classes))
     folder = RunFolder(Path(out) if out else _free_folder(config))
     config = _anchored(config, dataset)
+    count, parts = len(dataset.split(config.data.train_on)), config.training.accumulate * processes.world()
+    if config.training.batch_size > count:
+        fitting = max(count // parts * parts, parts)
+        progress.note(f"batches of {fitting}, not {config.training.batch_size}: there are {count} images to train on")
+        config = replace(config, training=replace(config.training, batch_size=fitting))
     build(config, spec)  # a model that cannot be built leaves no folder behind
     facts = {
         "name": dataset.name,

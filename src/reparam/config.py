@@ -34,7 +34,7 @@ class DataSection(DataOptions):
 class TrainingOptions:
     """The loop. Lengths are in epochs (passes over the training images), never in steps."""
 
-    epochs: Annotated[float, Field(gt=0, description="passes over the training images")] = 30
+    epochs: Annotated[float, Field(gt=0, le=1e6, description="passes over the training images")] = 30
     batch_size: Annotated[int, Field(ge=1, description="images a step, over all processes")] = 128
     accumulate: Annotated[int, Field(ge=1, description="parts that a batch's gradient is summed from")] = 1
     optimiser: Annotated[Literal["adam", "adamw"], Field(description="always fused")] = "adam"
@@ -47,7 +47,7 @@ class TrainingOptions:
         Literal["best", "last", "ema"], Field(description="weights that the run keeps; best: lowest validation loss")
     ] = "best"
     ema: Annotated[float, Field(gt=0, lt=1, description="decay of the moving average that keep=ema uses")] = 0.999
-    validate_every: Annotated[float, Field(gt=0, description="epochs between validations")] = 1.0
+    validate_every: Annotated[float, Field(ge=0.01, description="epochs between validations")] = 1.0
     patience: Annotated[int, Field(ge=0, description="validations without improvement before stopping (0: never)")] = 0
     precision: Annotated[Literal["float32", "bfloat16"], Field(description="of the networks' products")] = "float32"
     compile: Annotated[bool, Field(description="torch.compile the step (needs a C++ compiler on the CPU)")] = False
@@ -86,6 +86,8 @@ def find_family(model: str) -> Family:
 
     Raises ConfigError with the nearest name.
     """
+    if not isinstance(model, str):
+        raise ConfigError(f"a model is named by text, 'vae' or 'package.module:NAME', not by {model!r}")
     if model in MODELS:
         return MODELS[model]
     if not is_import_path(model):

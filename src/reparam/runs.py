@@ -149,13 +149,19 @@ class RunFolder:
 
     def evaluation_document(self) -> dict[str, Any]:
         """evaluation.json: `metrics` by name, the weights and options that they are of; empty before the first."""
-        return read_json(self.evaluation_path) if self.evaluation_path.exists() else {}
+        if not self.evaluation_path.exists():
+            return {}
+        try:
+            return read_json(self.evaluation_path)
+        except RunError:
+            raise RunError(f"{self.evaluation_path} is damaged: delete it and measure again") from None
 
     def write_weights(self, tensors: dict[str, Tensor], kept: str, step: int, epoch: float) -> None:
         write_tensors(self.weights_path, tensors, {"format": FORMAT, "kept": kept, "step": step, "epoch": epoch})
 
     def weights(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if not self.weights_path.exists():
+            self.document()  # says so where there is no run at all
             raise RunError(f"{self.path} has no weights yet: continue it with 'reparam resume {self.path}'")
         return read_tensors(self.weights_path)
 

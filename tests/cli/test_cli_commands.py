@@ -232,3 +232,37 @@ def test_evaluation_options_are_strict_in_python_too(run: Path) -> None:
         reparam.evaluate(run, sampels=3)
     with pytest.raises(reparam.ReparamError, match="'samples' must be a whole number"):
         reparam.evaluate(run, samples=0)
+
+
+def test_python_is_as_strict_as_the_command(run: Path) -> None:
+    opened = reparam.load(run)
+    wrong = {
+        "which images": lambda: reparam.train("vae"),
+        "named by text": lambda: reparam.train(None, data="digits"),  # type: ignore[arg-type]
+        "at least 1": lambda: opened.sample(-1),
+        "float tensor": lambda: opened.encode(torch.zeros(2, 1, 9, 9)),
+        "not list": lambda: opened.reconstruct([1]),  # type: ignore[arg-type]
+        "did you mean 'elbo'": lambda: opened.evaluate("elbow"),
+    }
+    for message, call in wrong.items():
+        with pytest.raises(reparam.ReparamError, match=message):
+            call()
+
+
+def test_a_batch_larger_than_the_data_gives_way_and_says_so(command: Callable, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((20, 8, 8), np.uint8))
+    done = command(
+        "train",
+        "vae",
+        "--data",
+        f"array:{tmp_path / 'x.npy'}",
+        "--hidden",
+        "4",
+        "--epochs",
+        "2",
+        "--out",
+        tmp_path / "r",
+    )
+    assert done.code == 0, done.err
+    assert "batches of 16, not 128" in done.err
+    assert reparam.load(tmp_path / "r").folder.status()["epoch"] == 2.0

@@ -40,6 +40,10 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
         click.echo("interrupted", err=True)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        code = _fail("out of memory: make the model (--latent, --hidden, --width), --samples or --batch-size smaller")
     except BrokenPipeError:
         # The reader of our output has gone; it knows why.
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115

@@ -17,6 +17,7 @@ from reparam.cli.common import (
     run_argument,
     seed_option,
 )
+from reparam.errors import ConfigError
 
 
 @click.command(
@@ -81,6 +82,8 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
     from reparam.evaluation.metrics import task_images
     from reparam.files import write_atomically
 
+    if out.suffix != ".npz":
+        raise ConfigError(f"--out {out} must end in .npz")
     opened = open_run(run, device)
     opened.require("encode", "encode images")
     dataset = images_of(opened, spec)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import types
 import typing
 from pathlib import Path
@@ -217,11 +218,12 @@ def _finish(run: "Run", outcome: "Outcome", as_json: bool) -> None:
         _, weights = run.folder.weights() if run.folder.weights_path.exists() else ({}, None)
         which = f"; kept weights: {weights['kept']}, of epoch {weights['epoch']:.2f}" if weights else ""
         click.echo(f"{outcome.state} at epoch {outcome.epoch:.2f} after {outcome.seconds:.0f} s{which}")
+        path = shlex.quote(str(run.path))
         click.echo(f"run: {run.path}")
         if outcome.state == "interrupted":
-            click.echo(f"continue with: reparam resume {run.path}")
+            click.echo(f"continue with: reparam resume {path}")
         else:
-            click.echo(f"next: reparam evaluate {run.path}; reparam report {run.path}")
+            click.echo(f"next: reparam evaluate {path}; reparam report {path}")
     if outcome.state == "interrupted":
         raise SystemExit(INTERRUPTED)
 

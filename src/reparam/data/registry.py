@@ -186,7 +186,12 @@ def _import(spec: str, options: DataOptions) -> Dataset:
         raise (DataError(_unknown(spec)) if misspelt else error) from error.__cause__
     if not callable(make):
         raise DataError(f"'{spec}' is no callable: it must be a function (options) -> reparam.data.Dataset")
-    dataset = make(options)
+    try:
+        dataset = make(options)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"'{spec}' failed ({type(error).__name__}: {error}): it is called with DataOptions") from error
     if not isinstance(dataset, Dataset):
         raise DataError(f"{spec} returned {type(dataset).__name__}: it must return a reparam.data.Dataset")
     return dataset

@@ -14,7 +14,7 @@ from torch import Tensor
 from reparam.config import resolve
 from reparam.data import Dataset
 from reparam.data.tasks import to_float
-from reparam.errors import DataError, RunError
+from reparam.errors import DataError, ReparamError, RunError
 from reparam.files import cache_folder, read_tensors, write_tensors
 from reparam.generation import device_of, in_blocks
 from reparam.models import MODELS, Model, Schedule, Spec
@@ -81,5 +81,10 @@ def feature_network(
     known = test.labels >= 0
     right = network.predict(to_float(test.images[known])) == test.labels[known]
     accuracy = float(right.float().mean()) if len(right) else float("nan")
-    write_tensors(path, model.state_dict(), {"accuracy": accuracy, "version": VERSION})
+    try:
+        write_tensors(path, model.state_dict(), {"accuracy": accuracy, "version": VERSION})
+    except ReparamError as error:
+        say(
+            f"the feature network is not kept, and will be trained again ({error}): set REPARAM_CACHE to a folder of yours"
+        )
     return FeatureNetwork(VERSION, model, accuracy)
