@@ -39,6 +39,7 @@ class TrainingOptions:
     accumulate: Annotated[int, Field(ge=1, description="parts that a batch's gradient is summed from")] = 1
     optimiser: Annotated[Literal["adam", "adamw"], Field(description="always fused")] = "adam"
     learning_rate: Annotated[float, Field(gt=0, description="peak learning rate")] = 1e-3
+    adam_beta2: Annotated[float, Field(gt=0, lt=1, description="decay of the squared gradients' average")] = 0.999
     weight_decay: Annotated[float, Field(ge=0, description="adamw: decoupled; adam: L2")] = 0.0
     schedule: Annotated[Literal["cosine", "constant"], Field(description="after the warm-up")] = "cosine"
     warmup: Annotated[float, Field(ge=0, description="epochs over which the learning rate rises from 0")] = 0.0

@@ -83,6 +83,7 @@ VAE = Family(
                 "latent": 20,
                 "batch_size": 128,
                 "learning_rate": 1e-3,
+                "adam_beta2": 0.99,
                 "schedule": "constant",
                 "train_on": "all",
                 "gradient": "path",

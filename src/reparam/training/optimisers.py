@@ -16,7 +16,12 @@ def make_optimiser(
 ) -> torch.optim.Optimizer:
     """Adam(W), fused where the device has a fused kernel, capturable on a GPU; the loop fills its learning-rate tensor."""
     lr = torch.zeros((), device=device)
-    settings: dict = {"lr": lr, "weight_decay": options.weight_decay, "fused": device.type in ("cpu", "cuda", "mps")}
+    settings: dict = {
+        "lr": lr,
+        "betas": (0.9, options.adam_beta2),
+        "weight_decay": options.weight_decay,
+        "fused": device.type in ("cpu", "cuda", "mps"),
+    }
     if device.type == "cuda":
         settings["capturable"] = True
     return _CLASSES[options.optimiser](list(parameters), **settings)
