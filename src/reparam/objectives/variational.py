@@ -27,8 +27,9 @@ class ELBO(Objective):
 
     Kingma and Welling 2014, eq. 10: the KL in closed form, the expectation by `samples` draws z = mu + sigma * eps.
     `beta` (Higgins et al. 2017) rises linearly from 0 over the first `warmup` steps. `weight` is the VAE report's c (eq. 13).
-    `free_bits` (Kingma et al. 2016, eq. 15, in nats): a latent dimension whose mean KL over the batch lies below it has the
-    constant `free_bits` in the total instead, so that it is not pushed to zero. The logged `kl` is always the plain KL.
+    `free_bits` (Kingma et al. 2016, eq. 15, in nats): a latent dimension whose mean KL over the images at hand lies below it
+    has the constant `free_bits` in the total instead, so that it is not pushed to zero; with accumulation or several processes
+    the images at hand are each one's part of the batch. The logged `kl` is always the plain KL.
     `path`: the KL's gradient is that of log q(z|x) - log p(z) through z alone (Roeder et al. 2017, sticking the landing): the
     same in expectation, and without noise where q is the true posterior. Values are the same; free bits do not go with it.
     """
