@@ -186,19 +186,19 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
     dataset = open_data(config.data.data, config)
     for note in dataset.notes:
         progress.note(note)
+    count = len(dataset.train)
     if config.data.train_on == "all":
-        progress.note(
-            f"training on all {len(dataset.train) + len(dataset.validation):,} training and validation images"
-        )
+        count += len(dataset.validation)
+        progress.note(f"training on all {count:,} training and validation images")
     spec = Spec(dataset.shape, len(dataset.classes))
     folder = RunFolder(Path(out) if out else _free_folder(config))
     config = _anchored(config, dataset)
-    count, parts = len(dataset.split(config.data.train_on)), config.training.accumulate * processes.world()
+    parts = config.training.accumulate * processes.world()
     if config.training.batch_size > count:
         fitting = max(count // parts * parts, parts)
         progress.note(f"batches of {fitting}, not {config.training.batch_size}: there are {count} images to train on")
         config = replace(config, training=replace(config.training, batch_size=fitting))
-    build(config, spec)  # a model that cannot be built leaves no folder behind
+    model = build(config, spec)  # first: a model that cannot be built leaves no folder behind
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -209,7 +209,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
     with _alone(folder):
         if processes.rank() == 0:
             folder.create(config, spec, facts, " ".join(sys.argv))
-        return _train(folder, config, spec, dataset, progress, continued=False)
+        return _train(folder, config, model, dataset, progress, continued=False)
 
 
 def resume(run: str | Path, progress: Progress | None = None) -> Run:
@@ -227,8 +227,10 @@ def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
         raise DataError(
             f"'{config.data.data}' is not what {folder.path} was trained on: restore it, or train a new run"
         )
+    if folder.checkpoint_path.exists():  # weights come from there: where they once began may be gone
+        config = replace(config, training=replace(config.training, init_from=""))
     with _alone(folder):
-        return _train(folder, config, spec, dataset, progress, continued=True)
+        return _train(folder, config, build(config, spec), dataset, progress, continued=True)
 
 
 def _anchored(config: RunConfig, dataset: Dataset) -> RunConfig:
@@ -258,13 +260,10 @@ def build(config: RunConfig, spec: Spec) -> Model:
 
 
 def _train(
-    folder: RunFolder, config: RunConfig, spec: Spec, dataset: Dataset, progress: Progress, continued: bool
+    folder: RunFolder, config: RunConfig, model: Model, dataset: Dataset, progress: Progress, continued: bool
 ) -> tuple[Run, Outcome]:
     device = choose_device(config.training.device)
     split = dataset.split(config.data.train_on)
-    if continued and folder.checkpoint_path.exists():  # weights come from there: where they once began may be gone
-        config = replace(config, training=replace(config.training, init_from=""))
-    model = build(config, spec)
     # Another stream than that of the initial weights, and for each process its own.
     torch.manual_seed(keyed_generator("cpu", config.training.seed, "noise", processes.rank()).initial_seed())
     steps_per_epoch = len(split) / config.training.batch_size

@@ -22,10 +22,10 @@ def device_of(model: Model) -> torch.device:
     return next(model.parameters()).device
 
 
-def full_block(part: Tensor, size: int = BLOCK) -> Tensor:
-    """`part` [b, ...] with zeros up to [size, ...]: noise is drawn for whole blocks, so that an image's own never depends on how
+def full_block(part: Tensor) -> Tensor:
+    """`part` [b, ...] with zeros up to [BLOCK, ...]: noise is drawn for whole blocks, so that an image's own never depends on how
     many images came with it."""
-    return part if len(part) == size else torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
+    return part if len(part) == BLOCK else torch.cat([part, part.new_zeros(BLOCK - len(part), *part.shape[1:])])
 
 
 def in_blocks(function: Callable[[Tensor, int], Tensor], values: Tensor) -> Tensor:
@@ -71,6 +71,13 @@ def encode(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
         means.append(q_z.mean.cpu())
         scales.append(q_z.variance.sqrt().cpu())
     return torch.cat(means), torch.cat(scales)
+
+
+@torch.no_grad()
+def classify(model: Model, x: Tensor) -> Tensor:
+    """The most probable class of each image, as the head of a classifier reads it, [n]."""
+    device = device_of(model)
+    return in_blocks(lambda part, _: model.head(part.to(device)).logits.argmax(-1), x)
 
 
 def reconstruct(model: Model, x: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from PIL import Image
 import reparam
 from reparam.data.tasks import to_float
 
+TRAIN = ("train", "vae", "--data", "digits", "--epochs", "1")
+
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
@@ -56,12 +58,7 @@ def test_help_has_an_example(name: str, command: Callable) -> None:
 
 def test_train_writes_a_run_and_says_what_comes_next(command: Callable, tmp_path: Path) -> None:
     done = command(
-        "train",
-        "vae",
-        "--data",
-        "digits",
-        "--epochs",
-        "1",
+        *TRAIN,
         "--hidden",
         "16,8",
         "--latent",
@@ -92,12 +89,7 @@ def test_dry_run_prints_the_configuration_and_writes_nothing(command: Callable, 
 def test_seeds_reproduce_and_differ(command: Callable, tmp_path: Path) -> None:
     def weights(name: str, seed: int) -> dict[str, torch.Tensor]:
         words = (
-            "train",
-            "vae",
-            "--data",
-            "digits",
-            "--epochs",
-            "1",
+            *TRAIN,
             "--hidden",
             "8",
             "--pictures",

@@ -139,7 +139,7 @@ def test_examples_are_fixed_varied_and_as_evaluation_sees_them(trained: dict[str
     again = Subject(run).examples(20)
     assert torch.equal(examples.given, again.given)
     x, c = task_images(run.dataset.test, run.config.task, 300)
-    assert c is not None
+    assert not torch.equal(c, x)
     for shown, noisy in zip(examples.x, examples.given, strict=True):
         index = next(i for i in range(300) if torch.equal(x[i], shown))
         assert torch.equal(c[index], noisy)

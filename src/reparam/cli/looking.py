@@ -88,8 +88,8 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
     opened.require("encode", "encode images")
     dataset = images_of(opened, spec)
     images = dataset.split(split)
-    x, given = task_images(images, opened.config.task)
-    mean, scale = opened.encode(x if given is None else given)
+    _, given = task_images(images, opened.config.task)
+    mean, scale = opened.encode(given)
     arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": images.labels.numpy(), "classes": dataset.classes}
 
     def write(path: Path) -> None:

@@ -38,8 +38,8 @@ def _chosen(run: "Run", spec: str | None, indices: Sequence[int], default: int) 
         if not 0 <= index < count:
             raise ConfigError(f"index {index} is outside the {count} test images: choose 0 to {count - 1}")
     chosen = torch.tensor(list(indices)) if indices else varied(dataset.test.labels, default)
-    x, c = task_images(dataset.test, run.config.task, int(chosen.max()) + 1)
-    return x[chosen], (x if c is None else c)[chosen]
+    x, given = task_images(dataset.test, run.config.task, int(chosen.max()) + 1)
+    return x[chosen], given[chosen]
 
 
 def _picture_command(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,7 +16,7 @@ from reparam.data import Dataset
 from reparam.data.tasks import to_float
 from reparam.errors import DataError, ReparamError, RunError
 from reparam.files import cache_folder, read_tensors, write_tensors
-from reparam.generation import device_of, in_blocks
+from reparam.generation import classify, device_of, in_blocks
 from reparam.models import MODELS, Model, Schedule, Spec
 from reparam.runs import load_weights
 from reparam.training import Loop, Progress
@@ -37,12 +37,6 @@ class FeatureNetwork:
         """[N, C, H, W] in [0, 1] -> [N, F]."""
         device = device_of(self.model)
         return in_blocks(lambda part, _: self.model.head.features(part.to(device)), x)
-
-    @torch.no_grad()
-    def predict(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] in [0, 1] -> labels [N]."""
-        device = device_of(self.model)
-        return in_blocks(lambda part, _: self.model.head(part.to(device)).logits.argmax(-1), x)
 
 
 def feature_network(
@@ -76,10 +70,10 @@ def feature_network(
         model = MODELS["classifier"].build(config.options, Spec(dataset.shape, len(dataset.classes)))
         objective = MODELS["classifier"].objective(config.options, Schedule(1, 1))
         Loop(model, objective, dataset.train, config.task, config.training, device, progress=progress).run()
-    network = FeatureNetwork(VERSION, model.eval(), float("nan"))
+    model.eval()
     test = dataset.test
     known = test.labels >= 0
-    right = network.predict(to_float(test.images[known])) == test.labels[known]
+    right = classify(model, to_float(test.images[known])) == test.labels[known]
     accuracy = float(right.float().mean()) if len(right) else float("nan")
     try:
         write_tensors(path, model.state_dict(), {"accuracy": accuracy, "version": VERSION})

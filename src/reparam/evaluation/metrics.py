@@ -19,11 +19,10 @@ from reparam.errors import ConfigError, suggest
 from reparam.evaluation import fidelity, likelihood
 from reparam.evaluation.features import feature_network
 from reparam.evaluation.latents import active_units
-from reparam.generation import BLOCK, device_of, encode, full_block, in_blocks, reconstruct, sample
+from reparam.generation import BLOCK, classify, device_of, encode, full_block, in_blocks, reconstruct, sample
 from reparam.models import Model
 from reparam.training import Progress
 
-BINARISATION_BLOCK = 100
 FEWEST_FOR_FID = 128  # twice the features of the network: below, the covariance is mostly noise
 
 
@@ -67,8 +66,7 @@ class Context:
     ) -> None:
         self.model, self.dataset, self.options = model, dataset, options
         self.progress, self.say = progress, say
-        self.x, c = task_images(dataset.test, task, options.images)
-        self.source = self.x if c is None else c
+        self.x, self.given = task_images(dataset.test, task, options.images)
 
     @cached_property
     def bound(self) -> tuple[Tensor, Tensor]:
@@ -77,7 +75,7 @@ class Context:
     @cached_property
     def reconstructions(self) -> Tensor:
         """From what the model is given: the noisy images of a denoising task, else the images themselves."""
-        return reconstruct(self.model, self.source)
+        return reconstruct(self.model, self.given)
 
     def mean(self, values: Tensor, unit: str) -> Measure:
         """The mean over images with its standard error."""
@@ -86,19 +84,20 @@ class Context:
         return Measure(float(values.mean()), stderr, len(values), unit)
 
 
-def task_images(split: Images, task: TaskOptions, n: int | None = None) -> tuple[Tensor, Tensor | None]:
-    """The first n images of a split as the task gives them (x, c); random parts are the same every time, in fixed blocks."""
-    x, c = [], []
+def task_images(split: Images, task: TaskOptions, n: int | None = None) -> tuple[Tensor, Tensor]:
+    """The first n images of a split (x), and what the model is given of them: the noisy ones of a denoising task, else x itself.
+
+    Random parts are the same every time, in fixed blocks.
+    """
+    x, given = [], []
     images, labels = split.images[:n], split.labels[:n]
-    for number, (part, classes) in enumerate(
-        zip(images.split(BINARISATION_BLOCK), labels.split(BINARISATION_BLOCK), strict=True)
-    ):
-        index = torch.arange(BINARISATION_BLOCK) + number * BINARISATION_BLOCK
-        whole, classes = full_block(part, BINARISATION_BLOCK), full_block(classes, BINARISATION_BLOCK)
-        batch = make_batch(whole, classes, index, task, keyed_generator("cpu", 0, "test", number))
+    for number, (part, classes) in enumerate(zip(images.split(BLOCK), labels.split(BLOCK), strict=True)):
+        index = torch.arange(BLOCK) + number * BLOCK
+        generator = keyed_generator("cpu", 0, "test", number)
+        batch = make_batch(full_block(part), full_block(classes), index, task, generator)
         x.append(batch.x[: len(part)])
-        c.append(None if batch.c is None else batch.c[: len(part)])
-    return torch.cat(x), None if c[0] is None else torch.cat([part for part in c if part is not None])
+        given.append((batch.x if batch.c is None else batch.c)[: len(part)])
+    return torch.cat(x), torch.cat(given)
 
 
 def elbo(context: Context) -> Measure:
@@ -116,7 +115,7 @@ def nll(context: Context) -> Measure:
 def reconstruction(context: Context) -> Measure:
     if "likelihood" in context.model.abilities:
         return context.mean(context.bound[0], "nats/image")
-    return context.mean(likelihood.point_reconstruction(context.model, context.source, context.x), "nats/image")
+    return context.mean(likelihood.point_reconstruction(context.model, context.given, context.x), "nats/image")
 
 
 def kl(context: Context) -> Measure:
@@ -124,7 +123,7 @@ def kl(context: Context) -> Measure:
 
 
 def count_active_units(context: Context) -> Measure:
-    means, _ = encode(context.model, context.source)
+    means, _ = encode(context.model, context.given)
     return Measure(active_units(means), None, len(means), f"of {means.shape[1]}")
 
 
@@ -154,8 +153,7 @@ def fid_classifier(context: Context) -> Measure:
 def accuracy(context: Context) -> Measure:
     labels = context.dataset.test.labels[: len(context.x)]
     known = labels >= 0
-    device = device_of(context.model)
-    read = in_blocks(lambda part, _: context.model.head(part.to(device)).logits.argmax(-1), context.x[known])
+    read = classify(context.model, context.x[known])
     return context.mean((read == labels[known]).double(), "share")
 
 

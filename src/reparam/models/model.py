@@ -7,9 +7,6 @@ from typing import Any
 
 from torch import nn
 
-# What a model can do follows from the fields it has (an encoder "with a density" returns q(z|x), not a point).
-ABILITIES = ("reconstruct", "sample", "likelihood", "encode", "classify")
-
 
 class Model(nn.Module):
     """Fields, never a forward: objectives, estimators and pictures call the fields they need.
@@ -45,7 +42,7 @@ class Model(nn.Module):
 
     @property
     def abilities(self) -> frozenset[str]:
-        """The subset of `ABILITIES` that the fields allow."""
+        """What the fields allow; a likelihood needs an encoder with a density, not one that returns a point."""
         can = {
             "encode": self.encoder is not None,
             "reconstruct": self.encoder is not None and self.decoder is not None,

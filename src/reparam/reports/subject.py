@@ -47,8 +47,8 @@ class Subject:
 
     def _chosen(self, index: Tensor) -> Examples:
         # Random parts of a task are drawn in blocks from the first image on; only so are these what `evaluate` measures.
-        x, c = task_images(self.run.dataset.test, self.run.config.task, int(index.max()) + 1)
-        return Examples(x[index], (x if c is None else c)[index], self.run.dataset.test.labels[index])
+        x, given = task_images(self.run.dataset.test, self.run.config.task, int(index.max()) + 1)
+        return Examples(x[index], given[index], self.run.dataset.test.labels[index])
 
     @cached_property
     def codes(self) -> tuple[Tensor, Tensor]:
