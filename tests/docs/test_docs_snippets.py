@@ -66,7 +66,7 @@ def check(words: list[str]) -> None:
             values.pop(own, None)
         assert command.name
         known_data(resolve(command.name, **values).data.data)
-    unknown = [name for name in values.get("metrics", "").split(",") if name and name not in METRICS]
+    unknown = [name for name in values.get("metrics", "").split(",") if name and name not in (*METRICS, "all")]
     assert not unknown, f"there is no metric {unknown}"
     if values.get("spec"):
         known_data(values["spec"])

@@ -1,4 +1,4 @@
-"""Distances with known answers."""
+"""Distances and qualities of images with known answers."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import scipy.linalg
 import torch
 
 from reparam.distributions import keyed_generator
-from reparam.evaluation.fidelity import frechet_distance, psnr, squared_error, ssim
-from reparam.evaluation.latents import active_units
+from reparam.evaluation.distances import frechet_distance
+from reparam.evaluation.fidelity import psnr, sharpness, squared_error, ssim
 
 
 def gaussian_points(mean: torch.Tensor, covariance: torch.Tensor, n: int, seed: int) -> torch.Tensor:
@@ -66,9 +66,10 @@ def test_ssim_is_one_for_equal_images_and_the_constants_formula_for_flat_ones() 
     assert float(ssim(a, b)) == pytest.approx(expected, rel=1e-3)
 
 
-def test_active_units_are_those_whose_mean_varies() -> None:
-    n = 1000
-    means = torch.stack([torch.linspace(-1, 1, n), torch.full((n,), 3.0), 0.2 * torch.linspace(-1, 1, n)], 1)
-    # Variances 1/3, 0 and 0.0133: the threshold is 0.01.
-    assert active_units(means) == 2
-    assert active_units(0.5 * means) == 1
+def test_sharpness_of_a_wave_is_its_amplitude_times_the_laplacian_of_its_frequency() -> None:
+    # The 4-neighbour Laplacian multiplies cos(w i) by 2 cos w - 2; whole periods have root mean square a / sqrt 2.
+    w, a = 2 * np.pi / 8, 0.3
+    wave = (0.5 + a * torch.cos(w * torch.arange(34).double())).expand(1, 1, 34, 34)
+    expected = a * (2 - 2 * np.cos(w)) / np.sqrt(2)
+    assert float(sharpness(wave)[0]) == pytest.approx(expected, rel=1e-12)
+    assert float(sharpness(torch.full((1, 1, 8, 8), 0.7))[0]) == pytest.approx(0, abs=1e-6)

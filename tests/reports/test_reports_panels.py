@@ -9,7 +9,7 @@ import reparam
 from reparam import generation
 from reparam.api import Run
 from reparam.errors import ConfigError
-from reparam.evaluation.metrics import task_images
+from reparam.evaluation.context import task_images
 from reparam.reports import panels
 from reparam.reports.pictures import GAP, sheet
 from reparam.reports.subject import Subject

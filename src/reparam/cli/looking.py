@@ -21,12 +21,21 @@ from reparam.errors import ConfigError
 
 
 @click.command(
-    epilog=example("reparam evaluate runs/vae", "reparam evaluate runs/vae --metrics elbo,nll --samples 5000")
+    epilog=example(
+        "reparam evaluate runs/vae",
+        "reparam evaluate runs/vae --metrics elbo,nll --nll-images 10000",
+        "reparam evaluate runs/vae --metrics all",
+    )
 )
 @run_argument
-@click.option("--metrics", default="", metavar="A,B,...", help="Which figures (default: all that the model allows).")
 @click.option(
-    "--samples", default=500, show_default=True, type=click.IntRange(min=1), help="Importance samples of nll."
+    "--metrics",
+    default="",
+    metavar="A,B,...",
+    help="Which figures (default: what the model allows in reasonable time, and a diagnosis; all: the dear ones too).",
+)
+@click.option(
+    "--samples", default=5000, show_default=True, type=click.IntRange(min=1), help="Importance samples of nll."
 )
 @click.option("--nll-images", default=1000, show_default=True, type=click.IntRange(min=1), help="Test images for nll.")
 @click.option(
@@ -41,18 +50,23 @@ def evaluate(
     """Measure a run on its test images; writes RUN/evaluation.json."""
     from rich.console import Console
 
-    from reparam.evaluation import EvaluationOptions
-    from reparam.reports.tables import evaluation_table
+    from reparam.evaluation import EvaluationOptions, Finding
+    from reparam.reports.tables import diagnosis_lines, evaluation_table
 
     options = EvaluationOptions(seed=seed, samples=samples, nll_images=nll_images, images=images)
     opened = open_run(run, device)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     measures = opened.evaluate(names, options, progress(), lambda text: click.echo(text, err=True))
+    document = opened.folder.evaluation_document()
+    findings = document.get("diagnosis", []) if not names or "all" in names else []
     if as_json:
-        click.echo(json.dumps({"metrics": {name: dataclasses.asdict(m) for name, m in measures.items()}}, indent=2))
+        figures = {name: dataclasses.asdict(measure) for name, measure in measures.items()}
+        click.echo(json.dumps({"metrics": figures, "diagnosis": findings}, indent=2))
     else:
         # A file or pipe has no width of its own: lines are left whole there.
-        Console(width=None if sys.stdout.isatty() else 140).print(evaluation_table(measures))
+        Console(width=None if sys.stdout.isatty() else 200).print(evaluation_table(measures))
+        for line in diagnosis_lines([Finding(**finding) for finding in findings]):
+            click.echo(line)
         click.echo(f"written: {opened.folder.evaluation_path}")
 
 
@@ -79,7 +93,7 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
     """Write the latents of images: arrays mean, scale [n, K], labels [n] and classes."""
     import numpy as np
 
-    from reparam.evaluation.metrics import task_images
+    from reparam.evaluation.context import task_images
     from reparam.files import write_atomically
 
     if out.suffix != ".npz":

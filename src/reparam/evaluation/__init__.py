@@ -1,5 +1,7 @@
 """Pure functions from (model, data, seed) to frozen records."""
 
-from reparam.evaluation.metrics import METRICS, EvaluationOptions, Measure, evaluate
+from reparam.evaluation.context import EvaluationOptions, Measure
+from reparam.evaluation.diagnosis import Finding, diagnose
+from reparam.evaluation.metrics import METRICS, evaluate
 
-__all__ = ["METRICS", "EvaluationOptions", "Measure", "evaluate"]
+__all__ = ["METRICS", "EvaluationOptions", "Finding", "Measure", "diagnose", "evaluate"]

@@ -1,6 +1,6 @@
 """Likelihoods and bounds, in nats per image.
 
-Shapes: `B` batch, `K` latent, `S` importance samples.
+Shapes: `N` images, `B` block, `K` latent, `S` importance samples.
 """
 
 import math
@@ -12,8 +12,13 @@ from torch.distributions import kl_divergence
 from reparam.distributions import keyed_generator, rsample
 from reparam.generation import BLOCK, device_of, full_block
 from reparam.models import Model
+from reparam.objectives.variational import kl_per_dimension
+from reparam.training import Progress, Silent
 
-PIXELS_AT_ONCE = 4_000_000  # decoded at one time: 16 MB in float32, a few times that with intermediates
+SAMPLES_AT_ONCE = 100  # importance samples of an image that are drawn in one call: it keys the noise
+# Decoded in one call: what a processor's caches hold, or enough to fill a GPU. It changes no random number.
+PIXELS_AT_ONCE = {"cpu": 400_000}
+PIXELS_ON_A_GPU = 40_000_000
 
 
 @torch.no_grad()
@@ -34,6 +39,17 @@ def bound(model: Model, x: Tensor, seed: int, samples: int = 1) -> tuple[Tensor,
 
 
 @torch.no_grad()
+def kl_by_dimension(model: Model, x: Tensor) -> Tensor:
+    """KL(q(z_k|x) || p(z_k)) averaged over images, [K]: what each latent says of an image, where both factorise."""
+    device = device_of(model)
+    total = sum(
+        kl_per_dimension(model.encoder(part.to(device)), model.prior()).double().sum(0) for part in x.split(BLOCK)
+    )
+    assert isinstance(total, Tensor)
+    return (total / len(x)).cpu()
+
+
+@torch.no_grad()
 def point_reconstruction(model: Model, source: Tensor, x: Tensor) -> Tensor:
     """-log p(x|f(source)) of each image for an encoder that returns a point, [N]; source is x, or its noisy version."""
     device = device_of(model)
@@ -45,26 +61,30 @@ def point_reconstruction(model: Model, source: Tensor, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def importance_nll(model: Model, x: Tensor, samples: int, seed: int) -> tuple[Tensor, Tensor]:
+def importance_nll(
+    model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None = None
+) -> tuple[Tensor, Tensor]:
     r"""(-log p(x), effective sample size) of each image, [N] each.
 
     log p(x) is estimated by log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x), z_s ~ q(z|x) (Rezende et al. 2014; Burda et al. 2016,
-    eq. 8): a lower bound in expectation that tightens with S. The effective sample size is (sum w)^2 / sum w^2.
+    eq. 8): a lower bound in expectation that tightens with S. The effective sample size is (sum w)^2 / sum w^2, from 1 (one
+    draw has all the weight: the estimate may be far too low) to S. An image's figures depend on S, the seed and its place
+    among the images alone. Memory does not grow with S but for the weights themselves, [S, 100] at a time.
     """
     device = device_of(model)
+    rows = PIXELS_AT_ONCE.get(device.type, PIXELS_ON_A_GPU) // x[0].numel()
     nlls, sizes = [], []
-    for number, part in enumerate(x.split(BLOCK)):
-        n, part = len(part), full_block(part).to(device)
-        q_z, p_z = model.encoder(part), model.prior()
+    for number, part in enumerate((progress or Silent()).track(x.split(BLOCK), "nll")):
+        n, part = len(part), part.to(device)
+        q_block, q_z, p_z = model.encoder(full_block(part)), model.encoder(part), model.prior()
         generator = keyed_generator(device, seed, "importance", number)
         log_w = []
-        # A function of the image's shape alone, so that the numbers drawn do not depend on the memory at hand.
-        at_once = max(1, PIXELS_AT_ONCE // (BLOCK * part[0].numel()))
-        for start in range(0, samples, at_once):
-            z = rsample(q_z, (min(at_once, samples - start),), generator)
-            log_w.append(model.decoder(z).log_prob(part) + p_z.log_prob(z) - q_z.log_prob(z))
+        for start in range(0, samples, SAMPLES_AT_ONCE):
+            drawn = rsample(q_block, (SAMPLES_AT_ONCE,), generator)[: samples - start, :n]
+            for z in drawn.split(max(1, rows // n)):
+                log_w.append(model.decoder(z).log_prob(part) + p_z.log_prob(z) - q_z.log_prob(z))
         weights = torch.cat(log_w)
         total = weights.logsumexp(0)
-        nlls.append((math.log(samples) - total)[:n].cpu())
-        sizes.append((2 * total - (2 * weights).logsumexp(0)).exp()[:n].cpu())
+        nlls.append((math.log(samples) - total).cpu())
+        sizes.append((2 * total - (2 * weights).logsumexp(0)).exp().cpu())
     return torch.cat(nlls), torch.cat(sizes)

@@ -3,167 +3,244 @@
 Shapes: `N` images, `C H W` image, `K` latent.
 """
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.distributions import Independent, Normal
 
-from reparam.data import Dataset, Images
-from reparam.data.tasks import TaskOptions, make_batch, to_float
+from reparam.data import Dataset
+from reparam.data.tasks import TaskOptions, to_float
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, suggest
-from reparam.evaluation import fidelity, likelihood
-from reparam.evaluation.features import feature_network
+from reparam.evaluation import distances, fidelity, likelihood
+from reparam.evaluation.context import Context, Measure, mean, ratio
 from reparam.evaluation.latents import active_units
-from reparam.generation import BLOCK, classify, device_of, encode, full_block, in_blocks, reconstruct, sample
+from reparam.generation import BLOCK, classify, in_blocks
 from reparam.models import Model
-from reparam.training import Progress
 
-FEWEST_FOR_FID = 128  # twice the features of the network: below, the covariance is mostly noise
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A figure: its value, standard error (None where it has none), number of images, unit."""
-
-    value: float
-    stderr: float | None
-    n: int
-    unit: str
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """`samples`: importance samples S of `nll`; `nll_images`: how many test images it takes; `images`: how many the rest."""
-
-    seed: int = 0
-    samples: int = 500
-    nll_images: int = 1000
-    images: int = 10_000
-
-    def __post_init__(self) -> None:
-        for name in ("samples", "nll_images", "images"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f"option '{name}' must be a whole number of at least 1, got {value!r}")
-
-
-class Context:
-    """A model with the images it is measured on; what several metrics share is computed once."""
-
-    def __init__(
-        self,
-        model: Model,
-        dataset: Dataset,
-        task: TaskOptions,
-        options: EvaluationOptions,
-        progress: Progress | None = None,
-        say: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self.model, self.dataset, self.options = model, dataset, options
-        self.progress, self.say = progress, say
-        self.x, self.given = task_images(dataset.test, task, options.images)
-
-    @cached_property
-    def bound(self) -> tuple[Tensor, Tensor]:
-        return likelihood.bound(self.model, self.x, self.options.seed)
-
-    @cached_property
-    def reconstructions(self) -> Tensor:
-        """From what the model is given: the noisy images of a denoising task, else the images themselves."""
-        return reconstruct(self.model, self.given)
-
-    def mean(self, values: Tensor, unit: str) -> Measure:
-        """The mean over images with its standard error."""
-        values = values.double()
-        stderr = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
-        return Measure(float(values.mean()), stderr, len(values), unit)
-
-
-def task_images(split: Images, task: TaskOptions, n: int | None = None) -> tuple[Tensor, Tensor]:
-    """The first n images of a split (x), and what the model is given of them: the noisy ones of a denoising task, else x itself.
-
-    Random parts are the same every time, in fixed blocks.
-    """
-    x, given = [], []
-    images, labels = split.images[:n], split.labels[:n]
-    for number, (part, classes) in enumerate(zip(images.split(BLOCK), labels.split(BLOCK), strict=True)):
-        index = torch.arange(BLOCK) + number * BLOCK
-        generator = keyed_generator("cpu", 0, "test", number)
-        batch = make_batch(full_block(part), full_block(classes), index, task, generator)
-        x.append(batch.x[: len(part)])
-        given.append((batch.x if batch.c is None else batch.c)[: len(part)])
-    return torch.cat(x), torch.cat(given)
+FEWEST_FOR_FID = 128  # twice the features of the small network: below, the covariance is mostly noise
+SATURATED = 0.9  # of log n: a mutual information above it says little but that it is large
+FEW_SAMPLES = 10  # effective ones: below, few draws have all the weight
 
 
 def elbo(context: Context) -> Measure:
     reconstruction, kl = context.bound
-    return context.mean(-(reconstruction + kl), "nats/image")
+    return mean(-(reconstruction + kl), "nats/image")
 
 
 def nll(context: Context) -> Measure:
-    options = context.options
-    x = context.x[: options.nll_images]
-    values, _ = likelihood.importance_nll(context.model, x, options.samples, options.seed)
-    return context.mean(values, "nats/image")
+    values, sizes = context.nll
+    return mean(values, "nats/image", _effective(sizes, context.options.samples))
+
+
+def _effective(sizes: Tensor, samples: int) -> str:
+    typical, low = (float(sizes.quantile(q)) for q in (0.5, 0.05))
+    note = f"S = {samples:,}, effective {typical:.0f} (5% of images below {low:.1f})"
+    return note + ("; few draws dominate: the true value may be lower" if typical < FEW_SAMPLES else "")
+
+
+def bits_per_dim(context: Context) -> Measure:
+    """nats / (C H W ln 2) for mass on 256 levels; for a density, of uniformly dequantised images plus 8: an upper bound on the
+    bits of the mass that it puts on levels (Theis et al. 2016, section 3.1)."""
+    size = math.prod(context.dataset.shape)
+    if context.model.decoder.density == "mass":
+        values, _ = context.nll
+        return mean(values / (size * math.log(2)), "bits", f"S = {context.options.samples:,}")
+    levels = context.grey[: context.options.nll_images] * 255
+    noise = [
+        torch.rand(
+            BLOCK, *levels.shape[1:], generator=keyed_generator("cpu", context.options.seed, "dequantise", number)
+        )
+        for number in range(-(-len(levels) // BLOCK))
+    ]
+    values, _ = context.importance_nll((levels + torch.cat(noise)[: len(levels)]) / 256)
+    return mean(
+        values / (size * math.log(2)) + 8,
+        "bits",
+        f"S = {context.options.samples:,}, uniform dequantisation: an upper bound",
+    )
 
 
 def reconstruction(context: Context) -> Measure:
     if "likelihood" in context.model.abilities:
-        return context.mean(context.bound[0], "nats/image")
-    return context.mean(likelihood.point_reconstruction(context.model, context.given, context.x), "nats/image")
+        return mean(context.bound[0], "nats/image")
+    return mean(likelihood.point_reconstruction(context.model, context.given, context.x), "nats/image")
 
 
 def kl(context: Context) -> Measure:
-    return context.mean(context.bound[1], "nats/image")
+    parts = likelihood.kl_by_dimension(context.model, context.x)
+    largest = ", ".join(f"{value:.2f}" for value in parts.sort(descending=True).values[:3].tolist())
+    note = f"by latent: {largest}{', ...' if len(parts) > 3 else ''}"
+    return dataclasses.replace(mean(context.bound[1], "nats/image", note), parts=tuple(parts.tolist()))
 
 
 def count_active_units(context: Context) -> Measure:
-    means, _ = encode(context.model, context.given)
+    means, _ = context.codes
     return Measure(active_units(means), None, len(means), f"of {means.shape[1]}")
 
 
+def mutual_information(context: Context) -> Measure:
+    aggregate = context.aggregate
+    measure = mean(aggregate.log_own - aggregate.log_mixture, "nats/image")
+    limit = math.log(measure.n)
+    if measure.value < SATURATED * limit:
+        return measure
+    return dataclasses.replace(measure, note=f"{measure.n:,} images cannot show more than {limit:.2f}")
+
+
+def marginal_kl(context: Context) -> Measure:
+    aggregate = context.aggregate
+    prior = context.model.prior()
+    log_p = in_blocks(lambda z, _: prior.log_prob(z.to(context.device, torch.float32)), aggregate.z)
+    note = "too high: see mutual_information" if mutual_information(context).note else ""
+    return mean(aggregate.log_mixture - log_p, "nats/image", note)
+
+
 def mse(context: Context) -> Measure:
-    return context.mean(fidelity.squared_error(context.x, context.reconstructions), "per pixel")
+    return mean(fidelity.squared_error(context.x, context.reconstructions), "per pixel")
 
 
 def psnr(context: Context) -> Measure:
-    return context.mean(fidelity.psnr(context.x, context.reconstructions), "dB")
+    return mean(fidelity.psnr(context.x, context.reconstructions), "dB")
 
 
 def ssim(context: Context) -> Measure:
     rebuilt = context.reconstructions.split(BLOCK)
-    return context.mean(in_blocks(lambda part, number: fidelity.ssim(part, rebuilt[number]), context.x), "")
+    return mean(in_blocks(lambda part, number: fidelity.ssim(part, rebuilt[number]), context.x), "")
 
 
-def fid_classifier(context: Context) -> Measure:
+def sharpness(context: Context) -> Measure:
+    return _sharpness(context, context.reconstructions)
+
+
+def sharpness_samples(context: Context) -> Measure:
+    return _sharpness(context, context.samples)
+
+
+def _sharpness(context: Context, images: Tensor) -> Measure:
+    return ratio(fidelity.sharpness(images), fidelity.sharpness(context.grey), "of test images'")
+
+
+def fid(context: Context, network: str) -> Measure:
     """Means of p(x|z) against as many test images, always in grey values: a binarised model's means are its grey values."""
-    device = device_of(context.model)
-    network = feature_network(context.dataset, device, context.progress, context.say)
-    real = to_float(context.dataset.test.images[: context.options.images])
-    made = sample(context.model, len(real), context.options.seed)
-    distance = fidelity.frechet_distance(network.features(real), network.features(made))
-    return Measure(distance, None, len(real), f"{network.name}, accuracy {network.accuracy:.3f}")
+    real, made = context.features(network)
+    note = context.network(network).about
+    if network == "classifier":
+        note += (
+            f"; training images in place of samples: {distances.frechet_distance(real, context.reference(network)):.3g}"
+        )
+    if len(real) <= 2 * real.shape[1]:
+        note += f"; biased upwards: {len(real):,} images for {real.shape[1]:,} features"
+    return Measure(distances.frechet_distance(real, made), None, len(real), "", note)
+
+
+def kid(context: Context, network: str) -> Measure:
+    real, made = context.features(network)
+    value, stderr = distances.kernel_distance(real, made)
+    return Measure(value, stderr, len(real), "", context.network(network).about)
+
+
+def manifold(context: Context, network: str, which: str) -> Measure:
+    return mean(getattr(context.manifolds(network), which), "", context.network(network).about)
 
 
 def accuracy(context: Context) -> Measure:
     labels = context.dataset.test.labels[: len(context.x)]
     known = labels >= 0
     read = classify(context.model, context.x[known])
-    return context.mean((read == labels[known]).double(), "share")
+    return mean((read == labels[known]).double(), "share")
+
+
+Obstacle = Callable[[Model, Dataset, TaskOptions], str | None]
+
+
+def no_bits(model: Model, dataset: Dataset, task: TaskOptions) -> str | None:
+    density = getattr(model.decoder, "density", "not stated")
+    if density == "density" and task.binarise == "none":
+        return None
+    if density == "mass":
+        return None if task.binarise == "none" else "images were binarised: it is for 256 levels"
+    return "its likelihood is no mass on 256 levels and no density (a Bernoulli on grey values is a cross-entropy)"
+
+
+def no_normal_posterior(model: Model, dataset: Dataset, task: TaskOptions) -> str | None:
+    with torch.no_grad():
+        q_z = model.encoder(to_float(dataset.test.images[:1]).to(next(model.parameters()).device))
+    normal = isinstance(q_z, Independent) and isinstance(q_z.base_dist, Normal)
+    return None if normal else "its posterior is no normal distribution with a diagonal covariance"
+
+
+def few_images(model: Model, dataset: Dataset, task: TaskOptions) -> str | None:
+    if len(dataset.test) >= FEWEST_FOR_FID:
+        return None
+    return f"{len(dataset.test)} test images are too few to compare distributions: it takes {FEWEST_FOR_FID}"
+
+
+def no_classifier(model: Model, dataset: Dataset, task: TaskOptions) -> str | None:
+    if len(dataset.classes) < 2:
+        return "the data has no labels to train its feature network on"
+    return few_images(model, dataset, task)
+
+
+def small(model: Model, dataset: Dataset, task: TaskOptions) -> str | None:
+    return "its window needs images of at least 11 pixels" if dataset.shape[1] < 11 else None
 
 
 class Metric(NamedTuple):
-    """A row: the ability a model needs, the function, what the figure is, and what it means to who has never met it."""
+    """A row: the ability a model needs, the function, what the figure is, what it means to who has never met it; why it may
+    not apply to a model and its data all the same; and whether it takes so long that it waits to be asked for."""
 
     needs: str
     measure: Callable[[Context], Measure]
     doc: str
     meaning: str
+    obstacle: Obstacle | None = None
+    dear: bool = False
+
+
+def _of_samples(network: str) -> dict[str, Metric]:
+    """How samples compare with test images, by one feature network."""
+    seen = {"classifier": "a classifier trained on this data", "inception": "the Inception network of published FIDs"}[
+        network
+    ]
+    bare = "" if network == "classifier" else f"_{network}"
+    rows: dict[str, tuple[Any, str, str]] = {
+        f"fid_{network}": (
+            partial(fid, network=network),
+            f"Fréchet distance of samples to test images, {network} features",
+            f"Distance between samples and test images, as {seen} sees them. Lower is better, 0 is no difference; comparable "
+            "only within one data set and number of images.",
+        ),
+        f"kid_{network}": (
+            partial(kid, network=network),
+            f"kernel distance of samples to test images, {network} features",
+            "The same comparison without its bias for few images: 0 is expected for equal distributions, and values may fall "
+            "below it by chance. Lower is better.",
+        ),
+    }
+    for which, doc, meaning in (
+        ("precision", "samples that lie among test images", "How many samples could pass for real. 1 is best."),
+        ("recall", "test images that lie among samples", "How much of what is real the samples reach. 1 is best."),
+        (
+            "density",
+            "how densely samples lie among test images",
+            "As precision, but counting how often: about 1 for equal distributions, more if samples keep to typical images.",
+        ),
+        ("coverage", "test images with a sample close by", "As recall, and less open to outliers. 1 is best."),
+    ):
+        rows[f"{which}{bare}"] = (
+            partial(manifold, network=network, which=which),
+            f"{doc}, {network} features",
+            meaning,
+        )
+    dear = network == "inception"
+    obstacle = few_images if dear else no_classifier
+    return {name: Metric("sample", *row, obstacle=obstacle, dear=dear) for name, row in rows.items()}
 
 
 METRICS: dict[str, Metric] = {
@@ -178,6 +255,13 @@ METRICS: dict[str, Metric] = {
         nll,
         "-log p(x) by importance sampling",
         "How surprised the model is by a test image, in nats (1.44 bits each). Lower is better.",
+    ),
+    "bits_per_dim": Metric(
+        "likelihood",
+        bits_per_dim,
+        "-log2 of the mass on grey levels, per pixel and channel",
+        "How many bits a lossless compressor built on the model would need for a pixel. 8 is no model at all; lower is better.",
+        no_bits,
     ),
     "reconstruction": Metric(
         "reconstruct",
@@ -197,6 +281,20 @@ METRICS: dict[str, Metric] = {
         "latents whose posterior mean varies over images",
         "How many numbers of the latent the model really uses; the others carry next to nothing.",
     ),
+    "mutual_information": Metric(
+        "likelihood",
+        mutual_information,
+        "I(x; z): how far the posteriors of these images are apart",
+        "The part of the KL that tells images from each other. Higher is better; n images cannot show more than log n.",
+        no_normal_posterior,
+    ),
+    "marginal_kl": Metric(
+        "likelihood",
+        marginal_kl,
+        "KL of the aggregate posterior to the prior",
+        "The part of the KL that is wasted: how far the latents of real images lie from where samples are drawn. 0 is best.",
+        no_normal_posterior,
+    ),
     "mse": Metric(
         "reconstruct",
         mse,
@@ -214,14 +312,22 @@ METRICS: dict[str, Metric] = {
         ssim,
         "structural similarity of reconstructions",
         "Likeness of local structure between image and reconstruction. 1 is equal; higher is better.",
+        small,
     ),
-    "fid_classifier": Metric(
+    "sharpness": Metric(
+        "reconstruct",
+        sharpness,
+        "edges of reconstructions over edges of test images",
+        "How sharp reconstructions are beside their originals: 1 is as sharp, less is blurred, more is noisy.",
+    ),
+    "sharpness_samples": Metric(
         "sample",
-        fid_classifier,
-        "Fréchet distance of samples to test images, classifier features",
-        "Distance between samples and test images, as a classifier trained on this data sees them. Lower is better, 0 is no "
-        "difference; comparable only within one data set.",
+        sharpness_samples,
+        "edges of samples over edges of test images",
+        "The same for samples.",
     ),
+    **_of_samples("classifier"),
+    **_of_samples("inception"),
     "accuracy": Metric(
         "classify",
         accuracy,
@@ -230,34 +336,37 @@ METRICS: dict[str, Metric] = {
     ),
 }
 
+ALL = "all"  # in place of names: the dear ones too
 
-def choose(model: Model, dataset: Dataset, names: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
+
+def choose(
+    model: Model, dataset: Dataset, task: TaskOptions, names: Sequence[str] = ()
+) -> tuple[list[str], dict[str, str]]:
     """(metrics to run, why others are left out). Raises ConfigError for an unknown or impossible one asked for by name."""
     for name in names:
-        if name not in METRICS:
-            raise ConfigError(f"unknown metric '{name}'{suggest(name, METRICS)} (known: {', '.join(METRICS)})")
+        if name not in METRICS and name != ALL:
+            raise ConfigError(
+                f"unknown metric '{name}'{suggest(name, METRICS)} (known: {', '.join(METRICS)}, or {ALL})"
+            )
     left_out = {}
     for name, metric in METRICS.items():
         if metric.needs not in model.abilities:
             left_out[name] = (
                 f"the model cannot {metric.needs}" if metric.needs != "likelihood" else "it has no likelihood"
             )
-        elif name == "fid_classifier" and len(dataset.classes) < 2:
-            left_out[name] = "the data has no labels to train its feature network on"
-        elif name == "fid_classifier" and len(dataset.test) < FEWEST_FOR_FID:
-            left_out[name] = f"{len(dataset.test)} test images are too few for a covariance: it takes {FEWEST_FOR_FID}"
-        elif name == "ssim" and dataset.shape[1] < 11:
-            left_out[name] = "its window needs images of at least 11 pixels"
+        elif metric.obstacle and (reason := metric.obstacle(model, dataset, task)):
+            left_out[name] = reason
+        elif metric.dear and name not in names and ALL not in names:
+            left_out[name] = "they take minutes to hours on a processor: ask by name, or with --metrics all"
     for name in names:
         if name in left_out:
             raise ConfigError(f"metric '{name}' does not apply here: {left_out[name]}")
-    return [name for name in METRICS if name not in left_out and (not names or name in names)], left_out
+    wanted = names if names and ALL not in names else METRICS
+    return [name for name in METRICS if name not in left_out and name in wanted], left_out
 
 
-def evaluate(context: Context, names: Sequence[str]) -> dict[str, Measure]:
-    """The named metrics, in the table's order."""
-    measures = {}
-    for name in names:
-        context.say(f"measuring {name}")
-        measures[name] = METRICS[name].measure(context)
-    return measures
+def evaluate(context: Context, names: Sequence[str]) -> Iterator[tuple[str, Measure]]:
+    """The named metrics one by one, in the table's order."""
+    for number, name in enumerate(names, 1):
+        context.say(f"[{number}/{len(names)}] {name}: {METRICS[name].doc}")
+        yield name, METRICS[name].measure(context)

@@ -177,6 +177,22 @@ def _name_classes(axes: "Axes", points: Tensor, labels: Tensor, classes: Sequenc
             axes.text(float(middle[0]), float(middle[1]), name, ha="center", va="center", weight="bold", bbox=box)
 
 
+def latent_bars(values: Tensor, unit: str) -> Chart:
+    """A bar for each latent [K], in the order given."""
+    import matplotlib
+    from matplotlib.ticker import MaxNLocator
+
+    with matplotlib.rc_context(_STYLE):
+        canvas = _canvas(920, 260)
+        axes = canvas.subplots()
+        axes.bar(range(1, len(values) + 1), values.tolist(), color=PALETTE[0], width=0.8)
+        axes.set(xlabel="latent, by what it carries", ylabel=unit)
+        axes.tick_params(length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(False, axis="x")
+        return _to_chart(canvas)
+
+
 def training_curves(lines: Sequence[dict[str, Any]], kept_epoch: float | None = None) -> Chart:
     """Every term of metrics.jsonl in a chart of its own, training and validation, and the learning rate; a dotted line
     where the kept weights were taken. Raises RunError where there is nothing to draw."""

@@ -139,6 +139,11 @@ def latents(subject: Subject) -> Drawing:
     return Drawing((chart,), note)
 
 
+def information(subject: Subject) -> Drawing:
+    values = subject.kl_by_latent.sort(descending=True).values
+    return Drawing((charts.latent_bars(values, "nats an image"),), f"{float(values.sum()):.3g} nats in all.")
+
+
 def samples_by_epoch(subject: Subject) -> Drawing:
     sheets = training_pictures(subject, "samples")
     across = layout(subject.side).across
@@ -220,6 +225,14 @@ FIGURES: dict[str, Figure] = {
         "encode",
         "pictures",
         latents,
+    ),
+    "information": Figure(
+        "What each latent carries",
+        "The KL of each latent number to the prior, averaged over test images: how much it says of an image. Bars near 0 are "
+        "latents that the model leaves unused.",
+        "likelihood",
+        "pictures",
+        information,
     ),
     "grid": Figure(
         "A map of the latent space",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from reparam.config import find_family, sections
 from reparam.data import DATASETS
 from reparam.errors import ReparamError, RunError
-from reparam.evaluation.metrics import Measure
+from reparam.evaluation import Finding, Measure
 from reparam.files import write_text
 from reparam.models import Model
 from reparam.reports.charts import DARK, FAINT, INK, PAPER, Chart, Entry, for_dark
@@ -203,6 +203,7 @@ class Number:
     unit: str
     n: str
     meaning: str
+    note: str
 
 
 def _numbers(run: "Run") -> dict[str, Any]:
@@ -211,12 +212,16 @@ def _numbers(run: "Run") -> dict[str, Any]:
     try:
         evaluation = run.folder.evaluation_document()
         measures = {name: Measure(**measure) for name, measure in evaluation.get("metrics", {}).items()}
+        diagnosis = [Finding(**finding) for finding in evaluation.get("diagnosis", [])]
     except (ReparamError, TypeError) as why:
-        return {"rows": [], "remark": f"evaluation.json cannot be read ({why}): measure again.", "command": command}
+        remark = f"evaluation.json cannot be read ({why}): measure again."
+        return {"rows": [], "diagnosis": [], "remark": remark, "command": command}
     rows = []
     for name, measure in measures.items():
         value, error = with_error(measure.value, measure.stderr)
-        rows.append(Number(name, value.replace("-", "−"), error, measure.unit, f"{measure.n:,}", meaning(name)))
+        rows.append(
+            Number(name, value.replace("-", "−"), error, measure.unit, f"{measure.n:,}", meaning(name), measure.note)
+        )
     remark = "" if rows else "Nothing has been measured yet."
     try:
         _, facts = run.folder.weights()
@@ -224,7 +229,7 @@ def _numbers(run: "Run") -> dict[str, Any]:
             remark = "These were measured on earlier weights of this run: measure again."
     except RunError:
         pass
-    return {"rows": rows, "remark": remark, "command": command}
+    return {"rows": rows, "diagnosis": diagnosis, "remark": remark, "command": command}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from reparam.errors import RunError
-from reparam.evaluation.metrics import task_images
+from reparam.evaluation.context import task_images
+from reparam.evaluation.likelihood import kl_by_dimension
 from reparam.generation import encode, sample_latents
 from reparam.reports.pictures import varied
 
@@ -57,6 +58,13 @@ class Subject:
         n = min(within, CODES, max(200, LARGEST_ENCODING // self._floats))
         chosen = self._chosen(torch.linspace(0, within - 1, n).round().long())
         return encode(self.run.model, chosen.given)[0], chosen.y
+
+    @cached_property
+    def kl_by_latent(self) -> Tensor:
+        """KL of each latent to the prior, nats an image, [K], over the first test images."""
+        n = min(len(self.run.dataset.test), CODES, LARGEST_ENCODING // self._floats)
+        x, _ = task_images(self.run.dataset.test, self.run.config.task, n)
+        return kl_by_dimension(self.run.model, x)
 
     @cached_property
     def latent(self) -> int:

@@ -1,10 +1,10 @@
 """What was measured, in words: for the terminal and for the page."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from reparam.evaluation.metrics import METRICS, Measure
+from reparam.evaluation import METRICS, Finding, Measure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,12 +36,22 @@ def evaluation_table(measures: Mapping[str, Measure]) -> "Table":
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, side in {"metric": "left", "value": "right", "": "left", "unit": "left", "n": "right"}.items():
-        table.add_column(heading, justify=side, no_wrap=heading != "unit")  # type: ignore[arg-type]
-    table.add_column("what it is", style="dim")
+        table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("what it is; what goes with it", style="dim")
     for name, measure in measures.items():
         value, error = with_error(measure.value, measure.stderr)
-        doc = METRICS[name].doc if name in METRICS else ""
+        doc = "; ".join(part for part in (METRICS[name].doc if name in METRICS else "", measure.note) if part)
         # Text, not markup: a unit or name may hold brackets.
         cells = (name, value, f"± {error}" if error else "", measure.unit, f"{measure.n:,}", doc)
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def diagnosis_lines(findings: Sequence[Finding]) -> list[str]:
+    """`state: evidence`, and under it what helps."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.state}: {finding.evidence}")
+        if finding.advice:
+            lines.append(f"    what helps: {finding.advice}")
+    return lines

@@ -1,21 +1,28 @@
-"""What a person sees while training runs: throughput, an estimate, the terms."""
+"""What a person sees while long work runs: throughput, an estimate, the terms."""
 
 import sys
 import time
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+T = TypeVar("T")
+
 
 class Progress(Protocol):
-    """Told at every log point; `close` is always called."""
+    """Training tells it at every log point, and always calls `close`; other long work goes through `track`."""
 
     def start(self, steps: int, step: int) -> None: ...
     def update(self, step: int, epoch: float, images_per_second: float, terms: dict[str, float]) -> None: ...
     def note(self, text: str) -> None: ...
     def close(self) -> None: ...
+
+    def track(self, items: Sequence[T], what: str) -> Iterator[T]:
+        """The items one by one, with how many are done and how long the rest will take."""
+        ...
 
 
 class Silent:
@@ -25,6 +32,9 @@ class Silent:
     def update(self, step: int, epoch: float, images_per_second: float, terms: dict[str, float]) -> None: ...
     def note(self, text: str) -> None: ...
     def close(self) -> None: ...
+
+    def track(self, items: Sequence[T], what: str) -> Iterator[T]:
+        return iter(items)
 
 
 def describe(terms: dict[str, float]) -> str:
@@ -58,6 +68,11 @@ class RichProgress:
     def close(self) -> None:
         self.bar.stop()
 
+    def track(self, items: Sequence[T], what: str) -> Iterator[T]:
+        columns = (SpinnerColumn(), TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Bar(*columns, console=self.bar.console, transient=True) as bar:
+            yield from bar.track(items)
+
 
 class LineProgress:
     """A line now and then, where there is no terminal: at most one every `seconds`."""
@@ -84,3 +99,14 @@ class LineProgress:
         print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None: ...
+
+    def track(self, items: Sequence[T], what: str) -> Iterator[T]:
+        began = last = time.monotonic()
+        for done, item in enumerate(items):
+            now = time.monotonic()
+            if done and now - last >= self.seconds:
+                last = now
+                self.note(
+                    f"{what}: {done} of {len(items)} parts, {(now - began) / done * (len(items) - done):.0f} s left"
+                )
+            yield item

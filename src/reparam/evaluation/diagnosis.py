@@ -1,0 +1,153 @@
+"""What is wrong with a trained model, in words that say what to do about it.
+
+Shapes: `N` images, `C H W` image, `K` latent.
+"""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from reparam.data import Images
+from reparam.data.tasks import to_float
+from reparam.evaluation import fidelity, likelihood
+from reparam.evaluation.context import Context, task_images
+from reparam.evaluation.latents import active_units
+from reparam.evaluation.metrics import SATURATED, marginal_kl, mutual_information, no_normal_posterior
+
+WORSE_THAN_MEAN = (
+    -0.1
+)  # share of the pixels' variance that reconstructions explain: below, they are worse than one grey image
+NO_BETTER_THAN_MEAN = 0.05
+COLLAPSED_KL = 0.5  # nats for all latents together
+OVERFITTED = 0.5  # of the standard deviation between test images: a medium effect, whatever the likelihood's scale
+LARGE_MARGINAL = 0.25  # of the KL
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A state with a name, the figures that speak for it, and what helps ("" where nothing is amiss)."""
+
+    state: str
+    evidence: str
+    advice: str = ""
+
+
+def diagnose(context: Context) -> tuple[Finding, ...]:
+    """What holds of a model that reconstructs; nothing for others.
+
+    untrained: reconstructions explain less of the pixels' variance than the mean training image (explained = 1 - mse / mse of
+    that image). collapsed: they explain no more than it, and the latents carry less than 0.5 nats together. overfitted: the loss
+    (negative ELBO; -log p(x|z) of an autoencoder) is higher on test than on training images by more than 3 standard errors and
+    more than half a standard deviation between test images. Otherwise healthy; unused latents and a prior that the
+    latents of images do not fill are told beside it. Thresholds are on scale-free figures, so that they hold for any likelihood.
+    """
+    if "reconstruct" not in context.model.abilities:
+        return ()
+    mean_image = to_float(context.trained_on.images).mean(0)
+    plain = fidelity.squared_error(context.x, mean_image.expand_as(context.x)).mean()
+    explained = 1 - float(fidelity.squared_error(context.x, context.reconstructions).mean() / plain)
+    shown = f"reconstructions of test images explain {explained:.0%} of the pixels' variance"
+    has_kl = "likelihood" in context.model.abilities
+    kl = float(context.bound[1].mean()) if has_kl else math.inf
+    if explained < WORSE_THAN_MEAN:
+        return (
+            Finding(
+                "untrained",
+                f"{shown}: showing the mean training image each time would be nearer",
+                "train longer; if the loss did not fall, lower --learning-rate or set --clip, and look at the training curves",
+            ),
+        )
+    if explained < NO_BETTER_THAN_MEAN:
+        if kl < COLLAPSED_KL:
+            return (
+                Finding(
+                    "collapsed",
+                    f"{shown}, no more than the mean training image, and all {context.codes[0].shape[1]} latents together "
+                    f"carry {kl:.2g} nats: the decoder ignores them",
+                    "train longer if it was a few epochs; else lower --beta, let it rise with --beta-warmup, give every "
+                    "latent --free-bits 0.1, or choose a likelihood with less noise (--scale)",
+                ),
+            )
+        return (
+            Finding(
+                "learnt little",
+                f"{shown}, no more than the mean training image",
+                "train longer, or give the networks more room",
+            ),
+        )
+    found = [finding for finding in (_overfitted(context), _unfilled(context), _unused(context)) if finding]
+    if not any(finding.state == "overfitted" for finding in found):
+        found.insert(0, Finding("healthy", f"{shown}, {_gap_in_words(*_gap(context)[:2])}"))
+    return tuple(found)
+
+
+def _energy(context: Context, x: Tensor, given: Tensor) -> Tensor:
+    if "likelihood" in context.model.abilities:
+        reconstruction, kl = likelihood.bound(context.model, x, context.options.seed)
+        return reconstruction + kl
+    return likelihood.point_reconstruction(context.model, given, x)
+
+
+def _gap(context: Context) -> tuple[float, float, float]:
+    """(loss on test minus loss on training images, its standard error, the same over the deviation between test images)."""
+
+    def compute() -> tuple[float, float, float]:
+        test = _energy(context, context.x, context.given).double()
+        split: Images = context.trained_on
+        train = _energy(context, *task_images(split, context.task, len(test))).double()
+        gap = float(test.mean() - train.mean())
+        if min(len(test), len(train)) < 2:
+            return gap, math.inf, 0.0
+        stderr = math.sqrt(float(test.var() / len(test) + train.var() / len(train)))
+        return gap, stderr, gap / max(float(test.std()), 1e-12)
+
+    return context.once("gap", compute)
+
+
+def _gap_in_words(gap: float, stderr: float) -> str:
+    if gap < 3 * stderr:
+        return "and the loss on test images is no higher than that on training images, as far as they can tell"
+    return f"and the loss is {gap:.3g} ± {stderr:.2g} nats an image higher on test than on training images, which is little"
+
+
+def _overfitted(context: Context) -> Finding | None:
+    gap, stderr, effect = _gap(context)
+    if gap <= 3 * stderr or effect < OVERFITTED:
+        return None
+    return Finding(
+        "overfitted",
+        f"the loss is {gap:.3g} ± {stderr:.2g} nats an image higher on test than on the images it was trained on "
+        f"({effect:.1f} times the deviation between images)",
+        "more images; else stop on validation (--keep best --patience 10), or a smaller network or latent",
+    )
+
+
+def _unused(context: Context) -> Finding | None:
+    if "likelihood" not in context.model.abilities:
+        return None
+    means, _ = context.codes
+    used, latent = active_units(means), means.shape[1]
+    if used == latent:
+        return None
+    return Finding(
+        "unused latents",
+        f"{latent - used} of {latent} latents hardly change with the image: they stay at the prior and cost nothing",
+        f"nothing needs doing; {max(used, 1)} latents would do, and --free-bits would put more to use",
+    )
+
+
+def _unfilled(context: Context) -> Finding | None:
+    """Only where the images are enough to tell: see `mutual_information`."""
+    if "likelihood" not in context.model.abilities or no_normal_posterior(context.model, context.dataset, context.task):
+        return None
+    information, marginal = mutual_information(context), marginal_kl(context)
+    total = information.value + marginal.value
+    if information.value >= SATURATED * math.log(information.n) or marginal.value < LARGE_MARGINAL * total:
+        return None
+    return Finding(
+        "prior not filled",
+        f"{marginal.value:.2g} of the KL's {total:.3g} nats are distance between the prior and where images' latents lie: "
+        "samples will look worse than reconstructions",
+        "train longer, or raise --beta a little",
+    )

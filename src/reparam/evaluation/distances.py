@@ -1,0 +1,102 @@
+"""How two sets of images compare, by their features.
+
+Shapes: `N M` images, `F` features.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+KERNEL_BLOCK = 1000
+ROWS = 1000  # of a matrix of distances that are in memory at one time
+
+
+def frechet_distance(real: Tensor, made: Tensor) -> float:
+    r"""Fréchet distance of the Gaussians fitted to two sets of features [N, F] (Dowson and Landau 1982; Heusel et al. 2017):
+
+        |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2}),
+
+    with unbiased covariances, in float64. The trace of the root comes from the symmetric C_1^{1/2} C_2 C_1^{1/2}, whose
+    eigenvalues are those of C_1 C_2 and never negative, so that rank-deficient covariances are no special case.
+    """
+    a, b = real.double().numpy(), made.double().numpy()
+    difference = a.mean(0) - b.mean(0)
+    cov_a, cov_b = (np.atleast_2d(np.cov(v, rowvar=False)) for v in (a, b))
+    values, vectors = np.linalg.eigh(cov_a)
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    middle = np.linalg.eigvalsh(root @ cov_b @ root)
+    trace = np.trace(cov_a) + np.trace(cov_b) - 2 * np.sqrt(middle.clip(min=0)).sum()
+    return float(difference @ difference + trace)
+
+
+def kernel_distance(real: Tensor, made: Tensor) -> tuple[float, float | None]:
+    r"""Kernel distance (Binkowski et al. 2018, KID) and its standard error: the squared maximum mean discrepancy
+
+        E k(a, a') + E k(b, b') - 2 E k(a, b),   k(a, b) = (a . b / F + 1)^3,
+
+    unbiased, so that its expectation for equal distributions is 0 and single values may be negative. The mean over disjoint
+    blocks of 1,000 features a side, whose spread gives the error; fewer than 2,000 are one block, without an error.
+    """
+    n = min(len(real), len(made))
+    blocks = max(1, n // KERNEL_BLOCK)
+    a, b = (v[: n // blocks * blocks].double().unflatten(0, (blocks, -1)) for v in (real, made))
+    size, width = a.shape[1:]
+
+    def kernel(u: Tensor, v: Tensor) -> Tensor:
+        return (u @ v.mT / width + 1).pow(3)
+
+    within = sum(
+        (k.sum((1, 2)) - k.diagonal(dim1=1, dim2=2).sum(1)) / (size * (size - 1)) for k in (kernel(a, a), kernel(b, b))
+    )
+    values = within - 2 * kernel(a, b).mean((1, 2))
+    stderr = float(values.std() / math.sqrt(blocks)) if blocks > 1 else None
+    return float(values.mean()), stderr
+
+
+class Manifolds(NamedTuple):
+    """For each image: whether (or how densely) it lies where the other set does. Means are the four figures."""
+
+    precision: Tensor
+    recall: Tensor
+    density: Tensor
+    coverage: Tensor
+
+
+def manifolds(real: Tensor, made: Tensor, support: int = 3, neighbours: int = 5) -> Manifolds:
+    r"""Improved precision and recall (Kynkaanniemi et al. 2019, k = 3), density and coverage (Naeem et al. 2020, k = 5).
+
+    Every image has a ball to its k-th nearest neighbour within its own set. Precision: made images in the ball of any real one,
+    [M]; recall: real images in the ball of any made one, [N]; density: in how many balls of real images a made one lies, over k,
+    [M] (1 is expected for equal distributions, more where samples crowd the densest places); coverage: real images with a
+    made one in their own ball, [N]. Euclidean distances; needs more than k images on each side.
+    """
+    a, b = real.double(), made.double()
+    real_radii, made_radii = _radii(a, (support, neighbours)), _radii(b, (support,))
+    precise, recalled, density, covered = (
+        [],
+        torch.zeros(len(a), dtype=torch.bool),
+        [],
+        torch.zeros(len(a), dtype=torch.bool),
+    )
+    for start in range(0, len(b), ROWS):
+        distances = torch.cdist(b[start : start + ROWS], a)
+        precise.append((distances <= real_radii[0]).any(1))
+        inside = distances <= real_radii[1]
+        density.append(inside.double().sum(1) / neighbours)
+        covered |= inside.any(0)
+        recalled |= (distances <= made_radii[0][start : start + ROWS, None]).any(0)
+    return Manifolds(torch.cat(precise).double(), recalled.double(), torch.cat(density), covered.double())
+
+
+def _radii(features: Tensor, ks: tuple[int, ...]) -> list[Tensor]:
+    """Distance of each to its k-th nearest neighbour other than itself, for each k."""
+    found = []
+    for start in range(0, len(features), ROWS):
+        distances = torch.cdist(features[start : start + ROWS], features)
+        distances.diagonal(start).fill_(torch.inf)
+        found.append(distances.topk(max(ks), largest=False).values)
+    nearest = torch.cat(found)
+    return [nearest[:, k - 1] for k in ks]
