@@ -4,6 +4,8 @@ z ~ N(0, I_K), x|z ~ N(W z + b, s^2 I): log p(x) = log N(x; b, W W^T + s^2 I), a
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from reparam.conditionals import StandardNormal
 from reparam.distributions import keyed_generator
 from reparam.evaluation.likelihood import bound, importance_nll
 from reparam.models import Model
-from reparam.objectives import ELBO, ImportanceWeighted, Reconstruction
+from reparam.objectives import ELBO, ImportanceWeighted, Objective, Reconstruction
 from reparam.objectives.terms import ramp
 
 K, SIDE = 2, 3
@@ -199,7 +201,8 @@ def test_samples_average_the_reconstruction(x: Tensor) -> None:
     assert (many + elbo_closed_form(model, x)).abs().max() < 5 * 3 / math.sqrt(4000)
 
 
-def test_path_gradients_have_the_analytic_ones_values_and_mean(x: Tensor) -> None:
+@pytest.mark.parametrize("objective", [ELBO, partial(ImportanceWeighted, 5)])
+def test_path_gradients_have_the_analytic_ones_values_and_mean(x: Tensor, objective: Callable[..., Objective]) -> None:
     model = linear_gaussian(shift=0.4, widen=1.3)
     model.encoder.free = nn.Parameter(torch.zeros(K, dtype=torch.float64))
     found = {}
@@ -207,7 +210,7 @@ def test_path_gradients_have_the_analytic_ones_values_and_mean(x: Tensor) -> Non
         draws = 20_000
         repeated = batch_of(x.repeat_interleave(draws, 0))
         model.encoder.shift = 0.4 + model.encoder.free
-        terms = ELBO(path=path)("model", model, repeated, STEP, keyed_generator("cpu", 3))
+        terms = objective(path=path)("model", model, repeated, STEP, keyed_generator("cpu", 3))
         gradient = torch.autograd.grad(terms.total.mean(), model.encoder.free)[0]
         found[path] = (terms.total.detach(), gradient)
     torch.testing.assert_close(found[True][0], found[False][0])
@@ -215,13 +218,14 @@ def test_path_gradients_have_the_analytic_ones_values_and_mean(x: Tensor) -> Non
     assert (found[True][1] - found[False][1]).abs().max() < 5 * 5 / math.sqrt(100_000)
 
 
-def test_path_gradients_have_no_noise_at_the_true_posterior(x: Tensor) -> None:
+@pytest.mark.parametrize("objective", [ELBO, partial(ImportanceWeighted, 5)])
+def test_path_gradients_have_no_noise_at_the_true_posterior(x: Tensor, objective: Callable[..., Objective]) -> None:
     model = linear_gaussian()
     model.encoder.free = nn.Parameter(torch.zeros(K, dtype=torch.float64))
     gradients = {}
     for path in (False, True):
         model.encoder.shift = model.encoder.free
-        total = ELBO(path=path)("model", model, batch_of(x), STEP, keyed_generator("cpu", 1)).total.mean()
+        total = objective(path=path)("model", model, batch_of(x), STEP, keyed_generator("cpu", 1)).total.mean()
         gradients[path] = float(torch.autograd.grad(total, model.encoder.free)[0].abs().max())
     assert gradients[True] < 1e-12
     assert gradients[False] > 1e-3

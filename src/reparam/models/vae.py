@@ -24,12 +24,14 @@ class VAEOptions(AutoencoderOptions):
     samples: Annotated[int, Field(ge=1, description="posterior draws an image in training (the paper's L)")] = 1
     gradient: Annotated[
         Literal["analytic", "path"],
-        Field(description="of the KL term: in closed form, or through the draws alone (less noise near the optimum)"),
+        Field(
+            description="the encoder's: with the KL in closed form, or through the draws alone (less noise, k > 1 too)"
+        ),
     ] = "analytic"
     k: Annotated[int, Field(ge=1, description="importance samples in the bound (1: the ELBO; Burda et al. 2016)")] = 1
 
     def __post_init__(self) -> None:
-        elbo_only = {"beta": 1.0, "beta_warmup": 0.0, "free_bits": 0.0, "weight": 1.0, "gradient": "analytic"}
+        elbo_only = {"beta": 1.0, "beta_warmup": 0.0, "free_bits": 0.0, "weight": 1.0}
         changed = [name for name, default in elbo_only.items() if getattr(self, name) != default]
         if self.k > 1 and changed:
             raise ConfigError(
@@ -52,7 +54,7 @@ def build(options: VAEOptions, spec: Spec) -> Model:
 
 def objective(options: VAEOptions, schedule: Schedule) -> Objective:
     if options.k > 1:
-        return ImportanceWeighted(options.k, options.samples)
+        return ImportanceWeighted(options.k, options.samples, path=options.gradient == "path")
     return ELBO(
         beta=options.beta,
         warmup=options.beta_warmup * schedule.steps_per_epoch,
