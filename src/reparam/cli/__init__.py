@@ -10,6 +10,7 @@ import click
 
 from reparam.cli.common import INTERRUPTED, USER_ERROR
 from reparam.cli.looking import COMMANDS as LOOKING
+from reparam.cli.reproducing import COMMANDS as REPRODUCING
 from reparam.cli.training import COMMANDS as TRAINING
 from reparam.cli.using import COMMANDS as USING
 from reparam.errors import ReparamError
@@ -21,7 +22,7 @@ def cli() -> None:
     """Latent-variable image models: train, measure honestly, look, and use."""
 
 
-for command in (*TRAINING, *LOOKING, *USING):
+for command in (*TRAINING, *LOOKING, *USING, *REPRODUCING):
     cli.add_command(command)
 
 

@@ -98,13 +98,18 @@ VAE = Family(
         "report-3": _report("structure (3): 784-512-256-128-z", hidden=(512, 256, 128)),
         "report-4": _report("structure (4): two stride-2 convolutions", network="conv"),
         "iwae": Recipe(
-            "the IWAE paper's network: two layers of 200 tanh units, 50 latents, dynamic binarisation; --k for its bound",
+            "the IWAE paper's network: two layers of 200 tanh units, 50 latents, dynamic binarisation, all training images; --k "
+            "for its bound",
             {
                 "hidden": (200, 200),
                 "activation": "tanh",
                 "latent": 50,
                 "binarise": "dynamic",
+                "gradient": "path",
+                "learning_rate": 3e-3,
                 "batch_size": 100,
+                "train_on": "all",
+                "keep": "last",
                 "epochs": 200,
             },
         ),

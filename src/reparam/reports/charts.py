@@ -9,7 +9,7 @@ Shapes: `N` points, `K` latent, `D` classes.
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +175,30 @@ def _name_classes(axes: "Axes", points: Tensor, labels: Tensor, classes: Sequenc
         ):
             placed.append(middle)
             axes.text(float(middle[0]), float(middle[1]), name, ha="center", va="center", weight="bold", bbox=box)
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    across: str,
+    up: str,
+    levels: Mapping[str, float] | None = None,
+    log_x: bool = False,
+) -> Chart:
+    """Named series of points (x, y) joined by lines, and dashed levels to compare with, each named in the chart."""
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        canvas = _canvas(920, 420)
+        axes = canvas.subplots()
+        for number, (name, points) in enumerate(series.items()):
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, marker="o", markersize=4, color=PALETTE[number % len(PALETTE)], label=name)
+        for number, (name, level) in enumerate((levels or {}).items()):
+            axes.axhline(level, linestyle="--", color=PALETTE[number % len(PALETTE)], linewidth=1, label=name)
+        axes.set(xlabel=across, ylabel=up, **({"xscale": "log"} if log_x else {}))
+        axes.tick_params(length=0)
+        axes.legend(frameon=False)
+        return _to_chart(canvas)
 
 
 def latent_bars(values: Tensor, unit: str) -> Chart:

@@ -23,7 +23,7 @@ from reparam.reports.charts import DARK, FAINT, INK, PAPER, Chart, Entry, for_da
 from reparam.reports.figures import FIGURES
 from reparam.reports.pictures import Panel, to_png
 from reparam.reports.subject import Subject
-from reparam.reports.tables import meaning, with_error
+from reparam.reports.tables import duration, meaning, with_error
 from reparam.reports.usage import commands, python_lines
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _facts(run: "Run", document: dict[str, Any]) -> dict[str, str]:
     return {
         "title": _title(data),
         "data": data,
-        "trained": f"{_when(document)}, for {_duration(float(status.get('seconds', 0)))}",
+        "trained": f"{_when(document)}, for {duration(float(status.get('seconds', 0)))}",
         "status": f"{state}: {trained}",
         "weights": _weights(run),
     }
@@ -182,15 +182,6 @@ def _when(document: dict[str, Any]) -> str:
         return f"{datetime.datetime.fromisoformat(document['created']).astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
     except (KeyError, TypeError, ValueError):
         return "at an unknown time"
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 @dataclass(frozen=True)

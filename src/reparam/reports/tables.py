@@ -29,6 +29,15 @@ def with_error(value: float, stderr: float | None) -> tuple[str, str]:
     return f"{value:,.{decimals}f}", f"{stderr:,.{decimals}f}"
 
 
+def duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def evaluation_table(measures: Mapping[str, Measure]) -> "Table":
     """A row a metric: name, value and standard error, unit, number of images, what it is."""
     from rich.table import Table
@@ -55,3 +64,19 @@ def diagnosis_lines(findings: Sequence[Finding]) -> list[str]:
         if finding.advice:
             lines.append(f"    what helps: {finding.advice}")
     return lines
+
+
+def cells_table(cells: Mapping[str, tuple[str, float]]) -> "Table":
+    """A row a cell of an experiment: its name, how long it will still take (0: it is done), its command; and the sum."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
+    table.add_column("cell", "all", no_wrap=True)
+    table.add_column(
+        "still takes", duration(sum(seconds for _, seconds in cells.values())), justify="right", no_wrap=True
+    )
+    table.add_column("command", style="dim")
+    for name, (command, seconds) in cells.items():
+        table.add_row(Text(name), duration(seconds) if seconds else "done", Text(command))
+    return table

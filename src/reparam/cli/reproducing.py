@@ -1,0 +1,88 @@
+"""`reproduce`: published tables and figures by one command."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from reparam.cli.common import example, json_option, progress
+
+
+class _Experiments(click.Command):
+    """Help that lists what can be reproduced."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from reparam.reproduce import EXPERIMENTS
+
+        with formatter.section("Experiments"):
+            formatter.write_dl([(name, f"{one.title}; {one.source}") for name, one in EXPERIMENTS.items()])
+        super().format_epilog(ctx, formatter)
+
+
+@click.command(
+    cls=_Experiments,
+    epilog=example(
+        "reparam reproduce structures",
+        "reparam reproduce structures --cells 'structure-2-*'",
+        "reparam reproduce iwae --dry-run",
+    ),
+)
+@click.argument("experiments", nargs=-1, required=True, metavar="EXPERIMENT...")
+@click.option("--cells", default="", metavar="A,B,...", help="Only these cells; * stands for anything.")
+@click.option(
+    "--fast", is_flag=True, help="Tiny versions on scikit-learn's digits: tries the machinery, figures mean nothing."
+)
+@click.option("--dry-run", is_flag=True, help="Say what is left to do and how long it will take, and stop.")
+@click.option(
+    "--out",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Folder of results, runs and pictures, the page beside it (default: reproductions; --fast: reproductions-fast).",
+)
+@json_option
+def reproduce(
+    experiments: tuple[str, ...], cells: str, fast: bool, dry_run: bool, out: Path | None, as_json: bool
+) -> None:
+    """Regenerate published tables and figures, cell by cell: what was run before is not run again."""
+    from rich.console import Console
+
+    from reparam.errors import ConfigError, suggest
+    from reparam.reports.tables import cells_table
+    from reparam.reproduce import CELLS, EXPERIMENTS, Laboratory, chosen, draw, markdown_table, results, write_page
+
+    for name in experiments:
+        if name not in EXPERIMENTS:
+            known = ", ".join(EXPERIMENTS)
+            raise ConfigError(f"no experiment '{name}'{suggest(name, EXPERIMENTS)} (known: {known})")
+    folder = (out or Path("reproductions-fast" if fast else "reproductions")).absolute()
+    laboratory = Laboratory(folder, fast, progress())
+    names = list(dict.fromkeys(cell for name in experiments for cell in EXPERIMENTS[name].cells))
+    wanted = chosen(CELLS, names, [part.strip() for part in cells.split(",") if part.strip()])
+    seconds = laboratory.estimate(wanted)
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
+    console.print(cells_table({cell.name: (cell.command(), seconds[cell.name]) for cell in wanted}))
+    if dry_run:
+        if as_json:
+            click.echo(json.dumps({"seconds": seconds}))
+        return
+    for cell in wanted:
+        if laboratory.result(cell) is None:
+            laboratory.progress.note(f"cell {cell.name}")
+            laboratory.measure(cell, CELLS)
+            write_page(laboratory)
+    documents = {name: results(laboratory, EXPERIMENTS[name]) for name in experiments}
+    for name in experiments:
+        if len(documents[name]) == len(EXPERIMENTS[name].cells):
+            draw(laboratory, EXPERIMENTS[name])
+        if not as_json:
+            click.echo(f"{EXPERIMENTS[name].title} ({EXPERIMENTS[name].source})\n")
+            click.echo(markdown_table(EXPERIMENTS[name], documents[name]) + "\n")
+    path = write_page(laboratory)
+    if as_json:
+        click.echo(json.dumps({"page": str(path), "cells": documents}))
+    else:
+        click.echo(f"page: {path}")
+
+
+COMMANDS = (reproduce,)

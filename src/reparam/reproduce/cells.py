@@ -1,0 +1,245 @@
+"""A cell is one trained and measured run of an experiment, kept as JSON, so that no figure is computed twice.
+
+FOLDER/cells/NAME.json   what was measured, and everything it depends on
+FOLDER/runs/NAME         the run, from which an interrupted cell continues (large: not kept with the results)
+"""
+
+import dataclasses
+import datetime
+import fnmatch
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import reparam
+from reparam import api
+from reparam.config import RunConfig, resolve
+from reparam.errors import ReparamError, RunError
+from reparam.evaluation import EvaluationOptions
+from reparam.evaluation.context import Context
+from reparam.files import read_json, write_json
+from reparam.models import Schedule, Spec
+from reparam.runs import RunFolder
+from reparam.training import Loop, Progress, Silent
+
+FORMAT = 1
+TIMED_STEPS = 8
+# Under --fast every cell is this small: a test of the machinery, whose figures mean nothing.
+FAST = {"data": "digits", "epochs": 0.5}
+FAST_EVALUATION = EvaluationOptions(samples=5, nll_images=20, images=200)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: `reparam train MODEL OPTIONS`, then the metrics. `start`: the cell whose weights it begins with."""
+
+    name: str
+    options: Mapping[str, Any]
+    metrics: tuple[str, ...]
+    model: str = "vae"
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    start: str = ""
+
+    def config(self, fast: bool = False) -> RunConfig:
+        """As it is trained, but for the start."""
+        options = {"data": "mnist", "pictures": 0, **self.options, **(FAST if fast else {})}
+        return resolve(self.model, options.pop("recipe", "default"), **options)
+
+    def command(self) -> str:
+        """What a person would type for the same run."""
+        words = ["reparam train", self.model, "--data mnist"]
+        words += [f"--{name.replace('_', '-')} {_typed(value)}" for name, value in self.options.items()]
+        if self.start:
+            words.append(f"--init-from runs/{self.start}")
+        return " ".join([*words, f"--out runs/{self.name}"])
+
+
+def _typed(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """Where cells lie, and how they are run."""
+
+    folder: Path
+    fast: bool = False
+    progress: Progress = field(default_factory=Silent)
+
+    def run_path(self, cell: Cell) -> Path:
+        return self.folder / "runs" / cell.name
+
+    def result_path(self, cell: Cell) -> Path:
+        return self.folder / "cells" / f"{cell.name}.json"
+
+    def result(self, cell: Cell) -> dict[str, Any] | None:
+        """What was measured under the settings of now; None where it was not."""
+        path = self.result_path(cell)
+        if not path.exists():
+            return None
+        document = read_json(path)
+        current = document.get("format") == FORMAT and document.get("config") == _plain(cell.config(self.fast))
+        return document if current and document.get("start", "") == cell.start else None
+
+    def measure(self, cell: Cell, cells: Mapping[str, Cell]) -> dict[str, Any]:
+        """Trains (on from where it stopped), measures, writes the result. Raises KeyboardInterrupt when interrupted."""
+        start = ""
+        if cell.start:
+            source = cells[cell.start]
+            if not (self.run_path(source) / "weights.safetensors").exists() or not self._finished(source):
+                self.measure(source, cells)
+            start = str(self.run_path(source))
+        run = self._trained(cell, start)
+        began = time.monotonic()
+        options = FAST_EVALUATION if self.fast else cell.evaluation
+        measures = run.evaluate(cell.metrics, options, self.progress, self.progress.note)
+        status = run.folder.status()
+        document = {
+            "format": FORMAT,
+            "cell": cell.name,
+            "command": cell.command(),
+            "start": cell.start,
+            "fast": self.fast,
+            "seed": cell.config().training.seed,
+            "shape": list(run.spec.image_shape),
+            "commit": commit(),
+            "reparam": reparam.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "machine": machine(),
+            "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+            "seconds": {"training": status["seconds"], "evaluation": round(time.monotonic() - began, 1)},
+            "epochs": round(status["epoch"], 2),
+            "evaluation": dataclasses.asdict(options),
+            "metrics": {name: dataclasses.asdict(measure) for name, measure in measures.items()},
+            "config": _plain(cell.config(self.fast)),
+        }
+        write_json(self.result_path(cell), document)
+        return document
+
+    def run(self, cell: Cell) -> api.Run:
+        """The trained run of a cell. Raises RunError where it is not there."""
+        return api.load(self.run_path(cell))
+
+    def _finished(self, cell: Cell) -> bool:
+        return RunFolder(self.run_path(cell)).status().get("state") in ("finished", "stopped early")
+
+    def _trained(self, cell: Cell, start: str) -> api.Run:
+        folder = RunFolder(self.run_path(cell))
+        config = cell.config(self.fast)
+        if (folder.path / "run.json").exists():
+            if _plain(folder.config()) != _plain(config):
+                raise RunError(f"{folder.path} was trained under other settings than {cell.name} has now: delete it")
+            if self._finished(cell):
+                return api.load(folder.path)
+            run, outcome = api.proceed(folder, self.progress)
+        else:
+            config = dataclasses.replace(config, training=dataclasses.replace(config.training, init_from=start))
+            run, outcome = api.start(config, folder.path, self.progress)
+        if outcome.state == "interrupted":
+            raise KeyboardInterrupt
+        return run
+
+    def estimate(self, cells: Sequence[Cell]) -> dict[str, float]:
+        """Seconds that each cell will still take, from a few of its own steps and importance samples, timed here and now."""
+        found: dict[str, float] = {}
+        timed: dict[str, tuple[float, float]] = {}
+        datasets: dict[str, Any] = {}
+        for cell in cells:
+            if self.result(cell):
+                found[cell.name] = 0.0
+                continue
+            config = cell.config(self.fast)
+            dataset = datasets.setdefault(config.data.data, None) or api.open_data(config.data.data, config)
+            datasets[config.data.data] = dataset
+            split = dataset.split(config.data.train_on)
+            alike = repr(dataclasses.replace(config, training=dataclasses.replace(config.training, seed=0, epochs=1)))
+            options = FAST_EVALUATION if self.fast else cell.evaluation
+            if alike not in timed:
+                timed[alike] = _time(config, dataset, split)
+            step, draw = timed[alike]
+            status = RunFolder(self.run_path(cell)).status()
+            left = config.training.epochs - status.get("epoch", 0.0)
+            found[cell.name] = max(left, 0.0) * len(split) / config.training.batch_size * step
+            if config.data.train_on == "train":  # validation after each epoch, forward only: a third of a step
+                found[cell.name] += max(left, 0.0) * len(dataset.validation) / config.training.batch_size * step / 3
+            if "nll" in cell.metrics:
+                found[cell.name] += draw * options.samples * min(options.nll_images, len(dataset.test))
+        return found
+
+
+def _time(config: RunConfig, dataset: Any, split: Any) -> tuple[float, float]:
+    """Seconds a training step, and an importance sample of one image."""
+    model = api.build(config, Spec(dataset.shape, len(dataset.classes)))
+    device = api.choose_device(config.training.device)
+    training = dataclasses.replace(config.training, keep="last", batch_size=min(config.training.batch_size, len(split)))
+    with torch.random.fork_rng():
+        loop = Loop(
+            model, config.family.objective(config.options, Schedule(1, 1)), split, config.task, training, device
+        )
+        step = _seconds(loop.cycle, TIMED_STEPS)
+    if "likelihood" not in model.abilities:
+        return step, 0.0
+    options = EvaluationOptions(samples=20, nll_images=100, images=100)
+    context = Context(model.eval(), dataset, config.task, options)
+    return step, _seconds(lambda: context.importance_nll(context.x), 1) / (20 * len(context.x))
+
+
+def _seconds(work: Callable[[], object], times: int) -> float:
+    work()
+    began = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - began) / times
+
+
+def _plain(config: RunConfig) -> dict[str, Any]:
+    """The configuration without what is this machine's own: where the weights that it starts from lie, where data lies."""
+    document = config.to_json()
+    document["training"]["init_from"] = ""
+    document["data"]["data_root"] = None
+    return document
+
+
+def commit() -> str:
+    """The commit of the source tree, with + where it was changed; the version where there is no tree."""
+    here = Path(__file__).resolve().parent
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "--short=10", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--", "."], cwd=here.parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return reparam.__version__
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def machine() -> str:
+    """The machine class of a figure: threads and processor, and the GPU where there is one."""
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}, {processor()}{gpu}"
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.machine()
+
+
+def chosen(cells: Mapping[str, Cell], names: Sequence[str], patterns: Sequence[str]) -> list[Cell]:
+    """The cells of an experiment, or those of them that match a pattern (`structure-2-*`). Raises ReparamError for one that
+    matches none."""
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise ReparamError(f"no cell '{pattern}': choose among {', '.join(names)} (patterns with * too)")
+    wanted = [name for name in names if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+    return [cells[name] for name in wanted]

@@ -1,0 +1,128 @@
+"""The experiments' machinery: cells are run once, go on where they stopped, and make the page. Never how good the figures are."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import reparam
+from reparam.errors import ReparamError, RunError
+from reparam.reproduce import CELLS, EXPERIMENTS, Laboratory, chosen, draw, page, results
+from reparam.reproduce.experiments import energies, table
+from reparam.training import Silent
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+    """All cells of all experiments, tiny."""
+    laboratory = Laboratory(tmp_path_factory.mktemp("lab") / "reproductions", fast=True)
+    for cell in CELLS.values():
+        if laboratory.result(cell) is None:
+            laboratory.measure(cell, CELLS)
+    return laboratory
+
+
+def test_every_experiment_makes_its_whole_table(fast: Laboratory) -> None:
+    for experiment in EXPERIMENTS.values():
+        documents = results(fast, experiment)
+        assert set(documents) == set(experiment.cells)
+        head, rows = table(experiment, documents)
+        assert len(rows) == len(experiment.rows)
+        assert all(len(row) == len(head) for row in rows)
+        assert all(cell for row in rows for cell in row)
+        assert not any("published" in column for column in head)  # a rehearsal is compared with nothing
+        for document in documents.values():
+            for figure in experiment.columns(document).values():
+                assert math.isfinite(figure)
+
+
+def test_every_picture_is_made_and_stands_on_the_page(fast: Laboratory) -> None:
+    for experiment in EXPERIMENTS.values():
+        draw(fast, experiment)
+        for name, caption in experiment.pictures.items():
+            assert (fast.folder / "pictures" / name).stat().st_size > 0
+            assert f"![{caption}](reproductions/pictures/{name})" in page(fast)
+
+
+def test_a_cell_says_what_it_depends_on(fast: Laboratory) -> None:
+    document = json.loads(fast.result_path(CELLS["loss-l1-seed0"]).read_text())
+    assert document["command"] == (
+        "reparam train vae --data mnist --likelihood laplace --scale 1.0 --recipe report-2 --epochs 40 --seed 0 "
+        "--init-from runs/structure-2-seed0 --out runs/loss-l1-seed0"
+    )
+    for key in ("commit", "machine", "torch", "python", "date", "seconds", "seed", "shape"):
+        assert document[key] not in ("", None)
+    assert str(fast.folder) not in json.dumps(document)
+
+
+def test_a_cell_that_starts_from_another_begins_with_its_weights(fast: Laboratory) -> None:
+    source, later = fast.run(CELLS["structure-2-seed0"]), fast.run(CELLS["loss-l1-seed0"])
+    assert later.config.training.init_from == str(source.path)
+
+
+def test_results_are_kept_and_those_of_other_settings_are_not_taken(fast: Laboratory) -> None:
+    cell = CELLS["structure-1-seed0"]
+    assert fast.result(cell) is not None
+    assert Laboratory(fast.folder, fast=False).result(cell) is None  # the same file, of a rehearsal
+    with pytest.raises(RunError, match="delete it"):
+        Laboratory(fast.folder, fast=False).measure(cell, CELLS)
+    assert fast.estimate([cell]) == {cell.name: 0.0}
+
+
+def test_an_interrupted_cell_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laboratory, cell = Laboratory(tmp_path / "lab", fast=True), CELLS["iwae-k1-epochs10"]
+    monkeypatch.setattr("reparam.reproduce.cells.FAST", {"data": "digits", "epochs": 2})
+    steps = []
+    cycle = reparam.training.Loop.cycle
+
+    def stopping(loop: reparam.training.Loop) -> None:
+        cycle(loop)
+        steps.append(loop.step)
+        if len(steps) == 5:
+            loop._listener.asked = True
+
+    monkeypatch.setattr(reparam.training.Loop, "cycle", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        laboratory.measure(cell, CELLS)
+    assert laboratory.result(cell) is None
+    left = laboratory.estimate([cell])[cell.name]
+    assert left > 0
+    steps.clear()
+    steps.extend(range(100))  # no further stop
+    document = laboratory.measure(cell, CELLS)
+    assert steps[100] <= 20, "the estimate's own steps and those of the run"
+    assert document["epochs"] == pytest.approx(2, abs=0.1)
+
+
+def test_energies_are_sums_without_their_constants() -> None:
+    x, f = torch.rand(5, 1, 4, 4), torch.rand(5, 1, 4, 4)
+    for likelihood, plain, distribution in (
+        ("laplace", (x - f).abs().sum() / 5, torch.distributions.Laplace(f, 1.0)),
+        ("gaussian", (x - f).square().sum() / 5, torch.distributions.Normal(f, math.sqrt(0.5))),
+    ):
+        document = {
+            "config": {"options": {"likelihood": likelihood}},
+            "shape": [1, 4, 4],
+            "metrics": {
+                "reconstruction": {"value": float(-distribution.log_prob(x).sum() / 5)},
+                "kl": {"value": 2.0},
+                "sharpness": {"value": 1.0},
+            },
+        }
+        found = energies(document)
+        assert found["reconstruction"] == pytest.approx(float(plain), rel=1e-5)
+        assert found["total"] == pytest.approx(float(plain) + 2, rel=1e-5)
+
+
+def test_cells_are_chosen_by_pattern_and_a_wrong_one_is_named() -> None:
+    names = EXPERIMENTS["structures"].cells
+    assert [cell.name for cell in chosen(CELLS, names, ["structure-2-*"])] == [f"structure-2-seed{i}" for i in range(3)]
+    assert len(chosen(CELLS, names, [])) == len(names)
+    with pytest.raises(ReparamError, match="no cell 'nothing'"):
+        chosen(CELLS, names, ["nothing"])
+
+
+def test_tracking_passes_items_through() -> None:
+    assert list(Silent().track([1, 2], "x")) == [1, 2]
