@@ -13,10 +13,10 @@ import tempfile
 from pathlib import Path
 
 import torch
-from throughput import cpu
 
 import reparam
 from reparam.evaluation import EvaluationOptions
+from reparam.reproduce import machine
 
 METRICS = ("elbo", "nll", "reconstruction", "kl", "active_units")
 
@@ -47,7 +47,7 @@ def main() -> None:
         print(f"{name}: {summary[name]['mean']:.2f} ({summary[name]['low']:.2f} to {summary[name]['high']:.2f})")
     document = {
         "what": "784-400-20-400-784, grey values, 60,000 digits, 10 epochs; 10,000 test digits, nll on 1,000 with S = 500",
-        "machine": f"{torch.get_num_threads()} threads, {cpu()}, torch {torch.__version__}",
+        "machine": f"{machine()}, torch {torch.__version__}",
         "seconds": seconds,
         "summary": summary,
         "seeds": figures,

@@ -10,7 +10,6 @@ matrix products that one of our steps performs, recorded from that step with the
 import argparse
 import json
 import logging
-import platform
 import statistics
 import tempfile
 import time
@@ -23,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from reparam.config import resolve
 from reparam.data import load
 from reparam.models import Schedule, Spec
+from reparam.reproduce import machine
 from reparam.runs import RunFolder
 from reparam.training import Loop
 
@@ -101,16 +101,6 @@ def products_share(split: object, threads: int, steps: int = 100) -> float:
     names = {f"aten::{name}" for name in PRODUCTS}
     products = sum(event.self_cpu_time_total for event in profiler.key_averages() if event.key in names)
     return products / 1e6 / whole
-
-
-def cpu() -> str:
-    """The processor's name, as the machine class of the figures."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
-    return names[0] if names else platform.machine()
 
 
 def make_pythae(images: Tensor) -> object:
@@ -194,7 +184,7 @@ def main() -> None:
 
     result: dict = {
         "what": "784-400-20-400-784, batch 128, float32, 60,000 images",
-        "machine": f"{arguments.threads} threads, {cpu()}, torch {torch.__version__}",
+        "machine": f"{machine()}, torch {torch.__version__}",
         "products_within_a_step": products_share(split, arguments.threads),
         "rounds": rounds,
     }

@@ -41,11 +41,26 @@ from reparam.errors import ConfigError
 @click.option(
     "--images", default=10_000, show_default=True, type=click.IntRange(min=2), help="Test images for the rest."
 )
+@click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Of nll's products: bfloat16 is quicker where the processor has it, and good to about 0.01 nats.",
+)
 @seed_option
 @device_option
 @json_option
 def evaluate(
-    run: Path, metrics: str, samples: int, nll_images: int, images: int, seed: int, device: str, as_json: bool
+    run: Path,
+    metrics: str,
+    samples: int,
+    nll_images: int,
+    images: int,
+    precision: str,
+    seed: int,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Measure a run on its test images; writes RUN/evaluation.json."""
     from rich.console import Console
@@ -53,7 +68,7 @@ def evaluate(
     from reparam.evaluation import EvaluationOptions, Finding
     from reparam.reports.tables import diagnosis_lines, evaluation_table
 
-    options = EvaluationOptions(seed=seed, samples=samples, nll_images=nll_images, images=images)
+    options = EvaluationOptions(seed, samples, nll_images, images, precision)
     opened = open_run(run, device)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     measures = opened.evaluate(names, options, progress(), lambda text: click.echo(text, err=True))

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, ContinuousBernoulli, Distribution, Independent, Laplace, Normal
+from torch.distributions import ContinuousBernoulli, Distribution, Independent, Laplace, Normal
 
-from reparam.distributions import DiscretisedLogistic
+from reparam.distributions import Bernoulli, DiscretisedLogistic
 
 # A density on pixels that never change grows without limit as its scale shrinks; one grey level is where that stops.
 SMALLEST_SCALE = 1 / 255
@@ -51,7 +51,7 @@ class BernoulliLikelihood(Likelihood):
     density = "cross-entropy"
 
     def pixels(self, output: Tensor) -> Distribution:
-        return Bernoulli(logits=output, validate_args=False)
+        return Bernoulli(output)
 
 
 class ContinuousBernoulliLikelihood(Likelihood):

@@ -24,6 +24,7 @@ from reparam.models import Model
 from reparam.training import Progress, Silent
 
 T = TypeVar("T")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,18 @@ class Measure:
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """`samples`: importance samples S of `nll`; `nll_images`: how many test images it takes; `images`: how many the rest."""
+    """`samples`: importance samples S of `nll`; `nll_images`: how many test images it takes; `images`: how many the rest;
+    `precision` of the networks' products in `nll`: float32, or bfloat16 where a processor is much faster at it."""
 
     seed: int = 0
     samples: int = 5000
     nll_images: int = 1000
     images: int = 10_000
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"option 'precision' must be {' or '.join(PRECISIONS)}, got {self.precision!r}")
         for name in ("samples", "nll_images", "images"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
@@ -107,9 +112,10 @@ class Context:
     def importance_nll(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(-log p(x), effective sample size) of the first images of x."""
         options = self.options
-        return likelihood.importance_nll(
-            self.model, x[: options.nll_images], options.samples, options.seed, self.progress
-        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
+            return likelihood.importance_nll(
+                self.model, x[: options.nll_images], options.samples, options.seed, self.progress
+            )
 
     @cached_property
     def codes(self) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ WORSE_THAN_MEAN = (
 )  # share of the pixels' variance that reconstructions explain: below, they are worse than one grey image
 NO_BETTER_THAN_MEAN = 0.05
 COLLAPSED_KL = 0.5  # nats for all latents together
-OVERFITTED = 0.5  # of the standard deviation between test images: a medium effect, whatever the likelihood's scale
+OVERFITTED = 0.2  # of the standard deviation between test images: a small effect, whatever the scale of the likelihood
 LARGE_MARGINAL = 0.25  # of the KL
 
 
@@ -39,7 +39,7 @@ def diagnose(context: Context) -> tuple[Finding, ...]:
     untrained: reconstructions explain less of the pixels' variance than the mean training image (explained = 1 - mse / mse of
     that image). collapsed: they explain no more than it, and the latents carry less than 0.5 nats together. overfitted: the loss
     (negative ELBO; -log p(x|z) of an autoencoder) is higher on test than on training images by more than 3 standard errors and
-    more than half a standard deviation between test images. Otherwise healthy; unused latents and a prior that the
+    more than a fifth of the standard deviation between test images. Otherwise healthy; unused latents and a prior that the
     latents of images do not fill are told beside it. Thresholds are on scale-free figures, so that they hold for any likelihood.
     """
     if "reconstruct" not in context.model.abilities:
@@ -47,14 +47,14 @@ def diagnose(context: Context) -> tuple[Finding, ...]:
     mean_image = to_float(context.trained_on.images).mean(0)
     plain = fidelity.squared_error(context.x, mean_image.expand_as(context.x)).mean()
     explained = 1 - float(fidelity.squared_error(context.x, context.reconstructions).mean() / plain)
-    shown = f"reconstructions of test images explain {explained:.0%} of the pixels' variance"
+    shown = f"reconstructions' squared error is {1 - explained:.2f} times that of the mean training image"
     has_kl = "likelihood" in context.model.abilities
     kl = float(context.bound[1].mean()) if has_kl else math.inf
     if explained < WORSE_THAN_MEAN:
         return (
             Finding(
                 "untrained",
-                f"{shown}: showing the mean training image each time would be nearer",
+                f"{shown}: it would be better to show that image each time",
                 "train longer; if the loss did not fall, lower --learning-rate or set --clip, and look at the training curves",
             ),
         )
@@ -63,8 +63,8 @@ def diagnose(context: Context) -> tuple[Finding, ...]:
             return (
                 Finding(
                     "collapsed",
-                    f"{shown}, no more than the mean training image, and all {context.codes[0].shape[1]} latents together "
-                    f"carry {kl:.2g} nats: the decoder ignores them",
+                    f"{shown}, and all {context.codes[0].shape[1]} latents together carry {kl:.2g} nats: the decoder "
+                    "ignores them",
                     "train longer if it was a few epochs; else lower --beta, let it rise with --beta-warmup, give every "
                     "latent --free-bits 0.1, or choose a likelihood with less noise (--scale)",
                 ),
@@ -72,13 +72,14 @@ def diagnose(context: Context) -> tuple[Finding, ...]:
         return (
             Finding(
                 "learnt little",
-                f"{shown}, no more than the mean training image",
+                f"{shown}, though the latents carry something",
                 "train longer, or give the networks more room",
             ),
         )
     found = [finding for finding in (_overfitted(context), _unfilled(context), _unused(context)) if finding]
     if not any(finding.state == "overfitted" for finding in found):
-        found.insert(0, Finding("healthy", f"{shown}, {_gap_in_words(*_gap(context)[:2])}"))
+        explains = f"reconstructions explain {explained:.0%} of the test pixels' variance"
+        found.insert(0, Finding("healthy", f"{explains}, {_gap_in_words(*_gap(context)[:2])}"))
     return tuple(found)
 
 
@@ -108,7 +109,7 @@ def _gap(context: Context) -> tuple[float, float, float]:
 def _gap_in_words(gap: float, stderr: float) -> str:
     if gap < 3 * stderr:
         return "and the loss on test images is no higher than that on training images, as far as they can tell"
-    return f"and the loss is {gap:.3g} ± {stderr:.2g} nats an image higher on test than on training images, which is little"
+    return f"and the loss is {gap:.3g} ± {stderr:.2g} nats higher on test than on training images, which is little"
 
 
 def _overfitted(context: Context) -> Finding | None:
@@ -118,7 +119,7 @@ def _overfitted(context: Context) -> Finding | None:
     return Finding(
         "overfitted",
         f"the loss is {gap:.3g} ± {stderr:.2g} nats an image higher on test than on the images it was trained on "
-        f"({effect:.1f} times the deviation between images)",
+        f"({effect:.2f} of the deviation between images)",
         "more images; else stop on validation (--keep best --patience 10), or a smaller network or latent",
     )
 

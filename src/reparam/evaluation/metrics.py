@@ -18,7 +18,7 @@ from reparam.data.tasks import TaskOptions, to_float
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, suggest
 from reparam.evaluation import distances, fidelity, likelihood
-from reparam.evaluation.context import Context, Measure, mean, ratio
+from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
 from reparam.evaluation.latents import active_units
 from reparam.generation import BLOCK, classify, in_blocks
 from reparam.models import Model
@@ -35,12 +35,14 @@ def elbo(context: Context) -> Measure:
 
 def nll(context: Context) -> Measure:
     values, sizes = context.nll
-    return mean(values, "nats/image", _effective(sizes, context.options.samples))
+    return mean(values, "nats/image", _effective(sizes, context.options))
 
 
-def _effective(sizes: Tensor, samples: int) -> str:
+def _effective(sizes: Tensor, options: EvaluationOptions) -> str:
     typical, low = (float(sizes.quantile(q)) for q in (0.5, 0.05))
-    note = f"S = {samples:,}, effective {typical:.0f} (5% of images below {low:.1f})"
+    note = f"S = {options.samples:,}, effective {typical:.0f} (5% of images below {low:.1f})"
+    if options.precision != "float32":
+        note += f"; {options.precision} products"
     return note + ("; few draws dominate: the true value may be lower" if typical < FEW_SAMPLES else "")
 
 

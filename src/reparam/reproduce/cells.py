@@ -19,7 +19,7 @@ import torch
 
 import reparam
 from reparam import api
-from reparam.config import RunConfig, resolve
+from reparam.config import RunConfig, resolve, sections
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.context import Context
@@ -84,8 +84,14 @@ class Laboratory:
         if not path.exists():
             return None
         document = read_json(path)
-        current = document.get("format") == FORMAT and document.get("config") == _plain(cell.config(self.fast))
-        return document if current and document.get("start", "") == cell.start else None
+        evaluation = dataclasses.asdict(FAST_EVALUATION if self.fast else cell.evaluation)
+        current = (
+            document.get("format") == FORMAT
+            and document.get("start", "") == cell.start
+            and _agree(document["config"], cell.config(self.fast))
+            and all(evaluation.get(name, value) == value for name, value in document["evaluation"].items())
+        )
+        return document if current else None
 
     def measure(self, cell: Cell, cells: Mapping[str, Cell]) -> dict[str, Any]:
         """Trains (on from where it stopped), measures, writes the result. Raises KeyboardInterrupt when interrupted."""
@@ -205,6 +211,16 @@ def _plain(config: RunConfig) -> dict[str, Any]:
     document["training"]["init_from"] = ""
     document["data"]["data_root"] = None
     return document
+
+
+def _agree(stored: dict[str, Any], config: RunConfig) -> bool:
+    """Whether a stored configuration is that of now. Options that came later must have their defaults, as then."""
+    for section, cls in sections(config.family).items():
+        defaults = {option.name: option.default for option in dataclasses.fields(cls)}
+        for name, value in _plain(config)[section].items():
+            if stored[section].get(name, defaults[name]) != value:
+                return False
+    return True
 
 
 def commit() -> str:
