@@ -81,7 +81,7 @@ def _iwae(k: int, epochs: int, last: bool) -> Cell:
     )
 
 
-IWAE_EPOCHS = {1: (10, 40, 160, 640), 50: (3, 12, 48)}
+IWAE_EPOCHS = {1: (5, 20, 80, 320), 50: (3, 12, 48)}
 
 CELLS: dict[str, Cell] = {
     cell.name: cell
