@@ -258,3 +258,33 @@ def test_a_batch_larger_than_the_data_gives_way_and_says_so(command: Callable, t
     assert done.code == 0, done.err
     assert "batches of 16, not 128" in done.err
     assert reparam.load(tmp_path / "r").folder.status()["epoch"] == 2.0
+
+
+def test_reproduce_says_what_it_takes_and_then_does_it(command: Callable, tmp_path: Path) -> None:
+    out = tmp_path / "lab"
+    words = ("reproduce", "structures", "--cells", "structure-1-*", "--fast", "--out", out)
+    done = command(*words, "--dry-run", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["seconds"]["structure-1-seed0"] > 0
+    assert "structure-1-seed0" in done.err
+    assert not out.exists()
+    done = command(*words)
+    assert done.code == 0, done.err
+    assert "| (1) two-layer MLP | 1 |" in done.out
+    assert "| (4) CNN | not run yet |" in done.out
+    assert (tmp_path / "lab.md").read_text().startswith("# Reproductions")
+    again = command(*words)
+    assert again.code == 0
+    assert "training" not in again.err
+    assert "done" in again.err
+
+
+def test_evaluate_ends_in_words(command: Callable, run: Path) -> None:
+    done = command(
+        "evaluate", run, "--samples", "10", "--nll-images", "20", "--images", "120", "--precision", "bfloat16"
+    )
+    assert done.code == 0, done.err
+    last = [line for line in done.out.splitlines() if line.strip()]
+    assert any(line.startswith(("healthy:", "untrained:", "learnt little:", "collapsed:")) for line in last), done.out
+    assert "bfloat16 products" in done.out
+    assert "left out: fid_inception" in done.err

@@ -207,6 +207,8 @@ OPTIONS = {
     "missing path": ([*TRAIN, "--data", "folder:/no/such/folder"], ["/no/such/folder"]),
     "network against size": ([*TRAIN, "--data", "digits", "--network", "residual"], ["residual", "--size"]),
     "no such device": ([*TRAIN, "--data", "digits", "--device", "cuda:9"], ["cuda:9"]),
+    "experiment misspelt": (["reproduce", "structure"], ["did you mean 'structures'"]),
+    "no such cell": (["reproduce", "structures", "--cells", "x"], ["no cell 'x'", "structure-1-seed0"]),
     "no run": (["evaluate", "/no/such/run"], ["/no/such/run"]),
     "no run to start from": ([*TRAIN, "--data", "digits", "--init-from", "/no/such/run"], ["/no/such/run"]),
     "classifier without labels": (["train", "classifier", "--data", "array:UNLABELLED"], ["labels"]),

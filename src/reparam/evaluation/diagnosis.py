@@ -44,7 +44,7 @@ def diagnose(context: Context) -> tuple[Finding, ...]:
     """
     if "reconstruct" not in context.model.abilities:
         return ()
-    mean_image = to_float(context.trained_on.images).mean(0)
+    mean_image = to_float(context.trained_on.images[: context.options.images]).mean(0)
     plain = fidelity.squared_error(context.x, mean_image.expand_as(context.x)).mean()
     explained = 1 - float(fidelity.squared_error(context.x, context.reconstructions).mean() / plain)
     shown = f"reconstructions' squared error is {1 - explained:.2f} times that of the mean training image"

