@@ -7,14 +7,15 @@ import reparam
 
 TROUBLES = {
     "hardly trained": {"epochs": 0.1},
-    "a KL weight of 20": {"epochs": 20, "beta": 20, "batch_size": 32},
+    "a KL weight of 20": {"epochs": 10, "beta": 20, "batch_size": 32},
     "a large network on 1,197 small images": {
-        "epochs": 100,
+        "epochs": 60,
         "hidden": (512, 256),
         "latent": 16,
         "likelihood": "gaussian-learned",
         "batch_size": 32,
         "keep": "last",
+        "learning_rate": 2e-3,
     },
 }
 

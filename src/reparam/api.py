@@ -119,8 +119,8 @@ class Run:
         """
         document = self.folder.evaluation_document()
         metrics = [metrics] if isinstance(metrics, str) else metrics
-        names, left_out = measuring.choose(self.model, self.dataset, self.config.task, metrics)
         options = options or EvaluationOptions()
+        names, left_out = measuring.choose(self.model, self.dataset, self.config.task, options, metrics)
         reasons: dict[str, list[str]] = {}
         for name, why in left_out.items() if not metrics else ():
             if measuring.METRICS[name].needs in self.model.abilities:  # what a model cannot do at all needs no mention

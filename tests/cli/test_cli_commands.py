@@ -281,7 +281,7 @@ def test_reproduce_says_what_it_takes_and_then_does_it(command: Callable, tmp_pa
 
 def test_evaluate_ends_in_words(command: Callable, run: Path) -> None:
     done = command(
-        "evaluate", run, "--samples", "10", "--nll-images", "20", "--images", "120", "--precision", "bfloat16"
+        "evaluate", run, "--samples", "10", "--nll-images", "20", "--images", "130", "--precision", "bfloat16"
     )
     assert done.code == 0, done.err
     last = [line for line in done.out.splitlines() if line.strip()]

@@ -1,7 +1,9 @@
 """The experiments' machinery: cells are run once, go on where they stopped, and make the page. Never how good the figures are."""
 
+import copy
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ import torch
 
 import reparam
 from reparam.errors import ReparamError, RunError
-from reparam.reproduce import CELLS, EXPERIMENTS, Laboratory, chosen, draw, page, results
+from reparam.files import write_json
+from reparam.reproduce import CELLS, EXPERIMENTS, Laboratory, draw, matching, page, results
 from reparam.reproduce.experiments import energies, table
 from reparam.training import Silent
 
@@ -17,10 +20,10 @@ from reparam.training import Silent
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     """All cells of all experiments, tiny."""
-    laboratory = Laboratory(tmp_path_factory.mktemp("lab") / "reproductions", fast=True)
+    laboratory = Laboratory(tmp_path_factory.mktemp("lab") / "reproductions", CELLS, fast=True)
     for cell in CELLS.values():
         if laboratory.result(cell) is None:
-            laboratory.measure(cell, CELLS)
+            laboratory.measure(cell)
     return laboratory
 
 
@@ -57,22 +60,63 @@ def test_a_cell_says_what_it_depends_on(fast: Laboratory) -> None:
     assert str(fast.folder) not in json.dumps(document)
 
 
-def test_a_cell_that_starts_from_another_begins_with_its_weights(fast: Laboratory) -> None:
-    source, later = fast.run(CELLS["structure-2-seed0"]), fast.run(CELLS["loss-l1-seed0"])
-    assert later.config.training.init_from == str(source.path)
+def test_a_cell_that_starts_from_another_begins_with_its_weights(
+    fast: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = fast.run(CELLS["structure-2-seed0"])
+    begun = []
+    cycle = reparam.training.Loop.cycle
+
+    def looking(loop: reparam.training.Loop) -> None:
+        if loop.step == 0:
+            begun.append({name: tensor.clone() for name, tensor in loop.weights().items()})
+        cycle(loop)
+
+    monkeypatch.setattr(reparam.training.Loop, "cycle", looking)
+    other = Laboratory(tmp_path / "lab", CELLS, fast=True)
+    shutil.copytree(source.path, other.run_path(CELLS["structure-2-seed0"]))
+    other.measure(CELLS["loss-l1-seed0"])
+    (weights,) = begun  # the source itself is not trained again
+    for name, tensor in source.model.state_dict().items():
+        assert weights[name].equal(tensor)
+
+
+def test_results_that_do_not_fit_the_cell_of_now_are_not_taken(fast: Laboratory, tmp_path: Path) -> None:
+    cell = CELLS["loss-l1-seed0"]
+    document = json.loads(fast.result_path(cell).read_text())
+    other = Laboratory(tmp_path, CELLS, fast=True)
+
+    def taken(**changes: object) -> bool:
+        write_json(other.result_path(cell), {**copy.deepcopy(document), **changes})
+        return other.result(cell) is not None
+
+    def without(section: str, option: str) -> dict:
+        config = copy.deepcopy(document["config"])
+        del config[section][option]
+        return config
+
+    assert taken()
+    assert taken(config=without("data", "attributes")), "an option that came later, at its default"
+    assert not taken(config=without("training", "epochs")), "an option that came later, and is not"
+    assert not taken(evaluation={**document["evaluation"], "samples": 6})
+    assert not taken(metrics={name: value for name, value in document["metrics"].items() if name != "sharpness"})
+    assert not taken(start="")
+    start = copy.deepcopy(document["start_config"])
+    start["options"]["latent"] = 3
+    assert not taken(start_config=start)
 
 
 def test_results_are_kept_and_those_of_other_settings_are_not_taken(fast: Laboratory) -> None:
     cell = CELLS["structure-1-seed0"]
     assert fast.result(cell) is not None
-    assert Laboratory(fast.folder, fast=False).result(cell) is None  # the same file, of a rehearsal
+    assert Laboratory(fast.folder, CELLS, fast=False).result(cell) is None  # the same file, of a rehearsal
     with pytest.raises(RunError, match="delete it"):
-        Laboratory(fast.folder, fast=False).measure(cell, CELLS)
+        Laboratory(fast.folder, CELLS, fast=False).measure(cell)
     assert fast.estimate([cell]) == {cell.name: 0.0}
 
 
 def test_an_interrupted_cell_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    laboratory, cell = Laboratory(tmp_path / "lab", fast=True), CELLS["iwae-k1-epochs5"]
+    laboratory, cell = Laboratory(tmp_path / "lab", CELLS, fast=True), CELLS["iwae-k1-epochs5"]
     monkeypatch.setattr("reparam.reproduce.cells.FAST", {"data": "digits", "epochs": 2})
     steps = []
     cycle = reparam.training.Loop.cycle
@@ -85,14 +129,14 @@ def test_an_interrupted_cell_goes_on_where_it_stopped(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(reparam.training.Loop, "cycle", stopping)
     with pytest.raises(KeyboardInterrupt):
-        laboratory.measure(cell, CELLS)
+        laboratory.measure(cell)
     assert laboratory.result(cell) is None
     left = laboratory.estimate([cell])[cell.name]
     assert left > 0
     steps.clear()
-    steps.extend(range(100))  # no further stop
-    document = laboratory.measure(cell, CELLS)
-    assert steps[100] <= 20, "the estimate's own steps and those of the run"
+    steps.extend([0] * 100)  # no further stop
+    document = laboratory.measure(cell)
+    assert steps[100] == 6
     assert document["epochs"] == pytest.approx(2, abs=0.1)
 
 
@@ -118,10 +162,12 @@ def test_energies_are_sums_without_their_constants() -> None:
 
 def test_cells_are_chosen_by_pattern_and_a_wrong_one_is_named() -> None:
     names = EXPERIMENTS["structures"].cells
-    assert [cell.name for cell in chosen(CELLS, names, ["structure-2-*"])] == [f"structure-2-seed{i}" for i in range(3)]
-    assert len(chosen(CELLS, names, [])) == len(names)
+    assert [cell.name for cell in matching(CELLS, names, ["structure-2-*"])] == [
+        f"structure-2-seed{i}" for i in range(3)
+    ]
+    assert len(matching(CELLS, names, [])) == len(names)
     with pytest.raises(ReparamError, match="no cell 'nothing'"):
-        chosen(CELLS, names, ["nothing"])
+        matching(CELLS, names, ["nothing"])
 
 
 def test_tracking_passes_items_through() -> None:

@@ -181,4 +181,15 @@ def test_bernoullis_log_prob_and_gradients_are_torchs_for_any_logits() -> None:
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
     # In float32 the error is that of rounding the logit itself, of 60 at most here.
     single = Quick(logits.detach().float()).log_prob(x.detach().float())
-    assert float((single - theirs).abs().max()) < 60 * torch.finfo(torch.float32).eps
+    assert float((single - theirs.detach()).abs().max()) < 60 * torch.finfo(torch.float32).eps
+
+
+def test_bernoullis_log_prob_can_be_differentiated_twice_and_expanded() -> None:
+    g = keyed_generator("cpu", "twice")
+    logits = torch.randn(4, 3, generator=g).double().requires_grad_()
+    x = torch.rand(3, generator=g).double()
+    assert torch.autograd.gradgradcheck(lambda v: Quick(v).log_prob(x), logits)
+    wide = Independent(Quick(logits), 1).expand((2, 4))
+    torch.testing.assert_close(wide.log_prob(x), Quick(logits).log_prob(x).sum(-1).expand(2, 4))
+    each = torch.func.vmap(torch.func.grad(lambda v: Quick(v).log_prob(x).sum()))(logits.detach())
+    torch.testing.assert_close(each, x - logits.detach().sigmoid())

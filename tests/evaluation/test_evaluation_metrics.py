@@ -18,7 +18,7 @@ from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions, diagnose, evaluate
 from reparam.evaluation import likelihood as estimators
-from reparam.evaluation.context import Context, ratio
+from reparam.evaluation.context import Context, chosen, ratio, task_images
 from reparam.evaluation.metrics import choose
 from reparam.models import Model
 
@@ -87,7 +87,7 @@ def test_bits_of_a_mass_function_are_those_of_its_probabilities(digits: Dataset)
     levels = torch.arange(256).reshape(256, 1, 1, 1).expand(256, 1, SIDE, SIDE) / 255
     bits = -model.decoder(torch.zeros(2)).base_dist.log_prob(levels)[:, 0, 0, 0].detach() / math.log(2)
     assert float((-bits * math.log(2)).exp().sum()) == pytest.approx(1, abs=1e-4)
-    pixels = digits.test.images[:50].long()
+    pixels = digits.test.images[context.index[:50]].long()
     assert measured(context, "bits_per_dim")["bits_per_dim"] == pytest.approx(float(bits[pixels].mean()), rel=1e-5)
 
 
@@ -111,20 +111,25 @@ def test_bits_of_the_uniform_density_are_eight_and_of_others_no_less_than_the_en
 def test_bits_are_refused_where_they_mean_nothing(digits: Dataset) -> None:
     model = flat(BernoulliLikelihood, torch.zeros(1, SIDE, SIDE))
     with pytest.raises(ConfigError, match="cross-entropy"):
-        choose(model, digits, TaskOptions(), ["bits_per_dim"])
-    _, left_out = choose(flat(GaussianLikelihood, torch.zeros(1, SIDE, SIDE)), digits, TaskOptions(binarise="dynamic"))
+        choose(model, digits, TaskOptions(), EvaluationOptions(), ["bits_per_dim"])
+    _, left_out = choose(
+        flat(GaussianLikelihood, torch.zeros(1, SIDE, SIDE)),
+        digits,
+        TaskOptions(binarise="dynamic"),
+        EvaluationOptions(),
+    )
     assert "bits_per_dim" in left_out
 
 
 def test_dear_metrics_wait_to_be_asked(digits: Dataset) -> None:
     model = flat(BernoulliLikelihood, torch.zeros(1, SIDE, SIDE))
     dear = {name for name, metric in METRICS.items() if metric.dear}
-    names, left_out = choose(model, digits, TaskOptions())
+    names, left_out = choose(model, digits, TaskOptions(), EvaluationOptions())
     assert dear
     assert not dear & set(names)
     assert dear <= set(left_out)
-    assert dear <= set(choose(model, digits, TaskOptions(), ["all"])[0])
-    assert choose(model, digits, TaskOptions(), ["fid_inception"])[0] == ["fid_inception"]
+    assert dear <= set(choose(model, digits, TaskOptions(), EvaluationOptions(), ["all"])[0])
+    assert choose(model, digits, TaskOptions(), EvaluationOptions(), ["fid_inception"])[0] == ["fid_inception"]
 
 
 def test_the_error_of_a_ratio_is_that_of_repeated_samples() -> None:
@@ -225,3 +230,59 @@ def test_a_classifier_is_not_diagnosed(digits: Dataset) -> None:
     config = reparam.config.resolve("classifier")
     model = config.family.build(config.options, reparam.models.Spec((1, SIDE, SIDE), 10)).eval()
     assert diagnose(context_of(model, digits)) == ()
+
+
+def test_data_in_the_order_of_its_classes_gives_the_same_figures(digits: Dataset) -> None:
+    torch.manual_seed(0)
+    config = reparam.config.resolve("vae", hidden=(16,), latent=3)
+    model = config.family.build(config.options, reparam.models.Spec((1, SIDE, SIDE))).eval()
+
+    def ordered(split: Images) -> Images:
+        order = split.labels.argsort(stable=True)
+        return Images(split.images[order], split.labels[order])
+
+    by_class = dataclasses.replace(digits, train=ordered(digits.train), test=ordered(digits.test))
+    for context in (context_of(model, digits, images=100), context_of(model, by_class, images=100)):
+        # Ten classes, each with a tenth of the images: of 100 at random hardly ever fewer than 2 (1e-3 a class) or more than 22.
+        counts = context.labels.bincount(minlength=10)
+        assert counts.min() >= 2
+        assert counts.max() <= 22
+        assert len(context.training[0]) == 100
+    assert found_order(context_of(model, by_class, images=50)) == found_order(context_of(model, by_class))[:50]
+
+
+def found_order(context: Context) -> list[int]:
+    return context.index.tolist()
+
+
+def test_images_of_a_task_do_not_depend_on_which_are_asked_for(digits: Dataset) -> None:
+    task = TaskOptions(task="denoising", binarise="dynamic")
+    x, given = task_images(digits.test, task)
+    index = chosen(digits.test, 130)
+    some_x, some_given = task_images(digits.test, task, index)
+    assert some_x.equal(x[index])
+    assert some_given.equal(given[index])
+    assert task_images(digits.test, task, 7)[0].equal(x[:7])
+
+
+def test_few_images_are_told_and_no_traceback(digits: Dataset) -> None:
+    model = flat(BernoulliLikelihood, torch.zeros(1, SIDE, SIDE))
+    few = EvaluationOptions(samples=3, nll_images=1, images=2)
+    names, left_out = choose(model, digits, TaskOptions(), few)
+    assert "2 images are too few" in left_out["precision"]
+    assert "2 images are too few" in left_out["fid_classifier"]
+    context = Context(model, digits, TaskOptions(), few)
+    assert set(dict(evaluate(context, names))) == set(names)
+    diagnose(context)
+
+
+def test_noise_of_binarisation_is_not_held_against_a_model(digits: Dataset) -> None:
+    """A model that gives the grey values back explains them all, however faint they are."""
+    faint = Images((digits.test.images.float() * 0.2).byte() + 100, digits.test.labels)
+    dataset = dataclasses.replace(digits, train=faint, test=faint)
+    grey = to_float(faint.images)
+    model = flat(BernoulliLikelihood, grey.mean(0).logit()).eval()
+    context = Context(model, dataset, TaskOptions(binarise="dynamic"), EvaluationOptions(samples=2, images=200))
+    assert [finding.state for finding in diagnose(context)] == ["collapsed"]  # the mean image explains nothing
+    context.reconstructions = context.grey  # a perfect model's
+    assert diagnose(context)[0].state == "healthy"

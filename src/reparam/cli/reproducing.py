@@ -47,18 +47,29 @@ def reproduce(
     """Regenerate published tables and figures, cell by cell: what was run before is not run again."""
     from rich.console import Console
 
-    from reparam.errors import ConfigError, suggest
+    from reparam.errors import ConfigError, RunError, suggest
     from reparam.reports.tables import cells_table
-    from reparam.reproduce import CELLS, EXPERIMENTS, Laboratory, chosen, draw, markdown_table, results, write_page
+    from reparam.reproduce import (
+        CELLS,
+        EXPERIMENTS,
+        Laboratory,
+        draw,
+        markdown_table,
+        matching,
+        page_path,
+        results,
+        write_page,
+    )
 
     for name in experiments:
         if name not in EXPERIMENTS:
             known = ", ".join(EXPERIMENTS)
             raise ConfigError(f"no experiment '{name}'{suggest(name, EXPERIMENTS)} (known: {known})")
     folder = (out or Path("reproductions-fast" if fast else "reproductions")).absolute()
-    laboratory = Laboratory(folder, fast, progress())
+    laboratory = Laboratory(folder, CELLS, fast, progress())
+    page_path(laboratory)  # says at once where it could not be written
     names = list(dict.fromkeys(cell for name in experiments for cell in EXPERIMENTS[name].cells))
-    wanted = chosen(CELLS, names, [part.strip() for part in cells.split(",") if part.strip()])
+    wanted = matching(CELLS, names, [part.strip() for part in cells.split(",") if part.strip()])
     seconds = laboratory.estimate(wanted)
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
     console.print(cells_table({cell.name: (cell.command(), seconds[cell.name]) for cell in wanted}))
@@ -69,12 +80,15 @@ def reproduce(
     for cell in wanted:
         if laboratory.result(cell) is None:
             laboratory.progress.note(f"cell {cell.name}")
-            laboratory.measure(cell, CELLS)
+            laboratory.measure(cell)
             write_page(laboratory)
     documents = {name: results(laboratory, EXPERIMENTS[name]) for name in experiments}
     for name in experiments:
         if len(documents[name]) == len(EXPERIMENTS[name].cells):
-            draw(laboratory, EXPERIMENTS[name])
+            try:
+                draw(laboratory, EXPERIMENTS[name])
+            except RunError as error:  # results may be had without the runs that made them
+                laboratory.progress.note(f"pictures of {name} are left as they are: {error}")
         if not as_json:
             click.echo(f"{EXPERIMENTS[name].title} ({EXPERIMENTS[name].source})\n")
             click.echo(markdown_table(EXPERIMENTS[name], documents[name]) + "\n")

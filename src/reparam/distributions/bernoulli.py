@@ -3,43 +3,49 @@
 Shapes: `B` batch shape.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 class _LogProb(torch.autograd.Function):
     """x l - log(1 + exp(l)), whose derivative by l is x - sigmoid(l): fewer passes over memory than through autograd."""
 
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, value: Tensor) -> Tensor:
-        ctx.save_for_backward(logits, value)
-        return (value * logits).sub_(F.softplus(logits))
+    generate_vmap_rule = True
 
     @staticmethod
-    @once_differentiable
+    def forward(logits: Tensor, value: Tensor) -> Tensor:
+        return value * logits - F.softplus(logits)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         logits, value = ctx.saved_tensors
         by_logits, by_value = None, None
         if ctx.needs_input_grad[0]:
-            by_logits = torch.sub(value, torch.sigmoid(logits)).mul_(gradient).sum_to_size(logits.shape)
+            by_logits = (gradient * (value - torch.sigmoid(logits))).sum_to_size(logits.shape)
         if ctx.needs_input_grad[1]:
             by_value = (gradient * logits).sum_to_size(value.shape)
         return by_logits, by_value
 
 
 class Bernoulli(torch.distributions.Bernoulli):
-    """torch's, with a log-probability in half the time: log p(x) = x l - log(1 + exp(l)), l the logits.
+    """torch's, with log p(x) = x l - log(1 + exp(l)), l the logits, in fewer passes over memory.
 
-    Grey x in [0, 1] give the cross-entropy. The rounding error is below one unit in the last place of l. It can be
-    differentiated once.
+    Grey x in [0, 1] give the cross-entropy. The rounding error is below one unit in the last place of l.
     """
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__(logits=logits, validate_args=False)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> "Bernoulli":
+        return Bernoulli(self.logits.expand(torch.Size(batch_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
         return _LogProb.apply(self.logits, value)

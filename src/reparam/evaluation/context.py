@@ -93,13 +93,20 @@ class Context:
         self.trained_on = trained_on or dataset.train
         self.progress, self.say = progress or Silent(), say
         self.device = device_of(model)
-        self.x, self.given = task_images(dataset.test, task, options.images)
+        self.index = chosen(dataset.test, options.images)
+        self.x, self.given = task_images(dataset.test, task, self.index)
+        self.labels = dataset.test.labels[self.index]
         self._found: dict[str, Any] = {}
 
     @cached_property
     def grey(self) -> Tensor:
         """The test images as they are, not binarised: what samples and means of p(x|z) are compared with."""
-        return to_float(self.dataset.test.images[: self.options.images])
+        return to_float(self.dataset.test.images[self.index])
+
+    @cached_property
+    def training(self) -> tuple[Tensor, Tensor]:
+        """As many of the images it was trained on, as the task gives them: x, and what the model is given."""
+        return task_images(self.trained_on, self.task, chosen(self.trained_on, len(self.index)))
 
     @cached_property
     def bound(self) -> tuple[Tensor, Tensor]:
@@ -150,7 +157,7 @@ class Context:
 
     def reference(self, name: str) -> Tensor:
         """Features of as many training images: how near to the test images something real comes."""
-        train = to_float(self.dataset.train.images[: len(self.grey)])
+        train = to_float(self.dataset.train.images[chosen(self.dataset.train, len(self.grey))])
         return self.once(f"{name} reference", lambda: self.network(name).features(train, self.progress, "reference"))
 
     def manifolds(self, name: str) -> distances.Manifolds:
@@ -168,7 +175,7 @@ class Context:
 
         if not network.key:
             return compute()
-        path = cache_folder() / "features" / f"{network.key}-{len(self.grey)}.safetensors"
+        path = cache_folder() / "features" / f"{network.key}-chosen-{len(self.grey)}.safetensors"
         if path.exists():
             try:
                 return read_tensors(path)[0]["features"]
@@ -182,17 +189,31 @@ class Context:
         return found
 
 
-def task_images(split: Images, task: TaskOptions, n: int | None = None) -> tuple[Tensor, Tensor]:
-    """The first n images of a split (x), and what the model is given of them: the noisy ones of a denoising task, else x itself.
+def chosen(split: Images, n: int) -> Tensor:
+    """Indices of n images of a split, or of all in random order: the same every time, n of them the first of more.
 
-    Random parts are the same every time, in fixed blocks.
+    Data may lie in the order of its classes, where the first n would be no sample of it.
     """
+    return torch.randperm(len(split), generator=keyed_generator("cpu", "chosen", len(split)))[:n]
+
+
+def task_images(split: Images, task: TaskOptions, which: int | Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Images of a split (x), and what the model is given of them: the noisy ones of a denoising task, else x itself.
+
+    `which`: the first so many, those of these indices, or all. Random parts are the same every time, in fixed blocks of the
+    split: those of an image do not depend on which others are asked for.
+    """
+    index = which if isinstance(which, Tensor) else torch.arange(len(split))[:which]
+    places = index.argsort()  # blocks are gone through once, in order
+    rising = index[places]
     x, given = [], []
-    images, labels = split.images[:n], split.labels[:n]
-    for number, (part, classes) in enumerate(zip(images.split(BLOCK), labels.split(BLOCK), strict=True)):
-        index = torch.arange(BLOCK) + number * BLOCK
+    for number in (rising // BLOCK).unique().tolist():
+        own = slice(number * BLOCK, (number + 1) * BLOCK)
+        rows = rising[rising // BLOCK == number] - number * BLOCK
         generator = keyed_generator("cpu", 0, "test", number)
-        batch = make_batch(full_block(part), full_block(classes), index, task, generator)
-        x.append(batch.x[: len(part)])
-        given.append((batch.x if batch.c is None else batch.c)[: len(part)])
-    return torch.cat(x), torch.cat(given)
+        block = torch.arange(BLOCK) + number * BLOCK
+        batch = make_batch(full_block(split.images[own]), full_block(split.labels[own]), block, task, generator)
+        x.append(batch.x[rows])
+        given.append((batch.x if batch.c is None else batch.c)[rows])
+    back = places.argsort()
+    return torch.cat(x)[back], torch.cat(given)[back]

@@ -38,7 +38,8 @@ def kernel_distance(real: Tensor, made: Tensor) -> tuple[float, float | None]:
         E k(a, a') + E k(b, b') - 2 E k(a, b),   k(a, b) = (a . b / F + 1)^3,
 
     unbiased, so that its expectation for equal distributions is 0 and single values may be negative. The mean over disjoint
-    blocks of 1,000 features a side, whose spread gives the error; fewer than 2,000 are one block, without an error.
+    blocks of 1,000 features a side, whose spread gives the error; fewer than 2,000 are one block, without an error. Both sides
+    must lie in random order: blocks of one class each would compare other distributions.
     """
     n = min(len(real), len(made))
     blocks = max(1, n // KERNEL_BLOCK)

@@ -7,10 +7,10 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import kl_divergence
+from torch.distributions import Independent, kl_divergence
 
 from reparam.distributions import keyed_generator, rsample
-from reparam.generation import BLOCK, device_of, full_block
+from reparam.generation import BLOCK, device_of, full_block, in_blocks
 from reparam.models import Model
 from reparam.objectives.variational import kl_per_dimension
 from reparam.training import Progress, Silent
@@ -39,14 +39,14 @@ def bound(model: Model, x: Tensor, seed: int, samples: int = 1) -> tuple[Tensor,
 
 
 @torch.no_grad()
-def kl_by_dimension(model: Model, x: Tensor) -> Tensor:
-    """KL(q(z_k|x) || p(z_k)) averaged over images, [K]: what each latent says of an image, where both factorise."""
+def kl_by_dimension(model: Model, x: Tensor) -> Tensor | None:
+    """KL(q(z_k|x) || p(z_k)) averaged over images, [K]: what each latent says of an image. None where one does not factorise."""
     device = device_of(model)
-    total = sum(
-        kl_per_dimension(model.encoder(part.to(device)), model.prior()).double().sum(0) for part in x.split(BLOCK)
+    if not all(isinstance(one, Independent) for one in (model.encoder(x[:1].to(device)), model.prior())):
+        return None
+    return (
+        in_blocks(lambda part, _: kl_per_dimension(model.encoder(part.to(device)), model.prior()), x).double().mean(0)
     )
-    assert isinstance(total, Tensor)
-    return (total / len(x)).cpu()
 
 
 @torch.no_grad()
@@ -86,5 +86,5 @@ def importance_nll(
         weights = torch.cat(log_w)
         total = weights.logsumexp(0)
         nlls.append((math.log(samples) - total).cpu())
-        sizes.append((2 * total - (2 * weights).logsumexp(0)).exp().cpu())
+        sizes.append(1 / (weights - total).exp().square().sum(0).cpu())
     return torch.cat(nlls), torch.cat(sizes)

@@ -43,7 +43,9 @@ def _effective(sizes: Tensor, options: EvaluationOptions) -> str:
     note = f"S = {options.samples:,}, effective {typical:.0f} (5% of images below {low:.1f})"
     if options.precision != "float32":
         note += f"; {options.precision} products"
-    return note + ("; few draws dominate: the true value may be lower" if typical < FEW_SAMPLES else "")
+    return note + (
+        "; few draws dominate: the true value may be lower" if typical < min(FEW_SAMPLES, options.samples / 2) else ""
+    )
 
 
 def bits_per_dim(context: Context) -> Measure:
@@ -51,8 +53,8 @@ def bits_per_dim(context: Context) -> Measure:
     bits of the mass that it puts on levels (Theis et al. 2016, section 3.1)."""
     size = math.prod(context.dataset.shape)
     if context.model.decoder.density == "mass":
-        values, _ = context.nll
-        return mean(values / (size * math.log(2)), "bits", f"S = {context.options.samples:,}")
+        values, sizes = context.nll
+        return mean(values / (size * math.log(2)), "bits", _effective(sizes, context.options))
     levels = context.grey[: context.options.nll_images] * 255
     noise = [
         torch.rand(
@@ -60,11 +62,11 @@ def bits_per_dim(context: Context) -> Measure:
         )
         for number in range(-(-len(levels) // BLOCK))
     ]
-    values, _ = context.importance_nll((levels + torch.cat(noise)[: len(levels)]) / 256)
+    values, sizes = context.importance_nll((levels + torch.cat(noise)[: len(levels)]) / 256)
     return mean(
         values / (size * math.log(2)) + 8,
         "bits",
-        f"S = {context.options.samples:,}, uniform dequantisation: an upper bound",
+        f"{_effective(sizes, context.options)}; uniform dequantisation: an upper bound",
     )
 
 
@@ -76,6 +78,8 @@ def reconstruction(context: Context) -> Measure:
 
 def kl(context: Context) -> Measure:
     parts = likelihood.kl_by_dimension(context.model, context.x)
+    if parts is None:
+        return mean(context.bound[1], "nats/image")
     largest = ", ".join(f"{value:.2f}" for value in parts.sort(descending=True).values[:3].tolist())
     note = f"by latent: {largest}{', ...' if len(parts) > 3 else ''}"
     return dataclasses.replace(mean(context.bound[1], "nats/image", note), parts=tuple(parts.tolist()))
@@ -98,7 +102,8 @@ def mutual_information(context: Context) -> Measure:
 def marginal_kl(context: Context) -> Measure:
     aggregate = context.aggregate
     prior = context.model.prior()
-    log_p = in_blocks(lambda z, _: prior.log_prob(z.to(context.device, torch.float32)), aggregate.z)
+    with torch.no_grad():
+        log_p = in_blocks(lambda z, _: prior.log_prob(z.to(context.device, torch.float32)), aggregate.z)
     note = "too high: see mutual_information" if mutual_information(context).note else ""
     return mean(aggregate.log_mixture - log_p, "nats/image", note)
 
@@ -132,10 +137,9 @@ def fid(context: Context, network: str) -> Measure:
     """Means of p(x|z) against as many test images, always in grey values: a binarised model's means are its grey values."""
     real, made = context.features(network)
     note = context.network(network).about
-    if network == "classifier":
-        note += (
-            f"; training images in place of samples: {distances.frechet_distance(real, context.reference(network)):.3g}"
-        )
+    reference = context.reference(network) if network == "classifier" else real[:0]
+    if len(reference) > 1:
+        note += f"; {len(reference):,} training images have {distances.frechet_distance(real, reference):.3g}"
     if len(real) <= 2 * real.shape[1]:
         note += f"; biased upwards: {len(real):,} images for {real.shape[1]:,} features"
     return Measure(distances.frechet_distance(real, made), None, len(real), "", note)
@@ -152,16 +156,15 @@ def manifold(context: Context, network: str, which: str) -> Measure:
 
 
 def accuracy(context: Context) -> Measure:
-    labels = context.dataset.test.labels[: len(context.x)]
-    known = labels >= 0
+    known = context.labels >= 0
     read = classify(context.model, context.x[known])
-    return mean((read == labels[known]).double(), "share")
+    return mean((read == context.labels[known]).double(), "share")
 
 
-Obstacle = Callable[[Model, Dataset, TaskOptions], str | None]
+Obstacle = Callable[[Model, Dataset, TaskOptions, EvaluationOptions], str | None]
 
 
-def no_bits(model: Model, dataset: Dataset, task: TaskOptions) -> str | None:
+def no_bits(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
     density = getattr(model.decoder, "density", "not stated")
     if density == "density" and task.binarise == "none":
         return None
@@ -170,26 +173,27 @@ def no_bits(model: Model, dataset: Dataset, task: TaskOptions) -> str | None:
     return "its likelihood is no mass on 256 levels and no density (a Bernoulli on grey values is a cross-entropy)"
 
 
-def no_normal_posterior(model: Model, dataset: Dataset, task: TaskOptions) -> str | None:
+def no_normal_posterior(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
     with torch.no_grad():
         q_z = model.encoder(to_float(dataset.test.images[:1]).to(next(model.parameters()).device))
     normal = isinstance(q_z, Independent) and isinstance(q_z.base_dist, Normal)
     return None if normal else "its posterior is no normal distribution with a diagonal covariance"
 
 
-def few_images(model: Model, dataset: Dataset, task: TaskOptions) -> str | None:
-    if len(dataset.test) >= FEWEST_FOR_FID:
-        return None
-    return f"{len(dataset.test)} test images are too few to compare distributions: it takes {FEWEST_FOR_FID}"
+def few_images(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
+    n = min(len(dataset.test), options.images)
+    return (
+        None if n >= FEWEST_FOR_FID else f"{n} images are too few to compare distributions: it takes {FEWEST_FOR_FID}"
+    )
 
 
-def no_classifier(model: Model, dataset: Dataset, task: TaskOptions) -> str | None:
+def no_classifier(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
     if len(dataset.classes) < 2:
         return "the data has no labels to train its feature network on"
-    return few_images(model, dataset, task)
+    return few_images(model, dataset, task, options)
 
 
-def small(model: Model, dataset: Dataset, task: TaskOptions) -> str | None:
+def small(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
     return "its window needs images of at least 11 pixels" if dataset.shape[1] < 11 else None
 
 
@@ -342,7 +346,7 @@ ALL = "all"  # in place of names: the dear ones too
 
 
 def choose(
-    model: Model, dataset: Dataset, task: TaskOptions, names: Sequence[str] = ()
+    model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions, names: Sequence[str] = ()
 ) -> tuple[list[str], dict[str, str]]:
     """(metrics to run, why others are left out). Raises ConfigError for an unknown or impossible one asked for by name."""
     for name in names:
@@ -356,7 +360,7 @@ def choose(
             left_out[name] = (
                 f"the model cannot {metric.needs}" if metric.needs != "likelihood" else "it has no likelihood"
             )
-        elif metric.obstacle and (reason := metric.obstacle(model, dataset, task)):
+        elif metric.obstacle and (reason := metric.obstacle(model, dataset, task, options)):
             left_out[name] = reason
         elif metric.dear and name not in names and ALL not in names:
             left_out[name] = "they take minutes to hours on a processor: ask by name, or with --metrics all"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam.errors import RunError
-from reparam.evaluation.context import task_images
+from reparam.evaluation.context import chosen, task_images
 from reparam.evaluation.likelihood import kl_by_dimension
 from reparam.generation import encode, sample_latents
 from reparam.reports.pictures import varied
@@ -63,8 +63,11 @@ class Subject:
     def kl_by_latent(self) -> Tensor:
         """KL of each latent to the prior, nats an image, [K], over the first test images."""
         n = min(len(self.run.dataset.test), CODES, LARGEST_ENCODING // self._floats)
-        x, _ = task_images(self.run.dataset.test, self.run.config.task, n)
-        return kl_by_dimension(self.run.model, x)
+        x, _ = task_images(self.run.dataset.test, self.run.config.task, chosen(self.run.dataset.test, n))
+        found = kl_by_dimension(self.run.model, x)
+        if found is None:
+            raise RunError("posterior or prior does not factorise over the latents")
+        return found
 
     @cached_property
     def latent(self) -> int:

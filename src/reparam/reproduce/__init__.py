@@ -1,8 +1,8 @@
 """The founding documents' experiments and those of papers, cell by cell, each run once and kept."""
 
-from reparam.reproduce.cells import Cell, Laboratory, chosen, machine, processor
+from reparam.reproduce.cells import Cell, Laboratory, machine, matching, processor
 from reparam.reproduce.experiments import CELLS, EXPERIMENTS, Experiment, Row
-from reparam.reproduce.pages import draw, markdown_table, page, results, write_page
+from reparam.reproduce.pages import draw, markdown_table, page, page_path, results, write_page
 
 __all__ = [
     "CELLS",
@@ -11,11 +11,12 @@ __all__ = [
     "Experiment",
     "Laboratory",
     "Row",
-    "chosen",
     "draw",
     "machine",
     "markdown_table",
+    "matching",
     "page",
+    "page_path",
     "processor",
     "results",
     "write_page",

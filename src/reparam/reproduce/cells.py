@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 import reparam
 from reparam import api
 from reparam.config import RunConfig, resolve, sections
+from reparam.data import Dataset
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.context import Context
@@ -66,9 +68,10 @@ def _typed(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Laboratory:
-    """Where cells lie, and how they are run."""
+    """Where cells lie, and how they are run. `cells` are all that there are, by name."""
 
     folder: Path
+    cells: Mapping[str, Cell]
     fast: bool = False
     progress: Progress = field(default_factory=Silent)
 
@@ -85,23 +88,21 @@ class Laboratory:
             return None
         document = read_json(path)
         evaluation = dataclasses.asdict(FAST_EVALUATION if self.fast else cell.evaluation)
+        defaults = dataclasses.asdict(EvaluationOptions())
+        source = self.cells[cell.start] if cell.start else None
         current = (
             document.get("format") == FORMAT
-            and document.get("start", "") == cell.start
             and _agree(document["config"], cell.config(self.fast))
-            and all(evaluation.get(name, value) == value for name, value in document["evaluation"].items())
+            and all(document["evaluation"].get(name, defaults[name]) == value for name, value in evaluation.items())
+            and set(cell.metrics) <= set(document["metrics"])
+            and document.get("start", "") == cell.start
+            and (source is None or _agree(document["start_config"], source.config(self.fast)))
         )
         return document if current else None
 
-    def measure(self, cell: Cell, cells: Mapping[str, Cell]) -> dict[str, Any]:
+    def measure(self, cell: Cell) -> dict[str, Any]:
         """Trains (on from where it stopped), measures, writes the result. Raises KeyboardInterrupt when interrupted."""
-        start = ""
-        if cell.start:
-            source = cells[cell.start]
-            if not (self.run_path(source) / "weights.safetensors").exists() or not self._finished(source):
-                self.measure(source, cells)
-            start = str(self.run_path(source))
-        run = self._trained(cell, start)
+        run = self._trained(cell)
         began = time.monotonic()
         options = FAST_EVALUATION if self.fast else cell.evaluation
         measures = run.evaluate(cell.metrics, options, self.progress, self.progress.note)
@@ -110,7 +111,6 @@ class Laboratory:
             "format": FORMAT,
             "cell": cell.name,
             "command": cell.command(),
-            "start": cell.start,
             "fast": self.fast,
             "seed": cell.config().training.seed,
             "shape": list(run.spec.image_shape),
@@ -125,7 +125,10 @@ class Laboratory:
             "evaluation": dataclasses.asdict(options),
             "metrics": {name: dataclasses.asdict(measure) for name, measure in measures.items()},
             "config": _plain(cell.config(self.fast)),
+            "start": cell.start,
         }
+        if cell.start:
+            document["start_config"] = _plain(self.cells[cell.start].config(self.fast))
         write_json(self.result_path(cell), document)
         return document
 
@@ -136,7 +139,8 @@ class Laboratory:
     def _finished(self, cell: Cell) -> bool:
         return RunFolder(self.run_path(cell)).status().get("state") in ("finished", "stopped early")
 
-    def _trained(self, cell: Cell, start: str) -> api.Run:
+    def _trained(self, cell: Cell) -> api.Run:
+        """The cell's run, after training what is left of it; that of the cell it starts from first."""
         folder = RunFolder(self.run_path(cell))
         config = cell.config(self.fast)
         if (folder.path / "run.json").exists():
@@ -146,42 +150,61 @@ class Laboratory:
                 return api.load(folder.path)
             run, outcome = api.proceed(folder, self.progress)
         else:
+            start = str(self._trained(self.cells[cell.start]).path) if cell.start else ""
             config = dataclasses.replace(config, training=dataclasses.replace(config.training, init_from=start))
             run, outcome = api.start(config, folder.path, self.progress)
         if outcome.state == "interrupted":
             raise KeyboardInterrupt
         return run
 
-    def estimate(self, cells: Sequence[Cell]) -> dict[str, float]:
-        """Seconds that each cell will still take, from a few of its own steps and importance samples, timed here and now."""
+    def estimate(self, wanted: Sequence[Cell]) -> dict[str, float]:
+        """Seconds that each cell will still take, the training of those they start from included: from a few steps and importance
+        samples of each, timed here and now."""
         found: dict[str, float] = {}
         timed: dict[str, tuple[float, float]] = {}
-        datasets: dict[str, Any] = {}
-        for cell in cells:
+        datasets: dict[str, Dataset] = {}
+        for cell in wanted:
             if self.result(cell):
                 found[cell.name] = 0.0
                 continue
-            config = cell.config(self.fast)
-            dataset = datasets.setdefault(config.data.data, None) or api.open_data(config.data.data, config)
-            datasets[config.data.data] = dataset
-            split = dataset.split(config.data.train_on)
-            alike = repr(dataclasses.replace(config, training=dataclasses.replace(config.training, seed=0, epochs=1)))
-            options = FAST_EVALUATION if self.fast else cell.evaluation
-            if alike not in timed:
-                timed[alike] = _time(config, dataset, split)
-            step, draw = timed[alike]
-            status = RunFolder(self.run_path(cell)).status()
-            left = config.training.epochs - status.get("epoch", 0.0)
-            found[cell.name] = max(left, 0.0) * len(split) / config.training.batch_size * step
-            if config.data.train_on == "train":  # validation after each epoch, forward only: a third of a step
-                found[cell.name] += max(left, 0.0) * len(dataset.validation) / config.training.batch_size * step / 3
-            if "nll" in cell.metrics:
-                found[cell.name] += draw * options.samples * min(options.nll_images, len(dataset.test))
+            source = self.cells[cell.start] if cell.start else None
+            measured = [cell] if source in wanted else [cell, source]
+            for one in measured:
+                if one is None or (one is source and self._finished(one)):
+                    continue
+                config = one.config(self.fast)
+                if config.data.data not in datasets:
+                    datasets[config.data.data] = api.open_data(config.data.data, config)
+                dataset = datasets[config.data.data]
+                alike = repr(
+                    dataclasses.replace(config, training=dataclasses.replace(config.training, seed=0, epochs=1))
+                )
+                if alike not in timed:
+                    timed[alike] = _time(config, dataset)
+                step, draw = timed[alike]
+                seconds = self._epochs_left(one) * _steps_an_epoch(config, dataset) * step
+                options = FAST_EVALUATION if self.fast else one.evaluation
+                if one is cell and "nll" in one.metrics:
+                    seconds += draw * options.samples * min(options.nll_images, len(dataset.test))
+                found[cell.name] = found.get(cell.name, 0.0) + seconds
         return found
 
+    def _epochs_left(self, cell: Cell) -> float:
+        done = RunFolder(self.run_path(cell)).status().get("epoch", 0.0)
+        return max(cell.config(self.fast).training.epochs - done, 0.0)
 
-def _time(config: RunConfig, dataset: Any, split: Any) -> tuple[float, float]:
+
+def _steps_an_epoch(config: RunConfig, dataset: Dataset) -> float:
+    """Validation after each epoch counted: a step without its backward pass takes a third."""
+    images = float(len(dataset.split(config.data.train_on)))
+    if config.data.train_on == "train":
+        images += len(dataset.validation) / 3
+    return images / config.training.batch_size
+
+
+def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
     """Seconds a training step, and an importance sample of one image."""
+    split = dataset.split(config.data.train_on)
     model = api.build(config, Spec(dataset.shape, len(dataset.classes)))
     device = api.choose_device(config.training.device)
     training = dataclasses.replace(config.training, keep="last", batch_size=min(config.training.batch_size, len(split)))
@@ -216,7 +239,7 @@ def _plain(config: RunConfig) -> dict[str, Any]:
 def _agree(stored: dict[str, Any], config: RunConfig) -> bool:
     """Whether a stored configuration is that of now. Options that came later must have their defaults, as then."""
     for section, cls in sections(config.family).items():
-        defaults = {option.name: option.default for option in dataclasses.fields(cls)}
+        defaults = TypeAdapter(dict[str, Any]).dump_python(dataclasses.asdict(cls()), mode="json")
         for name, value in _plain(config)[section].items():
             if stored[section].get(name, defaults[name]) != value:
                 return False
@@ -224,18 +247,19 @@ def _agree(stored: dict[str, Any], config: RunConfig) -> bool:
 
 
 def commit() -> str:
-    """The commit of the source tree, with + where it was changed; the version where there is no tree."""
-    here = Path(__file__).resolve().parent
+    """The commit of the source tree that this file is tracked in, with + where it was changed; else the version."""
+    here = Path(__file__).resolve()
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=here.parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short=10", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--", "."], cwd=here.parent, capture_output=True, text=True, check=True
-        )
+        git("ls-files", "--error-unmatch", here.name)
+        return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "--", "..") else "")
     except (OSError, subprocess.CalledProcessError):
         return reparam.__version__
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
 def machine() -> str:
@@ -251,7 +275,7 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def chosen(cells: Mapping[str, Cell], names: Sequence[str], patterns: Sequence[str]) -> list[Cell]:
+def matching(cells: Mapping[str, Cell], names: Sequence[str], patterns: Sequence[str]) -> list[Cell]:
     """The cells of an experiment, or those of them that match a pattern (`structure-2-*`). Raises ReparamError for one that
     matches none."""
     for pattern in patterns:
