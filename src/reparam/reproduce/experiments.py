@@ -163,8 +163,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         "document 002 (the VAE report), table 1",
         "MNIST, two latents, binary cross-entropy on grey values; mean loss of the 10,000 test images. The report's figure "
         "with the widths is lost: ours are (1) 784-400-z, (2) 784-512-256-z, (3) 784-512-256-128-z, mirrored, (4) two "
-        "stride-2 convolutions of 32 and 64 channels and their transposes. 60 epochs on 50,000 images with one cosine schedule, "
-        "weights chosen on the 10,000 validation images.",
+        "stride-2 convolutions of 32 and 64 channels and their transposes. 60 epochs on 50,000 images with one cosine "
+        "schedule (settings that differ are in the recipe), weights chosen on the 10,000 validation images.",
         (
             Row("(1) two-layer MLP", ("structure-1-seed0",), _published(142.78, 6.21, 148.99)),
             Row("(2) three-layer MLP", _SECOND, BCE),
