@@ -24,4 +24,5 @@ for name, options in TROUBLES.items():
     print(f"{name}:")
     for finding in run.diagnose():
         print(f"  {finding.state}: {finding.evidence}")
-        print(f"    {finding.advice}")
+        if finding.advice:
+            print(f"    what helps: {finding.advice}")

@@ -116,7 +116,7 @@ def test_results_are_kept_and_those_of_other_settings_are_not_taken(fast: Labora
 
 
 def test_an_interrupted_cell_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    laboratory, cell = Laboratory(tmp_path / "lab", CELLS, fast=True), CELLS["iwae-k1-epochs5"]
+    laboratory, cell = Laboratory(tmp_path / "lab", CELLS, fast=True), CELLS["iwae-k1-epochs10"]
     monkeypatch.setattr("reparam.reproduce.cells.FAST", {"data": "digits", "epochs": 2})
     steps = []
     cycle = reparam.training.Loop.cycle

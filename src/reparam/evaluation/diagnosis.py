@@ -142,8 +142,8 @@ def _unused(context: Context) -> Finding | None:
         return None
     return Finding(
         "unused latents",
-        f"{latent - used} of {latent} latents hardly change with the image: they stay at the prior and cost nothing",
-        f"nothing needs doing; {max(used, 1)} latents would do, and --free-bits would put more to use",
+        f"{latent - used} of {latent} latents hardly change with the image: they stay at the prior, which costs nothing; "
+        f"{max(used, 1)} would do, or --free-bits would put more to use",
     )
 
 

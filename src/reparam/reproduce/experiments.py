@@ -21,7 +21,7 @@ from reparam.reproduce.cells import Cell, Laboratory
 
 Results = Mapping[str, dict[str, Any]]
 SHOWN = 10  # test images in a picture
-GRID = 15  # images along a side of figure 4
+GRID = 11  # images along a side of figure 4
 WIDE = EvaluationOptions(nll_images=10_000)
 
 
@@ -81,7 +81,7 @@ def _iwae(k: int, epochs: int, last: bool) -> Cell:
     )
 
 
-IWAE_EPOCHS = {1: (5, 20, 80, 320), 50: (3, 12, 48)}
+IWAE_EPOCHS = {1: (10, 40, 160), 50: (3, 12, 48)}
 
 CELLS: dict[str, Cell] = {
     cell.name: cell
