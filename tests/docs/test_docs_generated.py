@@ -31,3 +31,12 @@ def test_every_metric_is_explained() -> None:
 
     page = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
     assert [name for name in METRICS if f"**`{name}`**" not in page and f"`{name}`" not in page] == []
+
+
+def test_the_page_of_reproductions_is_made_from_the_results() -> None:
+    from reparam.reproduce import CELLS, Laboratory, page
+
+    made = page(Laboratory(ROOT / "docs" / "reproductions", CELLS))
+    assert made == (ROOT / "docs" / "reproductions.md").read_text("utf-8"), (
+        "run 'reparam reproduce' with --out docs/reproductions"
+    )

@@ -240,7 +240,8 @@ def table(experiment: Experiment, results: Results) -> tuple[list[str], list[lis
     found = [[experiment.columns(results[name]) for name in row.cells if name in results] for row in experiment.rows]
     columns = list(dict.fromkeys(name for cells in found for figures in cells for name in figures))
     rehearsal = any(document["fast"] for document in results.values())
-    head = ["", "seeds", *columns, *([] if rehearsal else [f"published {experiment.decisive}", "ours − published"])]
+    theirs = " / ".join(experiment.rows[0].published)
+    head = ["", "seeds", *columns, *([] if rehearsal else [f"published {theirs}", "ours − published"])]
     rows = []
     for row, cells in zip(experiment.rows, found, strict=True):
         published = row.published[experiment.decisive]
@@ -254,7 +255,8 @@ def table(experiment: Experiment, results: Results) -> tuple[list[str], list[lis
             spread = f" ({_number(min(values))} to {_number(max(values))})" if len(values) > 1 else ""
             shown.append(_number(means[name]) + spread)
         difference = means[experiment.decisive] - published
-        beside = [] if rehearsal else [f"{published:.2f}", f"{difference:+.2f}"]
+        numbers = " / ".join(f"{value:.2f}" for value in row.published.values())
+        beside = [] if rehearsal else [numbers, f"{difference:+.2f}"]
         rows.append([row.name, str(len(cells)), *shown, *beside])
     return head, rows
 
