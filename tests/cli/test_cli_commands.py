@@ -270,7 +270,7 @@ def test_reproduce_says_what_it_takes_and_then_does_it(command: Callable, tmp_pa
     assert not out.exists()
     done = command(*words)
     assert done.code == 0, done.err
-    assert "| (1) two-layer MLP | 1 |" in done.out
+    assert "| (1) two-layer MLP, all 60,000 images | 1 |" in done.out
     assert "| (4) CNN | not run yet |" in done.out
     assert (tmp_path / "lab.md").read_text().startswith("# Reproductions")
     again = command(*words)
