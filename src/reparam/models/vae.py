@@ -93,7 +93,7 @@ VAE = Family(
                 "epochs": 10,
             },
         ),
-        # Large steps, and no longer: 30 epochs end at 148.26 on validation digits, 100 at 148.24, 60 at a tenth of the rate at 149.77.
+        # Large steps, and no longer: on validation digits 30 epochs end at 148.26, 100 at 148.24; a tenth of the rate at 149.77.
         "report-1": _report("structure (1): 784-400-z", hidden=(400,), learning_rate=1e-2, epochs=30),
         "report-2": _report("structure (2): 784-512-256-z", hidden=(512, 256)),
         "report-3": _report("structure (3): 784-512-256-128-z", hidden=(512, 256, 128)),
