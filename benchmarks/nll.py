@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import torch
-from throughput import make_pythae
+from throughput import make_pythae, spread
 
 import reparam
 from reparam.evaluation import likelihood
@@ -109,9 +109,6 @@ def main() -> None:
             f"round {number + 1}: " + ", ".join(f"{name} {rate:.1f}" for name, rate in row.items()) + " images/s",
             flush=True,
         )
-
-    def spread(values: list[float]) -> dict[str, float]:
-        return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
     result = {
         "what": f"784-400-20-400-784 after {arguments.epochs:g} epochs, grey values, S = {SAMPLES}",

@@ -151,6 +151,10 @@ def theirs(trainer: object) -> float:
     return len(trainer.train_loader) / (time.perf_counter() - began)  # type: ignore[attr-defined]
 
 
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5)
@@ -178,9 +182,6 @@ def main() -> None:
             f"round {number + 1}: " + ", ".join(f"{name} {rate:.0f}" for name, rate in row.items()) + " steps/s",
             flush=True,
         )
-
-    def spread(values: list[float]) -> dict[str, float]:
-        return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
     result: dict = {
         "what": "784-400-20-400-784, batch 128, float32, 60,000 images",
