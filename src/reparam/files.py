@@ -31,6 +31,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "reparam"
 
 
+def make_folder(path: Path) -> None:
+    """Raises ReparamError with the remedy where it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReparamError(_why_not_written(path, error)) from error
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """`write(temporary)` in the same folder, then sync and rename. Raises ReparamError with the remedy if the disk refuses."""
     temporary = None

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 import reparam
 from reparam.config import RunConfig, from_json
 from reparam.errors import ConfigError, RunError
-from reparam.files import read_json, read_tensors, sweep, write_json, write_tensors
+from reparam.files import make_folder, read_json, read_tensors, sweep, write_json, write_tensors
 from reparam.models import Model, Spec
 
 try:
@@ -91,7 +91,7 @@ class RunFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Alone in the folder: raises RunError while another process trains this run. A killed one holds no lock."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         with (self.path / ".lock").open("w") as file:
             try:
                 if fcntl:

@@ -208,6 +208,8 @@ OPTIONS = {
     "network against size": ([*TRAIN, "--data", "digits", "--network", "residual"], ["residual", "--size"]),
     "no such device": ([*TRAIN, "--data", "digits", "--device", "cuda:9"], ["cuda:9"]),
     "experiment misspelt": (["reproduce", "structure"], ["did you mean 'structures'"]),
+    "no cell named": (["reproduce", "structures", "--cells", ""], ["--cells"]),
+    "results into a file": (["reproduce", "structures", "--fast", "--out", "/dev/null"], ["/dev/null"]),
     "no such cell": (["reproduce", "structures", "--cells", "x"], ["no cell 'x'", "structure-1-seed0"]),
     "no run": (["evaluate", "/no/such/run"], ["/no/such/run"]),
     "no run to start from": ([*TRAIN, "--data", "digits", "--init-from", "/no/such/run"], ["/no/such/run"]),
@@ -295,6 +297,7 @@ def test_resume_refuses_other_data(command: Callable, run: Path, tmp_path: Path)
 
 
 USES = {
+    "no metric named": (["evaluate", "RUN", "--metrics", ","], ["--metrics"]),
     "metric misspelt": (["evaluate", "RUN", "--metrics", "elbow"], ["did you mean 'elbo'"]),
     "data of another shape": (["encode", "RUN", "--data", "array:OTHER", "--out", "x.npz"], ["shape"]),
     "index too large": (["reconstruct", "RUN", "--index", "100000", "--out", "x.png"], ["100000"]),

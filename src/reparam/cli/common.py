@@ -30,6 +30,14 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own test images).")
 
 
+def comma_list(option: str, text: str | None) -> list[str]:
+    """`A,B`; not given is none. Given and empty (a shell variable that is not set) is an error, since none means all."""
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if text is not None and not parts:
+        raise click.UsageError(f"--{option} names nothing: write A,B or leave it out")
+    return parts
+
+
 def progress() -> "Progress":
     """A bar on a terminal, else a line now and then."""
     from reparam.training import LineProgress, RichProgress

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from reparam.cli.common import (
+    comma_list,
     device_option,
     example,
     images_of,
@@ -30,7 +31,7 @@ from reparam.errors import ConfigError
 @run_argument
 @click.option(
     "--metrics",
-    default="",
+    default=None,
     metavar="A,B,...",
     help="Which figures (default: what the model allows in reasonable time, and a diagnosis; all: the dear ones too).",
 )
@@ -53,7 +54,7 @@ from reparam.errors import ConfigError
 @json_option
 def evaluate(
     run: Path,
-    metrics: str,
+    metrics: str | None,
     samples: int,
     nll_images: int,
     images: int,
@@ -70,7 +71,7 @@ def evaluate(
 
     options = EvaluationOptions(seed, samples, nll_images, images, precision)
     opened = open_run(run, device)
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    names = comma_list("metrics", metrics)
     measures = opened.evaluate(names, options, progress(), lambda text: click.echo(text, err=True))
     document = opened.folder.evaluation_document()
     findings = document.get("diagnosis", []) if not names or "all" in names else []

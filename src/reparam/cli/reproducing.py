@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import example, json_option, progress
+from reparam.cli.common import comma_list, example, json_option, progress
 
 
 class _Experiments(click.Command):
@@ -29,7 +29,7 @@ class _Experiments(click.Command):
     ),
 )
 @click.argument("experiments", nargs=-1, required=True, metavar="EXPERIMENT...")
-@click.option("--cells", default="", metavar="A,B,...", help="Only these cells; * stands for anything.")
+@click.option("--cells", default=None, metavar="A,B,...", help="Only these cells; * stands for anything.")
 @click.option(
     "--fast", is_flag=True, help="Tiny versions on scikit-learn's digits: tries the machinery, figures mean nothing."
 )
@@ -42,7 +42,7 @@ class _Experiments(click.Command):
 )
 @json_option
 def reproduce(
-    experiments: tuple[str, ...], cells: str, fast: bool, dry_run: bool, out: Path | None, as_json: bool
+    experiments: tuple[str, ...], cells: str | None, fast: bool, dry_run: bool, out: Path | None, as_json: bool
 ) -> None:
     """Regenerate published tables and figures, cell by cell: what was run before is not run again."""
     from rich.console import Console
@@ -69,10 +69,10 @@ def reproduce(
     laboratory = Laboratory(folder, CELLS, fast, progress())
     page_path(laboratory)  # says at once where it could not be written
     names = list(dict.fromkeys(cell for name in experiments for cell in EXPERIMENTS[name].cells))
-    wanted = matching(CELLS, names, [part.strip() for part in cells.split(",") if part.strip()])
+    wanted = matching(CELLS, names, comma_list("cells", cells))
     seconds = laboratory.estimate(wanted)
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
-    console.print(cells_table({cell.name: (cell.command(), seconds[cell.name]) for cell in wanted}))
+    console.print(cells_table({cell.name: (cell.command(fast), seconds[cell.name]) for cell in wanted}))
     if dry_run:
         if as_json:
             click.echo(json.dumps({"seconds": seconds}))

@@ -35,7 +35,11 @@ def elbo(context: Context) -> Measure:
 
 def nll(context: Context) -> Measure:
     values, sizes = context.nll
-    return mean(values, "nats/image", _effective(sizes, context.options))
+    note = _effective(sizes, context.options)
+    if len(values) < len(context.x):  # the two figures stand beside each other, and this one must not look the larger
+        reconstruction, kl = context.bound
+        note += f"; -elbo of these images is {float((reconstruction + kl)[: len(values)].mean()):.2f}"
+    return mean(values, "nats/image", note)
 
 
 def _effective(sizes: Tensor, options: EvaluationOptions) -> str:
@@ -87,7 +91,7 @@ def kl(context: Context) -> Measure:
 
 def count_active_units(context: Context) -> Measure:
     means, _ = context.codes
-    return Measure(active_units(means), None, len(means), f"of {means.shape[1]}")
+    return Measure(active_units(means) if len(means) > 1 else 0, None, len(means), f"of {means.shape[1]}")
 
 
 def mutual_information(context: Context) -> Measure:
@@ -170,6 +174,8 @@ def no_bits(model: Model, dataset: Dataset, task: TaskOptions, options: Evaluati
         return None
     if density == "mass":
         return None if task.binarise == "none" else "images were binarised: it is for 256 levels"
+    if task.binarise != "none":
+        return "images were binarised: it is for 256 levels"
     return "its likelihood is no mass on 256 levels and no density (a Bernoulli on grey values is a cross-entropy)"
 
 
@@ -189,7 +195,7 @@ def few_images(model: Model, dataset: Dataset, task: TaskOptions, options: Evalu
 
 def no_classifier(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
     if len(dataset.classes) < 2:
-        return "the data has no labels to train its feature network on"
+        return "its feature network needs images of at least two classes"
     return few_images(model, dataset, task, options)
 
 

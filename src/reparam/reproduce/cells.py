@@ -48,15 +48,18 @@ class Cell:
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     start: str = ""
 
+    def chosen(self, fast: bool) -> dict[str, Any]:
+        return {"data": "mnist", **self.options, **(FAST if fast else {})}
+
     def config(self, fast: bool = False) -> RunConfig:
         """As it is trained, but for the start."""
-        options = {"data": "mnist", "pictures": 0, **self.options, **(FAST if fast else {})}
+        options = {"pictures": 0, **self.chosen(fast)}
         return resolve(self.model, options.pop("recipe", "default"), **options)
 
-    def command(self) -> str:
-        """What a person would type for the same run."""
-        words = ["reparam train", self.model, "--data mnist"]
-        words += [f"--{name.replace('_', '-')} {_typed(value)}" for name, value in self.options.items()]
+    def command(self, fast: bool = False) -> str:
+        """What a person would type for the same run, in the laboratory's folder."""
+        words = ["reparam train", self.model]
+        words += [f"--{name.replace('_', '-')} {_typed(value)}" for name, value in self.chosen(fast).items()]
         if self.start:
             words.append(f"--init-from runs/{self.start}")
         return " ".join([*words, f"--out runs/{self.name}"])
@@ -86,7 +89,10 @@ class Laboratory:
         path = self.result_path(cell)
         if not path.exists():
             return None
-        document = read_json(path)
+        try:
+            document = read_json(path)
+        except RunError:
+            raise RunError(f"{path} is damaged: delete it, and the cell is measured again") from None
         evaluation = dataclasses.asdict(FAST_EVALUATION if self.fast else cell.evaluation)
         defaults = dataclasses.asdict(EvaluationOptions())
         source = self.cells[cell.start] if cell.start else None
@@ -110,7 +116,7 @@ class Laboratory:
         document = {
             "format": FORMAT,
             "cell": cell.name,
-            "command": cell.command(),
+            "command": cell.command(self.fast),
             "fast": self.fast,
             "seed": cell.config().training.seed,
             "shape": list(run.spec.image_shape),

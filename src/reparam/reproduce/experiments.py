@@ -258,7 +258,8 @@ def table(experiment: Experiment, results: Results) -> tuple[list[str], list[lis
         difference = means[experiment.decisive] - published
         numbers = " / ".join(f"{value:.2f}" for value in row.published.values())
         beside = [] if rehearsal else [numbers, f"{difference:+.2f}"]
-        rows.append([row.name, str(len(cells)), *shown, *beside])
+        seeds = str(len(cells)) if len(cells) == len(row.cells) else f"{len(cells)} of {len(row.cells)}"
+        rows.append([row.name, seeds, *shown, *beside])
     return head, rows
 
 
