@@ -152,9 +152,12 @@ class RunFolder:
         if not self.evaluation_path.exists():
             return {}
         try:
-            return read_json(self.evaluation_path)
+            document = read_json(self.evaluation_path)
+            if not all(isinstance(document.get(part, {}), dict) for part in ("metrics", "options")):
+                raise RunError("not what evaluate writes")
         except RunError:
             raise RunError(f"{self.evaluation_path} is damaged: delete it and measure again") from None
+        return document
 
     def write_weights(self, tensors: dict[str, Tensor], kept: str, step: int, epoch: float) -> None:
         write_tensors(self.weights_path, tensors, {"format": FORMAT, "kept": kept, "step": step, "epoch": epoch})

@@ -157,8 +157,9 @@ def test_measures_are_shown_with_their_meaning(runs: dict[str, Path], tmp_path: 
     assert "measure again" not in text
     (path / "evaluation.json").write_text(json.dumps({**document, "weights": [1, "best"]}))
     assert "measured on earlier weights" in Page(render(open_run(path))).text
-    (path / "evaluation.json").write_text("{")
-    assert "evaluation.json cannot be read" in Page(render(open_run(path))).text
+    for damaged in ("{", '{"metrics": 3}', '{"metrics": {}, "options": []}'):
+        (path / "evaluation.json").write_text(damaged)
+        assert "evaluation.json cannot be read" in Page(render(open_run(path))).text
 
 
 @pytest.mark.parametrize("state", ["interrupted", "diverged", "running"])
