@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reparam.errors import RunError
-from reparam.reports.charts import DARK, PALETTE, for_dark, latent_scatter, training_curves
+from reparam.reports.charts import DARK, PALETTE, for_dark, latent_bars, latent_scatter, lines, training_curves
 
 
 def metrics(n: int = 30, bad: float = 1.0) -> list[dict]:
@@ -71,3 +71,16 @@ def test_equal_charts_are_equal_files_and_dark_only_exchanges_colours() -> None:
 def test_curves_need_a_finite_value() -> None:
     with pytest.raises(RunError, match="logged nothing"):
         training_curves([{"epoch": 0.1, "phase": "train", "terms": {"total": math.nan}}])
+
+
+def test_lines_name_their_series_and_have_plain_numbers_on_their_axes() -> None:
+    chart = lines({"k = 1": [(1, 3.0), (1000, 2.0)]}, "minutes", "nats", {"paper": 1.5}, log_x=True)
+    for text in ("k = 1", "paper", "minutes", "nats", ">10<", ">100<"):
+        assert text in chart.svg
+    assert "mathdefault" not in chart.svg
+
+
+def test_bars_are_as_many_as_latents() -> None:
+    few, many = (latent_bars(torch.linspace(1, 0, n), "nats").svg for n in (3, 8))
+    assert many.count("<path") - few.count("<path") >= 5
+    assert "nats" in few

@@ -196,6 +196,7 @@ def lines(
         for number, (name, level) in enumerate((levels or {}).items()):
             axes.axhline(level, linestyle="--", color=PALETTE[number % len(PALETTE)], linewidth=1, label=name)
         axes.set(xlabel=across, ylabel=up, **({"xscale": "log"} if log_x else {}))
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.tick_params(length=0)
         axes.legend(frameon=False)
         return _to_chart(canvas)
