@@ -143,7 +143,7 @@ class Context:
         return sample(self.model, len(self.grey), self.options.seed)
 
     def network(self, name: str) -> FeatureNetwork:
-        return self.once(name, lambda: FEATURES[name](self.dataset, self.device, self.progress, self.say))
+        return self._once(name, lambda: FEATURES[name](self.dataset, self.device, self.progress, self.say))
 
     def features(self, name: str) -> tuple[Tensor, Tensor]:
         """Of test images and of samples, [N, F] each."""
@@ -153,17 +153,17 @@ class Context:
             made = network.features(self.samples, self.progress, f"{name} features of samples")
             return self._real_features(network), made
 
-        return self.once(f"{name} features", compute)
+        return self._once(f"{name} features", compute)
 
     def reference(self, name: str) -> Tensor:
         """Features of as many training images: how near to the test images something real comes."""
         train = to_float(self.dataset.train.images[chosen(self.dataset.train, len(self.grey))])
-        return self.once(f"{name} reference", lambda: self.network(name).features(train, self.progress, "reference"))
+        return self._once(f"{name} reference", lambda: self.network(name).features(train, self.progress, "reference"))
 
     def manifolds(self, name: str) -> distances.Manifolds:
-        return self.once(f"{name} manifolds", lambda: distances.manifolds(*self.features(name)))
+        return self._once(f"{name} manifolds", lambda: distances.manifolds(*self.features(name)))
 
-    def once(self, what: str, compute: Callable[[], T]) -> T:
+    def _once(self, what: str, compute: Callable[[], T]) -> T:
         """What `compute` returns, under a name: computed at the first call."""
         if what not in self._found:
             self._found[what] = compute()

@@ -75,11 +75,8 @@ def diagnose(context: Context) -> tuple[Finding, ...]:
                 "train longer, or give the networks more room",
             ),
         )
-    found = [finding for finding in (_overfitted(context), _unfilled(context), _unused(context)) if finding]
-    if not any(finding.state == "overfitted" for finding in found):
-        explains = f"reconstructions explain {explained:.0%} of the test pixels' variance"
-        found.insert(0, Finding("healthy", f"{explains}, {_gap_in_words(*_gap(context)[:2])}"))
-    return tuple(found)
+    first = _generalisation(context, f"reconstructions explain {explained:.0%} of the test pixels' variance")
+    return tuple(finding for finding in (first, _unfilled(context), _unused(context)) if finding)
 
 
 def _explained(context: Context) -> float:
@@ -101,36 +98,25 @@ def _losses(context: Context) -> tuple[Tensor, Tensor]:
     return test_loss.double(), likelihood.point_reconstruction(context.model, given, x).double()
 
 
-def _gap(context: Context) -> tuple[float, float, float]:
-    """(loss on test minus loss on training images, its standard error, the same over the deviation between test images)."""
-
-    def compute() -> tuple[float, float, float]:
-        test, train = _losses(context)
-        gap = float(test.mean() - train.mean())
-        if min(len(test), len(train)) < 2:
-            return gap, math.inf, 0.0
+def _generalisation(context: Context, explains: str) -> Finding:
+    """overfitted or healthy, by the loss on test images minus that on training images."""
+    test, train = _losses(context)
+    gap, stderr, effect = float(test.mean() - train.mean()), math.inf, 0.0
+    if min(len(test), len(train)) > 1:
         stderr = math.sqrt(float(test.var() / len(test) + train.var() / len(train)))
-        return gap, stderr, gap / max(float(test.std()), 1e-12)
-
-    return context.once("gap", compute)
-
-
-def _gap_in_words(gap: float, stderr: float) -> str:
+        effect = gap / max(float(test.std()), 1e-12)
+    if gap > 3 * stderr and effect >= OVERFITTED:
+        return Finding(
+            "overfitted",
+            f"the loss is {gap:.3g} ± {stderr:.2g} nats an image higher on test than on the images it was trained on "
+            f"({effect:.2f} of the deviation between images)",
+            "more images; else stop on validation (--keep best --patience 10), or a smaller network or latent",
+        )
     if gap < 3 * stderr:
-        return "and the loss on test images is no higher than that on training images, as far as they can tell"
-    return f"and the loss is {gap:.3g} ± {stderr:.2g} nats higher on test than on training images, which is little"
-
-
-def _overfitted(context: Context) -> Finding | None:
-    gap, stderr, effect = _gap(context)
-    if gap <= 3 * stderr or effect < OVERFITTED:
-        return None
-    return Finding(
-        "overfitted",
-        f"the loss is {gap:.3g} ± {stderr:.2g} nats an image higher on test than on the images it was trained on "
-        f"({effect:.2f} of the deviation between images)",
-        "more images; else stop on validation (--keep best --patience 10), or a smaller network or latent",
-    )
+        words = "the loss on test images is no higher than that on training images, as far as they can tell"
+    else:
+        words = f"the loss is {gap:.3g} ± {stderr:.2g} nats higher on test than on training images, which is little"
+    return Finding("healthy", f"{explains}, and {words}")
 
 
 def _unused(context: Context) -> Finding | None:

@@ -244,9 +244,10 @@ def _plain(config: RunConfig) -> dict[str, Any]:
 
 def _agree(stored: dict[str, Any], config: RunConfig) -> bool:
     """Whether a stored configuration is that of now. Options that came later must have their defaults, as then."""
+    now = _plain(config)
     for section, cls in sections(config.family).items():
         defaults = TypeAdapter(dict[str, Any]).dump_python(dataclasses.asdict(cls()), mode="json")
-        for name, value in _plain(config)[section].items():
+        for name, value in now[section].items():
             if stored[section].get(name, defaults[name]) != value:
                 return False
     return True
