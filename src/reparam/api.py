@@ -21,7 +21,7 @@ from reparam import generation
 from reparam.config import RunConfig, resolve
 from reparam.data import Dataset
 from reparam.data import load as load_data
-from reparam.data.tasks import make_batch
+from reparam.data.tasks import make_batch, observe, with_condition
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError, suggest
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose
@@ -30,7 +30,7 @@ from reparam.evaluation.context import Context
 from reparam.files import write_json
 from reparam.models import Model, Schedule, Spec
 from reparam.objectives import Objective
-from reparam.reports.pictures import Painter
+from reparam.reports.painter import Painter
 from reparam.runs import RunFolder, load_weights
 from reparam.training import Loop, Outcome, Progress, Silent, flush_denormals, processes
 
@@ -81,12 +81,63 @@ class Run:
             have = ", ".join(sorted(self.model.abilities)) or "none of the abilities"
             raise ConfigError(f"cannot {purpose}: model '{self.config.model}' cannot {ability} (it can: {have})")
 
-    def sample(self, n: int, seed: int = 0, draw: bool = False) -> Tensor:
-        """[n, C, H, W] in [0, 1]: means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z)."""
+    def sample(self, n: int, seed: int = 0, draw: bool = False, label: int | None = None) -> Tensor:
+        """[n, C, H, W] in [0, 1]: means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z). A model whose condition is
+        a class makes all classes in turn, or those of `label`."""
         self.require("sample", "draw samples")
         if not isinstance(n, int) or n < 1:
             raise ConfigError(f"how many samples? a whole number of at least 1, not {n!r}")
-        return generation.sample(self.model, n, seed, draw)
+        c = None
+        if label is not None:
+            self.require("sample by class", "draw samples of a class")
+            if not 0 <= label < self.spec.classes:
+                raise ConfigError(f"there is no class {label}: choose 0 to {self.spec.classes - 1}")
+            c = torch.full((n,), label)
+        return generation.sample(self.model, n, seed, draw, c)
+
+    def condition(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """c for images [n, C, H, W] in [0, 1]. `mask` [n or 1, 1, H, W] or [H, W], 1 where a pixel is seen, is for a model
+        that was trained on boxes; one trained on quadrants or a half has its own, and one that segments sees all.
+
+        Raises ConfigError for a mask that the model cannot serve, one that shows nothing, or one that shows everything.
+        """
+        self.require("complete", "answer for an image")
+        self._check(images)
+        if "segment" in self.model.abilities:
+            if mask is not None:
+                raise ConfigError("a model that segments sees the whole image: leave the mask out")
+            return images
+        fixed = self.spec.condition.fixed if self.spec.condition else None
+        if fixed is not None:
+            if mask is not None and not bool((mask.bool() == fixed).all()):
+                raise ConfigError(
+                    f"this model was trained with one mask (task '{self.config.task.task}') and serves no other: leave the mask "
+                    "out, or train with --task boxes"
+                )
+            return observe(images, fixed[None, None])
+        if mask is None:
+            raise ConfigError(
+                "which pixels are seen? this model was trained on boxes: give a mask, 1 where a pixel is seen"
+            )
+        mask = (mask if mask.dim() == 4 else mask.reshape(1, 1, *mask.shape[-2:])) > 0
+        if tuple(mask.shape[-2:]) != self.spec.image_shape[1:] or len(mask) not in (1, len(images)):
+            raise DataError(f"a mask of shape {tuple(mask.shape)} does not go with images {tuple(images.shape)}")
+        if not mask.flatten(1).any(1).all():
+            raise DataError("the mask shows nothing (all pixels are 0): mark what is seen with 1, or white")
+        if mask.flatten(1).all(1).any():
+            raise DataError("the mask shows everything (no pixel is 0): there is nothing to complete")
+        return observe(images, mask)
+
+    def predict(self, c: Tensor) -> Tensor:
+        """The answer at z* = E[z|c], [n, C, H, W]; of a model that segments, probabilities [n, D, H, W]. For c see
+        `condition`."""
+        self.require("predict", "answer")
+        return generation.predict(self.model, c)
+
+    def answers(self, c: Tensor, n: int = 10, seed: int = 0) -> Tensor:
+        """`n` answers for each c, [len(c), n, C, H, W]: the prediction at each z ~ p(z|c); see `predict`."""
+        self.require("predict", "answer")
+        return generation.predict_draws(self.model, c, n, seed)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(z|x), [n, K] each, of images [n, C, H, W] in [0, 1]."""
@@ -212,7 +263,11 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
     if config.data.train_on == "all":
         count += len(dataset.validation)
         progress.note(f"training on all {count:,} training and validation images")
-    spec = Spec(dataset.shape, len(dataset.classes))
+    spec = stored_spec(dataset)
+    if config.task.task == "labelled" and bool((dataset.split(config.data.train_on).labels < 0).any()):
+        raise DataError(
+            f"'{dataset.name}' has images without a label, and task 'labelled' goes by them: label or remove them"
+        )
     folder = RunFolder(Path(out) if out else _free_folder(config))
     config = _anchored(config, dataset)
     parts = config.training.accumulate * processes.world()
@@ -220,7 +275,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         fitting = max(count // parts * parts, parts)
         progress.note(f"batches of {fitting}, not {config.training.batch_size}: there are {count} images to train on")
         config = replace(config, training=replace(config.training, batch_size=fitting))
-    model = build(config, spec)  # first: a model that cannot be built leaves no folder behind
+    model = build(config, with_condition(spec, config.task))  # first: one that cannot be built leaves no folder behind
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -232,6 +287,11 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         if processes.rank() == 0:
             folder.create(config, spec, facts, " ".join(sys.argv))
         return _train(folder, config, model, dataset, progress, continued=False)
+
+
+def stored_spec(dataset: Dataset) -> Spec:
+    """What the data alone decides about a model."""
+    return Spec(dataset.shape, len(dataset.classes), len(dataset.map_values))
 
 
 def resume(run: str | Path, progress: Progress | None = None) -> Run:
@@ -326,8 +386,7 @@ def validator(
         indices = torch.arange(len(split))
         for number, index in enumerate(indices.split(VALIDATION_BLOCK)):
             generator = keyed_generator(device, 0, "validation", number)
-            images, labels = split.images[index].to(device), split.labels[index].to(device)
-            batch = make_batch(images, labels, index.to(device), config.task, generator)
+            batch = make_batch(split.take(index).to(device), index.to(device), config.task, generator)
             terms = objective(player, model, batch, end, generator)
             means = {"total": terms.total, **{name: term.value for name, term in terms.named.items()}}
             for name, value in means.items():

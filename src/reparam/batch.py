@@ -1,10 +1,13 @@
-"""One batch as objectives see it.
+"""One batch as objectives see it, and what the condition `c` of a task is.
 
 Shapes: `B` batch, `C H W` image.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -12,12 +15,49 @@ from torch import Tensor
 class Batch:
     """What a task makes of labelled images; fields that a task does not set are None.
 
-    x: the wanted image, float in [0, 1], [B, C, H, W]; c: what is observed (a noisy or partial image, a class);
-    y: int64 [B], -1 where unlabelled; mask: 1 where c is observed; index: int64 [B], place in the split.
+    x: the wanted image, float in [0, 1], [B, C, H, W], or the wanted label map, int64 [B, 1, H, W] (`IGNORED` where it does not
+    count); c: what is known, a class [B] or an image [B, C', H, W], see `Condition`; y: int64 [B], -1 where unlabelled;
+    index: int64 [B], place in the split; source: what an encoder is shown in place of x, [B, C, H, W] (a noisy image).
     """
 
     x: Tensor
     c: Tensor | None
     y: Tensor
-    mask: Tensor | None
     index: Tensor
+    source: Tensor | None = None
+
+    @property
+    def shown(self) -> Tensor:
+        """What an encoder is shown: x, or what stands in for it."""
+        return self.x if self.source is None else self.source
+
+    def take(self, rows: Tensor) -> "Batch":
+        """Those rows."""
+        found: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items()}
+        return Batch(**found)
+
+    @staticmethod
+    def concatenate(parts: "Sequence[Batch]") -> "Batch":
+        """Batches of one task behind each other."""
+        found: dict[str, Any] = {}
+        for name, value in vars(parts[0]).items():
+            found[name] = None if value is None else torch.cat([getattr(part, name) for part in parts])
+        return Batch(**found)
+
+
+IGNORED = 255  # the value of a label map where it does not count
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What c is: a class, or an image.
+
+    classes: c is a class, int64 [B], one of so many. channels: c is an image, float [B, channels, H, W]; with `masked` its last
+    channel is the mask, 1 where the pixels of the others are observed, and only the others' unobserved pixels are wanted.
+    fixed: that mask where it is the same for every image, bool [H, W].
+    """
+
+    classes: int = 0
+    channels: int = 0
+    masked: bool = False
+    fixed: Tensor | None = None

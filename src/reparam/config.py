@@ -183,10 +183,13 @@ def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> Ru
     """Rules that span sections. A default that cannot hold gives way and only an explicit choice is an error."""
     training, tasks = config.training, family.tasks
     if config.task.task not in tasks:
+        others = [name for name, other in MODELS.items() if config.task.task in other.tasks]
         raise ConfigError(
-            f"model '{config.model}' does not do task '{config.task.task}': it does {', '.join(tasks)}"
-            + ("; 'dae' is the model that denoises" if config.task.task == "denoising" else "")
+            f"model '{config.model}' does not do task '{config.task.task}': it does {', '.join(tasks)}; "
+            f"'{config.task.task}' is for {', '.join(others)}"
         )
+    if config.task.omission_noise and config.task.task not in ("quadrants", "half", "boxes", "segmentation"):
+        raise ConfigError(f"omission-noise hides part of an observed image, and task '{config.task.task}' has none")
     if config.data.train_on == "all":
         if "keep" in chosen and training.keep == "best":
             raise ConfigError(

@@ -1,7 +1,7 @@
 """Putting a trained model to use: samples, reconstructions, walks through latent space.
 
-Everything is computed in blocks of `BLOCK` images whose random numbers are keyed by (seed, purpose, block), so that image i does
-not depend on how many are asked for or on the batch size.
+Everything is computed in blocks of `BLOCK` images whose random numbers are keyed by (seed, purpose, block), so that image i
+does not depend on how many are asked for or on the batch size.
 
 Shapes: `n` images, `C H W` image, `K` latent, `L` draws of one image, `T` steps of a walk.
 """
@@ -9,11 +9,13 @@ Shapes: `n` images, `C H W` image, `K` latent, `L` draws of one image, `T` steps
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Distribution
 
-from reparam.distributions import keyed_generator, rsample
+from reparam.distributions import keyed_generator, prediction, rsample
 from reparam.models import Model
+from reparam.models.model import ModelGiven
 
 BLOCK = 100
 
@@ -23,9 +25,16 @@ def device_of(model: Model) -> torch.device:
 
 
 def full_block(part: Tensor) -> Tensor:
-    """`part` [b, ...] with zeros up to [BLOCK, ...]: noise is drawn for whole blocks, so that an image's own never depends on how
-    many images came with it."""
+    """`part` [b, ...] with zeros up to [BLOCK, ...]: noise is drawn for whole blocks, so that an image's own never depends
+    on how many images came with it."""
     return part if len(part) == BLOCK else torch.cat([part, part.new_zeros(BLOCK - len(part), *part.shape[1:])])
+
+
+def block_condition(model: Model, c: Tensor | None, number: int) -> Model | ModelGiven:
+    """The model at the conditions of block `number`, padded to a full block: see `full_block`."""
+    if c is None:
+        return model.given(None)
+    return model.given(full_block(c[number * BLOCK : (number + 1) * BLOCK]).to(device_of(model)))
 
 
 def in_blocks(function: Callable[[Tensor, int], Tensor], values: Tensor) -> Tensor:
@@ -34,31 +43,88 @@ def in_blocks(function: Callable[[Tensor, int], Tensor], values: Tensor) -> Tens
 
 
 @torch.no_grad()
-def sample_latents(model: Model, n: int, seed: int) -> Tensor:
-    """z ~ p(z), [n, K]."""
+def sample_latents(model: Model, n: int, seed: int, c: Tensor | None = None) -> Tensor:
+    """z ~ p(z), [n, K]; of a conditional model z ~ p(z|c) for each of c [n, ...]."""
     device = device_of(model)
-    blocks = -(-n // BLOCK)
-    draws = [rsample(model.prior(), (BLOCK,), keyed_generator(device, seed, "latents", b)) for b in range(blocks)]
+    draws = []
+    for number in range(-(-n // BLOCK)):
+        shape = () if c is not None else (BLOCK,)
+        p_z = block_condition(model, c, number).prior()
+        draws.append(rsample(p_z, shape, keyed_generator(device, seed, "latents", number)))
     return torch.cat(draws)[:n]
 
 
 @torch.no_grad()
-def decode(model: Model, z: Tensor, seed: int | None = None) -> Tensor:
-    """The mean of p(x|z), [n, C, H, W]; with a seed, a draw from it instead."""
+def decode(model: Model, z: Tensor, seed: int | None = None, c: Tensor | None = None) -> Tensor:
+    """The mean of p(x|z), [n, C, H, W]; with a seed, a draw from it instead. Of a conditional model p(x|z, c) for each of c."""
     device = device_of(model)
 
     def block(part: Tensor, number: int) -> Tensor:
-        if seed is None:
+        if seed is None and c is None:
             return model.decoder(part.to(device)).mean
-        p_x: Distribution = model.decoder(full_block(part).to(device))
+        p_x: Distribution = block_condition(model, c, number).decoder(full_block(part).to(device))
+        if seed is None:
+            return prediction(p_x)[: len(part)]
         return rsample(p_x, (), keyed_generator(device, seed, "pixels", number))[: len(part)].clamp(0, 1)
 
     return in_blocks(block, z)
 
 
-def sample(model: Model, n: int, seed: int = 0, draw: bool = False) -> Tensor:
-    """z ~ p(z), then the mean of p(x|z), or with `draw` a sample x ~ p(x|z); [n, C, H, W] in [0, 1]."""
-    return decode(model, sample_latents(model, n, seed), seed if draw else None)
+def sample(model: Model, n: int, seed: int = 0, draw: bool = False, c: Tensor | None = None) -> Tensor:
+    """z ~ p(z), then the mean of p(x|z), or with `draw` a sample x ~ p(x|z); [n, C, H, W] in [0, 1]. A model whose condition
+    is a
+    class takes the classes c [n], by default all of them in turn."""
+    if c is None and model.context is not None:
+        c = torch.arange(n) % model.context.classes
+    return decode(model, sample_latents(model, n, seed, c), seed if draw else None, c)
+
+
+@torch.no_grad()
+def predict(model: Model, c: Tensor) -> Tensor:
+    """The prediction at z* = E[z|c] (Sohn et al. 2015, section 4.1), [n, C, H, W]: the mean of p(x|z*, c), of label maps the
+    probabilities [n, D, H, W]. A model without a latent has p(x|c)."""
+
+    def block(part: Tensor, number: int) -> Tensor:
+        model_c = model.given(part.to(device_of(model)))
+        return prediction(model_c.decoder(None if model.prior is None else model_c.prior().mean))
+
+    return in_blocks(block, c)
+
+
+@torch.no_grad()
+def first_guess(model: Model, c: Tensor) -> Tensor | None:
+    """What the model would say from c alone, as `predict`; None where it makes no first guess."""
+    if model.context.guess is None:
+        return None
+    return in_blocks(lambda part, _: prediction(model.given(part.to(device_of(model))).decoder(None)), c)
+
+
+@torch.no_grad()
+def predict_draws(model: Model, c: Tensor, draws: int, seed: int = 0) -> Tensor:
+    """`draws` answers for each c: the prediction at each z ~ p(z|c), [n, L, C, H, W], of label maps probabilities [n, L, D,
+    H, W].
+
+    A model without a latent has one answer only, and its draws are of p(x|c), pixel by pixel: [n, L, C, H, W], of label maps
+    the drawn values as one-hot planes [n, L, D, H, W]. Answers for c number i do not depend on how many others are asked for.
+    """
+    device = device_of(model)
+
+    def block(part: Tensor, number: int) -> Tensor:
+        model_c = block_condition(model, c, number)
+        answers = []
+        for draw in range(draws):
+            generator = keyed_generator(device, seed, "answers", number, draw)
+            if model.prior is not None:
+                answers.append(prediction(model_c.decoder(rsample(model_c.prior(), (), generator))))
+                continue
+            p_x = model_c.decoder(None)
+            x = rsample(p_x, (), generator)
+            if not x.is_floating_point():
+                x = F.one_hot(x.squeeze(1), prediction(p_x).shape[1]).movedim(-1, 1).float()
+            answers.append(x.clamp(0, 1))
+        return torch.stack(answers, 1)[: len(part)]
+
+    return in_blocks(block, c)
 
 
 @torch.no_grad()

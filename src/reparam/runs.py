@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 import reparam
 from reparam.config import RunConfig, from_json
+from reparam.data.tasks import with_condition
 from reparam.errors import ConfigError, RunError
 from reparam.files import make_folder, read_json, read_tensors, sweep, write_json, write_tensors
 from reparam.models import Model, Spec
@@ -83,7 +84,11 @@ class RunFolder:
                 "command": command,
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 "config": config.to_json(),
-                "spec": {"image_shape": list(spec.image_shape), "classes": spec.classes},
+                "spec": {
+                    "image_shape": list(spec.image_shape),
+                    "classes": spec.classes,
+                    "map_values": spec.map_values,
+                },
                 "data": data,
             },
         )
@@ -127,8 +132,10 @@ class RunFolder:
             raise RunError(f"{self.path / 'run.json'}: {error}") from None
 
     def spec(self) -> Spec:
+        """What data and task say of the model."""
         spec = self.document()["spec"]
-        return Spec(tuple(spec["image_shape"]), spec["classes"])
+        stored = Spec(tuple(spec["image_shape"]), spec["classes"], spec.get("map_values", 0))
+        return with_condition(stored, self.config().task)
 
     def write_status(self, state: str, **facts: Any) -> None:
         write_json(self.path / "status.json", {"state": state, **facts})

@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam import generation
+from reparam.batch import Batch
 from reparam.config import resolve_family
-from reparam.data.tasks import make_batch
-from reparam.distributions import keyed_generator, rsample
+from reparam.data import Images
+from reparam.data.tasks import make_batch, with_condition
+from reparam.distributions import keyed_generator, prediction, rsample
 from reparam.files import read_tensors, write_tensors
 from reparam.models import Family, Model, Schedule, Spec
 from reparam.runs import load_weights
@@ -30,11 +32,15 @@ def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **opti
     """
     config = resolve_family(family, family.name, "default", options)
     torch.manual_seed(0)
-    model = family.build(config.options, spec)
+    model = family.build(config.options, with_condition(spec, config.task))
     objective = family.objective(config.options, Schedule(1.0, steps))
     images = torch.randint(0, 256, (n, *spec.image_shape), generator=keyed_generator("cpu", 0), dtype=torch.uint8)
     labels = torch.arange(n) % max(spec.classes, 1) if spec.classes else torch.full((n,), -1)
-    batch = make_batch(images, labels, torch.arange(n), config.task, keyed_generator("cpu", 1))
+    maps = None
+    if spec.map_values:
+        maps = torch.randint(0, spec.map_values, (n, 1, *spec.image_shape[1:]), generator=keyed_generator("cpu", 4))
+        maps = maps.to(torch.uint8)
+    batch = make_batch(Images(images, labels, maps), torch.arange(n), config.task, keyed_generator("cpu", 1))
     end = torch.tensor(steps)
 
     for player in objective.players:
@@ -54,28 +60,32 @@ def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **opti
         moved = any(bool(p.grad.any()) for p in player.parameters(model) if p.grad is not None)
         assert moved, f"all gradients of player '{player.name}' are zero"
 
-    _check_batch_invariance(model, batch.x)
+    _check_batch_invariance(model, batch)
     _check_seeds(model)
     _check_round_trip(model)
     _check_loss_falls(model, objective, batch, end, steps)
     return model
 
 
-def _outputs(model: Model, x: Tensor) -> list[Tensor]:
+def _outputs(model: Model, x: Tensor, c: Tensor | None) -> list[Tensor]:
     with torch.no_grad():
         outputs = []
+        at_c = model.given(c)
         if model.encoder is not None:
-            outputs.append(model.encoder(x).mean)
+            outputs.append(at_c.encoder(x).mean)
         if model.decoder is not None and model.encoder is not None:
-            outputs.append(model.decoder(outputs[0]).mean)
+            outputs.append(prediction(at_c.decoder(outputs[0])))
+        if c is not None:
+            outputs.append(generation.predict(model, c))
         if model.head is not None and model.encoder is None:
             outputs.append(model.head(x).probs)
         return outputs
 
 
-def _check_batch_invariance(model: Model, x: Tensor) -> None:
+def _check_batch_invariance(model: Model, batch: Batch) -> None:
     model.eval()
-    for whole, alone in zip(_outputs(model, x), _outputs(model, x[:1]), strict=True):
+    x, c = batch.x, batch.c
+    for whole, alone in zip(_outputs(model, x, c), _outputs(model, x[:1], None if c is None else c[:1]), strict=True):
         difference = (whole[:1] - alone).abs().max()
         # Products are summed in another order for another batch size; nothing else may change.
         limit = 1e-4 * max(1.0, float(alone.abs().max()))

@@ -244,10 +244,10 @@ def test_data_in_the_order_of_its_classes_gives_the_same_figures(digits: Dataset
     by_class = dataclasses.replace(digits, train=ordered(digits.train), test=ordered(digits.test))
     for context in (context_of(model, digits, images=100), context_of(model, by_class, images=100)):
         # Ten classes, each with a tenth of the images: of 100 at random hardly ever fewer than 2 (1e-3 a class) or more than 22.
-        counts = context.labels.bincount(minlength=10)
+        counts = context.batch.y.bincount(minlength=10)
         assert counts.min() >= 2
         assert counts.max() <= 22
-        assert len(context.training[0]) == 100
+        assert len(context.training.x) == 100
     assert found_order(context_of(model, by_class, images=50)) == found_order(context_of(model, by_class))[:50]
 
 
@@ -257,12 +257,14 @@ def found_order(context: Context) -> list[int]:
 
 def test_images_of_a_task_do_not_depend_on_which_are_asked_for(digits: Dataset) -> None:
     task = TaskOptions(task="denoising", binarise="dynamic")
-    x, given = task_images(digits.test, task)
+    whole = task_images(digits.test, task)
+    x, given = whole.x, whole.shown
     index = chosen(digits.test, 130)
-    some_x, some_given = task_images(digits.test, task, index)
+    some = task_images(digits.test, task, index)
+    some_x, some_given = some.x, some.shown
     assert some_x.equal(x[index])
     assert some_given.equal(given[index])
-    assert task_images(digits.test, task, 7)[0].equal(x[:7])
+    assert task_images(digits.test, task, 7).x.equal(x[:7])
 
 
 def test_few_images_are_told_and_no_traceback(digits: Dataset) -> None:

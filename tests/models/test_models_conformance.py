@@ -4,6 +4,7 @@ import pytest
 
 from reparam.conditionals import LIKELIHOODS
 from reparam.config import resolve
+from reparam.data.tasks import with_condition
 from reparam.models import MODELS, Spec
 from reparam.testing import check_model
 
@@ -12,6 +13,8 @@ SMALL = {
     "dae": {"hidden": (32,), "latent": 4},
     "vae": {"hidden": (32,), "latent": 4},
     "classifier": {"channels": 4, "features": 8},
+    **{name: {"hidden": (32,), "latent": 4} for name in ("cvae", "gsnn", "hybrid", "sfnn")},
+    "nn": {"hidden": (32,)},
 }
 
 
@@ -52,4 +55,4 @@ def test_vae_conforms_under_every_bound(options: dict) -> None:
 )
 def test_every_recipe_resolves(model: str, recipe: str) -> None:
     config = resolve(model, recipe, data="mnist")
-    assert config.family.build(config.options, Spec((1, 28, 28), 10)) is not None
+    assert config.family.build(config.options, with_condition(Spec((1, 28, 28), 10, 2), config.task)) is not None

@@ -66,7 +66,7 @@ def exact_log_prob(model: Model, x: Tensor) -> Tensor:
 
 
 def batch_of(x: Tensor) -> Batch:
-    return Batch(x=x, c=None, y=torch.full((len(x),), -1), mask=None, index=torch.arange(len(x)))
+    return Batch(x=x, c=None, y=torch.full((len(x),), -1), index=torch.arange(len(x)))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from reparam.reports.page import render, write_report
 
 VOID = {"meta", "img", "source", "br", "hr", "link"}
 HOSTILE = ["<script>alert(1)<", 'b & "c" \'$^']
+CONDITIONAL = {"answers", "classes", "reliability", "predictions-by-epoch"}
 SMALL = {"hidden": (16,), "epochs": 2, "batch_size": 64}
 
 
@@ -72,6 +73,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "dae": ("dae", "digits", {"latent": 2}),
         "classifier": ("classifier", "digits", {"hidden": None}),
         "unlabelled": ("vae", f"array:{folder / 'images.npy'}", {"latent": 1}),
+        "cvae": ("cvae", "digits", {"latent": 2, "task": "boxes"}),
+        "labelled": ("cvae", "digits", {"latent": 2, "task": "labelled"}),
+        "nn": ("nn", "digits", {"task": "half"}),
         "hostile": ("vae", f"folder:{folder / 'pictures'}", {"latent": 2}),
     }
     for name, (model, data, options) in models.items():
@@ -94,7 +98,7 @@ def open_run(path: Path) -> Run:
     return reparam.load(path, device="cpu")
 
 
-@pytest.mark.parametrize("name", ["vae", "ae", "dae", "classifier", "unlabelled", "hostile"])
+@pytest.mark.parametrize("name", ["vae", "ae", "dae", "classifier", "unlabelled", "hostile", "cvae", "labelled", "nn"])
 def test_pages_are_whole_and_fetch_nothing(runs: dict[str, Path], texts: dict[str, str], name: str) -> None:
     page = Page(texts[name])
     assert "script" not in page.tags
@@ -112,12 +116,16 @@ def test_pages_are_whole_and_fetch_nothing(runs: dict[str, Path], texts: dict[st
     assert "Not shown" not in page.text
 
 
-@pytest.mark.parametrize("name", ["vae", "ae", "classifier"])
+@pytest.mark.parametrize("name", ["vae", "ae", "classifier", "cvae", "labelled", "nn"])
 def test_figures_follow_abilities(runs: dict[str, Path], texts: dict[str, str], name: str) -> None:
     able = open_run(runs[name]).model.abilities
     shown = set(Page(texts[name]).ids) & set(FIGURES)
     assert shown == {key for key, row in FIGURES.items() if row.needs is None or row.needs in able}
-    assert shown >= {"vae": set(FIGURES), "ae": {"reconstructions", "traversals"}, "classifier": {"curves"}}[name]
+    assert shown >= {
+        "vae": set(FIGURES) - CONDITIONAL,
+        "ae": {"reconstructions", "traversals"},
+        "classifier": {"curves"},
+    }.get(name, {"answers"})
 
 
 def test_names_from_the_data_are_text(texts: dict[str, str]) -> None:

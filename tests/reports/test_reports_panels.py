@@ -63,7 +63,7 @@ def test_one_latent_is_a_strip(trained: dict[str, Run]) -> None:
 
 def test_a_grid_of_more_latents_takes_the_two_most_active(trained: dict[str, Run]) -> None:
     subject = Subject(trained["five"])
-    codes, _ = trained["five"].encode(task_images(subject.run.dataset.test, subject.run.config.task, 300)[0])
+    codes, _ = trained["five"].encode(task_images(subject.run.dataset.test, subject.run.config.task, 300).x)
     assert list(panels.grid_dimensions(subject)) == codes.var(0, correction=0).argsort(descending=True)[:2].tolist()
     assert subject.latent == 5
 
@@ -137,10 +137,11 @@ def test_examples_are_fixed_varied_and_as_evaluation_sees_them(trained: dict[str
     examples = Subject(run).examples(20)
     assert examples.y.tolist() == [*range(10), *range(10)]
     again = Subject(run).examples(20)
-    assert torch.equal(examples.given, again.given)
-    x, c = task_images(run.dataset.test, run.config.task, 300)
+    assert torch.equal(examples.shown, again.shown)
+    whole = task_images(run.dataset.test, run.config.task, 300)
+    x, c = whole.x, whole.shown
     assert not torch.equal(c, x)
-    for shown, noisy in zip(examples.x, examples.given, strict=True):
+    for shown, noisy in zip(examples.x, examples.shown, strict=True):
         index = next(i for i in range(300) if torch.equal(x[i], shown))
         assert torch.equal(c[index], noisy)
 

@@ -82,7 +82,7 @@ def test_a_step_is_adams() -> None:
     reference = Plain()
     optimiser = torch.optim.Adam(reference.parameters(), lr=0.01, foreach=False, fused=False)
     for step in range(3):
-        x = loop.images[loop.stream(8 * step, 8)].float() / 255
+        x = loop.split.images[loop.stream(8 * step, 8)].float() / 255
         optimiser.zero_grad()
         (reference.weight - x.flatten(1)[:, :3]).square().sum(1).mean().backward()
         optimiser.step()

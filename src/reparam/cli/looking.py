@@ -118,8 +118,7 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
     opened.require("encode", "encode images")
     dataset = images_of(opened, spec)
     images = dataset.split(split)
-    _, given = task_images(images, opened.config.task)
-    mean, scale = opened.encode(given)
+    mean, scale = opened.encode(task_images(images, opened.config.task).shown)
     arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": images.labels.numpy(), "classes": dataset.classes}
 
     def write(path: Path) -> None:

@@ -20,13 +20,12 @@ from reparam.cli.common import (
 from reparam.errors import ConfigError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from reparam.api import Run
+    from reparam.batch import Batch
 
 
-def _chosen(run: "Run", spec: str | None, indices: Sequence[int], default: int) -> "tuple[Tensor, Tensor]":
-    """Test images [n, C, H, W] by index, else the first `default` that take the classes in turn; and what the model is given."""
+def _chosen(run: "Run", spec: str | None, indices: Sequence[int], default: int) -> "Batch":
+    """Test images by index, else the first `default` that take the classes in turn, as the run's task gives them."""
     import torch
 
     from reparam.evaluation.context import task_images
@@ -38,8 +37,7 @@ def _chosen(run: "Run", spec: str | None, indices: Sequence[int], default: int) 
         if not 0 <= index < count:
             raise ConfigError(f"index {index} is outside the {count} test images: choose 0 to {count - 1}")
     chosen = torch.tensor(list(indices)) if indices else varied(dataset.test.labels, default)
-    x, given = task_images(dataset.test, run.config.task, int(chosen.max()) + 1)
-    return x[chosen], given[chosen]
+    return task_images(dataset.test, run.config.task, chosen)
 
 
 def _picture_command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,8 +85,8 @@ def reconstruct(
     from reparam.reports.panels import reconstructions_picture
 
     opened = open_run(run, device)
-    x, given = _chosen(opened, spec, index, n)
-    _deliver(reconstructions_picture(opened, x, given), out, as_json)
+    batch = _chosen(opened, spec, index, n)
+    _deliver(reconstructions_picture(opened, batch.x, batch.shown), out, as_json)
 
 
 @click.command(epilog=example("reparam interpolate runs/vae --index 3 --index 8 --out between.png"))
@@ -107,7 +105,7 @@ def interpolate(
         raise ConfigError(
             f"interpolation takes images in pairs: give --index an even number of times, not {len(index)}"
         )
-    _, images = _chosen(opened, spec, index, 16)
+    images = _chosen(opened, spec, index, 16).shown
     images = images[: len(images) // 2 * 2]
     _deliver(interpolations_picture(opened, images[0::2], images[1::2], steps), out, as_json)
 
@@ -144,7 +142,7 @@ def traverse(
         chosen = [int(part) for part in dimensions.split(",") if part.strip()]
     except ValueError:
         raise ConfigError(f"--dimensions '{dimensions}' is no list of numbers: write for example 0,4,7") from None
-    image = _chosen(opened, spec, [index], 1)[1][0]
+    image = _chosen(opened, spec, [index], 1).shown[0]
     _deliver(traversals_picture(opened, image, chosen or None, count, extent, steps), out, as_json)
 
 

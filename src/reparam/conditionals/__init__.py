@@ -1,7 +1,20 @@
-"""Modules whose forward returns a distribution: encoders' heads, likelihoods, priors."""
+"""Modules whose forward returns a distribution: encoders' heads, likelihoods, priors; and the context that they are given."""
 
-from reparam.conditionals.encoders import DiagonalNormal, Point
-from reparam.conditionals.likelihoods import LIKELIHOODS, Likelihood
-from reparam.conditionals.priors import StandardNormal
+from reparam.conditionals.context import Context, Given
+from reparam.conditionals.encoders import ConditionalNormal, DiagonalNormal, Point
+from reparam.conditionals.likelihoods import LIKELIHOODS, LabelMapLikelihood, Likelihood
+from reparam.conditionals.priors import BinaryPrior, ConditionalPrior, StandardNormal
 
-__all__ = ["LIKELIHOODS", "DiagonalNormal", "Likelihood", "Point", "StandardNormal"]
+__all__ = [
+    "LIKELIHOODS",
+    "BinaryPrior",
+    "ConditionalNormal",
+    "ConditionalPrior",
+    "Context",
+    "DiagonalNormal",
+    "Given",
+    "LabelMapLikelihood",
+    "Likelihood",
+    "Point",
+    "StandardNormal",
+]

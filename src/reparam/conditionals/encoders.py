@@ -1,15 +1,24 @@
-"""q(z|x): a network and a head that turns its features into a distribution over the latent.
+"""q(z|x) and q(z|x, c): a network and a head that turns its features into a distribution over the latent.
 
-Shapes: `B` batch, `C H W` image, `F` features, `K` latent.
+Shapes: `B` batch, `C H W` image, `D` values of a label map, `F` features, `K` latent.
 """
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
+from reparam.batch import IGNORED
+from reparam.conditionals.context import Given
 from reparam.distributions import Delta
 
 LOG_SCALE_RANGE = (-10.0, 10.0)  # exp of it stays finite, squared too, in float32: no overflow from one wild batch
+
+
+def diagonal_normal(output: Tensor) -> Independent:
+    """[B, 2 K] -> N(loc, diag(scale^2)), batch shape [B], event shape [K]."""
+    loc, log_scale = output.float().chunk(2, -1)
+    scale = F.hardtanh(log_scale, *LOG_SCALE_RANGE).exp()  # clamp, in one operation of the backward pass
+    return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
 
 
 class DiagonalNormal(nn.Module):
@@ -21,9 +30,23 @@ class DiagonalNormal(nn.Module):
         self.head = nn.Linear(features, 2 * latent)
 
     def forward(self, x: Tensor) -> Independent:
-        loc, log_scale = self.head(self.network(x)).float().chunk(2, -1)
-        scale = F.hardtanh(log_scale, *LOG_SCALE_RANGE).exp()  # clamp, in one operation of the backward pass
-        return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+        return diagonal_normal(self.head(self.network(x)))
+
+
+class ConditionalNormal(nn.Module):
+    """q(z|x, c), the paper's recognition network: the part of x that c does not show (a label map as one-hot planes), and what c
+    says, to N(loc, diag(scale^2)), batch shape [B], event shape [K]. `map_values`: D of label maps, 0 for images."""
+
+    def __init__(self, network: nn.Module, features: int, latent: int, map_values: int = 0) -> None:
+        super().__init__()
+        self.network, self.map_values = network, map_values
+        self.head = nn.Linear(features, 2 * latent)
+
+    def forward(self, x: Tensor, given: Given) -> Independent:
+        if self.map_values:
+            planes = F.one_hot(x.squeeze(-3).where(x.squeeze(-3) != IGNORED, self.map_values), self.map_values + 1)
+            x = planes[..., : self.map_values].movedim(-1, -3).float()
+        return diagonal_normal(self.head(self.network(given.asked(x), given.features, given.hint)))
 
 
 class Point(nn.Module):

@@ -1,20 +1,21 @@
-"""p(x|z): a decoder network and the distribution that its output parameterises.
+"""p(x|z) and p(x|z, c): a decoder network and the distribution that its output parameterises.
 
-Every likelihood maps z [..., K] to a distribution of batch shape [...] and event shape [C, H, W], whose `log_prob` is in nats per
-image. Locations pass a sigmoid, so that every mean is an image in [0, 1].
+Every likelihood maps z [..., K] to a distribution of batch shape [...] and event shape [C, H, W], whose `log_prob` is in
+nats per image. Locations pass a sigmoid, so that every mean is an image in [0, 1].
 
 Shapes: `B` batch, `C H W` image, `K` latent.
 """
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import ContinuousBernoulli, Distribution, Independent, Laplace, Normal
 
-from reparam.distributions import Bernoulli, DiscretisedLogistic
+from reparam.conditionals.context import Given
+from reparam.distributions import Bernoulli, DiscretisedLogistic, PixelCategorical
 
 # A density on pixels that never change grows without limit as its scale shrinks; one grey level is where that stops.
 SMALLEST_SCALE = 1 / 255
@@ -29,16 +30,31 @@ class Likelihood(nn.Module, ABC):
     """
 
     parameters_per_pixel: ClassVar[int] = 1
+    of_maps: ClassVar[bool] = False  # whether x is a label map
     density: ClassVar[str] = "density"
 
-    def __init__(self, network: nn.Module, scale: float = 1.0) -> None:
+    def __init__(self, network: nn.Module | None, scale: float = 1.0) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network  # None: there is no z to decode
         self.scale = scale
 
-    def forward(self, z: Tensor) -> Independent:
-        base = self.pixels(self.network(z).float())
-        return Independent(base, 3, validate_args=False)
+    def forward(self, z: Tensor | None, given: Given | None = None) -> Distribution:
+        """With `given`, p(x|z, c): the network sees its features too, and the first guess is added to what z says. Without z it
+        is p(x|c) by the first guess alone."""
+        if given is None:
+            return Independent(self.pixels(self.network(z).float()), 3, validate_args=False)
+        parts = [given.guess] if given.guess is not None else []
+        if z is not None:
+            parts.append(self.network(z, given.features))
+        output = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        return given.complete(Independent(self.pixels(output.float()), 3, validate_args=False))
+
+    def coarse(self, output: Tensor, given: Given) -> Distribution:
+        """The distribution of a reduced image from outputs of its side; of what is observed only in part, a pixel counts as
+        wanted."""
+        return given.reduced(output.shape[-1]).complete(
+            Independent(self.pixels(output.float()), 3, validate_args=False)
+        )
 
     @abstractmethod
     def pixels(self, output: Tensor) -> Distribution:
@@ -72,7 +88,7 @@ class GaussianLikelihood(Likelihood):
 class LearnedGaussianLikelihood(Likelihood):
     """N(sigmoid(output), scale^2) with one learned scale for all pixels (Rybkin et al. 2021, sigma-VAE)."""
 
-    def __init__(self, network: nn.Module, scale: float = 1.0) -> None:
+    def __init__(self, network: nn.Module | None, scale: float = 1.0) -> None:
         super().__init__(network, scale)
         low, high = LOG_SCALE_RANGE
         self.log_scale = nn.Parameter(torch.tensor(min(max(math.log(scale), low), high)))  # outside it would never move
@@ -111,6 +127,17 @@ class DiscretisedLogisticLikelihood(Likelihood):
         # A logistic narrower than a tenth of a level is a point already; the floor keeps its gradient finite.
         scale = (log_scale - 2).clamp(LOG_SCALE_RANGE[0] - math.log(10), LOG_SCALE_RANGE[1]).exp()
         return DiscretisedLogistic(torch.sigmoid(loc), scale)
+
+
+class LabelMapLikelihood(Likelihood):
+    """One of D values at each pixel, softmax of the network's outputs [..., D, H, W]; there is no choice of it: it is what a
+    task that wants label maps has."""
+
+    density = "mass"
+    of_maps = True
+
+    def pixels(self, output: Tensor) -> Distribution:
+        return PixelCategorical(output)
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {

@@ -4,12 +4,14 @@ Shapes: `N` images, `C H W` image (C is 1 or 3, H = W), `D` classes.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from reparam.batch import IGNORED
 from reparam.data.options import LARGEST, SMALLEST
 from reparam.errors import DataError, suggest
 
@@ -18,13 +20,15 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """One split: `images` uint8 [N, C, H, W] with H = W, `labels` int64 [N], -1 where there is no label.
+    """One split: `images` uint8 [N, C, H, W] with H = W, `labels` int64 [N], -1 where there is no label, `maps` uint8
+    [N, 1, H, W] (None: there are none), the label of every pixel, `IGNORED` (255) where it does not count.
 
     Raises `DataError` where shapes or types are others, or where N is 0.
     """
 
     images: Tensor
     labels: Tensor
+    maps: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
@@ -40,11 +44,30 @@ class Images:
                 f"labels are {self.labels.dtype} of shape {tuple(self.labels.shape)} for {shape[0]} images: give one "
                 "int64 label an image, -1 where there is none"
             )
+        if self.maps is not None and (
+            self.maps.dtype != torch.uint8 or tuple(self.maps.shape) != (shape[0], 1, *shape[2:])
+        ):
+            raise DataError(
+                f"label maps are {self.maps.dtype} of shape {tuple(self.maps.shape)} for images {shape}: give uint8 "
+                "[N, 1, H, W]"
+            )
         if not shape[0]:
             raise DataError("a split holds no images: give train, validation and test at least one each")
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def to(self, device: torch.device) -> "Images":
+        return self.change(lambda part: part.to(device))
+
+    def take(self, index: Tensor) -> "Images":
+        """Those of the given places."""
+        return self.change(lambda part: part.index_select(0, index))
+
+    def change(self, function: Callable[[Tensor], Tensor]) -> "Images":
+        """With each of its tensors changed in the same way."""
+        maps = None if self.maps is None else function(self.maps)
+        return Images(function(self.images), function(self.labels), maps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +75,9 @@ class Dataset:
     """Three splits of images of one shape.
 
     `name` is the canonical spec (`mnist`, `folder:/abs/path`), `classes` names label 0, 1, ... (empty without labels),
-    `notes` are the decisions that a user should see: how splits were made, what was cropped, skipped or rounded.
-    Raises `DataError` where the splits differ in shape or a label has no class.
+    `map_values` the values 0, 1, ... of label maps (empty without maps), `notes` are the decisions that a user should see:
+    how splits were made, what was cropped, skipped or rounded. Raises `DataError` where the splits differ in shape or a
+    label has no class.
     """
 
     name: str
@@ -62,6 +86,7 @@ class Dataset:
     test: Images
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    map_values: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for split in SPLITS:
@@ -76,6 +101,17 @@ class Dataset:
                 raise DataError(
                     f"{split} labels run from {low} to {high} but there are {len(self.classes)} classes: "
                     "use 0 to D - 1, and -1 for unlabelled"
+                )
+            if (part.maps is None) != (not self.map_values):
+                raise DataError(
+                    f"{split} images and map_values do not agree on whether there are label maps: give both"
+                )
+            if part.maps is not None and int(torch.where(part.maps == IGNORED, 0, part.maps).max()) >= len(
+                self.map_values
+            ):
+                raise DataError(
+                    f"{split} label maps hold values that have no name: use 0 to {len(self.map_values) - 1}, and {IGNORED} "
+                    "for pixels that do not count"
                 )
 
     @property
@@ -93,24 +129,33 @@ class Dataset:
             digest.update(f"{split} {tuple(part.images.shape)};".encode())
             digest.update(part.images.contiguous().numpy().data)
             digest.update(part.labels.contiguous().numpy().astype("<i8").data)
+            if part.maps is not None:
+                digest.update(part.maps.contiguous().numpy().data)
         return digest.hexdigest()
 
     def split(self, name: str) -> Images:
         """`train`, `validation`, `test`, or `all` = train and validation (MNIST: all 60,000). Else `DataError`."""
         if name == "all":
-            return Images(
-                torch.cat([self.train.images, self.validation.images]),
-                torch.cat([self.train.labels, self.validation.labels]),
-            )
+            a, b = self.train, self.validation
+            maps = None if a.maps is None or b.maps is None else torch.cat([a.maps, b.maps])
+            return Images(torch.cat([a.images, b.images]), torch.cat([a.labels, b.labels]), maps)
         if name not in SPLITS:
             raise DataError(f"no split '{name}': choose {', '.join(SPLITS)} or all{suggest(name, (*SPLITS, 'all'))}")
         return getattr(self, name)
 
 
 def cut(
-    images: Tensor, labels: Tensor, counts: tuple[int, int, int], classes: tuple[str, ...], notes: tuple[str, ...] = ()
+    images: Tensor,
+    labels: Tensor,
+    counts: tuple[int, int, int],
+    classes: tuple[str, ...],
+    notes: tuple[str, ...] = (),
+    maps: Tensor | None = None,
+    map_values: tuple[str, ...] = (),
 ) -> Dataset:
-    """A nameless `Dataset` whose splits are consecutive views (no copies) of `images` [N, C, H, W], `labels` [N]."""
-    parts = zip(images.split(list(counts)), labels.split(list(counts)), strict=True)
-    train, validation, test = (Images(x, y) for x, y in parts)
-    return Dataset("", train, validation, test, classes, notes)
+    """A nameless `Dataset` whose splits are consecutive views (no copies) of `images` [N, C, H, W], `labels` [N], `maps`."""
+    sizes = list(counts)
+    of_maps = maps.split(sizes) if maps is not None else [None] * len(sizes)
+    parts = zip(images.split(sizes), labels.split(sizes), of_maps, strict=True)
+    train, validation, test = (Images(*part) for part in parts)
+    return Dataset("", train, validation, test, classes, notes, map_values)

@@ -1,26 +1,31 @@
-"""From stored images to batches: what the model is asked to do with them.
+"""From stored images to batches: what the model is asked to do with them. To add one: a function, and a line in `TASKS`.
 
-Shapes: `B` batch, `C H W` image. Images are stored as uint8 and become float in [0, 1] here, on their device.
+Everything is vectorised and happens on the images' device; random parts come from a generator.
+
+Shapes: `B` batch, `C H W` image. Images are stored as uint8 and become float in [0, 1] here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from reparam.batch import Batch
+from reparam.batch import Batch, Condition
+from reparam.data.dataset import Images
+from reparam.errors import ConfigError
+from reparam.models.family import Spec
+
+TaskName = Literal["unconditional", "denoising", "labelled", "quadrants", "half", "boxes", "segmentation"]
 
 
 @dataclass(frozen=True)
 class TaskOptions:
     """What is asked of the images, and how grey values are read."""
 
-    task: Annotated[Literal["unconditional", "denoising"], Field(description="what the model is asked to do")] = (
-        "unconditional"
-    )
+    task: Annotated[TaskName, Field(description="what the model is asked to do")] = "unconditional"
     binarise: Annotated[
         Literal["none", "threshold", "dynamic"],
         Field(description="none: grey values; threshold: x >= 1/2; dynamic: x ~ Bernoulli(grey), afresh at every use"),
@@ -31,6 +36,43 @@ class TaskOptions:
     noise: Annotated[
         float, Field(gt=0, le=1, description="denoising: standard deviation, or share of pixels zeroed")
     ] = 0.3
+    observed: Annotated[
+        int,
+        Field(ge=0, le=3, description="quadrants: how many are seen: 1 bottom left, 2 and top left, 3 and top right"),
+    ] = 1
+    half: Annotated[
+        Literal["left", "right", "top", "bottom"], Field(description="half: which half of the image is seen")
+    ] = "left"
+    box: Annotated[
+        float,
+        Field(
+            gt=0,
+            lt=1,
+            description="boxes: largest side of the hidden box, a share of the image's (smallest: half of it)",
+        ),
+    ] = 0.5
+    omission_noise: Annotated[
+        float,
+        Field(
+            ge=0, lt=1, description="in training, zero a random box of the observed image, of a side up to this share"
+        ),
+    ] = 0.0
+
+
+class Drawn(NamedTuple):
+    """What a task makes of images: what is wanted, what is known, what an encoder is shown in place of x."""
+
+    x: Tensor
+    c: Tensor | None = None
+    source: Tensor | None = None
+
+
+class Task(NamedTuple):
+    """A row: the function of the stored images and the same as floats x, and what c is by it (None: the task has no
+    condition)."""
+
+    make: Callable[[Images, Tensor, TaskOptions, torch.Generator | None], Drawn]
+    condition: Callable[[Spec, TaskOptions], Condition] | None = None
 
 
 def to_float(images: Tensor, binarise: str = "none", generator: torch.Generator | None = None) -> Tensor:
@@ -43,28 +85,135 @@ def to_float(images: Tensor, binarise: str = "none", generator: torch.Generator 
     return x
 
 
-def unconditional(x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Tensor | None:
-    return None
+def unconditional(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
+    return Drawn(x)
 
 
-def denoising(x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Tensor:
-    """c = x + noise * eps clipped to [0, 1], or x with a share `noise` of its pixels zeroed (all channels of a pixel)."""
+def denoising(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
+    """The encoder is shown x + noise * eps clipped to [0, 1], or x with a share `noise` of its pixels zeroed (all channels of a
+    pixel)."""
     if options.corruption == "mask":
         kept = torch.rand(x[:, :1].shape, device=x.device, generator=generator) >= options.noise
-        return x * kept
+        return Drawn(x, source=x * kept)
     eps = torch.randn(x.shape, device=x.device, generator=generator)
-    return torch.add(x, eps, alpha=options.noise).clamp_(0, 1)
+    return Drawn(x, source=torch.add(x, eps, alpha=options.noise).clamp_(0, 1))
 
 
-TASKS: dict[str, Callable[[Tensor, TaskOptions, torch.Generator | None], Tensor | None]] = {
-    "unconditional": unconditional,
-    "denoising": denoising,
+def labelled(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
+    return Drawn(x, stored.labels)
+
+
+def _of_class(spec: Spec, options: TaskOptions) -> Condition:
+    if spec.classes < 2:
+        raise ConfigError(
+            "task 'labelled' needs images of at least two classes: give labels (class folders, a 'labels' array)"
+        )
+    return Condition(classes=spec.classes)
+
+
+def quadrant_mask(observed: int, side: int) -> Tensor:
+    """bool [side, side], true where seen: 1 bottom left, 2 and top left, 3 and top right (Pyro's order)."""
+    half, mask = side // 2, torch.zeros(side, side, dtype=torch.bool)
+    for rows, columns in [((half, side), (0, half)), ((0, half), (0, half)), ((0, half), (half, side))][:observed]:
+        mask[slice(*rows), slice(*columns)] = True
+    return mask
+
+
+def half_mask(which: str, side: int) -> Tensor:
+    """bool [side, side], true in the half that is seen."""
+    low = torch.arange(side) < side // 2
+    line = low if which in ("left", "top") else ~low
+    return (line[None, :] if which in ("left", "right") else line[:, None]).expand(side, side).clone()
+
+
+def _fixed_mask(options: TaskOptions, side: int) -> Tensor:
+    return quadrant_mask(options.observed, side) if options.task == "quadrants" else half_mask(options.half, side)
+
+
+def observe(x: Tensor, mask: Tensor) -> Tensor:
+    """c: the image where `mask` [B or 1, 1, H, W] is 1, zero elsewhere, and the mask as its last channel."""
+    mask = mask.to(x.dtype).expand(len(x), 1, *x.shape[2:])
+    return torch.cat([x * mask, mask], 1)
+
+
+def completion(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
+    return Drawn(x, observe(x, _fixed_mask(options, x.shape[-1]).to(x.device)[None, None]))
+
+
+def _of_fixed_mask(spec: Spec, options: TaskOptions) -> Condition:
+    channels, side, _ = spec.image_shape
+    return Condition(channels=channels + 1, masked=True, fixed=_fixed_mask(options, side))
+
+
+def boxes(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
+    """All but a box is seen, whose side is uniform between `box` / 2 and `box` of the image's and whose place is uniform."""
+    return Drawn(x, observe(x, ~random_boxes(x, options.box / 2, options.box, generator)))
+
+
+def _of_mask(spec: Spec, options: TaskOptions) -> Condition:
+    return Condition(channels=spec.image_shape[0] + 1, masked=True)
+
+
+def segmentation(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
+    assert stored.maps is not None
+    return Drawn(stored.maps.long(), x)
+
+
+def _of_image(spec: Spec, options: TaskOptions) -> Condition:
+    if not spec.map_values:
+        raise ConfigError(
+            "task 'segmentation' needs a label map for every image: --data pairs:PATH with PATH/images and PATH/masks"
+        )
+    return Condition(channels=spec.image_shape[0])
+
+
+TASKS: dict[str, Task] = {
+    "unconditional": Task(unconditional),
+    "denoising": Task(denoising),
+    "labelled": Task(labelled, _of_class),
+    "quadrants": Task(completion, _of_fixed_mask),
+    "half": Task(completion, _of_fixed_mask),
+    "boxes": Task(boxes, _of_mask),
+    "segmentation": Task(segmentation, _of_image),
 }
 
 
+def random_boxes(x: Tensor, low: float, high: float, generator: torch.Generator | None) -> Tensor:
+    """bool [B, 1, H, W], true in a box whose side is uniform in [low, high] of the image's, wholly inside, at a uniform
+    place."""
+    n, side = len(x), x.shape[-1]
+    uniform = torch.rand(3, n, 1, device=x.device, generator=generator)
+    length = ((low + (high - low) * uniform[0]) * side).round().clamp(1, side)
+    place = torch.arange(side, device=x.device)
+    down, across = (
+        (place >= start) & (place < start + length)
+        for start in ((u * (side - length + 1)).floor() for u in uniform[1:])
+    )
+    return (down[:, :, None] & across[:, None, :])[:, None]
+
+
+def with_condition(spec: Spec, options: TaskOptions) -> Spec:
+    """The spec with what c is under a task. Raises ConfigError where the data cannot serve the task."""
+    condition = TASKS[options.task].condition
+    return replace(spec, condition=condition(spec, options) if condition else None)
+
+
 def make_batch(
-    images: Tensor, labels: Tensor, index: Tensor, options: TaskOptions, generator: torch.Generator | None = None
+    images: Images,
+    index: Tensor,
+    options: TaskOptions,
+    generator: torch.Generator | None = None,
+    omitted: tuple[float, float] | None = None,
 ) -> Batch:
-    """Stored images [B, C, H, W] and labels [B] to a batch, on their device; random parts come from `generator`."""
-    x = to_float(images, options.binarise, generator)
-    return Batch(x=x, c=TASKS[options.task](x, options, generator), y=labels, mask=None, index=index)
+    """Stored images, those of places `index` in their split, to a batch on their device.
+
+    omitted: a box of the observed image is zeroed whose side is uniform between these shares of the image's; mask and what is
+    wanted stay as they are (input omission noise, Sohn et al. 2015, section 4.2).
+    """
+    x = to_float(images.images, options.binarise, generator)
+    drawn = TASKS[options.task].make(images, x, options, generator)
+    c = drawn.c
+    if omitted and c is not None and c.dim() == 4:
+        kept = ~random_boxes(x, *omitted, generator)
+        c = torch.cat([c[:, : x.shape[1]] * kept, c[:, x.shape[1] :]], 1)
+    return Batch(drawn.x, c, images.labels, index, drawn.source)

@@ -1,8 +1,21 @@
-"""What `torch.distributions` lacks: points, mass on integer levels, and sampling with a generator."""
+"""What `torch.distributions` lacks: points, mass on integer levels, label maps, partly known images, and sampling with a
+generator."""
 
 from reparam.distributions.bernoulli import Bernoulli
 from reparam.distributions.delta import Delta
+from reparam.distributions.partial import Completion, PixelCategorical, pick, prediction
 from reparam.distributions.quantised import DiscretisedLogistic
 from reparam.distributions.sampling import detached, keyed_generator, rsample
 
-__all__ = ["Bernoulli", "Delta", "DiscretisedLogistic", "detached", "keyed_generator", "rsample"]
+__all__ = [
+    "Bernoulli",
+    "Completion",
+    "Delta",
+    "DiscretisedLogistic",
+    "PixelCategorical",
+    "detached",
+    "keyed_generator",
+    "pick",
+    "prediction",
+    "rsample",
+]

@@ -24,6 +24,7 @@ from torch.distributions import (
 )
 
 from reparam.distributions.delta import Delta
+from reparam.distributions.partial import Completion, PixelCategorical
 from reparam.distributions.quantised import DiscretisedLogistic
 
 
@@ -90,12 +91,25 @@ def _(distribution: Bernoulli, shape: tuple[int, ...], generator: torch.Generato
     return torch.bernoulli(probs, generator=generator)
 
 
+def _perturbed(logits: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    """Gumbel-max: the arg-max of logits plus Gumbel noise is an exact categorical draw, without a host synchronisation."""
+    uniform = _open_uniform(logits, shape, generator)
+    return logits - torch.log(-torch.log(uniform))
+
+
 @_draw.register
 def _(distribution: Categorical, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    # Gumbel-max: the arg-max of logits plus Gumbel noise is an exact categorical draw, without a host synchronisation.
-    logits = distribution.logits.detach()
-    uniform = _open_uniform(logits, shape, generator)
-    return (logits - torch.log(-torch.log(uniform))).argmax(-1)
+    return _perturbed(distribution.logits.detach(), shape, generator).argmax(-1)
+
+
+@_draw.register
+def _(distribution: PixelCategorical, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    return _perturbed(distribution.logits.detach(), shape, generator).argmax(-3, keepdim=True)
+
+
+@_draw.register
+def _(distribution: Completion, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    return distribution.complete(_draw(distribution.base, shape, generator))
 
 
 @_draw.register

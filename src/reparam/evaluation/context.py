@@ -12,14 +12,15 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from reparam.batch import IGNORED, Batch
 from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions, make_batch, to_float
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, ReparamError, RunError
-from reparam.evaluation import distances, latents, likelihood
+from reparam.evaluation import distances, latents, likelihood, structured
 from reparam.evaluation.features import FEATURES, FeatureNetwork
 from reparam.files import cache_folder, read_tensors, write_tensors
-from reparam.generation import BLOCK, device_of, encode, full_block, reconstruct, sample
+from reparam.generation import BLOCK, device_of, encode, full_block, predict, predict_draws, reconstruct, sample
 from reparam.models import Model
 from reparam.training import Progress, Silent
 
@@ -42,19 +43,25 @@ class Measure:
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """`samples`: importance samples S of `nll`; `nll_images`: how many test images it takes; `images`: how many the rest;
-    `precision` of the networks' products in `nll`: float32, or bfloat16 where a processor is much faster at it."""
+    """`samples`: draws S of `nll`, `cnll_is` and `cnll_mc`; `nll_images`: how many test images they take; `images`: how many the
+    rest; `precision` of the networks' products in them: float32, or bfloat16 where a processor is much faster at it; `draws`:
+    answers for each image where answers are judged; `occlusion`: side of a box, a share of the image's, that is hidden in what is
+    observed."""
 
     seed: int = 0
     samples: int = 5000
     nll_images: int = 1000
     images: int = 10_000
     precision: str = "float32"
+    draws: int = 10
+    occlusion: float = 0.0
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ConfigError(f"option 'precision' must be {' or '.join(PRECISIONS)}, got {self.precision!r}")
-        for name in ("samples", "nll_images", "images"):
+        if not isinstance(self.occlusion, int | float) or not 0 <= self.occlusion < 1:
+            raise ConfigError(f"option 'occlusion' is a share of the side, from 0 to below 1, got {self.occlusion!r}")
+        for name in ("samples", "nll_images", "images", "draws"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ConfigError(f"option '{name}' must be a whole number of at least 1, got {value!r}")
@@ -94,9 +101,18 @@ class Context:
         self.progress, self.say = progress or Silent(), say
         self.device = device_of(model)
         self.index = chosen(dataset.test, options.images)
-        self.x, self.given = task_images(dataset.test, task, self.index)
-        self.labels = dataset.test.labels[self.index]
+        occluded = (options.occlusion, options.occlusion) if options.occlusion else None
+        self.batch = task_images(dataset.test, task, self.index, occluded)
         self._found: dict[str, Any] = {}
+
+    @property
+    def x(self) -> Tensor:
+        """What is wanted: the test images, or their label maps."""
+        return self.batch.x
+
+    @property
+    def c(self) -> Tensor | None:
+        return self.batch.c
 
     @cached_property
     def grey(self) -> Tensor:
@@ -104,29 +120,37 @@ class Context:
         return to_float(self.dataset.test.images[self.index])
 
     @cached_property
-    def training(self) -> tuple[Tensor, Tensor]:
-        """As many of the images it was trained on, as the task gives them: x, and what the model is given."""
+    def training(self) -> Batch:
+        """As many of the images it was trained on, as the task gives them."""
         return task_images(self.trained_on, self.task, chosen(self.trained_on, len(self.index)))
 
     @cached_property
     def bound(self) -> tuple[Tensor, Tensor]:
-        return likelihood.bound(self.model, self.x, self.options.seed)
+        return likelihood.bound(self.model, self.x, self.options.seed, c=self.c)
 
     @cached_property
     def nll(self) -> tuple[Tensor, Tensor]:
         return self.importance_nll(self.x)
 
     def importance_nll(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(-log p(x), effective sample size) of the first images of x."""
+        """(-log p(x), effective sample size) of the first images of x; of a conditional model -log p(x|c)."""
+        return self._estimated(likelihood.importance_nll, x)
+
+    @cached_property
+    def monte_carlo_nll(self) -> tuple[Tensor, Tensor]:
+        return self._estimated(likelihood.monte_carlo_nll, self.x)
+
+    def _estimated(self, estimate: Callable[..., tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
         options = self.options
+        n, c = options.nll_images, self.c
         with torch.autocast(self.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
-            return likelihood.importance_nll(
-                self.model, x[: options.nll_images], options.samples, options.seed, self.progress
+            return estimate(
+                self.model, x[:n], options.samples, options.seed, self.progress, None if c is None else c[:n]
             )
 
     @cached_property
     def codes(self) -> tuple[Tensor, Tensor]:
-        return encode(self.model, self.given)
+        return encode(self.model, self.batch.shown)
 
     @cached_property
     def aggregate(self) -> latents.Aggregate:
@@ -135,12 +159,47 @@ class Context:
     @cached_property
     def reconstructions(self) -> Tensor:
         """From what the model is given: the noisy images of a denoising task, else the images themselves."""
-        return reconstruct(self.model, self.given)
+        return reconstruct(self.model, self.batch.shown)
 
     @cached_property
     def samples(self) -> Tensor:
-        """As many as there are test images: means of p(x|z), z ~ p(z)."""
-        return sample(self.model, len(self.grey), self.options.seed)
+        """As many as there are test images: means of p(x|z), z ~ p(z); by class, of the test images' classes."""
+        return sample(self.model, len(self.grey), self.options.seed, c=self.c)
+
+    @cached_property
+    def predictions(self) -> Tensor:
+        """`draws` answers for each test image: [N, L, C, H, W], of label maps probabilities [N, L, D, H, W]."""
+        assert self.c is not None
+        return predict_draws(self.model, self.c, self.options.draws, self.options.seed)
+
+    @cached_property
+    def averaged(self) -> Tensor:
+        """Probabilities of label maps [N, D, H, W], averaged over the answers of a model that has several."""
+        assert self.c is not None
+        if self.model.prior is None:
+            return predict(self.model, self.c)
+        return structured.mean_answer(self.predictions)
+
+    @property
+    def of_maps(self) -> bool:
+        """Whether label maps are wanted, not images."""
+        return not self.x.is_floating_point()
+
+    @property
+    def wanted(self) -> Tensor:
+        """[N, 1, H, W], 1 where a pixel is wanted."""
+        assert self.c is not None
+        if self.model.context.masked:
+            return 1 - self.c[:, -1:]
+        return (self.x[:, :1] != IGNORED).float()
+
+    @cached_property
+    def votes(self) -> structured.Votes:
+        """The classes of answers, as the feature network's classifier reads them."""
+        known = self.batch.y >= 0
+        answers = self.predictions[known]
+        read = self.network("classifier").classes(answers.flatten(0, 1)).unflatten(0, answers.shape[:2])
+        return structured.votes(read, self.batch.y[known], len(self.dataset.classes))
 
     def network(self, name: str) -> FeatureNetwork:
         return self._once(name, lambda: FEATURES[name](self.dataset, self.device, self.progress, self.say))
@@ -197,23 +256,27 @@ def chosen(split: Images, n: int) -> Tensor:
     return torch.randperm(len(split), generator=keyed_generator("cpu", "chosen", len(split)))[:n]
 
 
-def task_images(split: Images, task: TaskOptions, which: int | Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Images of a split (x), and what the model is given of them: the noisy ones of a denoising task, else x itself.
+def task_images(
+    split: Images,
+    task: TaskOptions,
+    which: int | Tensor | None = None,
+    omitted: tuple[float, float] | None = None,
+) -> Batch:
+    """Images of a split as the task gives them. `which`: the first so many, those of these indices, or all.
 
-    `which`: the first so many, those of these indices, or all. Random parts are the same every time, in fixed blocks of the
-    split: those of an image do not depend on which others are asked for.
+    Random parts are the same every time, in fixed blocks of the split: those of an image do not depend on which others are asked
+    for. `omitted`: as in `make_batch`, the box that is hidden of what is observed.
     """
     index = which if isinstance(which, Tensor) else torch.arange(len(split))[:which]
     places = index.argsort()  # blocks are gone through once, in order
     rising = index[places]
-    x, given = [], []
+    parts: list[Batch] = []
     for number in (rising // BLOCK).unique().tolist():
-        own = slice(number * BLOCK, (number + 1) * BLOCK)
+        within = torch.arange(number * BLOCK, min((number + 1) * BLOCK, len(split)))
         rows = rising[rising // BLOCK == number] - number * BLOCK
         generator = keyed_generator("cpu", 0, "test", number)
-        block = torch.arange(BLOCK) + number * BLOCK
-        batch = make_batch(full_block(split.images[own]), full_block(split.labels[own]), block, task, generator)
-        x.append(batch.x[rows])
-        given.append((batch.x if batch.c is None else batch.c)[rows])
+        stored = split.take(within).change(full_block)
+        batch = make_batch(stored, torch.arange(BLOCK) + number * BLOCK, task, generator, omitted)
+        parts.append(batch.take(rows))
     back = places.argsort()
-    return torch.cat(x)[back], torch.cat(given)[back]
+    return Batch.concatenate(parts).take(back)

@@ -81,7 +81,7 @@ def diagnose(context: Context) -> tuple[Finding, ...]:
 
 def _explained(context: Context) -> float:
     """1 - mse / mse of the mean training image; of grey values under dynamic binarisation, whose noise no model explains."""
-    images, (train, _) = context.x, context.training
+    images, train = context.x, context.training.x
     if context.task.binarise == "dynamic":
         images, train = context.grey, to_float(context.trained_on.images[chosen(context.trained_on, len(train))])
     plain = fidelity.squared_error(images, train.mean(0).expand_as(images)).mean()
@@ -90,12 +90,12 @@ def _explained(context: Context) -> float:
 
 def _losses(context: Context) -> tuple[Tensor, Tensor]:
     """(test, training) negative ELBO of each image; of an autoencoder -log p(x|z)."""
-    x, given = context.training
+    trained = context.training
     if "likelihood" in context.model.abilities:
-        test, train = context.bound, likelihood.bound(context.model, x, context.options.seed)
+        test, train = context.bound, likelihood.bound(context.model, trained.x, context.options.seed, c=trained.c)
         return (test[0] + test[1]).double(), (train[0] + train[1]).double()
-    test_loss = likelihood.point_reconstruction(context.model, context.given, context.x)
-    return test_loss.double(), likelihood.point_reconstruction(context.model, given, x).double()
+    test_loss = likelihood.point_reconstruction(context.model, context.batch.shown, context.x)
+    return test_loss.double(), likelihood.point_reconstruction(context.model, trained.shown, trained.x).double()
 
 
 def _generalisation(context: Context, explains: str) -> Finding:

@@ -37,6 +37,12 @@ class FeatureNetwork:
     device: torch.device
     batch: int = BLOCK
     key: str = ""
+    head: Callable[[Tensor], Tensor] | None = None  # of a classifier: images to classes [n]
+
+    def classes(self, x: Tensor) -> Tensor:
+        """The class of each image [N, C, H, W] as a classifier reads it, [N]."""
+        assert self.head is not None
+        return self.head(x)
 
     @torch.no_grad()
     def features(self, x: Tensor, progress: Progress | None = None, what: str = "features") -> Tensor:
@@ -73,7 +79,9 @@ def classifier_network(
     images is 1: a network's units have no scale of their own."""
     model, facts = _classifier(dataset, device, progress, say)
     about = f"{VERSION}, accuracy {facts['accuracy']:.3f}"
-    return FeatureNetwork(about, lambda x: model.head.features(x) / facts["scale"], device)
+    return FeatureNetwork(
+        about, lambda x: model.head.features(x) / facts["scale"], device, head=lambda x: classify(model, x)
+    )
 
 
 FEATURES: dict[str, Callable[..., FeatureNetwork]] = {"classifier": classifier_network, "inception": inception_network}

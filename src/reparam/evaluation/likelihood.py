@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
 from reparam.distributions import keyed_generator, rsample
-from reparam.generation import BLOCK, device_of, full_block, in_blocks
+from reparam.generation import BLOCK, block_condition, device_of, full_block, in_blocks
 from reparam.models import Model
 from reparam.objectives.variational import kl_per_dimension
 from reparam.training import Progress, Silent
@@ -22,8 +22,9 @@ PIXELS_ON_A_GPU = 40_000_000
 
 
 @torch.no_grad()
-def bound(model: Model, x: Tensor, seed: int, samples: int = 1) -> tuple[Tensor, Tensor]:
-    """(-E_q[log p(x|z)], KL(q(z|x) || p(z))) of each image, [N] each; the ELBO is minus their sum.
+def bound(model: Model, x: Tensor, seed: int, samples: int = 1, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(-E_q[log p(x|z)], KL(q(z|x) || p(z))) of each image, [N] each; the ELBO is minus their sum. All given c, where there
+    is one.
 
     The expectation is over `samples` draws, the KL in closed form (Kingma and Welling 2014, eq. 10).
     """
@@ -31,22 +32,29 @@ def bound(model: Model, x: Tensor, seed: int, samples: int = 1) -> tuple[Tensor,
     reconstructions, kls = [], []
     for number, part in enumerate(x.split(BLOCK)):
         n, part = len(part), full_block(part).to(device)
-        q_z = model.encoder(part)
+        model_c = block_condition(model, c, number)
+        q_z = model_c.encoder(part)
         z = rsample(q_z, (samples,), keyed_generator(device, seed, "bound", number))
-        reconstructions.append(-model.decoder(z).log_prob(part).mean(0)[:n].cpu())
-        kls.append(kl_divergence(q_z, model.prior())[:n].cpu())
+        reconstructions.append(-model_c.decoder(z).log_prob(part).mean(0)[:n].cpu())
+        kls.append(kl_divergence(q_z, model_c.prior())[:n].cpu())
     return torch.cat(reconstructions), torch.cat(kls)
 
 
 @torch.no_grad()
-def kl_by_dimension(model: Model, x: Tensor) -> Tensor | None:
-    """KL(q(z_k|x) || p(z_k)) averaged over images, [K]: what each latent says of an image. None where one does not factorise."""
-    device = device_of(model)
-    if not all(isinstance(one, Independent) for one in (model.encoder(x[:1].to(device)), model.prior())):
+def kl_by_dimension(model: Model, x: Tensor, c: Tensor | None = None) -> Tensor | None:
+    """KL(q(z_k|x) || p(z_k)) averaged over images, [K]: what each latent says of an image. None where one does not
+    factorise."""
+
+    def block(part: Tensor, number: int) -> Tensor:
+        model_c = block_condition(model, c, number)
+        return kl_per_dimension(model_c.encoder(full_block(part).to(device_of(model))), model_c.prior())[: len(part)]
+
+    first = block_condition(model, None if c is None else c[:1], 0)
+    if not all(
+        isinstance(one, Independent) for one in (first.encoder(full_block(x[:1]).to(device_of(model))), first.prior())
+    ):
         return None
-    return (
-        in_blocks(lambda part, _: kl_per_dimension(model.encoder(part.to(device)), model.prior()), x).double().mean(0)
-    )
+    return in_blocks(block, x).double().mean(0)
 
 
 @torch.no_grad()
@@ -62,27 +70,69 @@ def point_reconstruction(model: Model, source: Tensor, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def importance_nll(
-    model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None = None
+    model: Model,
+    x: Tensor,
+    samples: int,
+    seed: int,
+    progress: Progress | None = None,
+    c: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    r"""(-log p(x), effective sample size) of each image, [N] each.
+    r"""(-log p(x), effective sample size) of each image, [N] each; of a conditional model -log p(x|c).
 
     log p(x) is estimated by log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x), z_s ~ q(z|x) (Rezende et al. 2014; Burda et al. 2016,
-    eq. 8): a lower bound in expectation that tightens with S. The effective sample size is (sum w)^2 / sum w^2, from 1 (one
-    draw has all the weight: the estimate may be far too low) to S. An image's figures depend on S, the seed and its place
-    among the images alone. Memory does not grow with S but for the weights themselves, [S, 100] at a time.
+    eq. 8; with c Sohn et al. 2015, eq. 11): a lower bound in expectation that tightens with S. The effective sample size is
+    (sum w)^2 / sum w^2, from 1 (one draw has all the weight: the estimate may be far too low) to S. An image's figures
+    depend on S, the seed and its place among the images alone. Memory does not grow with S but for the weights themselves,
+    [S, 100] at a time.
     """
+    return _estimate(model, x, samples, seed, progress, c, posterior=True)
+
+
+@torch.no_grad()
+def monte_carlo_nll(
+    model: Model,
+    x: Tensor,
+    samples: int,
+    seed: int,
+    progress: Progress | None = None,
+    c: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""(-log p(x|c), effective sample size) of each image, [N] each, from the prior alone.
+
+    log p(x|c) is estimated by log 1/S sum_s p(x|z_s, c), z_s ~ p(z|c) (Sohn et al. 2015, eq. 10): a lower bound in expectation,
+    and with few draws far below, since hardly any of them lies where x is likely. A model without a latent has it exactly.
+    """
+    return _estimate(model, x, samples if model.prior is not None else 1, seed, progress, c, posterior=False)
+
+
+def _estimate(
+    model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None, c: Tensor | None, posterior: bool
+) -> tuple[Tensor, Tensor]:
+    """Weights p(x|z) p(z) / proposal(z) at draws of the proposal: q(z|x), or the prior."""
     device = device_of(model)
     rows = PIXELS_AT_ONCE.get(device.type, PIXELS_ON_A_GPU) // x[0].numel()
+    purpose = "importance" if posterior else "monte carlo"
     nlls, sizes = [], []
-    for number, part in enumerate((progress or Silent()).track(x.split(BLOCK), "nll")):
+    for number, part in enumerate(
+        (progress or Silent()).track(x.split(BLOCK), "nll" if posterior else "monte carlo nll")
+    ):
         n, part = len(part), part.to(device)
-        q_block, q_z, p_z = model.encoder(full_block(part)), model.encoder(part), model.prior()
-        generator = keyed_generator(device, seed, "importance", number)
+        model_c = model.given(None if c is None else c[number * BLOCK :][:n].to(device))
+        generator = keyed_generator(device, seed, purpose, number)
+        if posterior:
+            q_z, p_z = model_c.encoder(part), model_c.prior()
+            whole = block_condition(model, c, number).encoder(full_block(part))
+        elif model.prior is not None:
+            whole = block_condition(model, c, number).prior()
         log_w = []
         for start in range(0, samples, SAMPLES_AT_ONCE):
-            drawn = rsample(q_block, (SAMPLES_AT_ONCE,), generator)[: samples - start, :n]
+            if not posterior and model.prior is None:
+                log_w.append(model_c.decoder(None).log_prob(part)[None])
+                continue
+            drawn = rsample(whole, (SAMPLES_AT_ONCE,), generator)[: samples - start, :n]
             for z in drawn.split(max(1, rows // n)):
-                log_w.append(model.decoder(z).log_prob(part) + p_z.log_prob(z) - q_z.log_prob(z))
+                log_p = model_c.decoder(z).log_prob(part)
+                log_w.append(log_p + p_z.log_prob(z) - q_z.log_prob(z) if posterior else log_p)
         weights = torch.cat(log_w)
         total = weights.logsumexp(0)
         nlls.append((math.log(samples) - total).cpu())

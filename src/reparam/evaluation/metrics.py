@@ -5,9 +5,9 @@ Shapes: `N` images, `C H W` image, `K` latent.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,36 +20,17 @@ from reparam.errors import ConfigError, suggest
 from reparam.evaluation import distances, fidelity, likelihood
 from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
 from reparam.evaluation.latents import active_units
+from reparam.evaluation.metric import Metric, effective, few_images, nll, no_classifier
+from reparam.evaluation.predictions import PREDICTIONS
 from reparam.generation import BLOCK, classify, in_blocks
 from reparam.models import Model
 
-FEWEST_FOR_FID = 128  # twice the features of the small network: below, the covariance is mostly noise
 SATURATED = 0.9  # of log n: a mutual information above it says little but that it is large
-FEW_SAMPLES = 10  # effective ones: below, few draws have all the weight
 
 
 def elbo(context: Context) -> Measure:
     reconstruction, kl = context.bound
     return mean(-(reconstruction + kl), "nats/image")
-
-
-def nll(context: Context) -> Measure:
-    values, sizes = context.nll
-    note = _effective(sizes, context.options)
-    if len(values) < len(context.x):  # the two figures stand beside each other, and this one must not look the larger
-        reconstruction, kl = context.bound
-        note += f"; -elbo of these images is {float((reconstruction + kl)[: len(values)].mean()):.2f}"
-    return mean(values, "nats/image", note)
-
-
-def _effective(sizes: Tensor, options: EvaluationOptions) -> str:
-    typical, low = (float(sizes.quantile(q)) for q in (0.5, 0.05))
-    note = f"S = {options.samples:,}, effective {typical:.0f} (5% of images below {low:.1f})"
-    if options.precision != "float32":
-        note += f"; {options.precision} products"
-    return note + (
-        "; few draws dominate: the true value may be lower" if typical < min(FEW_SAMPLES, options.samples / 2) else ""
-    )
 
 
 def bits_per_dim(context: Context) -> Measure:
@@ -58,7 +39,7 @@ def bits_per_dim(context: Context) -> Measure:
     size = math.prod(context.dataset.shape)
     if context.model.decoder.density == "mass":
         values, sizes = context.nll
-        return mean(values / (size * math.log(2)), "bits", _effective(sizes, context.options))
+        return mean(values / (size * math.log(2)), "bits", effective(sizes, context.options))
     levels = context.grey[: context.options.nll_images] * 255
     noise = [
         torch.rand(
@@ -70,18 +51,18 @@ def bits_per_dim(context: Context) -> Measure:
     return mean(
         values / (size * math.log(2)) + 8,
         "bits",
-        f"{_effective(sizes, context.options)}; uniform dequantisation: an upper bound",
+        f"{effective(sizes, context.options)}; uniform dequantisation: an upper bound",
     )
 
 
 def reconstruction(context: Context) -> Measure:
     if "likelihood" in context.model.abilities:
         return mean(context.bound[0], "nats/image")
-    return mean(likelihood.point_reconstruction(context.model, context.given, context.x), "nats/image")
+    return mean(likelihood.point_reconstruction(context.model, context.batch.shown, context.x), "nats/image")
 
 
 def kl(context: Context) -> Measure:
-    parts = likelihood.kl_by_dimension(context.model, context.x)
+    parts = likelihood.kl_by_dimension(context.model, context.x, context.c)
     if parts is None:
         return mean(context.bound[1], "nats/image")
     largest = ", ".join(f"{value:.2f}" for value in parts.sort(descending=True).values[:3].tolist())
@@ -160,12 +141,10 @@ def manifold(context: Context, network: str, which: str) -> Measure:
 
 
 def accuracy(context: Context) -> Measure:
-    known = context.labels >= 0
+    labels = context.batch.y
+    known = labels >= 0
     read = classify(context.model, context.x[known])
-    return mean((read == context.labels[known]).double(), "share")
-
-
-Obstacle = Callable[[Model, Dataset, TaskOptions, EvaluationOptions], str | None]
+    return mean((read == labels[known]).double(), "share")
 
 
 def no_bits(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
@@ -186,33 +165,8 @@ def no_normal_posterior(model: Model, dataset: Dataset, task: TaskOptions, optio
     return None if normal else "its posterior is no normal distribution with a diagonal covariance"
 
 
-def few_images(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
-    n = min(len(dataset.test), options.images)
-    return (
-        None if n >= FEWEST_FOR_FID else f"{n} images are too few to compare distributions: it takes {FEWEST_FOR_FID}"
-    )
-
-
-def no_classifier(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
-    if len(dataset.classes) < 2:
-        return "its feature network needs images of at least two classes"
-    return few_images(model, dataset, task, options)
-
-
 def small(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
     return "its window needs images of at least 11 pixels" if dataset.shape[1] < 11 else None
-
-
-class Metric(NamedTuple):
-    """A row: the ability a model needs, the function, what the figure is, what it means to who has never met it; why it may
-    not apply to a model and its data all the same; and whether it takes so long that it waits to be asked for."""
-
-    needs: str
-    measure: Callable[[Context], Measure]
-    doc: str
-    meaning: str
-    obstacle: Obstacle | None = None
-    dear: bool = False
 
 
 def _of_samples(network: str) -> dict[str, Metric]:
@@ -257,7 +211,7 @@ def _of_samples(network: str) -> dict[str, Metric]:
 
 METRICS: dict[str, Metric] = {
     "elbo": Metric(
-        "likelihood",
+        "bound",
         elbo,
         "evidence lower bound on log p(x)",
         "A floor under the log-probability that the model gives to a test image. Higher is better.",
@@ -282,7 +236,7 @@ METRICS: dict[str, Metric] = {
         "The part of the surprise that is left once the latent is known. Lower is better, at the price of KL.",
     ),
     "kl": Metric(
-        "likelihood",
+        "bound",
         kl,
         "KL(q(z|x) || p(z))",
         "How much the latent says about an image. 0 would mean that it is ignored; more is paid for in the bound.",
@@ -340,6 +294,7 @@ METRICS: dict[str, Metric] = {
     ),
     **_of_samples("classifier"),
     **_of_samples("inception"),
+    **PREDICTIONS,
     "accuracy": Metric(
         "classify",
         accuracy,

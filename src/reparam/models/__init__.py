@@ -4,12 +4,18 @@ from reparam.models.autoencoder import AUTOENCODER, DENOISING_AUTOENCODER
 from reparam.models.classifier import CLASSIFIER
 from reparam.models.family import Family, Recipe, Schedule, Spec
 from reparam.models.model import Model
+from reparam.models.structured import BASELINE, CVAE, GSNN, HYBRID, SFNN
 from reparam.models.vae import VAE
 
 MODELS: dict[str, Family] = {
     "ae": AUTOENCODER,
     "dae": DENOISING_AUTOENCODER,
     "vae": VAE,
+    "cvae": CVAE,
+    "gsnn": GSNN,
+    "hybrid": HYBRID,
+    "sfnn": SFNN,
+    "nn": BASELINE,
     "classifier": CLASSIFIER,
 }
 

@@ -4,16 +4,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reparam.batch import Condition
 from reparam.models.model import Model
 from reparam.objectives import Objective
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What the data decides about a model: image shape (C, H, W) and the number of classes (0: unlabelled)."""
+    """What data and task decide about a model: image shape (C, H, W), number of classes (0: unlabelled), number of values of a
+    label map (0: the data has none), and of a conditional task what c is."""
 
     image_shape: tuple[int, int, int]
     classes: int = 0
+    map_values: int = 0
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True)

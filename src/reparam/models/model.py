@@ -5,14 +5,16 @@ Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 
 class Model(nn.Module):
     """Fields, never a forward: objectives, estimators and pictures call the fields they need.
 
     encoder: x [B, C, H, W] -> q(z|x) over [K]; prior: () -> p(z); decoder: z [..., K] -> p(x|z) over [C, H, W];
-    context: c -> features and first guess; head: a categorical over D classes.
+    context: c -> `Given`, features and first guess, which encoder, prior and decoder of a conditional model take besides;
+    head: a categorical over D classes.
     """
 
     # nn.Module's own attribute type is too narrow to call: each is a conditional, or None.
@@ -42,12 +44,58 @@ class Model(nn.Module):
 
     @property
     def abilities(self) -> frozenset[str]:
-        """What the fields allow; a likelihood needs an encoder with a density, not one that returns a point."""
+        """What the fields allow; a likelihood needs an encoder with a density, not one that returns a point. A conditional model
+        predicts; it samples where c is a class, which can be named, completes where c is an image, and segments where what is
+        wanted is a label map."""
+        free = self.context is None
+        by_class = not free and bool(self.context.classes)
+        predict = None not in (self.context, self.decoder)
+        bound = None not in (self.encoder, self.prior, self.decoder) and not self.point_encoder
         can = {
-            "encode": self.encoder is not None,
-            "reconstruct": self.encoder is not None and self.decoder is not None,
-            "sample": self.prior is not None and self.decoder is not None,
-            "likelihood": None not in (self.encoder, self.prior, self.decoder) and not self.point_encoder,
+            "encode": self.encoder is not None and free,
+            "reconstruct": None not in (self.encoder, self.decoder) and free,
+            "sample": None not in (self.prior, self.decoder) and (free or by_class),
+            "decode": None not in (self.prior, self.decoder) and free,
+            "sample by class": None not in (self.prior, self.decoder) and by_class,
+            "bound": bound,
+            "likelihood": bound and free,
+            "conditional likelihood": bound and not free,
+            "predict": predict,
+            "complete": predict and not by_class,
+            "segment": predict and getattr(self.decoder, "of_maps", False),
             "classify": self.head is not None,
         }
         return frozenset(name for name, able in can.items() if able)
+
+    def given(self, c: Tensor | None) -> "Model | ModelGiven":
+        """The model with c filled in, whose encoder(x), prior() and decoder(z) are those of an unconditional one: itself where it
+        is one. The context runs once."""
+        return self if self.context is None else ModelGiven(self, c)
+
+
+class ModelGiven:
+    """A conditional model at given conditions c [B, ...]: q(z|x, c) = encoder(x), p(z|c) = prior(), p(x|z, c) = decoder(z)."""
+
+    def __init__(self, model: Model, c: Tensor | None) -> None:
+        self.model = model
+        self.what = model.context(c)
+        self.n = 0 if c is None else len(c)
+
+    def encoder(self, x: Tensor) -> Distribution:
+        return self.model.encoder(x, self.what)
+
+    def prior(self) -> Distribution:
+        """Of batch shape [B], also where it is the same for every c: each of them has its own latent."""
+        p_z = self.model.prior(self.what)
+        return p_z if p_z.batch_shape else p_z.expand((self.n,))
+
+    def decoder(self, z: Tensor | None) -> Distribution:
+        """p(x|z, c); without z p(x|c) by the first guess alone."""
+        return self.model.decoder(z, self.what)
+
+    def scales(self) -> list[tuple[int, Distribution]]:
+        """(side, p(x reduced to that side|c)) of the coarser first guesses; empty where a network makes none."""
+        return [(guess.shape[-1], self.model.decoder.coarse(guess, self.what)) for guess in self.what.coarser]
+
+    def given(self, c: Tensor | None) -> "ModelGiven":
+        return self

@@ -1,7 +1,9 @@
-"""Tensors to tensors: networks never sample and know no loss. `NETWORKS` names the encoder-decoder pairs."""
+"""Tensors to tensors: networks never sample and know no loss. `NETWORKS` names the encoder-decoder pairs,
+`CONDITIONAL_NETWORKS` the sets of networks of a conditional model."""
 
 from collections.abc import Callable
 
+from reparam.networks.conditional import CONDITIONAL_NETWORKS, ConditionalNetworkOptions, Shapes
 from reparam.networks.convolutional import plain_pair
 from reparam.networks.mlp import MLP, mlp_pair
 from reparam.networks.pair import NetworkOptions, Pair
@@ -13,4 +15,12 @@ NETWORKS: dict[str, Callable[[tuple[int, int, int], int, int, NetworkOptions], P
     "residual": residual_pair,
 }
 
-__all__ = ["MLP", "NETWORKS", "NetworkOptions", "Pair"]
+__all__ = [
+    "CONDITIONAL_NETWORKS",
+    "MLP",
+    "NETWORKS",
+    "ConditionalNetworkOptions",
+    "NetworkOptions",
+    "Pair",
+    "Shapes",
+]

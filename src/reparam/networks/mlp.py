@@ -13,14 +13,19 @@ from reparam.networks.pair import ACTIVATIONS, ImageDecoder, NetworkOptions, Pai
 
 
 class MLP(nn.Module):
-    """Linear layers of `sizes` with a nonlinearity between them; `final` puts one behind the last as well."""
+    """Linear layers of `sizes` with a nonlinearity between them; `final` puts one behind the last as well. `dropout` is the share
+    of units dropped behind each nonlinearity in training."""
 
-    def __init__(self, sizes: Sequence[int], activation: str = "relu", final: bool = False) -> None:
+    def __init__(
+        self, sizes: Sequence[int], activation: str = "relu", final: bool = False, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for inputs, outputs in itertools.pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
-        self.layers = nn.Sequential(*(layers if final else layers[:-1]))
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        self.layers = nn.Sequential(*(layers if final else layers[: -2 if dropout else -1]))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

@@ -3,6 +3,8 @@
 Shapes: `B` batch, `C H W` image, `F` features, `K` latent, `P` parameters of the likelihood a pixel.
 """
 
+import itertools
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -67,38 +69,55 @@ def _sides(side: int) -> list[int]:
     return sides
 
 
-def residual_pair(shape: tuple[int, int, int], latent: int, parameters: int, options: NetworkOptions) -> Pair:
-    """Stages of residual blocks, each at half the side and (up to four times) twice the channels of the one before.
+def stages(shape: tuple[int, int, int], options: NetworkOptions) -> list[tuple[int, int]]:
+    """(side, channels) of each resolution from full down: half the side and (up to four times) twice the channels of the one
+    before.
 
     Raises ConfigError for sides outside 28 to 128.
     """
-    channels, height, width = shape
+    _, height, width = shape
     if height != width or not SMALLEST <= height <= LARGEST:
         raise ConfigError(
             f"network 'residual' serves square images of {SMALLEST} to {LARGEST} pixels, not {height} x {width}: "
             "choose --size in that range, or --network mlp"
         )
-    sides = _sides(height)
-    widths = [options.width * min(2**stage, 4) for stage in range(len(sides))]
-    act = ACTIVATIONS[options.activation]
+    return [(side, options.width * min(2**stage, 4)) for stage, side in enumerate(_sides(height))]
 
-    def blocks(count: int) -> list[nn.Module]:
-        return [ResidualBlock(count, options.activation) for _ in range(options.blocks)]
 
-    down: list[nn.Module] = [Centre(), nn.Conv2d(channels, widths[0], 3, padding=1)]
-    for stage in range(1, len(sides)):
-        down += [nn.Conv2d(widths[stage - 1], widths[stage], 3, stride=2, padding=1), *blocks(widths[stage])]
-    down += [_norm(widths[-1]), act(), nn.Flatten()]
+def stack(channels: int, options: NetworkOptions) -> list[nn.Module]:
+    """The residual blocks of one resolution."""
+    return [ResidualBlock(channels, options.activation) for _ in range(options.blocks)]
 
-    small = (widths[-1], sides[-1], sides[-1])
-    features = small[0] * small[1] * small[2]
-    up: list[nn.Module] = [nn.Linear(latent, features), nn.Unflatten(1, small)]
-    for stage in range(len(sides) - 1, 0, -1):
-        up += [
-            *blocks(widths[stage]),
-            Upsample(widths[stage], widths[stage - 1], (sides[stage - 1], sides[stage - 1])),
-        ]
-    up += [_norm(widths[0]), act(), nn.Conv2d(widths[0], parameters * channels, 3, padding=1)]
-    return Pair(
-        nn.Sequential(*down), features, ImageDecoder(nn.Sequential(*up), (parameters * channels, height, width))
-    )
+
+def output_head(channels: int, outputs: int, options: NetworkOptions) -> nn.Sequential:
+    """The last layers of a network whose maps have `channels`."""
+    return nn.Sequential(_norm(channels), ACTIVATIONS[options.activation](), nn.Conv2d(channels, outputs, 3, padding=1))
+
+
+def encoder(shape: tuple[int, int, int], options: NetworkOptions) -> tuple[nn.Sequential, int]:
+    """[B, C, H, W] in [0, 1] -> [B, F], and F."""
+    levels = stages(shape, options)
+    layers: list[nn.Module] = [Centre(), nn.Conv2d(shape[0], levels[0][1], 3, padding=1)]
+    for (_, above), (_, channels) in itertools.pairwise(levels):
+        layers += [nn.Conv2d(above, channels, 3, stride=2, padding=1), *stack(channels, options)]
+    side, channels = levels[-1]
+    layers += [_norm(channels), ACTIVATIONS[options.activation](), nn.Flatten()]
+    return nn.Sequential(*layers), channels * side * side
+
+
+def decoder(shape: tuple[int, int, int], latent: int, options: NetworkOptions) -> list[nn.Module]:
+    """[B, K] -> maps [B, width, H, W], for an `output_head`."""
+    levels = stages(shape, options)
+    side, channels = levels[-1]
+    layers: list[nn.Module] = [nn.Linear(latent, channels * side * side), nn.Unflatten(1, (channels, side, side))]
+    for (_, channels), (side, below) in itertools.pairwise(reversed(levels)):
+        layers += [*stack(channels, options), Upsample(channels, below, (side, side))]
+    return layers
+
+
+def residual_pair(shape: tuple[int, int, int], latent: int, parameters: int, options: NetworkOptions) -> Pair:
+    """Stages of residual blocks down to a side of at most 8, and back. Raises ConfigError for sides outside 28 to 128."""
+    channels, height, width = shape
+    down, features = encoder(shape, options)
+    up = [*decoder(shape, latent, options), *output_head(options.width, parameters * channels, options)]
+    return Pair(down, features, ImageDecoder(nn.Sequential(*up), (parameters * channels, height, width)))

@@ -2,7 +2,19 @@
 
 from reparam.objectives.autoencoding import Reconstruction
 from reparam.objectives.classification import CrossEntropy
+from reparam.objectives.structured import MonteCarlo, StructuredPrediction
 from reparam.objectives.terms import Objective, Player, Term, Terms
 from reparam.objectives.variational import ELBO, ImportanceWeighted
 
-__all__ = ["ELBO", "CrossEntropy", "ImportanceWeighted", "Objective", "Player", "Reconstruction", "Term", "Terms"]
+__all__ = [
+    "ELBO",
+    "CrossEntropy",
+    "ImportanceWeighted",
+    "MonteCarlo",
+    "Objective",
+    "Player",
+    "Reconstruction",
+    "StructuredPrediction",
+    "Term",
+    "Terms",
+]

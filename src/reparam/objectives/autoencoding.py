@@ -14,7 +14,7 @@ from reparam.objectives.terms import Objective, Term, Terms
 
 
 class Reconstruction(Objective):
-    """total = c * (-log p(x | f(x'))), x' = x, or the noisy image where the task `denoising` gives one.
+    """total = c * (-log p(x | f(x'))), x' = x, or the noisy image that the task `denoising` shows in its place.
 
     The denoising autoencoder is Vincent et al. 2008: the target is the clean image.
     """
@@ -25,7 +25,7 @@ class Reconstruction(Objective):
     def __call__(
         self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
     ) -> Terms:
-        q_z = model.encoder(batch.x if batch.c is None else batch.c)
+        q_z = model.encoder(batch.shown)
         p_x = model.decoder(rsample(q_z, generator=generator))
         reconstruction = -p_x.log_prob(batch.x)
         return Terms(self.weight * reconstruction, {"reconstruction": Term(reconstruction, "nats/image")})

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from reparam.errors import RunError
+from reparam.evaluation.structured import Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -215,6 +216,25 @@ def latent_bars(values: Tensor, unit: str) -> Chart:
         axes.tick_params(length=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(False, axis="x")
+        return _to_chart(canvas)
+
+
+def reliability(found: Reliability) -> Chart:
+    """Share that is right against confidence, by bin, on the diagonal where they agree; bars are the bins' shares of all."""
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        canvas = _canvas(420, 400)
+        axes = canvas.subplots()
+        used = found.weight > 0
+        bins = len(found.weight)
+        axes.bar([(i + 0.5) / bins for i in range(bins)], found.weight.tolist(), width=0.9 / bins, color=FAINT)
+        axes.plot([0, 1], [0, 1], color=PALETTE[8], linewidth=0.8, linestyle=":")
+        axes.plot(
+            found.confidence[used].tolist(), found.accuracy[used].tolist(), marker="o", markersize=4, color=PALETTE[0]
+        )
+        axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02))
+        axes.tick_params(length=0)
         return _to_chart(canvas)
 
 

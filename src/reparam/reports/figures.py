@@ -14,12 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from reparam.errors import DataError, RunError
+from reparam.evaluation import structured
+from reparam.generation import predict_draws, sample
+from reparam.reports import answers as answering
 from reparam.reports import charts, panels
 from reparam.reports.charts import Chart
 from reparam.reports.pictures import Panel, cut_sheet, panel
 from reparam.reports.subject import Subject
 
-PICTURE = re.compile(r"(samples|reconstructions)-(\d+\.\d+)\.png")
+CALIBRATED_ON = 200
+PICTURE = re.compile(r"(samples|reconstructions|predictions)-(\d+\.\d+)\.png")
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,15 @@ def draws(subject: Subject) -> Drawing:
 def reconstructions(subject: Subject) -> Drawing:
     across = layout(subject.side).across
     examples = subject.examples(2 * across)
-    note = "" if examples.given.equal(examples.x) else "The middle row is what the model was given."
-    return Drawing(tuple(panels.reconstructions(subject.run, examples.x, examples.given, across)), note)
+    note = "" if examples.source is None else "The middle row is what the model was given."
+    return Drawing(tuple(panels.reconstructions(subject.run, examples.x, examples.shown, across)), note)
 
 
 def posterior(subject: Subject) -> Drawing:
     size = layout(subject.side)
     shown = 10 if size.across >= 10 else 5
     examples = subject.examples(size.noisy_rows + 1)
-    return Drawing((panels.posterior(subject.run, examples.x, examples.given, shown),))
+    return Drawing((panels.posterior(subject.run, examples.x, examples.shown, shown),))
 
 
 def interpolations(subject: Subject) -> Drawing:
@@ -96,7 +100,7 @@ def interpolations(subject: Subject) -> Drawing:
 def traversals(subject: Subject) -> Drawing:
     size = layout(subject.side)
     dimensions = subject.most_active(size.walks)
-    part = panels.traversals(subject, subject.examples(1).given, dimensions, 3.0, size.walk)
+    part = panels.traversals(subject, subject.examples(1).shown, dimensions, 3.0, size.walk)
     which = (
         "all latents"
         if len(dimensions) == subject.latent
@@ -104,7 +108,7 @@ def traversals(subject: Subject) -> Drawing:
     )
     unit = (
         ""
-        if "sample" in subject.run.model.abilities
+        if "decode" in subject.run.model.abilities
         else " Without a prior, the unit is the standard deviation of the codes."
     )
     return Drawing((part,), f"Shown: {which}, most active first.{unit}")
@@ -151,13 +155,46 @@ def samples_by_epoch(subject: Subject) -> Drawing:
     return Drawing((_by_epoch([epoch for epoch, _ in sheets], rows),))
 
 
+def answers(subject: Subject) -> Drawing:
+    size = layout(subject.side)
+    shown = 10 if size.across >= 10 else 4
+    part = answering.answers(subject.run, subject.examples(size.across), shown)
+    return Drawing((part,), f"{shown} answers each." if subject.run.model.prior is not None else "")
+
+
+def reliability(subject: Subject) -> Drawing:
+    run = subject.run
+    batch = subject.examples(CALIBRATED_ON)
+    assert batch.c is not None
+    found = structured.reliability(structured.mean_answer(predict_draws(run.model, batch.c, 10)), batch.x)
+    return Drawing((charts.reliability(found),), f"{len(batch.x)} test images.")
+
+
+def classes(subject: Subject) -> Drawing:
+    """A column a class, a row a draw."""
+    run = subject.run
+    names = run.dataset.classes[: layout(subject.side).across]
+    rows = layout(subject.side).rows
+    c = torch.arange(len(names)).repeat(rows)
+    images = sample(run.model, len(c), seed=0, c=c)
+    return Drawing((panel(images, len(names), column_names=[name[:10] for name in names]),))
+
+
+def predictions_by_epoch(subject: Subject) -> Drawing:
+    return _rebuilt_by_epoch(subject, "predictions", ["truth", "seen"])
+
+
 def reconstructions_by_epoch(subject: Subject) -> Drawing:
-    sheets = training_pictures(subject, "reconstructions")
+    return _rebuilt_by_epoch(subject, "reconstructions", ["original", "given"])
+
+
+def _rebuilt_by_epoch(subject: Subject, kind: str, above: list[str]) -> Drawing:
+    sheets = training_pictures(subject, kind)
     across = layout(subject.side).across
     _, last = sheets[-1]
     # All rows but the last are what the model was shown: the originals and, where that is something else, its input.
     shown = [row[:across] for row in last[:-1]]
-    names = ["original", "given"][: len(shown)]
+    names = above[: len(shown)]
     return Drawing(
         (_by_epoch([epoch for epoch, _ in sheets], [tiles[-1, :across] for _, tiles in sheets], names, shown),)
     )
@@ -210,6 +247,30 @@ FIGURES: dict[str, Figure] = {
         "pictures",
         samples,
     ),
+    "answers": Figure(
+        "Answers",
+        "A row a test image: what the model was shown; its first guess from that alone; the answer at the mean latent z*; "
+        "answers at random latents, which should differ where the truth is open and agree where it is not; their average; the "
+        "truth; and, bright, where answers differ.",
+        "predict",
+        "pictures",
+        answers,
+    ),
+    "classes": Figure(
+        "Images of each class",
+        "A column a class: random latents, decoded for that class.",
+        "sample by class",
+        "pictures",
+        classes,
+    ),
+    "reliability": Figure(
+        "Is it as sure as it may be?",
+        "Pixels by the confidence of their answer, against how many of them are right. On the diagonal the two agree; below it "
+        "the model is surer than it may be. Bars: the share of the pixels.",
+        "segment",
+        "pictures",
+        reliability,
+    ),
     "reconstructions": Figure(
         "Reconstructions",
         "Test images, never trained on, above what is left of them after passing through the latent. What is lost is what "
@@ -238,7 +299,7 @@ FIGURES: dict[str, Figure] = {
         "A map of the latent space",
         "Decodings of evenly spaced latents from -5 to 5. Neighbours should change into each other smoothly; under the prior "
         "nearly everything lies between -3 and 3, so the rim shows what the model has hardly seen.",
-        "sample",
+        "decode",
         "pictures",
         grid,
     ),
@@ -288,6 +349,13 @@ FIGURES: dict[str, Figure] = {
         "sample",
         "training",
         samples_by_epoch,
+    ),
+    "predictions-by-epoch": Figure(
+        "Answers as training went on",
+        "The same validation images, completed by the model of each epoch: one answer each.",
+        "complete",
+        "training",
+        predictions_by_epoch,
     ),
     "reconstructions-by-epoch": Figure(
         "Reconstructions as training went on",

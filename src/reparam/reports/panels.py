@@ -73,7 +73,7 @@ def traversals(subject: Subject, x: Tensor, dimensions: Sequence[int], extent: f
         if not 0 <= dimension < len(z):
             raise ConfigError(f"no latent dimension {dimension}: the model has 0 to {len(z) - 1}")
     middle, scale, unit = torch.zeros_like(z), torch.ones_like(z), ""
-    if "sample" not in run.model.abilities:
+    if "decode" not in run.model.abilities:
         codes, _ = subject.codes
         middle, scale, unit = codes.mean(0), codes.std(0, correction=0), " sd"
     rows = []
@@ -139,7 +139,7 @@ def traversals_picture(
 def grid_picture(run: "Run", extent: float = 5.0, steps: int = 21) -> Image.Image:
     """Decodings over [-extent, extent]: a strip for one latent, a grid for two, and of more the two most active."""
     if "reconstruct" not in run.model.abilities:
-        run.require("sample", "draw a grid of the latent space")
+        run.require("decode", "draw a grid of the latent space")
     subject = Subject(run)
     return to_picture([grid(run, extent, steps, subject.latent, grid_dimensions(subject))])
 
@@ -147,4 +147,4 @@ def grid_picture(run: "Run", extent: float = 5.0, steps: int = 21) -> Image.Imag
 def example_images(run: "Run", n: int) -> tuple[Tensor, Tensor]:
     """(x, what the model is given) for n test images that take the classes in turn: the ones that reports show."""
     examples = Subject(run).examples(n)
-    return examples.x, examples.given
+    return examples.x, examples.shown

@@ -1,4 +1,4 @@
-"""Images as images: tiles on a sheet, labels beside them, PNG files; and the pictures that training leaves behind.
+"""Images as images: tiles on a sheet, labels beside them, PNG files.
 
 Shapes: `n` images, `C H W` image in [0, 1], rows x columns of a sheet.
 """
@@ -11,21 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from reparam.config import RunConfig
-from reparam.data import Dataset
-from reparam.data.tasks import make_batch
-from reparam.distributions import keyed_generator
 from reparam.files import write_atomically
-from reparam.generation import reconstruct, sample
-from reparam.models import Model
-from reparam.runs import RunFolder
 
 GAP = 2
-SAMPLES = 64
-PAIRS = 16
 COMFORTABLE = 96  # side in pixels at which a tile is large enough to look at
 LARGEST_TILE = 128  # larger ones are reduced: a page of them would be too heavy to pass on
 WIDEST = 1400  # enlargement stops where a sheet would become wider
@@ -134,31 +125,3 @@ def varied(labels: Tensor, n: int) -> Tensor:
         turns[own] = torch.arange(int(own.sum()))
     order = np.lexsort((np.arange(len(labels)), labels.numpy(), turns.numpy()))
     return torch.from_numpy(order[:n])
-
-
-class Painter:
-    """Draws what the loop asks for: samples (the same latents every time) and reconstructions (the same images).
-
-    RUN/pictures/samples-EPOCH.png is `SAMPLES` tiles, eight a row; reconstructions-EPOCH.png has a row of originals, where
-    the model is given something else a row of that, and a row of reconstructions.
-    """
-
-    def __init__(self, folder: RunFolder, dataset: Dataset, config: RunConfig) -> None:
-        self.folder = folder
-        split = dataset.validation
-        index = varied(split.labels, PAIRS)
-        batch = make_batch(
-            split.images[index], split.labels[index], index, config.task, keyed_generator("cpu", 0, "pictures")
-        )
-        self.x, self.c = batch.x, batch.c
-
-    def __call__(self, model: nn.Module, epoch: float) -> None:
-        assert isinstance(model, Model)
-        stamp = f"{epoch:08.2f}"
-        if "sample" in model.abilities:
-            images = sample(model, SAMPLES, seed=0)
-            write_png(self.folder.pictures / f"samples-{stamp}.png", sheet(images, 8))
-        if "reconstruct" in model.abilities:
-            shown = self.x if self.c is None else self.c
-            rows = [self.x, *([] if self.c is None else [self.c]), reconstruct(model, shown)]
-            write_png(self.folder.pictures / f"reconstructions-{stamp}.png", sheet(torch.cat(rows), len(self.x)))

@@ -4,11 +4,12 @@ Shapes: `N` images, `C H W` image, `K` latent.
 """
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from reparam.batch import Batch
 from reparam.errors import RunError
 from reparam.evaluation.context import chosen, task_images
 from reparam.evaluation.likelihood import kl_by_dimension
@@ -24,14 +25,6 @@ LARGEST_SELECTION = 40_000_000
 LARGEST_ENCODING = 10_000_000
 
 
-class Examples(NamedTuple):
-    """Test images x [n, C, H, W] as the task gives them, what the model is given (x itself without a task), labels [n]."""
-
-    x: Tensor
-    given: Tensor
-    y: Tensor
-
-
 class Subject:
     """What several figures of one run share is computed once. Properties that need the data raise DataError without it."""
 
@@ -41,15 +34,14 @@ class Subject:
         self.side = self.shape[-1]
         self._floats = self.shape[0] * self.shape[1] * self.shape[2]
 
-    def examples(self, n: int) -> Examples:
-        """The first test images that take the classes in turn: always the same, and all classes among them."""
+    def examples(self, n: int) -> Batch:
+        """As the task gives them: the first test images that take the classes in turn: always the same, and all classes
+        among them."""
         labels = self.run.dataset.test.labels[: max(n, LARGEST_SELECTION // self._floats)]
         return self._chosen(varied(labels, n))
 
-    def _chosen(self, index: Tensor) -> Examples:
-        # Random parts of a task are drawn in blocks from the first image on; only so are these what `evaluate` measures.
-        x, given = task_images(self.run.dataset.test, self.run.config.task, int(index.max()) + 1)
-        return Examples(x[index], given[index], self.run.dataset.test.labels[index])
+    def _chosen(self, index: Tensor) -> Batch:
+        return task_images(self.run.dataset.test, self.run.config.task, index)
 
     @cached_property
     def codes(self) -> tuple[Tensor, Tensor]:
@@ -57,14 +49,14 @@ class Subject:
         within = min(len(self.run.dataset.test), LARGEST_SELECTION // self._floats)
         n = min(within, CODES, max(200, LARGEST_ENCODING // self._floats))
         chosen = self._chosen(torch.linspace(0, within - 1, n).round().long())
-        return encode(self.run.model, chosen.given)[0], chosen.y
+        return encode(self.run.model, chosen.shown)[0], chosen.y
 
     @cached_property
     def kl_by_latent(self) -> Tensor:
         """KL of each latent to the prior, nats an image, [K], over the first test images."""
         n = min(len(self.run.dataset.test), CODES, LARGEST_ENCODING // self._floats)
-        x, _ = task_images(self.run.dataset.test, self.run.config.task, chosen(self.run.dataset.test, n))
-        found = kl_by_dimension(self.run.model, x)
+        batch = self._chosen(chosen(self.run.dataset.test, n))
+        found = kl_by_dimension(self.run.model, batch.x, batch.c)
         if found is None:
             raise RunError("posterior or prior does not factorise over the latents")
         return found
@@ -72,7 +64,7 @@ class Subject:
     @cached_property
     def latent(self) -> int:
         """K, as the model has it."""
-        if "sample" in self.run.model.abilities:
+        if "decode" in self.run.model.abilities:
             return sample_latents(self.run.model, 1, 0).shape[-1]
         return encode(self.run.model, torch.zeros(1, *self.shape))[0].shape[-1]
 

@@ -7,7 +7,10 @@ def commands(path: str, data: str, abilities: frozenset[str]) -> list[str]:
     """The commands that this model answers to, ready to paste."""
     run, images = shlex.quote(path), shlex.quote(data)
     by_ability = {
-        "sample": [f"reparam sample {run} --out samples.png", f"reparam grid {run} --out grid.png"],
+        "sample": [f"reparam sample {run} --out samples.png"],
+        "decode": [f"reparam grid {run} --out grid.png"],
+        "segment": [f"reparam segment {run} PICTURE.jpg --out segmented"],
+        "complete": [f"reparam complete {run} --out completed.png"],
         "reconstruct": [
             f"reparam {verb} {run} --out {noun}.png"
             for verb, noun in {
@@ -29,6 +32,9 @@ def python_lines(path: str, abilities: frozenset[str]) -> str:
     lines = ["import reparam", "", f"run = reparam.load({path!r})", "model = run.model  # a torch.nn.Module"]
     if "sample" in abilities:
         lines.append("samples = run.sample(64, seed=1)  # [64, C, H, W], values in [0, 1]")
+    if "complete" in abilities:
+        lines.append("images = run.dataset.test.images[:16] / 255  # or your own, [n, C, H, W]")
+        lines.append("answers = run.answers(run.condition(images), n=10)  # [16, 10, ...], a box's mask behind the images")
     if "encode" in abilities:
         lines.append("images = run.dataset.test.images[:16] / 255  # or your own, [n, C, H, W]")
         lines.append("mean, scale = run.encode(images)  # of the latent, [n, K] each")

@@ -22,11 +22,12 @@ import reparam
 from reparam import api
 from reparam.config import RunConfig, resolve, sections
 from reparam.data import Dataset
+from reparam.data.tasks import with_condition
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.context import Context
 from reparam.files import read_json, write_json
-from reparam.models import Schedule, Spec
+from reparam.models import Schedule
 from reparam.runs import RunFolder
 from reparam.training import Loop, Progress, Silent
 
@@ -211,7 +212,7 @@ def _steps_an_epoch(config: RunConfig, dataset: Dataset) -> float:
 def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
     """Seconds a training step, and an importance sample of one image."""
     split = dataset.split(config.data.train_on)
-    model = api.build(config, Spec(dataset.shape, len(dataset.classes)))
+    model = api.build(config, with_condition(api.stored_spec(dataset), config.task))
     device = api.choose_device(config.training.device)
     training = dataclasses.replace(config.training, keep="last", batch_size=min(config.training.batch_size, len(split)))
     with torch.random.fork_rng():

@@ -94,12 +94,13 @@ class Loop:
         self.model, self.objective, self.task, self.options = model.to(device), objective, task, options
         self.device, self.folder, self.validate, self.draw = device, folder, validate, draw
         self.progress = progress or Silent()
-        self.images, self.labels = split.images.to(device), split.labels.to(device)
-        self.stream = Stream(len(self.images), options.seed, device)
+        self.split = split.to(device)
+        self.omitted = (0.0, task.omission_noise) if task.omission_noise else None  # noise: in training alone
+        self.stream = Stream(len(split), options.seed, device)
         trainable = {id(parameter) for parameter in self.model.parameters() if parameter.requires_grad}
         self.turns = [Turn(self.model, objective, player, trainable, options, device) for player in objective.players]
         self.images_per_cycle = options.batch_size * sum(player.steps for player in objective.players)
-        self.steps_per_epoch = len(self.images) / self.images_per_cycle
+        self.steps_per_epoch = len(split) / self.images_per_cycle
         self.steps = max(1, math.ceil(options.epochs * self.steps_per_epoch))
         self.clock = torch.zeros((), dtype=torch.int64, device=device)  # the step, as objectives see it
         self.average = (
@@ -134,7 +135,7 @@ class Loop:
         parts = indices.chunk(self.options.accumulate)
         means = None
         for number, part in enumerate(parts):
-            batch = make_batch(self.images.index_select(0, part), self.labels.index_select(0, part), part, self.task)
+            batch = make_batch(self.split.take(part), part, self.task, omitted=self.omitted)
             last = number == len(parts) - 1
             quiet = (
                 turn.call.no_sync

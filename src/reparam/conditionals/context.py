@@ -1,0 +1,84 @@
+"""What the condition c says, worked out once a batch: features and the first guess.
+
+Shapes: `B` batch, `C H W` image, `F` features, `P` parameters of the likelihood a pixel, `W'` wanted pixels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent
+
+from reparam.batch import Condition
+from reparam.distributions import Completion, pick
+
+
+@dataclass(frozen=True)
+class Given:
+    """What prior, encoder and decoder are told of c.
+
+    features: what the context network found, as the networks of its family pass it on; guess: the first guess, outputs of the
+    likelihood [B, P * C, H, W] ([B, P * C, 1, W'] where the wanted pixels are the same for all images), None where there is none;
+    hint: the guess as the prior and the encoder see it, values in [0, 1] without gradient; observed [B, C, H, W] and mask
+    [B, 1, H, W]: what is seen of x itself; wanted [W']: places of the other pixels where they are fixed; coarser: guesses at
+    smaller scales.
+    """
+
+    features: Any
+    guess: Tensor | None = None
+    hint: Tensor | None = None
+    observed: Tensor | None = None
+    mask: Tensor | None = None
+    wanted: Tensor | None = None
+    coarser: tuple[Tensor, ...] = ()
+
+    def complete(self, base: Independent) -> Distribution:
+        """The distribution of the whole image, from that of its pixels."""
+        if self.observed is None or self.mask is None:
+            return base
+        return Completion(base, self.observed, self.mask, self.wanted)
+
+    def reduced(self, side: int) -> "Given":
+        """The same of images reduced to a side: a pixel is observed where all that it stands for is."""
+        if self.observed is None or self.mask is None:
+            return Given(self.features)
+        whole = (F.adaptive_avg_pool2d(self.mask, side) > 1 - 1e-3).to(self.mask.dtype)
+        return Given(self.features, observed=F.adaptive_avg_pool2d(self.observed, side), mask=whole)
+
+    def asked(self, x: Tensor) -> Tensor:
+        """The part of x that is not known yet, where it has fixed places; else x."""
+        return x if self.wanted is None else pick(x, self.wanted)
+
+
+class Context(nn.Module):
+    """c -> Given. `network` turns c into features, `guess` (None: no first guess) features into outputs of the likelihood;
+    `squash` turns those into values in [0, 1] for the prior and the encoder, which send no gradient back."""
+
+    wanted: Tensor | None
+
+    def __init__(
+        self,
+        network: nn.Module,
+        guess: nn.Module | None,
+        condition: Condition,
+        squash: Callable[[Tensor], Tensor] = torch.sigmoid,
+    ) -> None:
+        super().__init__()
+        self.network, self.guess, self.squash = network, guess, squash
+        self.classes, self.masked = condition.classes, condition.masked
+        wanted = None if condition.fixed is None else (~condition.fixed).flatten().nonzero().squeeze(1)
+        self.register_buffer("wanted", wanted, persistent=False)
+
+    def forward(self, c: Tensor) -> Given:
+        features = self.network(c)
+        guess, coarser = None, ()
+        if self.guess is not None:
+            guess = self.guess(features)
+            if not isinstance(guess, Tensor):
+                guess, coarser = guess
+        hint = None if guess is None else self.squash(guess.detach().float())
+        observed, mask = (c[:, :-1], c[:, -1:]) if self.masked else (None, None)
+        return Given(features, guess, hint, observed, mask, self.wanted, coarser)

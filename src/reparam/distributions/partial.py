@@ -1,0 +1,81 @@
+"""What structured prediction needs: label maps, and images of which a part is known.
+
+Shapes: `...` any batch, `C H W` image, `D` values of a label map, `W'` wanted pixels.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import Distribution, Independent, constraints
+
+from reparam.batch import IGNORED
+
+
+class PixelCategorical(Distribution):
+    """One of D values at each pixel: logits [..., D, H, W], batch shape [..., 1, H, W]; pixels of value `IGNORED` count zero."""
+
+    arg_constraints = {"logits": constraints.real_vector}  # noqa: RUF012  (torch's own protocol)
+    support = constraints.nonnegative_integer
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+        *batch, _, height, width = logits.shape
+        super().__init__(torch.Size([*batch, 1, height, width]), validate_args=False)
+
+    @property
+    def probs(self) -> Tensor:
+        """[..., D, H, W]."""
+        return self.logits.softmax(-3)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        counts = value != IGNORED
+        log_p = F.log_softmax(self.logits, -3)
+        index = torch.where(counts, value, 0).expand(*log_p.shape[:-3], 1, *value.shape[-2:])
+        return log_p.gather(-3, index) * counts
+
+
+class Completion(Distribution):
+    """p(x|z, c) where c shows some pixels of x: a density over the others; the mean and every draw hold the observed as they are.
+
+    base: independent over its pixels. With `wanted` [W'], the places of the unobserved pixels where they are the same for all
+    images, base has event shape [C, 1, W']; without, it has that of the image, and `mask` [B, 1, H, W] is 1 where observed.
+    observed: [B, C, H, W].
+    """
+
+    arg_constraints = {}  # noqa: RUF012
+    has_rsample = True
+
+    def __init__(self, base: Independent, observed: Tensor, mask: Tensor, wanted: Tensor | None = None) -> None:
+        self.base, self.observed, self.mask, self.wanted = base, observed, mask, wanted
+        super().__init__(base.batch_shape, observed.shape[-3:], validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self.wanted is not None:
+            return self.base.log_prob(pick(value, self.wanted))
+        return (self.base.base_dist.log_prob(value) * (1 - self.mask)).sum((-3, -2, -1))
+
+    @property
+    def mean(self) -> Tensor:
+        return self.complete(self.base.mean)
+
+    def complete(self, values: Tensor) -> Tensor:
+        """Values of base's event shape [..., C, ...] with the observed pixels around them, [..., C, H, W]."""
+        if self.wanted is None:
+            return torch.where(self.mask.bool(), self.observed, values)
+        shape = (*values.shape[:-2], self.observed.shape[-2] * self.observed.shape[-1])
+        flat = self.observed.flatten(-2).expand(shape).clone()
+        flat[..., self.wanted] = values.squeeze(-2).to(flat.dtype)
+        return flat.unflatten(-1, self.observed.shape[-2:])
+
+
+def pick(x: Tensor, wanted: Tensor) -> Tensor:
+    """The wanted pixels of images [..., C, H, W], [..., C, 1, W']."""
+    return x.flatten(-2)[..., wanted].unsqueeze(-2)
+
+
+def prediction(distribution: Distribution) -> Tensor:
+    """What a distribution over images predicts: its mean [..., C, H, W]; of a label map the probabilities [..., D, H, W]."""
+    base: Any = distribution.base_dist if isinstance(distribution, Independent) else distribution
+    return base.probs if isinstance(base, PixelCategorical) else distribution.mean

@@ -1,0 +1,63 @@
+"""What a row of `METRICS` is, and what several of its files share.
+
+Shapes: `N` images.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+from reparam.data import Dataset
+from reparam.data.tasks import TaskOptions
+from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
+from reparam.models import Model
+
+FEWEST_FOR_FID = 128  # twice the features of the small network: below, the covariance is mostly noise
+FEW_SAMPLES = 10  # effective ones: below, few draws have all the weight
+
+Obstacle = Callable[[Model, Dataset, TaskOptions, EvaluationOptions], str | None]
+
+
+class Metric(NamedTuple):
+    """A row: the ability a model needs, the function, what the figure is, what it means to who has never met it; why it may
+    not apply to a model and its data all the same; and whether it takes so long that it waits to be asked for."""
+
+    needs: str
+    measure: Callable[[Context], Measure]
+    doc: str
+    meaning: str
+    obstacle: Obstacle | None = None
+    dear: bool = False
+
+
+def nll(context: Context) -> Measure:
+    values, sizes = context.nll
+    note = effective(sizes, context.options)
+    if len(values) < len(context.x):  # the two figures stand beside each other, and this one must not look the larger
+        reconstruction, kl = context.bound
+        note += f"; -elbo of these images is {float((reconstruction + kl)[: len(values)].mean()):.2f}"
+    return mean(values, "nats/image", note)
+
+
+def effective(sizes: Tensor, options: EvaluationOptions) -> str:
+    typical, low = (float(sizes.quantile(q)) for q in (0.5, 0.05))
+    note = f"S = {options.samples:,}, effective {typical:.0f} (5% of images below {low:.1f})"
+    if options.precision != "float32":
+        note += f"; {options.precision} products"
+    return note + (
+        "; few draws dominate: the true value may be lower" if typical < min(FEW_SAMPLES, options.samples / 2) else ""
+    )
+
+
+def few_images(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
+    n = min(len(dataset.test), options.images)
+    return (
+        None if n >= FEWEST_FOR_FID else f"{n} images are too few to compare distributions: it takes {FEWEST_FOR_FID}"
+    )
+
+
+def no_classifier(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
+    if len(dataset.classes) < 2:
+        return "its feature network needs images of at least two classes"
+    return few_images(model, dataset, task, options)

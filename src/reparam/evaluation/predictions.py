@@ -1,0 +1,161 @@
+"""`PREDICTIONS`: what can be measured of a conditional model's answers. One function and one line add a metric.
+
+Shapes: `N` images, `L` answers for one image.
+"""
+
+import torch
+
+from reparam.data import Dataset
+from reparam.data.tasks import TaskOptions
+from reparam.evaluation import structured
+from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
+from reparam.evaluation.metric import Metric, effective, nll, no_classifier
+from reparam.models import Model
+
+
+def cnll_mc(context: Context) -> Measure:
+    values, sizes = context.monte_carlo_nll
+    if context.model.prior is None:
+        return mean(values, "nats/image", "exact: there is no latent")
+    return mean(values, "nats/image", effective(sizes, context.options) + "; biased upwards for few draws")
+
+
+def mean_answer(context: Context) -> Measure:
+    """The average of the draws against the truth."""
+    average = structured.mean_answer(context.predictions)
+    if context.of_maps:
+        return mean(structured.foreground_iou(structured.overlap(average, context.x)), "IoU", _draws(context))
+    return mean(structured.squared_error(average, context.x, context.wanted), "squared error", _draws(context))
+
+
+def best_answer(context: Context) -> Measure:
+    """The draw that is nearest to the truth."""
+    each = context.predictions.unbind(1)
+    if context.of_maps:
+        found = [structured.foreground_iou(structured.overlap(one, context.x)) for one in each]
+        return mean(torch.stack(found).max(0).values, "IoU", _draws(context))
+    errors = [structured.squared_error(one, context.x, context.wanted) for one in each]
+    return mean(torch.stack(errors).min(0).values, "squared error", _draws(context))
+
+
+def diversity(context: Context) -> Measure:
+    return mean(structured.diversity(context.predictions, context.wanted), "", _draws(context))
+
+
+def _draws(context: Context) -> str:
+    source = "z ~ p(z|c)" if context.model.prior is not None else "x ~ p(x|c), a pixel at a time"
+    return f"{context.options.draws} draws of {source}"
+
+
+def iou(context: Context) -> Measure:
+    """Pooled over images: the mean over values but 0 of all pixels in both maps over all in either."""
+    found = structured.overlap(context.averaged, context.x)
+    ratios = [
+        ratio(both, either, "")
+        for both, either in zip(found.intersection.T[1:], found.union.T[1:], strict=True)
+        if either.any()
+    ]
+    value = sum(one.value for one in ratios) / len(ratios)
+    stderr = ratios[0].stderr if len(ratios) == 1 else None
+    return Measure(value, stderr, len(context.x), "", _averaged(context))
+
+
+def pixel_accuracy(context: Context) -> Measure:
+    return mean(structured.pixel_accuracy(context.averaged, context.x), "share", _averaged(context))
+
+
+def ece(context: Context) -> Measure:
+    found = structured.reliability(context.averaged, context.x)
+    return Measure(structured.calibration_error(found), None, len(context.x), "", _averaged(context))
+
+
+def _averaged(context: Context) -> str:
+    return "" if context.model.prior is None else f"of the average of {context.options.draws} draws"
+
+
+def class_votes(context: Context) -> Measure:
+    """How many images have an answer that a classifier reads as the true class."""
+    return mean(
+        (context.votes.right > 0).double(), "share", f"{_draws(context)}; {context.network('classifier').about}"
+    )
+
+
+def class_log_loss(context: Context) -> Measure:
+    """-log of the true class's share of the votes, one vote more spread over all classes."""
+    return mean(context.votes.log_loss, "nats", f"{_draws(context)}; {context.network('classifier').about}")
+
+
+def no_completion(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
+    if not model.context.masked:
+        return "it is for completions of images"
+    return no_classifier(model, dataset, task, options)
+
+
+PREDICTIONS: dict[str, Metric] = {
+    "cnll_is": Metric(
+        "conditional likelihood",
+        nll,
+        "-log p(x|c) by importance sampling",
+        "How surprised the model is by what it did not see of a test image, in nats, if it may look where the answer lies. Lower "
+        "is better.",
+    ),
+    "cnll_mc": Metric(
+        "predict",
+        cnll_mc,
+        "-log p(x|c) by draws from the prior",
+        "The same as a user meets it: from draws made without knowing the answer. Far above cnll_is, the draws seldom come near. "
+        "Lower is better.",
+    ),
+    "pixel_accuracy": Metric(
+        "segment",
+        pixel_accuracy,
+        "pixels of test images whose value is read rightly",
+        "How often the label of a pixel is right. 1 is always; a map that is mostly background has a high share for free.",
+    ),
+    "iou": Metric(
+        "segment",
+        iou,
+        "intersection over union of everything but the background, pooled over test images",
+        "How well the shapes agree: what both maps mark over what either marks. 1 is equal, 0 has nothing in common.",
+    ),
+    "ece": Metric(
+        "segment",
+        ece,
+        "expected calibration error of the pixels' labels",
+        "How far confidence and accuracy are apart: 0.05 means that answers given with 90% are right 85% or 95% of the time. "
+        "Lower is better.",
+    ),
+    "mean_of_n": Metric(
+        "predict",
+        mean_answer,
+        "the average of several answers against the truth",
+        "How good the model is if it has to settle on one answer.",
+    ),
+    "best_of_n": Metric(
+        "predict",
+        best_answer,
+        "the best of several answers against the truth",
+        "How near the best of its answers comes: a model that offers different ones gains.",
+    ),
+    "diversity": Metric(
+        "predict",
+        diversity,
+        "standard deviation between answers, root mean square over what is wanted",
+        "How far the answers for one image differ, on a scale where pixels go from 0 to 1. More is not better by itself.",
+    ),
+    "class_hit": Metric(
+        "complete",
+        class_votes,
+        "test images of which an answer is read as the true class",
+        "How often the true class is among what the completions show, as a classifier reads them. 1 is always.",
+        no_completion,
+    ),
+    "class_log_loss": Metric(
+        "complete",
+        class_log_loss,
+        "log-loss of the answers' classes, as votes",
+        "How well the shares of the classes among the completions foretell the true one. Lower is better; chance has log of the "
+        "number of classes.",
+        no_completion,
+    ),
+}

@@ -1,0 +1,87 @@
+r"""Structured prediction: p(x|c) with a latent, after Sohn, Lee and Yan 2015, whose x is our c and whose y is our x.
+
+Shapes: `B` batch, `L` prior draws, `K` latent.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reparam.batch import Batch
+from reparam.distributions import rsample
+from reparam.objectives.terms import Objective, Term, Terms
+from reparam.objectives.variational import ELBO
+
+
+class MonteCarlo(Objective):
+    r"""total = -log 1/L sum_l p(x|z_l, c), z_l ~ p(z|c): what a prediction is measured by, as an objective.
+
+    With L = 1 the GSNN's (Sohn et al. 2015, eq. 6). A latent that can be reparameterised passes the gradient on; for one that
+    cannot (binary units), p(z_l|c) / stopgrad p(z_l|c) = 1 stands beside each p(x|z_l, c): the value is the same, and the
+    gradient that of a generalised EM step, in which each draw counts by its share of the likelihood (Tang and Salakhutdinov
+    2013, eq. 6 to 8).
+    """
+
+    def __init__(self, samples: int = 1) -> None:
+        self.samples = samples
+
+    def __call__(
+        self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+    ) -> Terms:
+        model = model.given(batch.c)
+        p_z = model.prior()
+        z = rsample(p_z, (self.samples,), generator)
+        log_p = model.decoder(z).log_prob(batch.x)
+        if not p_z.has_rsample:
+            log_prior = p_z.log_prob(z)
+            log_p = log_p + log_prior - log_prior.detach()
+        total = math.log(self.samples) - log_p.logsumexp(0)
+        return Terms(total, {"monte_carlo": Term(total, "nats/image")})
+
+
+class StructuredPrediction(Objective):
+    r"""total = alpha * (E_q[-log p(x|z, c)] + (1 + beta) KL(q(z|x, c) || p(z|c))) + (1 - alpha) * Monte Carlo + guess.
+
+    alpha = 1 is the conditional VAE, alpha = 0 the GSNN, between them the hybrid (Sohn et al. 2015, eq. 5 to 7), which
+    closes the gap between training, where z comes from q(z|x, c), and prediction, where it comes from p(z|c). `elbo` and
+    `monte_carlo` are left out (None) where their weight is 0; without both it is the deterministic baseline.
+
+    guess: `guess_weight` times -log p(x|c) of the first guess, and the mean of the same at the coarser scales that a network
+    predicts, per pixel of the full one: auxiliary, never part of a likelihood.
+    """
+
+    def __init__(
+        self, elbo: ELBO | None, monte_carlo: MonteCarlo | None, alpha: float = 1.0, guess_weight: float = 1.0
+    ) -> None:
+        self.elbo, self.monte_carlo, self.alpha, self.guess_weight = elbo, monte_carlo, alpha, guess_weight
+
+    def __call__(
+        self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+    ) -> Terms:
+        model = model.given(batch.c)
+        total: Tensor | float = 0.0
+        named: dict[str, Term] = {}
+        for part, weight in ((self.elbo, self.alpha), (self.monte_carlo, 1 - self.alpha)):
+            if part is not None:
+                terms = part(player, model, batch, step, generator)
+                total, named = total + weight * terms.total, named | terms.named
+        if self.guess_weight:
+            guess = -model.decoder(None).log_prob(batch.x)
+            total, named = total + self.guess_weight * guess, named | {"guess": Term(guess, "nats/image")}
+            if scales := model.scales():
+                coarser = [-p_x.log_prob(_reduced(batch.x, size)) for size, p_x in scales]
+                full = batch.x.shape[-1] ** 2
+                mean = sum(loss * full / size**2 for loss, (size, _) in zip(coarser, scales, strict=True)) / len(scales)
+                total, named = total + self.guess_weight * mean, named | {"coarser": Term(mean, "nats/image")}
+        assert isinstance(total, Tensor)
+        return Terms(total, named)
+
+
+def _reduced(x: Tensor, side: int) -> Tensor:
+    """Images [B, C, H, W] by area, label maps by nearest neighbour, to the given side."""
+    if x.is_floating_point():
+        return F.adaptive_avg_pool2d(x, side)
+    return F.interpolate(x.float(), size=(side, side), mode="nearest").to(x.dtype)

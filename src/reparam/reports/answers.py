@@ -1,0 +1,99 @@
+"""Predictions as pictures: what the model saw, its answers, the truth.
+
+Shapes: `n` images, `L` answers, `C H W` image, `D` values of a label map.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from reparam.batch import IGNORED, Batch
+from reparam.evaluation.structured import mean_answer, uncertainty
+from reparam.generation import first_guess, predict, predict_draws
+from reparam.models import Model
+from reparam.reports.charts import PALETTE
+from reparam.reports.pictures import Panel, panel, to_picture
+
+if TYPE_CHECKING:
+    from reparam.api import Run
+
+HIDDEN = 0.6  # grey of what the model does not see
+SPREAD_DRAWS = 20  # answers behind a map of uncertainty
+
+
+def seen(batch: Batch, shape: tuple[int, int, int]) -> Tensor | None:
+    """What the model was shown, as images of `shape`: hidden pixels in grey; None where c is a class."""
+    if batch.c is None or batch.c.dim() != 4:
+        return None
+    channels = shape[0]
+    if batch.c.shape[1] == channels:
+        return batch.c
+    return torch.where(batch.c[:, -1:] > 0, batch.c[:, :-1], HIDDEN)
+
+
+def as_images(values: Tensor, of_maps: bool, channels: int) -> Tensor:
+    """Predictions [n, C, H, W] as images. Of label maps, probabilities [n, D, H, W]: with two values that of the second in grey,
+    with more the values' colours, mixed."""
+    if of_maps:
+        values = (
+            values[:, 1:] if values.shape[1] == 2 else torch.einsum("ndhw,dc->nchw", values, _colours(values.shape[1]))
+        )
+    return values.expand(-1, max(channels, values.shape[1]), -1, -1)
+
+
+def _colours(count: int) -> Tensor:
+    """[count, 3]: black for value 0, then the palette, again and again."""
+    rgb = [[int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)] for colour in PALETTE]
+    return torch.tensor([[0.0, 0.0, 0.0], *(rgb[i % len(rgb)] for i in range(count - 1))])
+
+
+def truth_images(x: Tensor, map_values: int, channels: int) -> Tensor:
+    """The wanted images, or label maps as `as_images` shows them; pixels that do not count are grey."""
+    if not map_values:
+        return x
+    planes = torch.stack([(x == value).float().squeeze(1) for value in range(map_values)], 1)
+    return torch.where(x == IGNORED, HIDDEN, as_images(planes, True, channels))
+
+
+def answers(run: "Run", batch: Batch, draws: int, seed: int = 0, truth: bool = True) -> Panel:
+    """A row an image: what was seen | first guess | the prediction at z* | `draws` answers | their average | the truth | where
+    answers differ. Columns that a model or task has not are left out."""
+    model, channels, maps = run.model, run.spec.image_shape[0], run.spec.map_values
+    assert batch.c is not None
+    columns: list[tuple[str, Tensor]] = []
+    visible = seen(batch, run.spec.image_shape)
+    if visible is not None:
+        columns.append(("seen", visible))
+    guess = first_guess(model, batch.c)
+    if guess is not None:
+        columns.append(("answer" if model.prior is None else "guess", as_images(guess, bool(maps), channels)))
+    if model.prior is not None:
+        columns.append(("z*", as_images(predict(model, batch.c), bool(maps), channels)))
+        made = predict_draws(model, batch.c, max(draws, SPREAD_DRAWS), seed)
+        for number in range(draws):
+            columns.append(("answers" if number == 0 else "", as_images(made[:, number], bool(maps), channels)))
+        columns.append(("mean", as_images(mean_answer(made), bool(maps), channels)))
+    if truth:
+        columns.append(("truth", truth_images(batch.x, maps, channels)))
+    if model.prior is not None:
+        spread = uncertainty(made)
+        columns.append(("spread", spread / spread.max().clamp(min=1e-6)))
+    depth = max(images.shape[1] for _, images in columns)
+    tiles = torch.stack([images.expand(-1, depth, -1, -1) for _, images in columns], 1)
+    return panel(tiles.flatten(0, 1), len(columns), column_names=[name for name, _ in columns])
+
+
+def answers_picture(run: "Run", batch: Batch, draws: int, seed: int = 0, truth: bool = True) -> Image.Image:
+    run.require("predict", "complete images")
+    return to_picture([answers(run, batch, draws, seed, truth)])
+
+
+def training_rows(model: Model, batch: Batch, shape: tuple[int, int, int], map_values: int) -> list[Tensor]:
+    """Rows of a sheet that training leaves behind: the truth, what was seen (where c is an image), one answer."""
+    assert batch.c is not None
+    visible = seen(batch, shape)
+    one = predict_draws(model, batch.c, 1)[:, 0] if model.prior is not None else predict(model, batch.c)
+    rows = [truth_images(batch.x, map_values, shape[0]), *([] if visible is None else [visible])]
+    return [*rows, as_images(one, bool(map_values), shape[0])]

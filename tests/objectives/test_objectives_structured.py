@@ -1,0 +1,289 @@
+"""Conditional objectives and estimators on models whose log p(x|c) is known exactly.
+
+Gaussian: z|c ~ N(A c, I), x|z, c ~ N(W z + B c, s^2 I), so that log p(x|c) = log N(x; W A c + B c, W W^T + s^2 I). Binary: few enough
+units to sum over all tuples of them.
+"""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, MultivariateNormal, Normal
+
+from reparam.batch import Batch, Condition
+from reparam.conditionals import Context
+from reparam.distributions import Bernoulli, keyed_generator
+from reparam.evaluation.likelihood import bound, importance_nll, monte_carlo_nll
+from reparam.models import MODELS, Model, Schedule, Spec
+from reparam.objectives import ELBO, MonteCarlo, StructuredPrediction
+
+K, SIDE = 2, 3
+NOISE = 0.7
+STEP = torch.tensor(10)
+
+
+def matrix(name: str, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=keyed_generator("cpu", name), dtype=torch.float64)
+
+
+class _Conditionals(nn.Module):
+    """Weights that prior, decoder and the exact posterior share; W has orthogonal columns, so that the posterior factorises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.A = nn.Parameter(0.3 * matrix("A", K, SIDE * SIDE))
+        self.B = nn.Parameter(0.2 * matrix("B", SIDE * SIDE, SIDE * SIDE))
+        columns = torch.linalg.qr(matrix("W", SIDE * SIDE, K))[0]
+        self.W = nn.Parameter(columns * torch.tensor([1.2, 0.7], dtype=torch.float64))
+
+
+class _Prior(nn.Module):
+    def __init__(self, shared: _Conditionals) -> None:
+        super().__init__()
+        self.shared = shared
+
+    def forward(self, given: object) -> Independent:
+        loc = given.features.flatten(1) @ self.shared.A.T  # type: ignore[attr-defined]
+        return Independent(Normal(loc, torch.ones_like(loc)), 1)
+
+
+class _Decoder(nn.Module):
+    def __init__(self, shared: _Conditionals) -> None:
+        super().__init__()
+        self.shared = shared
+
+    def forward(self, z: Tensor, given: object) -> Independent:
+        loc = z @ self.shared.W.T + given.features.flatten(1) @ self.shared.B.T  # type: ignore[attr-defined]
+        return Independent(Normal(loc.unflatten(-1, (1, SIDE, SIDE)), NOISE), 3)
+
+
+class _Posterior(nn.Module):
+    """The exact posterior, or one that is shifted and wider."""
+
+    def __init__(self, shared: _Conditionals, shift: float, widen: float) -> None:
+        super().__init__()
+        self.shared, self.shift, self.widen = shared, shift, widen
+
+    def forward(self, x: Tensor, given: object) -> Independent:
+        W, c = self.shared.W, given.features.flatten(1)  # type: ignore[attr-defined]
+        precision = torch.eye(K, dtype=W.dtype) + W.T @ W / NOISE**2
+        residual = x.flatten(1) - c @ self.shared.B.T
+        mean = (residual @ W / NOISE**2 + c @ self.shared.A.T) @ torch.linalg.inv(precision)
+        scale = precision.diagonal().rsqrt().expand_as(mean)
+        return Independent(Normal(mean + self.shift, scale * self.widen), 1)
+
+
+def linear_gaussian(shift: float = 0.0, widen: float = 1.0) -> Model:
+    shared = _Conditionals()
+    return Model(
+        context=Context(nn.Identity(), None, Condition(channels=1)),
+        encoder=_Posterior(shared, shift, widen),
+        prior=_Prior(shared),
+        decoder=_Decoder(shared),
+    )
+
+
+def exact_log_prob(model: Model, x: Tensor, c: Tensor) -> Tensor:
+    shared = model.prior.shared
+    mean = c.flatten(1) @ (shared.W @ shared.A + shared.B).T
+    covariance = shared.W @ shared.W.T + NOISE**2 * torch.eye(SIDE * SIDE, dtype=mean.dtype)
+    return MultivariateNormal(mean, covariance).log_prob(x.flatten(1)).detach()
+
+
+def batch_of(x: Tensor, c: Tensor) -> Batch:
+    return Batch(x=x, c=c, y=torch.full((len(x),), -1), index=torch.arange(len(x)))
+
+
+@pytest.fixture
+def pair() -> tuple[Tensor, Tensor]:
+    return matrix("x", 5, 1, SIDE, SIDE), matrix("c", 5, 1, SIDE, SIDE)
+
+
+def test_at_the_true_posterior_bound_and_importance_weights_are_exact(pair: tuple[Tensor, Tensor]) -> None:
+    x, c = pair
+    model = linear_gaussian()
+    exact = exact_log_prob(model, x, c)
+    values, sizes = importance_nll(model, x, 20, seed=0, c=c)
+    torch.testing.assert_close(values, -exact)
+    torch.testing.assert_close(sizes, torch.full((5,), 20.0, dtype=torch.float64))
+    objective = StructuredPrediction(ELBO(), None, guess_weight=0.0)
+    draws = 4000
+    many = batch_of(x.repeat_interleave(draws, 0), c.repeat_interleave(draws, 0))
+    totals = objective("model", model, many, STEP, keyed_generator("cpu", 0)).total.detach().view(5, draws)
+    assert ((totals.mean(1) + exact).abs() <= 4 * totals.std(1) / math.sqrt(draws)).all()
+
+
+def test_both_estimators_converge_to_log_p(pair: tuple[Tensor, Tensor]) -> None:
+    x, c = pair
+    model = linear_gaussian(shift=0.3, widen=1.3)
+    samples = 20_000
+    for estimate in (importance_nll, monte_carlo_nll):
+        values, sizes = estimate(model, x, samples, seed=1, c=c)
+        stderr = ((samples / sizes - 1) / samples).sqrt()  # of log mean w, by the delta method
+        assert ((values + exact_log_prob(model, x, c)).abs() <= 4 * stderr).all()
+        assert (sizes < samples - 1).all()
+    # The reason for importance sampling: its weights vary less.
+    assert (importance_nll(model, x, samples, 1, c=c)[1] > monte_carlo_nll(model, x, samples, 1, c=c)[1]).all()
+
+
+def test_mean_of_the_monte_carlo_weights_is_p_and_few_draws_are_biased_upwards(pair: tuple[Tensor, Tensor]) -> None:
+    x, c = (part.repeat_interleave(4000, 0) for part in pair)
+    model = linear_gaussian()
+    exact = exact_log_prob(model, *pair)
+    means = []
+    for draws in (1, 10):
+        terms = MonteCarlo(draws)("model", model, batch_of(x, c), STEP, keyed_generator("cpu", draws))
+        totals = terms.total.detach().view(5, 4000)
+        ratios = (-totals - exact[:, None]).exp()
+        assert ((ratios.mean(1) - 1).abs() <= 4 * ratios.std(1) / math.sqrt(4000)).all()
+        means.append(totals.mean(1))
+    # The gaps are tenths of a nat and more; the standard errors of these means are below 0.05.
+    assert (means[0] > means[1] + 0.1).all()
+    assert (means[1] > -exact).all()
+
+
+def test_an_images_estimate_does_not_depend_on_how_many_are_measured(pair: tuple[Tensor, Tensor]) -> None:
+    x, c = pair
+    model = linear_gaussian(shift=0.2)
+    for estimate in (importance_nll, monte_carlo_nll):
+        whole, part = estimate(model, x, 120, 0, c=c)[0], estimate(model, x[:2], 120, 0, c=c[:2])[0]
+        torch.testing.assert_close(whole[:2], part)
+    torch.testing.assert_close(bound(model, x, 0, c=c)[0][:2], bound(model, x[:2], 0, c=c[:2])[0])
+
+
+# -- the hybrid's ends -----------------------------------------------------------------------------------------------------
+
+
+def small(name: str, **options: float) -> tuple[Model, StructuredPrediction]:
+    """The model with its seeded weights, and its objective."""
+    family = MODELS[name]
+    chosen = family.options(hidden=(16, 16), latent=3, guess_weight=0.5, **options)
+    torch.manual_seed(3)
+    mask = torch.zeros(8, 8, dtype=torch.bool)
+    mask[4:, :4] = True
+    spec = Spec((1, 8, 8), condition=Condition(channels=2, masked=True, fixed=mask))
+    return family.build(chosen, spec), family.objective(chosen, Schedule(1.0, 10))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(("alpha", "other"), [(1.0, "cvae"), (0.0, "gsnn")])
+def test_the_hybrid_ends_in_cvae_and_gsnn(alpha: float, other: str) -> None:
+    (hybrid, objective), (plain, its_objective) = small("hybrid", alpha=alpha), small(other)
+    assert hybrid.state_dict().keys() == plain.state_dict().keys()
+    assert all(torch.equal(a, b) for a, b in zip(hybrid.parameters(), plain.parameters(), strict=True))
+    x = torch.rand(6, 1, 8, 8, generator=keyed_generator("cpu", "images"))
+    mask = torch.zeros(6, 1, 8, 8)
+    mask[:, :, 4:, :4] = 1
+    batch = batch_of(x, torch.cat([x * mask, mask], 1))
+    ours, theirs = (
+        rule("model", model, batch, STEP, keyed_generator("cpu", 1))
+        for rule, model in ((objective, hybrid), (its_objective, plain))
+    )
+    assert torch.equal(ours.total, theirs.total)
+    assert ours.named.keys() == theirs.named.keys()
+    for model, terms in ((hybrid, ours), (plain, theirs)):
+        terms.total.mean().backward()
+        assert all(p.grad is not None for p in model.parameters())
+    for (name, a), b in zip(hybrid.named_parameters(), plain.parameters(), strict=True):
+        assert a.grad is not None
+        assert torch.equal(a.grad, b.grad), name  # type: ignore[arg-type]
+
+
+def test_between_the_ends_the_hybrid_is_their_mixture() -> None:
+    _, objective = small("hybrid", alpha=0.3)
+    model, _ = small("hybrid", alpha=0.3)
+    x = torch.rand(6, 1, 8, 8, generator=keyed_generator("cpu", "images"))
+    c = torch.cat([x * 0, x * 0], 1)
+    terms = objective("model", model, batch_of(x, c), STEP, keyed_generator("cpu", 1))
+    named = {name: term.value for name, term in terms.named.items()}
+    expected = 0.3 * (named["reconstruction"] + named["kl"]) + 0.7 * named["monte_carlo"] + 0.5 * named["guess"]
+    torch.testing.assert_close(terms.total, expected)
+
+
+def test_kl_weight_is_one_plus_beta() -> None:
+    model, plain = small("cvae")
+    _, heavy = small("cvae", beta=1.5)
+    x = torch.rand(4, 1, 8, 8, generator=keyed_generator("cpu", "images"))
+    batch = batch_of(x, torch.cat([x * 0, x * 0], 1))
+    one, other = (rule("model", model, batch, STEP, keyed_generator("cpu", 1)) for rule in (plain, heavy))
+    torch.testing.assert_close(other.total - one.total, 1.5 * one.named["kl"].value)
+
+
+def test_the_guess_reaches_prior_and_recognition_without_gradient() -> None:
+    model, objective = small("cvae")
+    x = torch.rand(4, 1, 8, 8, generator=keyed_generator("cpu", "images"))
+    terms = objective("model", model, batch_of(x, torch.cat([x * 0, x * 0], 1)), STEP, keyed_generator("cpu", 1))
+    own = torch.autograd.grad(terms.named["kl"].value.mean(), list(model.context.guess.parameters()), allow_unused=True)
+    assert all(gradient is None for gradient in own)
+
+
+# -- SFNN: all tuples of latents -------------------------------------------------------------------------------------------
+
+
+class _BinaryPrior(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(0.8 * matrix("prior", 2, 1))
+
+    def forward(self, given: object) -> Independent:
+        return Independent(Bernoulli(given.features.flatten(1)[:, :1] @ self.weight.T), 1)  # type: ignore[attr-defined]
+
+
+class _BinaryDecoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(matrix("decoder", 4, 2))
+
+    def forward(self, z: Tensor, given: object) -> Independent:
+        return Independent(Bernoulli((z.double() @ self.weight.T).unflatten(-1, (1, 2, 2))), 3)
+
+
+def sfnn() -> Model:
+    return Model(context=Context(nn.Identity(), None, Condition(channels=1)), prior=_BinaryPrior(), decoder=_BinaryDecoder())
+
+
+def enumerated(model: Model, x: Tensor, c: Tensor, draws: int) -> tuple[Tensor, list[Tensor]]:
+    """E[-log 1/M sum_m p(x|z_m, c)] for each image over all tuples of M latents by their probability, and the gradient of the
+    generalised EM step in expectation: that of -sum_m r_m (log p(x|z_m, c) + log p(z_m|c)), r_m = p(x|z_m, c) / sum of them."""
+    parameters = list(model.parameters())
+    p_z = model.given(c).prior()
+    states = torch.tensor(list(itertools.product((0.0, 1.0), repeat=2)), dtype=torch.float64)
+    log_prior = torch.stack([p_z.log_prob(z.expand(len(x), 2)) for z in states])  # [4, B]
+    log_p = torch.stack([model.given(c).decoder(z.expand(len(x), 2)).log_prob(x) for z in states])
+    value, loss = torch.zeros(len(x), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    for combination in itertools.product(range(4), repeat=draws):
+        chosen = list(combination)
+        probability = log_prior[chosen].sum(0).exp().detach()
+        value = value + probability * (math.log(draws) - log_p[chosen].logsumexp(0)).detach()
+        share = log_p[chosen].softmax(0).detach()
+        loss = loss - (probability * share * (log_p[chosen] + log_prior[chosen])).sum() / len(x)
+    return value, list(torch.autograd.grad(loss, parameters))
+
+
+@pytest.mark.parametrize("draws", [2, 3])
+def test_the_sfnn_objective_is_its_enumeration(draws: int) -> None:
+    model = sfnn()
+    x = (matrix("binary", 3, 1, 2, 2) > 0).double()
+    c = matrix("conditions", 3, 1, 2, 2)
+    value, gradient = enumerated(model, x, c, draws)
+    repeats = 20_000
+    many = batch_of(x.repeat(repeats, 1, 1, 1), c.repeat(repeats, 1, 1, 1))
+    totals = MonteCarlo(draws)("model", model, many, STEP, keyed_generator("cpu", draws)).total.view(repeats, 3)
+    assert ((totals.mean(0) - value).abs() <= 4 * totals.detach().std(0) / math.sqrt(repeats)).all()
+    # Twenty groups of a thousand give the gradient's own standard error.
+    groups = [torch.autograd.grad(part.mean(), list(model.parameters()), retain_graph=True) for part in totals.chunk(20)]
+    for number, expected in enumerate(gradient):
+        found = torch.stack([group[number] for group in groups])
+        assert ((found.mean(0) - expected).abs() <= 5 * found.std(0) / math.sqrt(20) + 1e-12).all()
+
+
+def test_a_latent_that_is_never_drawn_leaves_the_value_that_of_the_others() -> None:
+    """With p(z = 1) = 1 for every unit the estimate is exact: -log p(x|z = (1, 1))."""
+    model = sfnn()
+    with torch.no_grad():
+        model.prior.weight.fill_(100.0)
+    x, c = torch.ones(2, 1, 2, 2, dtype=torch.float64), torch.ones(2, 1, 2, 2, dtype=torch.float64)
+    total = MonteCarlo(5)("model", model, batch_of(x, c), STEP, keyed_generator("cpu", 0)).total
+    logits = model.decoder.weight.sum(1)
+    torch.testing.assert_close(total, -torch.nn.functional.logsigmoid(logits).sum().expand(2))
