@@ -18,9 +18,9 @@ import click
 
 from reparam.cli import cli
 from reparam.conditionals import LIKELIHOODS
-from reparam.config import DataSection, TrainingOptions
+from reparam.config import DataSection, TrainingOptions, resolve
 from reparam.data import DATASETS
-from reparam.data.tasks import TaskOptions
+from reparam.data.tasks import TaskOptions, with_condition
 from reparam.evaluation import METRICS
 from reparam.models import MODELS, Family, Spec
 from reparam.reports.figures import FIGURES
@@ -138,7 +138,8 @@ def _plain(value: Any) -> str:
 def models() -> str:
     rows = []
     for name, family in MODELS.items():
-        abilities = family.build(family.options(), Spec((1, 28, 28), 10)).abilities
+        config = resolve(name)
+        abilities = family.build(config.options, with_condition(Spec((1, 28, 28), 10), config.task)).abilities
         rows.append(
             (
                 f"[`{name}`](../models/{name}.md)",

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import generation
+from reparam.batch import Batch
 from reparam.config import RunConfig, resolve
 from reparam.data import Dataset
 from reparam.data import load as load_data
@@ -26,11 +27,12 @@ from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError, suggest
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose
 from reparam.evaluation import metrics as measuring
-from reparam.evaluation.context import Context
+from reparam.evaluation.context import Context, task_images
 from reparam.files import write_json
 from reparam.models import Model, Schedule, Spec
 from reparam.objectives import Objective
 from reparam.reports.painter import Painter
+from reparam.reports.pictures import varied
 from reparam.runs import RunFolder, load_weights
 from reparam.training import Loop, Outcome, Progress, Silent, flush_denormals, processes
 
@@ -127,6 +129,11 @@ class Run:
         if mask.flatten(1).all(1).any():
             raise DataError("the mask shows everything (no pixel is 0): there is nothing to complete")
         return observe(images, mask)
+
+    def examples(self, n: int) -> Batch:
+        """n test images that take the classes in turn, as the run's task gives them: what is wanted (x), what is known (c),
+        classes."""
+        return task_images(self.dataset.test, self.config.task, varied(self.dataset.test.labels, n))
 
     def predict(self, c: Tensor) -> Tensor:
         """The answer at z* = E[z|c], [n, C, H, W]; of a model that segments, probabilities [n, D, H, W]. For c see

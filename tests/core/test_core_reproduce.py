@@ -13,7 +13,8 @@ import reparam
 from reparam.errors import ReparamError, RunError
 from reparam.files import write_json
 from reparam.reproduce import CELLS, EXPERIMENTS, Laboratory, draw, matching, page, results
-from reparam.reproduce.experiments import energies, table
+from reparam.reproduce.experiment import table
+from reparam.reproduce.experiments import energies
 from reparam.training import Silent
 
 

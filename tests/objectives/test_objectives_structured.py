@@ -1,7 +1,7 @@
 """Conditional objectives and estimators on models whose log p(x|c) is known exactly.
 
-Gaussian: z|c ~ N(A c, I), x|z, c ~ N(W z + B c, s^2 I), so that log p(x|c) = log N(x; W A c + B c, W W^T + s^2 I). Binary: few enough
-units to sum over all tuples of them.
+Gaussian: z|c ~ N(A c, I), x|z, c ~ N(W z + B c, s^2 I), so that log p(x|c) = log N(x; W A c + B c, W W^T + s^2 I). Binary:
+few enough units to sum over all tuples of them.
 """
 
 import itertools
@@ -240,7 +240,9 @@ class _BinaryDecoder(nn.Module):
 
 
 def sfnn() -> Model:
-    return Model(context=Context(nn.Identity(), None, Condition(channels=1)), prior=_BinaryPrior(), decoder=_BinaryDecoder())
+    return Model(
+        context=Context(nn.Identity(), None, Condition(channels=1)), prior=_BinaryPrior(), decoder=_BinaryDecoder()
+    )
 
 
 def enumerated(model: Model, x: Tensor, c: Tensor, draws: int) -> tuple[Tensor, list[Tensor]]:
@@ -272,7 +274,9 @@ def test_the_sfnn_objective_is_its_enumeration(draws: int) -> None:
     totals = MonteCarlo(draws)("model", model, many, STEP, keyed_generator("cpu", draws)).total.view(repeats, 3)
     assert ((totals.mean(0) - value).abs() <= 4 * totals.detach().std(0) / math.sqrt(repeats)).all()
     # Twenty groups of a thousand give the gradient's own standard error.
-    groups = [torch.autograd.grad(part.mean(), list(model.parameters()), retain_graph=True) for part in totals.chunk(20)]
+    groups = [
+        torch.autograd.grad(part.mean(), list(model.parameters()), retain_graph=True) for part in totals.chunk(20)
+    ]
     for number, expected in enumerate(gradient):
         found = torch.stack([group[number] for group in groups])
         assert ((found.mean(0) - expected).abs() <= 5 * found.std(0) / math.sqrt(20) + 1e-12).all()

@@ -36,9 +36,9 @@ from reparam.errors import ConfigError
     help="Which figures (default: what the model allows in reasonable time, and a diagnosis; all: the dear ones too).",
 )
 @click.option(
-    "--samples", default=5000, show_default=True, type=click.IntRange(min=1), help="Importance samples of nll."
+    "--samples", default=5000, show_default=True, type=click.IntRange(min=1), help="Draws for nll, cnll_is, cnll_mc."
 )
-@click.option("--nll-images", default=1000, show_default=True, type=click.IntRange(min=1), help="Test images for nll.")
+@click.option("--nll-images", default=1000, show_default=True, type=click.IntRange(min=1), help="Test images for them.")
 @click.option(
     "--images", default=10_000, show_default=True, type=click.IntRange(min=2), help="Test images for the rest."
 )
@@ -48,6 +48,16 @@ from reparam.errors import ConfigError
     show_default=True,
     type=click.Choice(["float32", "bfloat16"]),
     help="Of nll's products: bfloat16 is quicker on some processors; for bernoulli, not for learned scales.",
+)
+@click.option(
+    "--draws", default=10, show_default=True, type=click.IntRange(1, 1000), help="Answers of a conditional model."
+)
+@click.option(
+    "--occlusion",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Hide a box of what is seen, of this share of the side.",
 )
 @seed_option
 @device_option
@@ -59,6 +69,8 @@ def evaluate(
     nll_images: int,
     images: int,
     precision: str,
+    draws: int,
+    occlusion: float,
     seed: int,
     device: str,
     as_json: bool,
@@ -69,7 +81,7 @@ def evaluate(
     from reparam.evaluation import EvaluationOptions, Finding
     from reparam.reports.tables import diagnosis_lines, evaluation_table
 
-    options = EvaluationOptions(seed, samples, nll_images, images, precision)
+    options = EvaluationOptions(seed, samples, nll_images, images, precision, draws, occlusion)
     opened = open_run(run, device)
     names = comma_list("metrics", metrics)
     measures = opened.evaluate(names, options, progress(), lambda text: click.echo(text, err=True))

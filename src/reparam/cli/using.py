@@ -17,14 +17,14 @@ from reparam.cli.common import (
     run_argument,
     seed_option,
 )
-from reparam.errors import ConfigError
+from reparam.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
     from reparam.api import Run
     from reparam.batch import Batch
 
 
-def _chosen(run: "Run", spec: str | None, indices: Sequence[int], default: int) -> "Batch":
+def chosen_images(run: "Run", spec: str | None, indices: Sequence[int], default: int) -> "Batch":
     """Test images by index, else the first `default` that take the classes in turn, as the run's task gives them."""
     import torch
 
@@ -40,7 +40,7 @@ def _chosen(run: "Run", spec: str | None, indices: Sequence[int], default: int) 
     return task_images(dataset.test, run.config.task, chosen)
 
 
-def _picture_command(function: Callable[..., Any]) -> Callable[..., Any]:
+def picture_command(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that every command which draws a picture has."""
     for option in (
         json_option,
@@ -52,7 +52,7 @@ def _picture_command(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _deliver(picture: Any, out: Path, as_json: bool) -> None:
+def deliver(picture: Any, out: Path, as_json: bool) -> None:
     from reparam.reports.pictures import write_png
 
     if out.suffix.lower() != ".png":
@@ -64,20 +64,30 @@ def _deliver(picture: Any, out: Path, as_json: bool) -> None:
 @click.command(epilog=example("reparam sample runs/vae --n 64 --out samples.png"))
 @click.option("--n", default=64, show_default=True, type=click.IntRange(1, 10_000), help="How many.")
 @click.option("--draw", is_flag=True, help="Draw from p(x|z) instead of showing its mean.")
+@click.option("--class", "label", default=None, help="Of this class alone, by name or number (model trained by class).")
 @seed_option
-@_picture_command
-def sample(run: Path, out: Path, n: int, draw: bool, seed: int, device: str, as_json: bool) -> None:
+@picture_command
+def sample(run: Path, out: Path, n: int, draw: bool, label: str | None, seed: int, device: str, as_json: bool) -> None:
     """New images: z from the prior, then the mean of p(x|z) or a draw from it."""
     from reparam.reports.panels import samples_picture
 
-    _deliver(samples_picture(open_run(run, device), n, seed, draw), out, as_json)
+    opened = open_run(run, device)
+    number = None
+    if label is not None:
+        classes = opened.folder.document()["data"].get("classes", [])
+        if label not in classes and not label.isdecimal():
+            raise ConfigError(
+                f"there is no class '{label}'{suggest(label, classes)}: choose among {', '.join(classes)}"
+            )
+        number = classes.index(label) if label in classes else int(label)
+    deliver(samples_picture(opened, n, seed, draw, number), out, as_json)
 
 
 @click.command(epilog=example("reparam reconstruct runs/vae --out reconstructions.png"))
 @data_option
 @click.option("--index", multiple=True, type=int, help="Test images by number; repeat for several.")
 @click.option("--n", default=16, show_default=True, type=click.IntRange(1, 1000), help="How many, without --index.")
-@_picture_command
+@picture_command
 def reconstruct(
     run: Path, out: Path, spec: str | None, index: tuple[int, ...], n: int, device: str, as_json: bool
 ) -> None:
@@ -85,15 +95,15 @@ def reconstruct(
     from reparam.reports.panels import reconstructions_picture
 
     opened = open_run(run, device)
-    batch = _chosen(opened, spec, index, n)
-    _deliver(reconstructions_picture(opened, batch.x, batch.shown), out, as_json)
+    batch = chosen_images(opened, spec, index, n)
+    deliver(reconstructions_picture(opened, batch.x, batch.shown), out, as_json)
 
 
 @click.command(epilog=example("reparam interpolate runs/vae --index 3 --index 8 --out between.png"))
 @data_option
 @click.option("--index", multiple=True, type=int, help="Test images by number, taken in pairs (default: eight pairs).")
 @click.option("--steps", default=11, show_default=True, type=click.IntRange(2, 100), help="Images a row.")
-@_picture_command
+@picture_command
 def interpolate(
     run: Path, out: Path, spec: str | None, index: tuple[int, ...], steps: int, device: str, as_json: bool
 ) -> None:
@@ -105,9 +115,9 @@ def interpolate(
         raise ConfigError(
             f"interpolation takes images in pairs: give --index an even number of times, not {len(index)}"
         )
-    images = _chosen(opened, spec, index, 16).shown
+    images = chosen_images(opened, spec, index, 16).shown
     images = images[: len(images) // 2 * 2]
-    _deliver(interpolations_picture(opened, images[0::2], images[1::2], steps), out, as_json)
+    deliver(interpolations_picture(opened, images[0::2], images[1::2], steps), out, as_json)
 
 
 @click.command(epilog=example("reparam traverse runs/vae --index 3 --dimensions 0,4,7 --out traversal.png"))
@@ -121,7 +131,7 @@ def interpolate(
     "--extent", default=3.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="How far from 0."
 )
 @click.option("--steps", default=11, show_default=True, type=click.IntRange(2, 100), help="Images a row.")
-@_picture_command
+@picture_command
 def traverse(
     run: Path,
     out: Path,
@@ -142,8 +152,8 @@ def traverse(
         chosen = [int(part) for part in dimensions.split(",") if part.strip()]
     except ValueError:
         raise ConfigError(f"--dimensions '{dimensions}' is no list of numbers: write for example 0,4,7") from None
-    image = _chosen(opened, spec, [index], 1).shown[0]
-    _deliver(traversals_picture(opened, image, chosen or None, count, extent, steps), out, as_json)
+    image = chosen_images(opened, spec, [index], 1).shown[0]
+    deliver(traversals_picture(opened, image, chosen or None, count, extent, steps), out, as_json)
 
 
 @click.command(epilog=example("reparam grid runs/vae --out grid.png"))
@@ -151,12 +161,12 @@ def traverse(
     "--extent", default=5.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="How far from 0."
 )
 @click.option("--steps", default=21, show_default=True, type=click.IntRange(2, 100), help="Images a row.")
-@_picture_command
+@picture_command
 def grid(run: Path, out: Path, extent: float, steps: int, device: str, as_json: bool) -> None:
     """What the decoder makes over [-extent, extent]: a strip for one latent, a grid for two."""
     from reparam.reports.panels import grid_picture
 
-    _deliver(grid_picture(open_run(run, device), extent, steps), out, as_json)
+    deliver(grid_picture(open_run(run, device), extent, steps), out, as_json)
 
 
 COMMANDS = (sample, reconstruct, interpolate, traverse, grid)

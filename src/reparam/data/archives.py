@@ -98,6 +98,13 @@ class FolderTree:
         pass
 
 
+class LooseFile(FolderTree):
+    """A single file, without a look at what lies beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.where, self.names = str(path.parent), (path.name,)
+
+
 class ZipTree:
     """The plain members of a zip, checked before the first is read."""
 

@@ -6,9 +6,11 @@ Shapes: `N` pictures, `C H W` image.
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from reparam.data.archives import Tree, open_tree
 from reparam.data.dataset import SPLITS, Dataset, cut
@@ -24,26 +26,37 @@ _FEWEST = 3  # one picture for each split
 Parts = tuple[str, ...]
 
 
+class Arrangement(NamedTuple):
+    """What folders say about N pictures: their `order` [N], in which the three splits of `counts` follow each other and
+    what is left out comes last; the labels of the splits' pictures in that order, class names, and notes."""
+
+    order: np.ndarray
+    counts: tuple[int, int, int]
+    labels: Tensor
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def kept(self) -> int:
+        """How many are in a split."""
+        return sum(self.counts)
+
+
 def load_folder(path: Path, options: DataOptions) -> Dataset:
     """Every picture below `path`, a folder or .zip.
 
     Folders that hold everything are skipped; then `train/`, `validation/` (or `val/`), `test/` are the splits where
     there are a `train/` and another; then the first subfolder is the class, and pictures outside of one have label -1.
-    Splits that are not given are made, stratified and fixed by the files' names: 80 / 10 / 10 % of all, or 10 % of
-    `train/` each. Raises `DataError` where nothing, too little, or something unreadable is found.
+    Splits that are not given are made, stratified and fixed by the files' names: 80 / 10 / 10 % of all or as many as
+    asked for, or 10 % of `train/` each. Raises `DataError` where nothing, too little, or something unreadable is found.
     """
     with open_tree(path) as tree:
         names, notes = find_pictures(tree)
-        parts = without_common([PurePosixPath(name).parts for name in names])
-        given = _given_splits(parts)
-        labels, classes, label_notes = _labels([p[1:] if given else p for p in parts])
-        splits, split_note = _splits(given, ["/".join(p) for p in parts], labels)
+        found = arrange([PurePosixPath(name).parts for name in names], options)
         size, size_notes = choose_size(measure(tree, names), options)
-        order = np.concatenate(splits)
-        images, decode_notes = decode(tree, [names[i] for i in order], size, options)
-    counts = (len(splits[0]), len(splits[1]), len(splits[2]))
-    notes = (*notes, *label_notes, split_note, *size_notes, *decode_notes)
-    return cut(images, torch.tensor(labels)[order], counts, classes, notes)
+        images, decode_notes = decode(tree, [names[i] for i in found.order], size, options)
+    notes = (*notes, *found.notes, *size_notes, *decode_notes)
+    return cut(images[: found.kept], found.labels, found.counts, found.classes, notes)
 
 
 def find_pictures(tree: Tree) -> tuple[list[str], tuple[str, ...]]:
@@ -57,12 +70,33 @@ def find_pictures(tree: Tree) -> tuple[list[str], tuple[str, ...]]:
         raise DataError(
             f"{tree.where} is empty: put .png or .jpg pictures into it, one subfolder a class if there are any"
         )
-    if len(names) < _FEWEST:
-        raise DataError(
-            f"{tree.where} holds {len(names)} picture{'s' * (len(names) > 1)}: at least {_FEWEST} are needed, one "
-            "each for training, validation and test"
-        )
+    enough(tree, len(names), "picture")
     return names, (f"{count(others)} passed over",) if others else ()
+
+
+def enough(tree: Tree, number: int, what: str) -> None:
+    """Raises `DataError` where `tree` holds fewer than one for each split."""
+    if number < _FEWEST:
+        raise DataError(
+            f"{tree.where} holds {number} {what}{'s' * (number > 1)}: at least {_FEWEST} are needed, one each for "
+            "training, validation and test"
+        )
+
+
+def arrange(parts: list[Parts], options: DataOptions) -> Arrangement:
+    """Splits, labels and classes of the pictures whose paths these are. What is left out of all splits is told as well,
+    so that size, colour and the like can be those of all pictures, whatever the splits.
+
+    Raises `DataError` where there are fewer pictures than asked for, or the folders leave nothing to choose.
+    """
+    parts = without_common(parts)
+    given = _given_splits(parts)
+    labels, classes, notes = _labels([p[1:] if given else p for p in parts])
+    splits, note = _splits(given, ["/".join(p) for p in parts], labels, options)
+    order = np.concatenate(splits)
+    train, validation, test = (len(split) for split in splits[:3])
+    kept = order[: train + validation + test]
+    return Arrangement(order, (train, validation, test), torch.tensor(labels)[kept], classes, (*notes, note))
 
 
 def without_common(parts: list[Parts]) -> list[Parts]:
@@ -99,20 +133,40 @@ def _labels(parts: list[Parts]) -> tuple[list[int], tuple[str, ...], tuple[str, 
     return labels, classes, tuple(notes)
 
 
-def _splits(given: list[int] | None, keys: list[str], labels: list[int]) -> tuple[list[np.ndarray], str]:
-    """Index arrays of train, validation and test, and how they came about."""
+def _splits(
+    given: list[int] | None, keys: list[str], labels: list[int], options: DataOptions
+) -> tuple[list[np.ndarray], str]:
+    """Index arrays of train, validation, test and what is left out, and how they came about."""
     if given is None:
-        share = tenth(len(keys))
-        return hold_out(keys, labels, share, share), "splits are 80 / 10 / 10 %, stratified, fixed by the files' names"
+        return _made(keys, labels, options)
     splits = [np.flatnonzero(np.array(given) == split) for split in range(3)]
     missing = [split for split in range(3) if not len(splits[split])]
+    if options.split_sizes or (options.split_seed and not missing):
+        raise DataError(
+            f"the splits are the folders {', '.join(f'{SPLITS[i]}/' for i in range(3) if i not in missing)}: leave "
+            "--split-sizes and --split-seed out, or put all pictures into one folder"
+        )
     if not missing:
         return splits, "splits are the folders'"
-    return _from_train(splits, missing, keys, labels)
+    return _from_train(splits, missing, keys, labels, options)
+
+
+def _made(keys: list[str], labels: list[int], options: DataOptions) -> tuple[list[np.ndarray], str]:
+    share, total = tenth(len(keys)), len(keys)
+    sizes = options.split_sizes or (total - 2 * share, share, share)
+    rest = total - sum(sizes)
+    if rest < 0:
+        raise DataError(
+            f"split-sizes {','.join(map(str, sizes))} are {sum(sizes):,} together and there are {total:,} pictures: "
+            "ask for fewer"
+        )
+    how = " / ".join(f"{size:,}" for size in sizes) if options.split_sizes else "80 / 10 / 10 %"
+    note = f"splits are {how}, {_fixed_by(options)}" + (f"; {rest:,} pictures are left out" if rest else "")
+    return hold_out(keys, labels, *sizes[1:], rest, seed=options.split_seed), note
 
 
 def _from_train(
-    splits: list[np.ndarray], missing: Sequence[int], keys: list[str], labels: list[int]
+    splits: list[np.ndarray], missing: Sequence[int], keys: list[str], labels: list[int], options: DataOptions
 ) -> tuple[list[np.ndarray], str]:
     train = splits[0]
     share = tenth(len(train))
@@ -120,9 +174,14 @@ def _from_train(
         raise DataError(
             f"train/ holds {len(train)} pictures, too few to take a split from: add a validation/ and a test/"
         )
-    kept, *taken = hold_out([keys[i] for i in train], [labels[i] for i in train], *[share] * len(missing))
+    shares = [share] * len(missing)
+    kept, *taken = hold_out([keys[i] for i in train], [labels[i] for i in train], *shares, seed=options.split_seed)
     splits = [train[kept], *splits[1:]]
     for split, part in zip(missing, taken, strict=True):
         splits[split] = train[part]
     names = " and ".join(SPLITS[split] for split in missing)
-    return splits, f"{names}: 10 % of train/ each, stratified, fixed by the files' names; the others are the folders'"
+    return splits, f"{names}: 10 % of train/ each, {_fixed_by(options)}; the others are the folders'"
+
+
+def _fixed_by(options: DataOptions) -> str:
+    return "stratified, fixed by the files' names" + (f" and seed {options.split_seed}" if options.split_seed else "")

@@ -25,8 +25,8 @@ class DataOptions:
         Field(
             ge=SMALLEST,
             le=LARGEST,
-            description="side of the square images, in pixels (default: as stored; celeba: 64; folder: chosen from the "
-            "pictures, and said)",
+            description="side of the square images, in pixels (default: as stored; celeba: 64; folder, pairs and "
+            "the like: chosen from the pictures, and said)",
         ),
     ] = None
     crop: Annotated[
@@ -39,6 +39,19 @@ class DataOptions:
         tuple[str, ...],
         Field(description="celeba: attributes whose product is the label (default: Male and Smiling)"),
     ] = ()
+    ignore: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=255,
+            description="pairs: mask value that does not count (default: 255 where there are more than two values)",
+        ),
+    ] = None
+    split_sizes: Annotated[
+        tuple[int, ...],
+        Field(description="folder, pairs: images for training, validation, test (default: 80 / 10 / 10 %)"),
+    ] = ()
+    split_seed: Annotated[int, Field(ge=0, lt=2**63, description="folder, pairs: another seed, another split")] = 0
     data_root: Annotated[
         str | None,
         Field(
@@ -53,6 +66,16 @@ class DataOptions:
             raise DataError(f"crop '{self.crop}' is unknown: choose one of {', '.join(get_args(Crop))}")
         if self.colour not in get_args(Colour):
             raise DataError(f"colour '{self.colour}' is unknown: choose one of {', '.join(get_args(Colour))}")
+
+        if self.ignore is not None and not 0 <= self.ignore <= 255:
+            raise DataError(f"ignore {self.ignore} is no mask value: choose --ignore between 0 and 255")
+        if self.split_sizes and (len(self.split_sizes) != 3 or min(self.split_sizes) < 1):
+            raise DataError(
+                f"split-sizes {','.join(map(str, self.split_sizes))} are not three numbers from 1: give images for "
+                "training, validation and test, such as --split-sizes 200,28,100"
+            )
+        if not 0 <= self.split_seed < 2**63:
+            raise DataError(f"split-seed {self.split_seed} is out of range: choose --split-seed between 0 and 2^63 - 1")
 
     def coloured(self) -> Self:
         """These options for a data set that is known to be coloured: nothing is left to find out."""

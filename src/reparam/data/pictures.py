@@ -6,7 +6,7 @@ Shapes: `N` pictures, `C H W` image, `S` side in pixels.
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from reparam.data.archives import Tree
@@ -30,14 +30,16 @@ _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _CHUNK = 64
 _WORTH_THREADS = 16 * 1024  # bytes of a file: below it, decoding is too short for threads to help
 _GREY_MODES = ("1", "L")
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
 def measure(tree: Tree, names: Sequence[str]) -> list[tuple[int, int]]:
-    """(width, height) of each picture as stored, from its header alone. Raises `DataError` as `decode` does."""
+    """(width, height) of each picture held upright, from its header alone. Raises `DataError` as `decode` does."""
 
     def size(name: str) -> tuple[int, int]:
         with _opened(tree, name) as picture:
-            return picture.size
+            turned = "exif" in picture.info and picture.getexif().get(ExifTags.Base.Orientation) in _TURNED
+            return picture.size[::-1] if turned else picture.size
 
     with _quiet_pillow():
         return [size(name) for name in names]
@@ -78,20 +80,51 @@ def decode(tree: Tree, names: Sequence[str], size: int, options: DataOptions) ->
     grey = np.zeros(len(names), bool)
     settle = options.colour == "auto"
 
-    def work(start: int) -> None:
-        for i in range(start, min(start + _CHUNK, len(names))):
-            with _opened(tree, names[i]) as picture:
-                pixels = np.asarray(_squared(picture, size, options))
-            grey[i] = pixels.ndim == 2 or (settle and bool((pixels == pixels[..., :1]).all()))
-            out[i] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    def work(i: int, picture: Image.Image) -> None:
+        pixels = np.asarray(_squared(picture, size, options))
+        grey[i] = pixels.ndim == 2 or (settle and bool((pixels == pixels[..., :1]).all()))
+        out[i] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
-    with _quiet_pillow(), ThreadPoolExecutor(_workers(tree, names)) as pool:
-        for _ in pool.map(work, range(0, len(names), _CHUNK)):
-            pass
+    _each(tree, names, work)
     if settle and grey.all():
         return torch.from_numpy(out[:, :1].copy()), ()
     notes = (f"{grey.sum():,} of {len(names):,} pictures are grey, the others coloured: all are read as RGB",)
     return torch.from_numpy(out), notes if settle and grey.any() else ()
+
+
+def decode_maps(
+    tree: Tree, names: Sequence[str], size: int, options: DataOptions, read: Callable[[Image.Image, str], np.ndarray]
+) -> tuple[Tensor, np.ndarray]:
+    """Label maps as uint8 [N, 1, S, S], and whether each file holds each value anywhere, bool [N, 256].
+
+    They are cut as `decode` cuts the pictures, but values are never mixed: every pixel is the nearest one of the file.
+    `read(picture, where)` gives the values of an upright picture, uint8 [H, W]; `where` names it. Raises `DataError` as
+    `decode` does.
+    """
+    out = np.empty((len(names), 1, size, size), np.uint8)
+    held = np.zeros((len(names), 256), bool)
+
+    def work(i: int, picture: Image.Image) -> None:
+        ImageOps.exif_transpose(picture, in_place=True)
+        values = Image.fromarray(read(picture, place(tree, names[i])))
+        held[i] = np.array(values.histogram()) > 0
+        out[i, 0] = np.asarray(_fitted(values, size, options, Image.Resampling.NEAREST))
+
+    _each(tree, names, work)
+    return torch.from_numpy(out), held
+
+
+def _each(tree: Tree, names: Sequence[str], work: Callable[[int, Image.Image], None]) -> None:
+    """`work(i, picture)` for every picture, by a pool of threads."""
+
+    def chunk(start: int) -> None:
+        for i in range(start, min(start + _CHUNK, len(names))):
+            with _opened(tree, names[i]) as picture:
+                work(i, picture)
+
+    with _quiet_pillow(), ThreadPoolExecutor(_workers(tree, names)) as pool:
+        for _ in pool.map(chunk, range(0, len(names), _CHUNK)):
+            pass
 
 
 def _workers(tree: Tree, names: Sequence[str]) -> int:
@@ -112,7 +145,7 @@ def conform(images: Tensor, options: DataOptions) -> Tensor:
     elif options.colour == "grey" and channels == 3:
         weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R 601, as Pillow's
         images = torch.cat([(x * weights).sum(1, keepdim=True).round().byte() for x in images.split(1024)])
-    left, top, right, bottom = _box(width, height, options.crop)
+    left, top, right, bottom = crop_box(width, height, options.crop)
     size = options.size or min(right - left, bottom - top)
     images = images[..., top:bottom, left:right]
     if images.shape[2:] == (size, size):
@@ -131,10 +164,15 @@ def count(names: Sequence[str]) -> str:
     return f"{len(names):,} file{'s' * (len(names) > 1)} of other kinds ({listed})"
 
 
+def place(tree: Tree, name: str) -> str:
+    """Where a file is, for errors of one line."""
+    return f"{tree.where}/{name if name.isprintable() else repr(name)}"
+
+
 @contextmanager
 def _opened(tree: Tree, name: str) -> Iterator[Image.Image]:
     """The picture `name`, its size checked, and whatever goes wrong with it said in one line with the file's name."""
-    where = f"{tree.where}/{name if name.isprintable() else repr(name)}"
+    where = place(tree, name)
     try:
         with tree.open(name) as file, Image.open(file, formats=_FORMATS) as picture:
             width, height = picture.size
@@ -172,10 +210,15 @@ def _squared(picture: Image.Image, size: int, options: DataOptions) -> Image.Ima
     upright = _flat(picture)
     if options.colour == "grey":
         upright = upright.convert("L")
-    left, top, right, bottom = box = _box(*upright.size, options.crop)
+    return _fitted(upright, size, options, Image.Resampling.BICUBIC)
+
+
+def _fitted(upright: Image.Image, size: int, options: DataOptions, resampling: Image.Resampling) -> Image.Image:
+    """What is kept of a picture, [S, S]."""
+    left, top, right, bottom = box = crop_box(*upright.size, options.crop)
     if (right - left, bottom - top) == (size, size):
         return upright if upright.size == (size, size) else upright.crop(box)
-    return upright.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return upright.resize((size, size), resampling, box=box)
 
 
 def _flat(picture: Image.Image) -> Image.Image:
@@ -198,7 +241,7 @@ def _from_16_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
 
 
-def _box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
+def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) of what is kept."""
     if crop == "none":
         return 0, 0, width, height

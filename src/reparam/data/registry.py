@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from reparam.data import celeba, cifar, download, mnist
+from reparam.data import celeba, cifar, download, mnist, parts
 from reparam.data.arrays import load_array
 from reparam.data.dataset import Dataset
 from reparam.data.digits import load_digits
 from reparam.data.download import Download, Say
 from reparam.data.folder import load_folder
 from reparam.data.options import DataOptions
+from reparam.data.pairs import has_pairs, load_pairs
 from reparam.errors import DataError, suggest
 from reparam.files import cache_folder
 from reparam.importing import import_object, is_import_path
@@ -89,6 +90,29 @@ DATASETS: dict[str, Source] = {
         path="given",
         obtain="it is yours already",
     ),
+    "pairs": Source(
+        load_pairs,
+        "pairs:PATH, your own pictures with label maps, a folder or .zip with images/ and masks/",
+        "yours",
+        path="given",
+        obtain="it is yours already",
+    ),
+    "cub": Source(
+        parts.load_cub,
+        "cub:PATH, Caltech-UCSD Birds-200-2011 with its segmentations, RGB, 200 classes",
+        "non-commercial research (Wah et al. 2011)",
+        (5_395, 599, 5_794),
+        path="given",
+        obtain=parts.OBTAIN_CUB,
+    ),
+    "lfw-parts": Source(
+        parts.load_lfw_parts,
+        "lfw-parts:PATH, faces with maps of skin and hair, RGB",
+        "research (Huang et al. 2007, Kae et al. 2013)",
+        (1_500, 500, 927),
+        path="given",
+        obtain=parts.OBTAIN_LFW,
+    ),
     "array": Source(
         load_array,
         "array:FILE, your own images in a .npy or .npz",
@@ -98,11 +122,18 @@ DATASETS: dict[str, Source] = {
     ),
 }
 
+_ONLY = {  # options that mean something for these alone
+    "attributes": ("celeba",),
+    "ignore": ("pairs",),
+    "split_sizes": ("folder", "pairs"),
+    "split_seed": ("folder", "pairs"),
+}
+
 
 def load(spec: str, options: DataOptions = DataOptions(), say: Say = lambda line: None) -> Dataset:  # noqa: B008
     """The data set that `spec` names, fetched first where it is missing and can be fetched.
 
-    `spec` is a name in `DATASETS`, `NAME:PATH` for a local copy (`folder:` and `array:` need one), or
+    `spec` is a name in `DATASETS`, `NAME:PATH` for a local copy (those that are never fetched need one), or
     `package.module:NAME` for a callable of one's own, (options) -> Dataset, found from the current folder too. A name
     in the table wins over a module. `say` is given lines on what is being done. Raises `DataError`, in one line.
     """
@@ -175,8 +206,10 @@ def _check(name: str, source: Source, path: str | None, options: DataOptions) ->
         raise DataError(f"'{name}' has no files of its own: --data {name}")
     if path == "":
         raise DataError(f"no path after '{name}:': --data {name}, or {name}:DIR for a local copy")
-    if options.attributes and name != "celeba":
-        raise DataError(f"attributes are for celeba: leave --attributes out for {name}")
+    for option, names in _ONLY.items():
+        if name not in names and getattr(options, option) != getattr(DataOptions, option):
+            flag = option.replace("_", "-")
+            raise DataError(f"option {flag} is for {' and '.join(names)}: leave --{flag} out for {name}")
 
 
 def _import(spec: str, options: DataOptions) -> Dataset:
@@ -204,7 +237,7 @@ def _import(spec: str, options: DataOptions) -> Dataset:
 def _unknown(spec: str) -> str:
     name = spec.partition(":")[0]
     if spec and Path(spec).exists():
-        kind = "array" if Path(spec).suffix in (".npy", ".npz") else "folder"
+        kind = "array" if Path(spec).suffix in (".npy", ".npz") else "pairs" if has_pairs(Path(spec)) else "folder"
         return f"'{spec}' is not a data set: for your own files, --data {kind}:{spec}"
     near = suggest(name, DATASETS) or f"; known are {', '.join(DATASETS)}, and package.module:NAME"
     return f"no data set '{name}'{near}"

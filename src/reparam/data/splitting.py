@@ -7,13 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def stratified_order(keys: Sequence[str], labels: Sequence[int]) -> np.ndarray:
+def stratified_order(keys: Sequence[str], labels: Sequence[int], seed: int = 0) -> np.ndarray:
     """An order [N] of the items of which every stretch holds the classes in their overall proportions (to one item).
 
     Within a class, items are ordered by a hash of their key: a shuffle that needs no generator, is the same everywhere,
-    and hardly moves when items are added. The item of rank i among n of its class then stands at (i + 1/2) / n.
+    and hardly moves when items are added; another `seed` is another shuffle. The item of rank i among n of its class then
+    stands at (i + 1/2) / n.
     """
-    hashes = [hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest() for key in keys]
+    salt = seed.to_bytes(hashlib.blake2b.SALT_SIZE, "little")  # all zeros are no salt
+    hashes = [
+        hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8, salt=salt).digest() for key in keys
+    ]
     totals, seen = Counter(labels), Counter[int]()
     place = [0.0] * len(keys)
     for item in sorted(range(len(keys)), key=lambda i: (hashes[i], keys[i])):
@@ -22,9 +26,9 @@ def stratified_order(keys: Sequence[str], labels: Sequence[int]) -> np.ndarray:
     return np.array(sorted(range(len(keys)), key=lambda i: (place[i], hashes[i], keys[i])), dtype=np.int64)
 
 
-def hold_out(keys: Sequence[str], labels: Sequence[int], *sizes: int) -> list[np.ndarray]:
+def hold_out(keys: Sequence[str], labels: Sequence[int], *sizes: int, seed: int = 0) -> list[np.ndarray]:
     """Index arrays of what remains and of parts of the given sizes, stratified; each is in the items' own order."""
-    order = stratified_order(keys, labels)
+    order = stratified_order(keys, labels, seed)
     bounds = np.cumsum([len(order) - sum(sizes), *sizes])[:-1]
     return [np.sort(part) for part in np.split(order, bounds)]
 

@@ -138,7 +138,11 @@ class Context:
 
     @cached_property
     def monte_carlo_nll(self) -> tuple[Tensor, Tensor]:
-        return self._estimated(likelihood.monte_carlo_nll, self.x)
+        return self.monte_carlo(self.x)
+
+    def monte_carlo(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(-log p(x|c), effective sample size) of the first images of x, from draws of the prior."""
+        return self._estimated(likelihood.monte_carlo_nll, x)
 
     def _estimated(self, estimate: Callable[..., tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
         options = self.options

@@ -109,7 +109,7 @@ class HybridOptions(CVAEOptions, GSNNOptions):
 class SFNNOptions(LatentOptions):
     """Of a stochastic feed-forward network with binary latents."""
 
-    prior_draws: Annotated[int, Field(ge=2, description="draws of p(z|c) an image in training (the paper's M)")] = 20
+    prior_draws: Annotated[int, Field(ge=2, description="draws of p(z|c) an image in training (the paper's M)")] = 10
 
 
 def _softmax(output: Tensor) -> Tensor:
@@ -205,7 +205,7 @@ def sfnn_objective(options: SFNNOptions, schedule: Schedule) -> Objective:
 
 
 _PAPER = "Sohn, Lee and Yan 2015, Learning structured output representation using deep conditional generative models"
-_QUADRANTS = {"task": "quadrants", "epochs": 40, "batch_size": 256, "patience": 10}
+_QUADRANTS = {"task": "quadrants", "epochs": 30, "patience": 10}
 _MAPS = {
     "task": "segmentation",
     "network": "residual",
@@ -278,6 +278,6 @@ SFNN = Family(
     options=SFNNOptions,
     build=build_sfnn,
     objective=sfnn_objective,
-    recipes=_recipes(),
+    recipes=_recipes(epochs=20),
     tasks=TASKS,
 )

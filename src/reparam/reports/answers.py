@@ -3,6 +3,7 @@
 Shapes: `n` images, `L` answers, `C H W` image, `D` values of a label map.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,11 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from reparam.batch import IGNORED, Batch
+from reparam.data.single import read_picture
 from reparam.evaluation.structured import mean_answer, uncertainty
 from reparam.generation import first_guess, predict, predict_draws
 from reparam.models import Model
 from reparam.reports.charts import PALETTE
-from reparam.reports.pictures import Panel, panel, to_picture
+from reparam.reports.pictures import Panel, legible, panel, sheet, to_picture, write_png
 
 if TYPE_CHECKING:
     from reparam.api import Run
@@ -34,8 +36,8 @@ def seen(batch: Batch, shape: tuple[int, int, int]) -> Tensor | None:
 
 
 def as_images(values: Tensor, of_maps: bool, channels: int) -> Tensor:
-    """Predictions [n, C, H, W] as images. Of label maps, probabilities [n, D, H, W]: with two values that of the second in grey,
-    with more the values' colours, mixed."""
+    """Predictions [n, C, H, W] as images. Of label maps, probabilities [n, D, H, W]: with two values that of the second in
+    grey, with more the values' colours, mixed."""
     if of_maps:
         values = (
             values[:, 1:] if values.shape[1] == 2 else torch.einsum("ndhw,dc->nchw", values, _colours(values.shape[1]))
@@ -57,18 +59,26 @@ def truth_images(x: Tensor, map_values: int, channels: int) -> Tensor:
     return torch.where(x == IGNORED, HIDDEN, as_images(planes, True, channels))
 
 
-def answers(run: "Run", batch: Batch, draws: int, seed: int = 0, truth: bool = True) -> Panel:
-    """A row an image: what was seen | first guess | the prediction at z* | `draws` answers | their average | the truth | where
-    answers differ. Columns that a model or task has not are left out."""
+def answers(
+    run: "Run", batch: Batch, draws: int, seed: int = 0, truth: bool = True, baseline: "Run | None" = None
+) -> Panel:
+    """A row an image: what was seen | first guess, or what `baseline` says | the prediction at z* | `draws` answers | their
+    average | the truth | where answers differ. Columns that a model or task has not are left out; so is a first guess that
+    was not trained to be one."""
     model, channels, maps = run.model, run.spec.image_shape[0], run.spec.map_values
     assert batch.c is not None
     columns: list[tuple[str, Tensor]] = []
     visible = seen(batch, run.spec.image_shape)
     if visible is not None:
         columns.append(("seen", visible))
-    guess = first_guess(model, batch.c)
+    guess = None
+    if baseline is not None:
+        guess = predict(baseline.model, batch.c)
+    elif model.prior is None or getattr(run.config.options, "guess_weight", False):
+        guess = first_guess(model, batch.c)
     if guess is not None:
-        columns.append(("answer" if model.prior is None else "guess", as_images(guess, bool(maps), channels)))
+        name = "baseline" if baseline is not None else "answer" if model.prior is None else "guess"
+        columns.append((name, as_images(guess, bool(maps), channels)))
     if model.prior is not None:
         columns.append(("z*", as_images(predict(model, batch.c), bool(maps), channels)))
         made = predict_draws(model, batch.c, max(draws, SPREAD_DRAWS), seed)
@@ -97,3 +107,26 @@ def training_rows(model: Model, batch: Batch, shape: tuple[int, int, int], map_v
     one = predict_draws(model, batch.c, 1)[:, 0] if model.prior is not None else predict(model, batch.c)
     rows = [truth_images(batch.x, map_values, shape[0]), *([] if visible is None else [visible])]
     return [*rows, as_images(one, bool(map_values), shape[0])]
+
+
+def write_segmentation(run: "Run", path: Path, folder: Path, draws: int, seed: int = 0) -> list[Path]:
+    """What the model makes of a picture, into FOLDER: NAME.png, the most probable label at each of the picture's own pixels
+    (two values: 0 and 255, else 0 to D - 1) after the average of `draws` answers; NAME-answers.png, the answers;
+    NAME-spread.png, where they differ."""
+    run.require("segment", "segment pictures")
+    picture = read_picture(path, run.spec.image_shape, run.config.data)
+    c = run.condition(picture.pixels)
+    made = run.answers(c, draws, seed) if run.model.prior is not None else run.predict(c)[:, None]
+    values = picture.placed(mean_answer(made)[0])
+    label_map = Image.fromarray((values * (255 if run.spec.map_values == 2 else 1)).byte().numpy())
+    batch = Batch(
+        x=torch.full((1, 1, *run.spec.image_shape[1:]), IGNORED), c=c, y=torch.tensor([-1]), index=torch.tensor([0])
+    )
+    found = {"": label_map, "-answers": answers_picture(run, batch, draws, seed, truth=False)}
+    if run.model.prior is not None:
+        spread = uncertainty(made)
+        found["-spread"] = sheet(legible(spread / spread.max().clamp(min=1e-6), 1), 1)
+    paths = {folder / f"{path.stem}{suffix}.png": image for suffix, image in found.items()}
+    for target, image in paths.items():
+        write_png(target, image)
+    return list(paths)

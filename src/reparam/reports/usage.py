@@ -33,8 +33,8 @@ def python_lines(path: str, abilities: frozenset[str]) -> str:
     if "sample" in abilities:
         lines.append("samples = run.sample(64, seed=1)  # [64, C, H, W], values in [0, 1]")
     if "complete" in abilities:
-        lines.append("images = run.dataset.test.images[:16] / 255  # or your own, [n, C, H, W]")
-        lines.append("answers = run.answers(run.condition(images), n=10)  # [16, 10, ...], a box's mask behind the images")
+        lines.append("batch = run.examples(16)  # c is what the model sees; for your own images run.condition(images)")
+        lines.append("answers = run.answers(batch.c, n=10)  # [16, 10, ...]")
     if "encode" in abilities:
         lines.append("images = run.dataset.test.images[:16] / 255  # or your own, [n, C, H, W]")
         lines.append("mean, scale = run.encode(images)  # of the latent, [n, K] each")

@@ -1,7 +1,8 @@
 """The founding documents' experiments and those of papers, cell by cell, each run once and kept."""
 
 from reparam.reproduce.cells import Cell, Laboratory, machine, matching, processor
-from reparam.reproduce.experiments import CELLS, EXPERIMENTS, Experiment, Row
+from reparam.reproduce.experiment import Experiment, Row
+from reparam.reproduce.experiments import CELLS, EXPERIMENTS
 from reparam.reproduce.pages import draw, markdown_table, page, page_path, results, write_page
 
 __all__ = [

@@ -40,7 +40,9 @@ FAST_EVALUATION = EvaluationOptions(samples=5, nll_images=20, images=200)
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: `reparam train MODEL OPTIONS`, then the metrics. `start`: the cell whose weights it begins with."""
+    """One run: `reparam train MODEL OPTIONS`, then the metrics. `start`: the cell whose weights it begins with. `of`: the
+    cell whose run is measured here once more, under another evaluation; it has that cell's options. `fast`: options of a
+    rehearsal of its own, where digits cannot serve."""
 
     name: str
     options: Mapping[str, Any]
@@ -48,9 +50,11 @@ class Cell:
     model: str = "vae"
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     start: str = ""
+    of: str = ""
+    fast: Mapping[str, Any] = field(default_factory=dict)
 
     def chosen(self, fast: bool) -> dict[str, Any]:
-        return {"data": "mnist", **self.options, **(FAST if fast else {})}
+        return {"data": "mnist", **self.options, **({**FAST, **self.fast} if fast else {})}
 
     def config(self, fast: bool = False) -> RunConfig:
         """As it is trained, but for the start."""
@@ -63,7 +67,7 @@ class Cell:
         words += [f"--{name.replace('_', '-')} {_typed(value)}" for name, value in self.chosen(fast).items()]
         if self.start:
             words.append(f"--init-from runs/{self.start}")
-        return " ".join([*words, f"--out runs/{self.name}"])
+        return " ".join([*words, f"--out runs/{self.of or self.name}"])
 
 
 def _typed(value: Any) -> str:
@@ -80,7 +84,7 @@ class Laboratory:
     progress: Progress = field(default_factory=Silent)
 
     def run_path(self, cell: Cell) -> Path:
-        return self.folder / "runs" / cell.name
+        return self.folder / "runs" / (cell.of or cell.name)
 
     def result_path(self, cell: Cell) -> Path:
         return self.folder / "cells" / f"{cell.name}.json"
@@ -165,8 +169,8 @@ class Laboratory:
         return run
 
     def estimate(self, wanted: Sequence[Cell]) -> dict[str, float]:
-        """Seconds that each cell will still take, the training of those they start from included: from a few steps and importance
-        samples of each, timed here and now."""
+        """Seconds that each cell will still take, the training of those they start from included: from a few steps and
+        importance samples of each, timed here and now."""
         found: dict[str, float] = {}
         timed: dict[str, tuple[float, float]] = {}
         datasets: dict[str, Dataset] = {}
@@ -176,6 +180,7 @@ class Laboratory:
                 continue
             source = self.cells[cell.start] if cell.start else None
             measured = [cell] if source in wanted else [cell, source]
+            trained_there = cell.of and self.cells[cell.of] in wanted
             for one in measured:
                 if one is None or (one is source and self._finished(one)):
                     continue
@@ -189,10 +194,11 @@ class Laboratory:
                 if alike not in timed:
                     timed[alike] = _time(config, dataset)
                 step, draw = timed[alike]
-                seconds = self._epochs_left(one) * _steps_an_epoch(config, dataset) * step
+                seconds = 0.0 if trained_there else self._epochs_left(one) * _steps_an_epoch(config, dataset) * step
                 options = FAST_EVALUATION if self.fast else one.evaluation
-                if one is cell and "nll" in one.metrics:
-                    seconds += draw * options.samples * min(options.nll_images, len(dataset.test))
+                if one is cell:
+                    estimates = len({"nll", "cnll_is", "cnll_mc"} & set(one.metrics))
+                    seconds += estimates * draw * options.samples * min(options.nll_images, len(dataset.test))
                 found[cell.name] = found.get(cell.name, 0.0) + seconds
         return found
 
@@ -220,11 +226,12 @@ def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
             model, config.family.objective(config.options, Schedule(1, 1)), split, config.task, training, device
         )
         step = _seconds(loop.cycle, TIMED_STEPS)
-    if "likelihood" not in model.abilities:
+    if not {"likelihood", "predict"} & model.abilities:
         return step, 0.0
     options = EvaluationOptions(samples=20, nll_images=100, images=100)
     context = Context(model.eval(), dataset, config.task, options)
-    return step, _seconds(lambda: context.importance_nll(context.x), 1) / (20 * len(context.x))
+    estimate = context.importance_nll if "bound" in model.abilities else context.monte_carlo
+    return step, _seconds(lambda: estimate(context.x), 1) / (20 * len(context.x))
 
 
 def _seconds(work: Callable[[], object], times: int) -> float:

@@ -6,8 +6,6 @@ stands behind the plus is taken off.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +16,13 @@ from reparam.files import write_text
 from reparam.reports import charts, panels
 from reparam.reports.pictures import panel, to_picture, write_png
 from reparam.reproduce.cells import Cell, Laboratory
+from reparam.reproduce.experiment import Experiment, Row
+from reparam.reproduce.quadrants import CELLS as QUADRANT_CELLS
+from reparam.reproduce.quadrants import QUADRANTS
 
-Results = Mapping[str, dict[str, Any]]
 SHOWN = 10  # test images in a picture
 GRID = 11  # images along a side of figure 4
 WIDE = EvaluationOptions(nll_images=10_000)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a table: its name, the cells that it is the mean of, and what is published for it by column."""
-
-    name: str
-    cells: tuple[str, ...]
-    published: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One table with its pictures. `columns` turns a cell's document into figures by name; `decisive` is the column that is
-    compared with what is published, lower being better. `draw` writes the pictures, whose captions stand under their names."""
-
-    title: str
-    source: str
-    text: str
-    rows: tuple[Row, ...]
-    columns: Callable[[dict[str, Any]], dict[str, float]]
-    decisive: str
-    draw: Callable[[Laboratory, Path], None] | None = None
-    pictures: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def cells(self) -> list[str]:
-        return list(dict.fromkeys(name for row in self.rows for name in row.cells))
 
 
 ENERGIES = ("elbo", "reconstruction", "kl", "active_units", "psnr", "sharpness")
@@ -93,6 +65,7 @@ CELLS: dict[str, Cell] = {
         _report("loss-l2", 0, "structure-2-seed0", likelihood="gaussian", scale=math.sqrt(0.5), **_AFTER),
         _report("latent-1", 0, recipe="report-2", latent=1),
         *(_iwae(k, epochs, epochs == max(IWAE_EPOCHS[k])) for k in IWAE_EPOCHS for epochs in IWAE_EPOCHS[k]),
+        *QUADRANT_CELLS,
     )
 }
 _SECOND = tuple(f"structure-2-seed{seed}" for seed in range(3))
@@ -173,7 +146,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             Row("(4) CNN", ("structure-4-seed0",), _published(140.09, 6.53, 146.62)),
         ),
         energies,
-        "total",
+        ("total",),
     ),
     "losses": Experiment(
         "Reconstruction losses",
@@ -187,7 +160,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             Row("BCE", _SECOND, BCE),
         ),
         energies,
-        "total",
+        ("total",),
         draw_losses,
         {"losses.png": "Figure 3: test digits, and their reconstructions by structure (2) under each loss."},
     ),
@@ -200,7 +173,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             Row("z = 2", _SECOND, BCE),
         ),
         energies,
-        "total",
+        ("total",),
         draw_latents,
         {
             "latent-1.png": "Figure 4(a): one latent from -5 to 5.",
@@ -223,45 +196,12 @@ EXPERIMENTS: dict[str, Experiment] = {
             for epochs in IWAE_EPOCHS[k]
         ),
         likelihoods,
-        "test NLL, nats",
+        ("test NLL, nats",),
         draw_iwae,
         {
             "iwae.svg": "Test NLL against training time, lower is better. Every point is a run of its own with its own "
             "schedule; dashed: the paper's, after 3,280 epochs."
         },
     ),
+    "quadrants": QUADRANTS,
 }
-
-
-def table(experiment: Experiment, results: Results) -> tuple[list[str], list[list[str]]]:
-    """(heading, rows): mean over a row's cells, lowest and highest in brackets for several; rows not run say so.
-
-    What is published stands beside it, but for rehearsals (`--fast`), which have nothing to do with it.
-    """
-    found = [[experiment.columns(results[name]) for name in row.cells if name in results] for row in experiment.rows]
-    columns = list(dict.fromkeys(name for cells in found for figures in cells for name in figures))
-    rehearsal = any(document["fast"] for document in results.values())
-    theirs = " / ".join(experiment.rows[0].published)
-    head = ["", "seeds", *columns, *([] if rehearsal else [f"published {theirs}", "ours − published"])]
-    rows = []
-    for row, cells in zip(experiment.rows, found, strict=True):
-        published = row.published[experiment.decisive]
-        if not cells:
-            rows.append([row.name, "not run yet", *[""] * (len(head) - 2)])
-            continue
-        means = {name: sum(figures[name] for figures in cells) / len(cells) for name in columns}
-        shown = []
-        for name in columns:
-            values = [figures[name] for figures in cells]
-            spread = f" ({_number(min(values))} to {_number(max(values))})" if len(values) > 1 else ""
-            shown.append(_number(means[name]) + spread)
-        difference = means[experiment.decisive] - published
-        numbers = " / ".join(f"{value:.2f}" for value in row.published.values())
-        beside = [] if rehearsal else [numbers, f"{difference:+.2f}"]
-        seeds = str(len(cells)) if len(cells) == len(row.cells) else f"{len(cells)} of {len(row.cells)}"
-        rows.append([row.name, seeds, *shown, *beside])
-    return head, rows
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"

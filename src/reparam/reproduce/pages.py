@@ -7,7 +7,8 @@ from typing import Any
 from reparam.errors import ReparamError
 from reparam.files import write_text
 from reparam.reproduce.cells import Laboratory
-from reparam.reproduce.experiments import CELLS, EXPERIMENTS, Experiment, table
+from reparam.reproduce.experiment import Experiment, table
+from reparam.reproduce.experiments import CELLS, EXPERIMENTS
 
 TITLE = "# Reproductions"
 INTRODUCTION = (

@@ -1,0 +1,78 @@
+"""The training step of the quadrant CVAE against its own matrix products.
+
+    python benchmarks/structured.py [--rounds 5] [--threads 2] [--out benchmarks/results/structured.json]
+
+The step is that of `reparam train cvae --data mnist --task quadrants --observed 1` through the one training loop, metrics and
+checkpoints written as always. The bound is the time of the products that one such step performs, recorded with their operands and
+strides, and replayed alone.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from throughput import Recorder, bound, spread
+
+from reparam.config import resolve
+from reparam.data import load
+from reparam.data.tasks import with_condition
+from reparam.models import Schedule, Spec
+from reparam.reproduce import machine
+from reparam.runs import RunFolder
+from reparam.training import Loop
+
+
+def make_loop(split: object, folder: Path, epochs: float) -> Loop:
+    config = resolve("cvae", data="mnist", epochs=epochs, keep="last", pictures=0, device="cpu")
+    torch.manual_seed(0)
+    model = config.family.build(config.options, with_condition(Spec((1, 28, 28), 10), config.task))
+    objective = config.family.objective(config.options, Schedule(1, 1))
+    return Loop(model, objective, split, config.task, config.training, torch.device("cpu"), folder=RunFolder(folder))  # type: ignore[arg-type]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "structured.json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.set_flush_denormal(True)
+    split = load("mnist").train
+    with tempfile.TemporaryDirectory() as folder:
+        loop = make_loop(split, Path(folder), 1)
+        loop.cycle()
+        with Recorder() as recorder:
+            loop.cycle()
+    rounds = []
+    for number in range(arguments.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            loop = make_loop(split, Path(folder), arguments.epochs)
+            loop.cycle()
+            before = bound(recorder.calls, 60)
+            began = time.perf_counter()
+            loop.run()
+            rate = (loop.steps - 1) / (time.perf_counter() - began)
+        row = {"bound": before, "step": rate, "bound_after": bound(recorder.calls, 60)}
+        rounds.append({**row, "share": rate / statistics.mean((row["bound"], row["bound_after"]))})
+        print(f"round {number + 1}: " + ", ".join(f"{key} {value:.3g}" for key, value in rounds[-1].items()), flush=True)
+    shares = spread([row["share"] for row in rounds])
+    print(f"share of the float32 bound: {shares['median']:.2f} ({shares['low']:.2f} to {shares['high']:.2f})")
+    result = {
+        "what": f"quadrant CVAE, default recipe, batch {loop.options.batch_size}, float32",
+        "machine": f"{machine()}, torch {torch.__version__}",
+        "share_of_bound": shares,
+        "rounds": rounds,
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(arguments.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What an experiment is: a table of rows of cells, beside what is published."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reparam.reproduce.cells import Laboratory
+
+Results = Mapping[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its name, the cells that it is the mean of, what is published for it by column, and what others
+    have."""
+
+    name: str
+    cells: tuple[str, ...]
+    published: Mapping[str, float] = field(default_factory=dict)
+    others: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One table with its pictures. `columns` turns a cell's document into figures by name; `decisive` are the columns that
+    are compared with what is published, lower being better. `draw` writes the pictures, whose captions stand under their
+    names."""
+
+    title: str
+    source: str
+    text: str
+    rows: tuple[Row, ...]
+    columns: Callable[[dict[str, Any]], dict[str, float]]
+    decisive: tuple[str, ...]
+    draw: Callable[[Laboratory, Path], None] | None = None
+    pictures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self.rows for name in row.cells))
+
+
+def table(experiment: Experiment, results: Results) -> tuple[list[str], list[list[str]]]:
+    """(heading, rows): mean over a row's cells, lowest and highest in brackets for several; rows not run say so.
+
+    What is published stands beside it, but for rehearsals (`--fast`), which have nothing to do with it.
+    """
+    found = [[experiment.columns(results[name]) for name in row.cells if name in results] for row in experiment.rows]
+    columns = list(dict.fromkeys(name for cells in found for figures in cells for name in figures))
+    rehearsal = any(document["fast"] for document in results.values())
+    theirs = " / ".join(dict.fromkeys(name for row in experiment.rows for name in row.published))
+    others = ["others"] * any(row.others for row in experiment.rows)
+    head = ["", "seeds", *columns, *([] if rehearsal else [f"published {theirs}", "ours − published", *others])]
+    rows = []
+    for row, cells in zip(experiment.rows, found, strict=True):
+        if not cells:
+            rows.append([row.name, "not run yet", *[""] * (len(head) - 2)])
+            continue
+        means = {}
+        shown = []
+        for name in columns:
+            values = [figures[name] for figures in cells if name in figures]
+            if not values:
+                shown.append("–")
+                continue
+            means[name] = sum(values) / len(values)
+            spread = f" ({_number(min(values))} to {_number(max(values))})" if len(values) > 1 else ""
+            shown.append(_number(means[name]) + spread)
+        numbers = " / ".join(f"{value:.2f}" for value in row.published.values())
+        compared = [name for name in experiment.decisive if name in row.published and name in means]
+        difference = " / ".join(f"{means[name] - row.published[name]:+.2f}" for name in compared)
+        beside = [] if rehearsal else [numbers or "–", difference or "–", *([row.others or "–"] * len(others))]
+        seeds = str(len(cells)) if len(cells) == len(row.cells) else f"{len(cells)} of {len(row.cells)}"
+        rows.append([row.name, seeds, *shown, *beside])
+    return head, rows
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
