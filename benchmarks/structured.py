@@ -60,7 +60,9 @@ def main() -> None:
             rate = (loop.steps - 1) / (time.perf_counter() - began)
         row = {"bound": before, "step": rate, "bound_after": bound(recorder.calls, 60)}
         rounds.append({**row, "share": rate / statistics.mean((row["bound"], row["bound_after"]))})
-        print(f"round {number + 1}: " + ", ".join(f"{key} {value:.3g}" for key, value in rounds[-1].items()), flush=True)
+        print(
+            f"round {number + 1}: " + ", ".join(f"{key} {value:.3g}" for key, value in rounds[-1].items()), flush=True
+        )
     shares = spread([row["share"] for row in rounds])
     print(f"share of the float32 bound: {shares['median']:.2f} ({shares['low']:.2f} to {shares['high']:.2f})")
     result = {

@@ -14,7 +14,8 @@ from torch.distributions import Distribution
 from reparam import generation
 from reparam.batch import Batch
 from reparam.config import resolve_family
-from reparam.data import Images
+from reparam.data import DataOptions, Dataset, Images
+from reparam.data.dataset import cut
 from reparam.data.tasks import make_batch, with_condition
 from reparam.distributions import keyed_generator, prediction, rsample
 from reparam.files import read_tensors, write_tensors
@@ -22,13 +23,32 @@ from reparam.models import Family, Model, Schedule, Spec
 from reparam.runs import load_weights
 
 
+def discs(options: DataOptions) -> Dataset:
+    """Bright discs on dark noise with their masks, 200 / 40 / 60 RGB images of 32 pixels (or `size`): something to segment
+    at once, `--data reparam.testing:discs`."""
+    n, side = 300, options.size or 32
+    uniform = torch.rand(n, 3, 1, 1, generator=keyed_generator("cpu", "discs"))
+    x, y, radius = (side * (low + (high - low) * uniform[:, i]) for i, (low, high) in enumerate(_DISCS))
+    place = torch.arange(side)
+    inside = (place[None, None, :] - x).square() + (place[None, :, None] - y).square() < radius.square()
+    noise = torch.rand(n, 3, side, side, generator=keyed_generator("cpu", "noise"))
+    images = (80 * noise + 150 * inside[:, None]).to(torch.uint8)
+    labels = torch.full((n,), -1)
+    return cut(
+        images, labels, (200, 40, 60), (), maps=inside[:, None].to(torch.uint8), map_values=("background", "disc")
+    )
+
+
+_DISCS = ((0.25, 0.75), (0.25, 0.75), (0.1, 0.25))  # x, y, radius, shares of the side
+
+
 def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **options: Any) -> Model:
     """Builds a model of the family under `options` and asserts, for images of `spec`:
 
-    terms are finite and one number an image; every parameter of a player gets a finite gradient from that player, and not all of
-    a player's gradients are zero; what the encoder and decoder make of an image does not depend on the rest of the batch (beyond
-    float32 rounding); the same seed gives the same samples, and sample i does not depend on how many are drawn; weights come
-    back from a file as they were; the loss falls on a few images within `steps` steps of Adam.
+    terms are finite and one number an image; every parameter of a player gets a finite gradient from that player, and not
+    all of a player's gradients are zero; what the encoder and decoder make of an image does not depend on the rest of the
+    batch (beyond float32 rounding); the same seed gives the same samples, and sample i does not depend on how many are
+    drawn; weights come back from a file as they were; the loss falls on a few images within `steps` steps of Adam.
     """
     config = resolve_family(family, family.name, "default", options)
     torch.manual_seed(0)

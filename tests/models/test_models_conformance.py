@@ -43,6 +43,37 @@ def test_vae_conforms_under_every_network(network: str, shape: tuple[int, int, i
     check_model(MODELS["vae"], Spec(shape), n=3, steps=4, network=network, width=8, latent=3)
 
 
+CONDITIONAL = ("nn", "gsnn", "cvae", "hybrid", "sfnn")
+
+
+@pytest.mark.parametrize("task", ["quadrants", "half", "boxes", "labelled", "segmentation"])
+@pytest.mark.parametrize("network", ["mlp", "residual"])
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_conditional_models_conform_under_every_task_and_network(name: str, network: str, task: str) -> None:
+    options = {"hidden": (16,)} if network == "mlp" else {"width": 8, "multi_scale": True}
+    if name != "nn":
+        options |= {"latent": 3, "guess_weight": 0.5 if name != "cvae" or network == "residual" else 0.0}
+    side = 28 if network == "residual" else 9
+    check_model(MODELS[name], Spec((3, side, side), 4, 3), n=4, steps=6, network=network, task=task, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cvae", {"prior": "standard"}),
+        ("cvae", {"first_guess": False}),
+        ("cvae", {"observed": 0}),
+        ("cvae", {"likelihood": "gaussian-pixel", "dropout": 0.2}),
+        ("cvae", {"free_bits": 0.1, "beta": 0.5}),
+        ("gsnn", {"prior_draws": 4, "prior": "standard"}),
+        ("hybrid", {"alpha": 0.0}),
+        ("hybrid", {"alpha": 1.0}),
+    ],
+)
+def test_conditional_models_conform_under_every_option(name: str, options: dict) -> None:
+    check_model(MODELS[name], Spec((1, 8, 8), 3), hidden=(16, 8), latent=3, **options)
+
+
 @pytest.mark.parametrize(
     "options", [{"k": 5}, {"k": 3, "samples": 2}, {"free_bits": 0.1, "samples": 3}, {"beta": 4.0, "weight": 2.0}]
 )

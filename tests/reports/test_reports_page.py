@@ -76,6 +76,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "cvae": ("cvae", "digits", {"latent": 2, "task": "boxes"}),
         "labelled": ("cvae", "digits", {"latent": 2, "task": "labelled"}),
         "nn": ("nn", "digits", {"task": "half"}),
+        "maps": ("hybrid", "reparam.testing:discs", {"latent": 2, "task": "segmentation", "guess_weight": 1.0}),
         "hostile": ("vae", f"folder:{folder / 'pictures'}", {"latent": 2}),
     }
     for name, (model, data, options) in models.items():
@@ -98,7 +99,9 @@ def open_run(path: Path) -> Run:
     return reparam.load(path, device="cpu")
 
 
-@pytest.mark.parametrize("name", ["vae", "ae", "dae", "classifier", "unlabelled", "hostile", "cvae", "labelled", "nn"])
+@pytest.mark.parametrize(
+    "name", ["vae", "ae", "dae", "classifier", "unlabelled", "hostile", "cvae", "labelled", "nn", "maps"]
+)
 def test_pages_are_whole_and_fetch_nothing(runs: dict[str, Path], texts: dict[str, str], name: str) -> None:
     page = Page(texts[name])
     assert "script" not in page.tags
@@ -116,7 +119,7 @@ def test_pages_are_whole_and_fetch_nothing(runs: dict[str, Path], texts: dict[st
     assert "Not shown" not in page.text
 
 
-@pytest.mark.parametrize("name", ["vae", "ae", "classifier", "cvae", "labelled", "nn"])
+@pytest.mark.parametrize("name", ["vae", "ae", "classifier", "cvae", "labelled", "nn", "maps"])
 def test_figures_follow_abilities(runs: dict[str, Path], texts: dict[str, str], name: str) -> None:
     able = open_run(runs[name]).model.abilities
     shown = set(Page(texts[name]).ids) & set(FIGURES)

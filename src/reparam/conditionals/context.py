@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from reparam.batch import Condition
-from reparam.distributions import Completion, pick
+from reparam.distributions import Completion
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Given:
     """What prior, encoder and decoder are told of c.
 
     features: what the context network found, as the networks of its family pass it on; guess: the first guess, outputs of the
-    likelihood [B, P * C, H, W] ([B, P * C, 1, W'] where the wanted pixels are the same for all images), None where there is none;
+    likelihood [B, P * C, H, W] ([B, P * C, 1, W'] where networks give the wanted pixels alone), None where there is none;
     hint: the guess as the prior and the encoder see it, values in [0, 1] without gradient; observed [B, C, H, W] and mask
-    [B, 1, H, W]: what is seen of x itself; wanted [W']: places of the other pixels where they are fixed; coarser: guesses at
+    [B, 1, H, W]: what is seen of x itself; wanted [W']: places of those pixels; coarser: guesses at
     smaller scales.
     """
 
@@ -48,14 +48,11 @@ class Given:
         whole = (F.adaptive_avg_pool2d(self.mask, side) > 1 - 1e-3).to(self.mask.dtype)
         return Given(self.features, observed=F.adaptive_avg_pool2d(self.observed, side), mask=whole)
 
-    def asked(self, x: Tensor) -> Tensor:
-        """The part of x that is not known yet, where it has fixed places; else x."""
-        return x if self.wanted is None else pick(x, self.wanted)
-
 
 class Context(nn.Module):
     """c -> Given. `network` turns c into features, `guess` (None: no first guess) features into outputs of the likelihood;
-    `squash` turns those into values in [0, 1] for the prior and the encoder, which send no gradient back."""
+    `wanted` are the places of the pixels that outputs are of, where they are not of all; `squash` turns outputs into values in
+    [0, 1] for the prior and the encoder, which send no gradient back."""
 
     wanted: Tensor | None
 
@@ -64,12 +61,12 @@ class Context(nn.Module):
         network: nn.Module,
         guess: nn.Module | None,
         condition: Condition,
+        wanted: Tensor | None = None,
         squash: Callable[[Tensor], Tensor] = torch.sigmoid,
     ) -> None:
         super().__init__()
         self.network, self.guess, self.squash = network, guess, squash
         self.classes, self.masked = condition.classes, condition.masked
-        wanted = None if condition.fixed is None else (~condition.fixed).flatten().nonzero().squeeze(1)
         self.register_buffer("wanted", wanted, persistent=False)
 
     def forward(self, c: Tensor) -> Given:

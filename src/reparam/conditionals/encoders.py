@@ -46,7 +46,7 @@ class ConditionalNormal(nn.Module):
         if self.map_values:
             planes = F.one_hot(x.squeeze(-3).where(x.squeeze(-3) != IGNORED, self.map_values), self.map_values + 1)
             x = planes[..., : self.map_values].movedim(-1, -3).float()
-        return diagonal_normal(self.head(self.network(given.asked(x), given.features, given.hint)))
+        return diagonal_normal(self.head(self.network(x, given.features, given.hint)))
 
 
 class Point(nn.Module):

@@ -97,6 +97,12 @@ DATASETS: dict[str, Source] = {
         path="given",
         obtain="it is yours already",
     ),
+    "weizmann-horses": Source(
+        load_pairs,
+        "horses with figure/ground masks, 328 pairs, images/ and masks/ as for pairs",
+        "none stated (Borenstein and Ullman 2002)",
+        obtain="get the Weizmann horse database (Borenstein and Ullman), with images/ and masks/ of the same names",
+    ),
     "cub": Source(
         parts.load_cub,
         "cub:PATH, Caltech-UCSD Birds-200-2011 with its segmentations, RGB, 200 classes",
@@ -124,9 +130,9 @@ DATASETS: dict[str, Source] = {
 
 _ONLY = {  # options that mean something for these alone
     "attributes": ("celeba",),
-    "ignore": ("pairs",),
-    "split_sizes": ("folder", "pairs"),
-    "split_seed": ("folder", "pairs"),
+    "ignore": ("pairs", "weizmann-horses"),
+    "split_sizes": ("folder", "pairs", "weizmann-horses"),
+    "split_seed": ("folder", "pairs", "weizmann-horses"),
 }
 
 

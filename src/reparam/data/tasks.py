@@ -73,6 +73,7 @@ class Task(NamedTuple):
 
     make: Callable[[Images, Tensor, TaskOptions, torch.Generator | None], Drawn]
     condition: Callable[[Spec, TaskOptions], Condition] | None = None
+    maps: bool = False
 
 
 def to_float(images: Tensor, binarise: str = "none", generator: torch.Generator | None = None) -> Tensor:
@@ -174,7 +175,7 @@ TASKS: dict[str, Task] = {
     "quadrants": Task(completion, _of_fixed_mask),
     "half": Task(completion, _of_fixed_mask),
     "boxes": Task(boxes, _of_mask),
-    "segmentation": Task(segmentation, _of_image),
+    "segmentation": Task(segmentation, _of_image, maps=True),
 }
 
 
@@ -194,8 +195,9 @@ def random_boxes(x: Tensor, low: float, high: float, generator: torch.Generator 
 
 def with_condition(spec: Spec, options: TaskOptions) -> Spec:
     """The spec with what c is under a task. Raises ConfigError where the data cannot serve the task."""
-    condition = TASKS[options.task].condition
-    return replace(spec, condition=condition(spec, options) if condition else None)
+    _, condition, maps = TASKS[options.task]
+    given = condition(spec, options) if condition else None
+    return replace(spec, condition=given, map_values=spec.map_values if maps else 0)
 
 
 def make_batch(

@@ -147,7 +147,7 @@ def _assemble(
         prior = ConditionalPrior(*parts.prior(guessed), options.latent)
     squash = _softmax if spec.map_values else torch.sigmoid
     return Model(
-        context=Context(parts.context(), parts.guess() if guessed else None, condition, squash),
+        context=Context(parts.context(), parts.guess() if guessed else None, condition, parts.wanted, squash),
         prior=prior,
         encoder=ConditionalNormal(*parts.recognition(guessed), options.latent, spec.map_values)
         if recognition

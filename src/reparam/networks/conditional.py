@@ -57,7 +57,7 @@ class Parts(NamedTuple):
 
     context: c -> features; guess: features -> outputs [B, O, H, W], or (outputs, coarser ones); prior: (features, hint) ->
     [B, F]; recognition: (x, features, hint) -> [B, F]; generation: (z [..., B, K], features) -> outputs [..., B, O, H, W].
-    Prior and recognition come with F.
+    Prior and recognition come with F. `wanted` [W'] are the places of the pixels that outputs are of, None: all.
     """
 
     context: Callable[[], nn.Module]
@@ -65,6 +65,7 @@ class Parts(NamedTuple):
     prior: Callable[[bool], tuple[nn.Module, int]]
     recognition: Callable[[bool], tuple[nn.Module, int]]
     generation: Callable[[], nn.Module]
+    wanted: Tensor | None = None
 
 
 # -- fully connected -------------------------------------------------------------------------------------------------------
@@ -93,14 +94,23 @@ class FlatCondition(nn.Module):
 
 
 class Joined(nn.Module):
-    """A fully connected network on several inputs [B, ...] side by side; those that are None are left out."""
+    """A fully connected network on several inputs [B, ...] side by side; those that are None are left out. With `wanted` the
+    first is an image, of which those pixels alone are taken."""
 
-    def __init__(self, sizes: tuple[int, ...], activation: str, dropout: float) -> None:
+    wanted: Tensor | None
+
+    def __init__(self, sizes: tuple[int, ...], activation: str, dropout: float, wanted: Tensor | None = None) -> None:
         super().__init__()
         self.mlp = MLP(sizes, activation, final=True, dropout=dropout)
+        self.register_buffer("wanted", wanted, persistent=False)
 
     def forward(self, *inputs: Tensor | None) -> Tensor:
-        return self.mlp(torch.cat([part.flatten(1) for part in inputs if part is not None], -1))
+        parts = [part.flatten(1) for part in inputs[1:] if part is not None]
+        first = inputs[0]
+        assert first is not None
+        if self.wanted is not None:
+            first = first.flatten(2)[..., self.wanted]
+        return self.mlp(torch.cat([first.flatten(1), *parts], -1))
 
 
 class FlatGeneration(nn.Module):
@@ -125,15 +135,16 @@ def flat_parts(shapes: Shapes, options: ConditionalNetworkOptions) -> Parts:
     channels, height, width = shapes.image
     hidden, dropout = tuple(options.hidden), options.dropout
     fixed = shapes.condition.fixed
-    field = (1, int((~fixed).sum())) if fixed is not None else (height, width)
+    wanted = None if fixed is None else (~fixed).flatten().nonzero().squeeze(1)
+    field = (height, width) if wanted is None else (1, len(wanted))
     outputs = (shapes.outputs, *field)
     places = field[0] * field[1]
 
     def hint(guessed: bool) -> int:
         return guessed * shapes.outputs * places
 
-    def joined(inputs: int) -> tuple[nn.Module, int]:
-        return Joined((inputs, *hidden), options.activation, dropout), hidden[-1]
+    def joined(inputs: int, wanted: Tensor | None = None) -> tuple[nn.Module, int]:
+        return Joined((inputs, *hidden), options.activation, dropout, wanted), hidden[-1]
 
     def context() -> nn.Module:
         flat = FlatCondition(shapes.condition, shapes.image)
@@ -143,8 +154,9 @@ def flat_parts(shapes: Shapes, options: ConditionalNetworkOptions) -> Parts:
         context,
         lambda: nn.Sequential(nn.Linear(hidden[-1], shapes.outputs * places), nn.Unflatten(1, outputs)),
         lambda guessed: joined(hidden[-1] + hint(guessed)),
-        lambda guessed: joined(channels * places + hidden[-1] + hint(guessed)),
+        lambda guessed: joined(channels * places + hidden[-1] + hint(guessed), wanted),
         lambda: FlatGeneration(shapes.latent, hidden[-1], tuple(reversed(hidden)), outputs, options),
+        wanted,
     )
 
 

@@ -1,0 +1,234 @@
+"""`complete`, `segment`, `sample --class`: what they write, and what they refuse in one line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import reparam
+from reparam.api import Run
+
+SIDE = 16
+
+
+def refused(done: object, *words: str) -> None:
+    """Exit code 2 and one line of error with all words."""
+    assert done.code == 2, done  # type: ignore[attr-defined]
+    assert "Traceback" not in done.err  # type: ignore[attr-defined]
+    last = done.err.strip().splitlines()[-1]  # type: ignore[attr-defined]
+    assert last.startswith("error: ")
+    for word in words:
+        assert word in last, f"'{word}' is not in: {last}"
+
+
+def write_pairs(folder: Path, n: int = 200) -> Path:
+    """Bright discs on dark noise, and their masks."""
+    rng = np.random.default_rng(0)
+    place = np.arange(SIDE)
+    for side in ("images", "masks"):
+        (folder / side).mkdir(parents=True)
+    for i in range(n):
+        x, y, radius = rng.uniform(4, 12), rng.uniform(4, 12), rng.uniform(2, 4)
+        disc = (place[None] - x) ** 2 + (place[:, None] - y) ** 2 < radius**2
+        pixels = np.clip(60 * rng.random((SIDE, SIDE, 3)) + 150 * disc[..., None], 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
+        Image.fromarray(disc.astype(np.uint8) * 255).save(folder / "masks" / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small run of each kind of task."""
+    folder = tmp_path_factory.mktemp("runs")
+    pairs = write_pairs(folder / "pairs")
+    small = {"hidden": (32,), "latent": 3, "epochs": 20, "pictures": 2}
+    for name, data, options in (
+        ("quadrants", "digits", {"task": "quadrants", "observed": 2}),
+        ("boxes", "digits", {"task": "boxes"}),
+        ("labelled", "digits", {"task": "labelled"}),
+        (
+            "maps",
+            f"pairs:{pairs}",
+            {"task": "segmentation", "omission_noise": 0.4, "guess_weight": 1.0, "epochs": 80, "batch_size": 16},
+        ),
+    ):
+        reparam.train("cvae", data=data, out=folder / name, device="cpu", **{**small, **options})
+    return {name: folder / name for name in ("quadrants", "boxes", "labelled", "maps", "pairs")}
+
+
+def open_run(path: Path) -> Run:
+    return reparam.load(path, device="cpu")
+
+
+def test_complete_shows_test_images_and_ones_own(runs: dict[str, Path], command: Callable, tmp_path: Path) -> None:
+    for name in ("quadrants", "boxes"):
+        done = command("complete", runs[name], "--n", 3, "--samples", 4, "--out", tmp_path / f"{name}.png")
+        assert done.code == 0, done.err
+        assert Image.open(tmp_path / f"{name}.png").width > 8 * 80
+    own, mask = tmp_path / "own.png", tmp_path / "mask.png"
+    Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(own)
+    seen = np.zeros((20, 30), np.uint8)
+    seen[:, :12] = 255
+    Image.fromarray(seen).save(mask)
+    out = tmp_path / "completed.png"
+    assert command("complete", runs["boxes"], "--image", own, "--mask", mask, "--out", out).code == 0
+    assert command("complete", runs["quadrants"], "--image", own, "--out", out).code == 0
+
+
+def test_completions_keep_what_was_seen_and_answers_do_not_depend_on_their_number(runs: dict[str, Path]) -> None:
+    run = open_run(runs["boxes"])
+    batch = run.examples(12)
+    assert batch.c is not None
+    answers = run.answers(batch.c, n=3, seed=4)
+    assert answers.shape == (12, 3, 1, 8, 8)
+    mask = batch.c[:, -1:].bool()
+    for image in (run.predict(batch.c), *answers.unbind(1)):
+        assert torch.equal(image[mask], batch.x[mask])
+    torch.testing.assert_close(run.answers(batch.c[:5], n=2, seed=4), answers[:5, :2])
+    assert not torch.equal(run.answers(batch.c, n=1, seed=5)[:, 0], answers[:, 0])
+
+
+def test_a_condition_of_ones_own_is_the_tasks(runs: dict[str, Path]) -> None:
+    run = open_run(runs["quadrants"])
+    batch = run.examples(4)
+    assert torch.equal(run.condition(batch.x), batch.c)  # type: ignore[arg-type]
+    boxes = open_run(runs["boxes"])
+    batch = boxes.examples(4)
+    assert torch.equal(boxes.condition(batch.x, batch.c[:, -1:]), batch.c)  # type: ignore[arg-type,index]
+
+
+def test_segment_writes_labels_at_the_pictures_own_size(
+    runs: dict[str, Path], command: Callable, tmp_path: Path
+) -> None:
+    wide = np.asarray(Image.open(runs["pairs"] / "images" / "0.png").resize((64, 64), Image.Resampling.NEAREST))
+    picture = np.zeros((64, 100, 3), np.uint8)
+    picture[:, 18:82] = wide
+    Image.fromarray(picture).save(tmp_path / "wide.png")
+    done = command("segment", runs["maps"], tmp_path / "wide.png", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"wide.png", "wide-answers.png", "wide-spread.png"}
+    labels = np.asarray(Image.open(tmp_path / "out" / "wide.png"))
+    assert labels.shape == (64, 100)
+    assert set(np.unique(labels)) <= {0, 255}
+    assert not labels[:, :18].any()
+    assert not labels[:, 82:].any()
+    truth = np.asarray(Image.open(runs["pairs"] / "masks" / "0.png").resize((64, 64), Image.Resampling.NEAREST)) > 0
+    found = labels[:, 18:82] > 0
+    # It has learnt where the disc is: much better than the share of pixels that any guess of that size would hit.
+    assert (found & truth).sum() / (found | truth).sum() > 0.5
+
+
+def test_samples_of_a_class(runs: dict[str, Path], command: Callable, tmp_path: Path) -> None:
+    out = tmp_path / "samples.png"
+    assert command("sample", runs["labelled"], "--class", "3", "--n", 4, "--out", out).code == 0
+    refused(command("sample", runs["labelled"], "--class", "13", "--out", out), "no class")
+    refused(command("sample", runs["labelled"], "--class", "cat", "--out", out), "no class 'cat'")
+    refused(command("sample", runs["boxes"], "--out", out), "cannot sample")
+    run = open_run(runs["labelled"])
+    every, threes = run.sample(20, seed=1), run.sample(20, seed=1, label=3)
+    torch.testing.assert_close(every[3], threes[3])  # classes in turn: number 3 is a three, with the same latent
+    assert not torch.equal(every[4], threes[4])
+
+
+def test_evaluation_of_each_task(runs: dict[str, Path], command: Callable) -> None:
+    wanted = {
+        "quadrants": {
+            "cnll_is",
+            "cnll_mc",
+            "elbo",
+            "kl",
+            "class_hit",
+            "class_log_loss",
+            "diversity",
+            "mean_of_n",
+            "best_of_n",
+        },
+        "labelled": {"cnll_is", "cnll_mc", "fid_classifier", "diversity"},
+        "maps": {"cnll_is", "cnll_mc", "iou", "pixel_accuracy", "ece", "mean_of_n", "best_of_n"},
+    }
+    for name, metrics in wanted.items():
+        done = command("evaluate", runs[name], "--samples", 20, "--nll-images", 50)
+        assert done.code == 0, done.err
+        found = open_run(runs[name]).folder.evaluation_document()["metrics"]
+        assert metrics <= set(found), metrics - set(found)
+        assert "nll" not in found
+        # The importance-sampled estimate is the larger likelihood of two lower bounds, up to noise.
+        assert found["cnll_is"]["value"] <= found["cnll_mc"]["value"] + 4 * found["cnll_mc"]["stderr"]
+    clear = open_run(runs["maps"]).folder.evaluation_document()["metrics"]["iou"]["value"]
+    assert command("evaluate", runs["maps"], "--metrics", "iou", "--occlusion", 0.6).code == 0
+    assert open_run(runs["maps"]).folder.evaluation_document()["metrics"]["iou"]["value"] < clear
+
+
+TRAINING = {
+    "vae cannot segment": (("train", "vae", "--data", "digits", "--task", "segmentation"), ("does not do", "cvae")),
+    "cvae needs a condition": (("train", "cvae", "--data", "digits", "--task", "unconditional"), ("quadrants",)),
+    "no maps": (("train", "nn", "--data", "digits", "--task", "segmentation"), ("label map", "pairs:")),
+    "quadrants range": (("train", "cvae", "--data", "digits", "--observed", "4"), ("observed",)),
+    "multi-scale mlp": (
+        ("train", "hybrid", "--data", "digits", "--multi-scale", "--guess-weight", "1"),
+        ("multi-scale", "--network residual"),
+    ),
+    "guess weight without guess": (
+        ("train", "cvae", "--data", "digits", "--guess-weight", "1", "--no-first-guess"),
+        ("guess-weight",),
+    ),
+    "omission without image": (
+        ("train", "cvae", "--data", "digits", "--task", "labelled", "--omission-noise", "0.4"),
+        ("omission-noise",),
+    ),
+    "too small for residual": (("train", "cvae", "--data", "digits", "--network", "residual"), ("28 to 128",)),
+    "alpha": (("train", "hybrid", "--data", "digits", "--alpha", "1.5"), ("alpha",)),
+}
+
+
+@pytest.mark.parametrize("case", TRAINING)
+def test_what_cannot_be_trained_is_said(case: str, command: Callable, tmp_path: Path) -> None:
+    words, says = TRAINING[case]
+    refused(command(*words, "--out", tmp_path / "run"), *says)
+    assert not (tmp_path / "run").exists()
+
+
+def test_likelihood_of_label_maps_is_fixed(runs: dict[str, Path], command: Callable, tmp_path: Path) -> None:
+    words = ("train", "cvae", "--data", f"pairs:{runs['pairs']}", "--task", "segmentation", "--likelihood", "gaussian")
+    refused(command(*words, "--out", tmp_path / "run"), "likelihood of their own")
+
+
+def test_unlabelled_images_cannot_be_labelled(command: Callable, tmp_path: Path) -> None:
+    labels = np.array([0, 1] * 14 + [-1, -1])
+    np.savez(tmp_path / "some.npz", images=np.zeros((30, 8, 8), np.uint8), labels=labels)
+    words = ("train", "cvae", "--data", f"array:{tmp_path / 'some.npz'}", "--task", "labelled")
+    refused(command(*words, "--out", tmp_path / "run"), "without a label")
+
+
+@pytest.mark.parametrize(
+    ("mask", "says"), [(0, ("shows nothing", "white")), (255, ("shows everything", "nothing to complete"))]
+)
+def test_masks_that_mean_nothing(
+    mask: int, says: tuple[str, ...], runs: dict[str, Path], command: Callable, tmp_path: Path
+) -> None:
+    own, path = tmp_path / "own.png", tmp_path / "mask.png"
+    Image.fromarray(np.full((16, 16), 90, np.uint8)).save(own)
+    Image.fromarray(np.full((16, 16), mask, np.uint8)).save(path)
+    out = tmp_path / "out.png"
+    refused(command("complete", runs["boxes"], "--image", own, "--mask", path, "--out", out), *says)
+    assert not out.exists()
+
+
+def test_wrong_uses(runs: dict[str, Path], trained: Path, command: Callable, tmp_path: Path) -> None:
+    own, out = tmp_path / "own.png", tmp_path / "out.png"
+    Image.fromarray(np.full((16, 16), 90, np.uint8)).save(own)
+    refused(command("complete", trained, "--out", out), "cannot complete")
+    refused(command("complete", runs["maps"], "--out", out), "reparam segment")
+    refused(command("segment", runs["boxes"], own, "--out", tmp_path / "o"), "cannot segment")
+    refused(command("complete", runs["boxes"], "--image", own, "--out", out), "give a mask")
+    refused(command("complete", runs["quadrants"], "--image", own, "--mask", own, "--out", out), "one mask")
+    refused(command("complete", runs["boxes"], "--mask", own, "--out", out), "--image")
+    refused(command("complete", runs["boxes"], "--image", own, "--index", 1, "--out", out), "--index")
+    refused(command("complete", runs["boxes"], "--image", tmp_path / "none.png", "--out", out), "does not exist")
+    refused(command("segment", runs["maps"], own, tmp_path / "x" / "own.png", "--out", tmp_path / "o"), "same name")
+    refused(command("reconstruct", runs["boxes"], "--out", out), "cannot reconstruct")
+    refused(command("evaluate", runs["boxes"], "--metrics", "nll"), "nll")
+    assert not out.exists()
