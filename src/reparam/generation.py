@@ -110,19 +110,18 @@ def predict_draws(model: Model, c: Tensor, draws: int, seed: int = 0) -> Tensor:
     device = device_of(model)
 
     def block(part: Tensor, number: int) -> Tensor:
-        model_c = block_condition(model, c, number)
+        n, whole, model_c = len(part), block_condition(model, c, number), model.given(part.to(device))
+        drawn_from = whole.decoder(None) if model.prior is None else whole.prior()
+        values = prediction(drawn_from).shape[1] if model.prior is None else 0
         answers = []
         for draw in range(draws):
-            generator = keyed_generator(device, seed, "answers", number, draw)
+            found = rsample(drawn_from, (), keyed_generator(device, seed, "answers", number, draw))[:n]
             if model.prior is not None:
-                answers.append(prediction(model_c.decoder(rsample(model_c.prior(), (), generator))))
-                continue
-            p_x = model_c.decoder(None)
-            x = rsample(p_x, (), generator)
-            if not x.is_floating_point():
-                x = F.one_hot(x.squeeze(1), prediction(p_x).shape[1]).movedim(-1, 1).float()
-            answers.append(x.clamp(0, 1))
-        return torch.stack(answers, 1)[: len(part)]
+                found = prediction(model_c.decoder(found))
+            elif not found.is_floating_point():
+                found = F.one_hot(found.squeeze(1), values).movedim(-1, 1).float()
+            answers.append(found.clamp(0, 1))
+        return torch.stack(answers, 1)
 
     return in_blocks(block, c)
 

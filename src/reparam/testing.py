@@ -24,9 +24,9 @@ from reparam.runs import load_weights
 
 
 def discs(options: DataOptions) -> Dataset:
-    """Bright discs on dark noise with their masks, 200 / 40 / 60 RGB images of 32 pixels (or `size`): something to segment
+    """Bright discs on dark noise with their masks, 100 / 20 / 30 RGB images of 32 pixels (or `size`): something to segment
     at once, `--data reparam.testing:discs`."""
-    n, side = 300, options.size or 32
+    n, side = 150, options.size or 32
     uniform = torch.rand(n, 3, 1, 1, generator=keyed_generator("cpu", "discs"))
     x, y, radius = (side * (low + (high - low) * uniform[:, i]) for i, (low, high) in enumerate(_DISCS))
     place = torch.arange(side)
@@ -35,7 +35,7 @@ def discs(options: DataOptions) -> Dataset:
     images = (80 * noise + 150 * inside[:, None]).to(torch.uint8)
     labels = torch.full((n,), -1)
     return cut(
-        images, labels, (200, 40, 60), (), maps=inside[:, None].to(torch.uint8), map_values=("background", "disc")
+        images, labels, (100, 20, 30), (), maps=inside[:, None].to(torch.uint8), map_values=("background", "disc")
     )
 
 

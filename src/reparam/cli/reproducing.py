@@ -68,7 +68,7 @@ def reproduce(
     folder = (out or Path("reproductions-fast" if fast else "reproductions")).absolute()
     laboratory = Laboratory(folder, CELLS, fast, progress())
     page_path(laboratory)  # says at once where it could not be written
-    names = list(dict.fromkeys(cell for name in experiments for cell in EXPERIMENTS[name].cells))
+    names = list(dict.fromkeys(cell for name in experiments for cell in EXPERIMENTS[name].cells(fast)))
     wanted = matching(CELLS, names, comma_list("cells", cells))
     seconds = laboratory.estimate(wanted)
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
@@ -84,7 +84,7 @@ def reproduce(
             write_page(laboratory)
     documents = {name: results(laboratory, EXPERIMENTS[name]) for name in experiments}
     for name in experiments:
-        if len(documents[name]) == len(EXPERIMENTS[name].cells):
+        if len(documents[name]) == len(EXPERIMENTS[name].cells(fast)):
             try:
                 draw(laboratory, EXPERIMENTS[name])
             except RunError as error:  # results may be had without the runs that made them

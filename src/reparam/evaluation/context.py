@@ -115,6 +115,11 @@ class Context:
         return self.batch.c
 
     @cached_property
+    def unoccluded(self) -> Tensor | None:
+        """c without the box that `occlusion` hides in it."""
+        return task_images(self.dataset.test, self.task, self.index).c
+
+    @cached_property
     def grey(self) -> Tensor:
         """The test images as they are, not binarised: what samples and means of p(x|z) are compared with."""
         return to_float(self.dataset.test.images[self.index])

@@ -3,6 +3,8 @@
 Shapes: `N` images, `L` answers for one image.
 """
 
+import dataclasses
+
 import torch
 
 from reparam.data import Dataset
@@ -91,6 +93,23 @@ def no_completion(model: Model, dataset: Dataset, task: TaskOptions, options: Ev
     return no_classifier(model, dataset, task, options)
 
 
+def occluded_uncertainty(context: Context) -> Measure:
+    """How far answers differ inside the hidden box, over outside of it: of the mean standard deviations a pixel."""
+    plain, shown = context.unoccluded, context.c
+    assert plain is not None
+    assert shown is not None
+    hidden = (plain != shown).any(1, keepdim=True)
+    spread = structured.uncertainty(context.predictions)
+    inside, outside = (
+        (spread * part).flatten(1).sum(1) / part.flatten(1).sum(1).clamp(min=1) for part in (hidden, ~hidden)
+    )
+    return dataclasses.replace(ratio(inside, outside, "times"), note=_draws(context))
+
+
+def no_occlusion(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
+    return None if options.occlusion else "nothing is hidden: set --occlusion"
+
+
 PREDICTIONS: dict[str, Metric] = {
     "cnll_is": Metric(
         "conditional likelihood",
@@ -142,6 +161,13 @@ PREDICTIONS: dict[str, Metric] = {
         diversity,
         "standard deviation between answers, root mean square over what is wanted",
         "How far the answers for one image differ, on a scale where pixels go from 0 to 1. More is not better by itself.",
+    ),
+    "occluded_uncertainty": Metric(
+        "complete",
+        occluded_uncertainty,
+        "how far answers differ inside a hidden box, over outside of it",
+        "Whether the model knows where it cannot see: above 1, its answers differ more there.",
+        no_occlusion,
     ),
     "class_hit": Metric(
         "complete",

@@ -35,7 +35,7 @@ FORMAT = 1
 TIMED_STEPS = 8
 # Under --fast every cell is this small: a test of the machinery, whose figures mean nothing.
 FAST = {"data": "digits", "epochs": 0.5}
-FAST_EVALUATION = EvaluationOptions(samples=5, nll_images=20, images=200)
+FAST_EVALUATION: dict[str, Any] = {"samples": 5, "nll_images": 20, "images": 200}
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,9 @@ class Cell:
 
     def chosen(self, fast: bool) -> dict[str, Any]:
         return {"data": "mnist", **self.options, **({**FAST, **self.fast} if fast else {})}
+
+    def measured(self, fast: bool) -> EvaluationOptions:
+        return dataclasses.replace(self.evaluation, **(FAST_EVALUATION if fast else {}))
 
     def config(self, fast: bool = False) -> RunConfig:
         """As it is trained, but for the start."""
@@ -98,7 +101,7 @@ class Laboratory:
             document = read_json(path)
         except RunError:
             raise RunError(f"{path} is damaged: delete it, and the cell is measured again") from None
-        evaluation = dataclasses.asdict(FAST_EVALUATION if self.fast else cell.evaluation)
+        evaluation = dataclasses.asdict(cell.measured(self.fast))
         defaults = dataclasses.asdict(EvaluationOptions())
         source = self.cells[cell.start] if cell.start else None
         current = (
@@ -115,7 +118,7 @@ class Laboratory:
         """Trains (on from where it stopped), measures, writes the result. Raises KeyboardInterrupt when interrupted."""
         run = self._trained(cell)
         began = time.monotonic()
-        options = FAST_EVALUATION if self.fast else cell.evaluation
+        options = cell.measured(self.fast)
         measures = run.evaluate(cell.metrics, options, self.progress, self.progress.note)
         status = run.folder.status()
         document = {
@@ -195,7 +198,7 @@ class Laboratory:
                     timed[alike] = _time(config, dataset)
                 step, draw = timed[alike]
                 seconds = 0.0 if trained_there else self._epochs_left(one) * _steps_an_epoch(config, dataset) * step
-                options = FAST_EVALUATION if self.fast else one.evaluation
+                options = one.measured(self.fast)
                 if one is cell:
                     estimates = len({"nll", "cnll_is", "cnll_mc"} & set(one.metrics))
                     seconds += estimates * draw * options.samples * min(options.nll_images, len(dataset.test))

@@ -1,5 +1,6 @@
 """What an experiment is: a table of rows of cells, beside what is published."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ class Row:
 class Experiment:
     """One table with its pictures. `columns` turns a cell's document into figures by name; `decisive` are the columns that
     are compared with what is published, lower being better. `draw` writes the pictures, whose captions stand under their
-    names."""
+    names. `paired`: a column, and the row that the others are compared with in it, cell by cell."""
 
     title: str
     source: str
@@ -35,10 +36,11 @@ class Experiment:
     decisive: tuple[str, ...]
     draw: Callable[[Laboratory, Path], None] | None = None
     pictures: Mapping[str, str] = field(default_factory=dict)
+    paired: tuple[str, str] | None = None
 
-    @property
-    def cells(self) -> list[str]:
-        return list(dict.fromkeys(name for row in self.rows for name in row.cells))
+    def cells(self, fast: bool = False) -> list[str]:
+        """The cells of all rows; in a rehearsal the first of each row."""
+        return list(dict.fromkeys(name for row in self.rows for name in (row.cells[:1] if fast else row.cells)))
 
 
 def table(experiment: Experiment, results: Results) -> tuple[list[str], list[list[str]]]:
@@ -51,7 +53,9 @@ def table(experiment: Experiment, results: Results) -> tuple[list[str], list[lis
     rehearsal = any(document["fast"] for document in results.values())
     theirs = " / ".join(dict.fromkeys(name for row in experiment.rows for name in row.published))
     others = ["others"] * any(row.others for row in experiment.rows)
-    head = ["", "seeds", *columns, *([] if rehearsal else [f"published {theirs}", "ours − published", *others])]
+    published = [] if rehearsal or not theirs else [f"published {theirs}", "ours − published", *others]
+    paired = [f"{experiment.paired[0]} − {experiment.paired[1]}'s, paired"] if experiment.paired else []
+    head = ["", "cells", *columns, *paired, *published]
     rows = []
     for row, cells in zip(experiment.rows, found, strict=True):
         if not cells:
@@ -70,11 +74,32 @@ def table(experiment: Experiment, results: Results) -> tuple[list[str], list[lis
         numbers = " / ".join(f"{value:.2f}" for value in row.published.values())
         compared = [name for name in experiment.decisive if name in row.published and name in means]
         difference = " / ".join(f"{means[name] - row.published[name]:+.2f}" for name in compared)
-        beside = [] if rehearsal else [numbers or "–", difference or "–", *([row.others or "–"] * len(others))]
+        beside = [numbers or "–", difference or "–", *([row.others or "–"] * len(others))] if published else []
+        if experiment.paired:
+            beside.insert(0, _paired(experiment, row, results))
         seeds = str(len(cells)) if len(cells) == len(row.cells) else f"{len(cells)} of {len(row.cells)}"
         rows.append([row.name, seeds, *shown, *beside])
     return head, rows
 
 
+def _paired(experiment: Experiment, row: Row, results: Results) -> str:
+    """Mean and standard error of the differences to the row that is compared with, over cells that both have."""
+    assert experiment.paired
+    column, name = experiment.paired
+    base = next(other for other in experiment.rows if other.name == name)
+    both = [pair for pair in zip(row.cells, base.cells, strict=True) if results.keys() >= set(pair)]
+    if row is base or not both:
+        return "–"
+    ours, theirs = ([experiment.columns(results[cell])[column] for cell in cells] for cells in zip(*both, strict=True))
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    mean = sum(differences) / len(differences)
+    if len(differences) == 1:
+        return f"{mean:+.3f}"
+    variance = sum((d - mean) ** 2 for d in differences) / (len(differences) - 1)
+    return f"{mean:+.3f} ± {math.sqrt(variance / len(differences)):.3f}"
+
+
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.2g}"

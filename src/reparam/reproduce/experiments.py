@@ -19,6 +19,8 @@ from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row
 from reparam.reproduce.quadrants import CELLS as QUADRANT_CELLS
 from reparam.reproduce.quadrants import QUADRANTS
+from reparam.reproduce.segmentation import CELLS as SEGMENTATION_CELLS
+from reparam.reproduce.segmentation import OCCLUSION, SEGMENTATION
 
 SHOWN = 10  # test images in a picture
 GRID = 11  # images along a side of figure 4
@@ -66,6 +68,7 @@ CELLS: dict[str, Cell] = {
         _report("latent-1", 0, recipe="report-2", latent=1),
         *(_iwae(k, epochs, epochs == max(IWAE_EPOCHS[k])) for k in IWAE_EPOCHS for epochs in IWAE_EPOCHS[k]),
         *QUADRANT_CELLS,
+        *SEGMENTATION_CELLS,
     )
 }
 _SECOND = tuple(f"structure-2-seed{seed}" for seed in range(3))
@@ -204,4 +207,6 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
     ),
     "quadrants": QUADRANTS,
+    "segmentation": SEGMENTATION,
+    "occlusion": OCCLUSION,
 }

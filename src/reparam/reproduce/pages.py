@@ -25,7 +25,7 @@ REHEARSAL = (
 
 def results(laboratory: Laboratory, experiment: Experiment) -> dict[str, dict[str, Any]]:
     """The documents of the cells that have been run, by name."""
-    found = {name: laboratory.result(CELLS[name]) for name in experiment.cells}
+    found = {name: laboratory.result(CELLS[name]) for name in experiment.cells(laboratory.fast)}
     return {name: document for name, document in found.items() if document}
 
 
