@@ -29,6 +29,7 @@ docs: $(VENV)/.ready-docs
 
 bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/structured.py
 
 setup: $(VENV)/.ready-dev
 

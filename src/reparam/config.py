@@ -128,6 +128,8 @@ def resolve(model: str, recipe: str = "default", **options: Any) -> RunConfig:
 
 def resolve_family(family: Family, model: str, recipe: str, options: Mapping[str, Any]) -> RunConfig:
     """`resolve` for a family that is at hand; `model` is the name that the run will carry."""
+    if recipe == "default":
+        recipe = family.task_recipes.get(str(options.get("task")), recipe)
     if recipe not in family.recipes:
         known = ", ".join(family.recipes)
         raise ConfigError(f"model '{model}' has no recipe '{recipe}'{suggest(recipe, family.recipes)} (known: {known})")

@@ -102,3 +102,9 @@ def test_documents_with_missing_or_unknown_entries_are_refused() -> None:
     document["training"]["epoch"] = 3
     with pytest.raises(ConfigError, match="unknown option 'epoch'; did you mean 'epochs'"):
         from_json(document)
+
+
+def test_a_task_brings_its_recipe_where_none_is_named() -> None:
+    assert resolve("hybrid", task="segmentation", multi_scale=True).recipe == "maps"
+    assert resolve("hybrid", task="segmentation").options.network == "residual"
+    assert resolve("hybrid", task="half").recipe == "default"

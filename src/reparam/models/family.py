@@ -39,7 +39,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Family:
-    """One row of `MODELS`. `options` is a frozen dataclass type; `build` and `objective` unpack it into plain arguments."""
+    """One row of `MODELS`. `options` is a frozen dataclass type; `build` and `objective` unpack it into plain arguments.
+    `task_recipes`: for tasks that want another recipe than the default one where none is named."""
 
     name: str
     summary: str
@@ -49,3 +50,4 @@ class Family:
     objective: Callable[[Any, Schedule], Objective]
     recipes: Mapping[str, Recipe]
     tasks: tuple[str, ...] = ("unconditional",)
+    task_recipes: Mapping[str, str] = field(default_factory=dict)

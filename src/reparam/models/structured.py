@@ -204,6 +204,7 @@ def sfnn_objective(options: SFNNOptions, schedule: Schedule) -> Objective:
     return StructuredPrediction(None, MonteCarlo(options.prior_draws), 0.0, options.guess_weight)
 
 
+TASK_RECIPES = {"segmentation": "maps"}
 _PAPER = "Sohn, Lee and Yan 2015, Learning structured output representation using deep conditional generative models"
 _QUADRANTS = {"task": "quadrants", "epochs": 30, "patience": 10}
 _MAPS = {
@@ -236,6 +237,7 @@ BASELINE = Family(
     objective=baseline_objective,
     recipes=_recipes(latent=False),
     tasks=TASKS,
+    task_recipes=TASK_RECIPES,
 )
 
 GSNN = Family(
@@ -247,6 +249,7 @@ GSNN = Family(
     objective=gsnn_objective,
     recipes=_recipes(),
     tasks=TASKS,
+    task_recipes=TASK_RECIPES,
 )
 
 CVAE = Family(
@@ -258,6 +261,7 @@ CVAE = Family(
     objective=cvae_objective,
     recipes=_recipes(beta_warmup=10.0),
     tasks=TASKS,
+    task_recipes=TASK_RECIPES,
 )
 
 HYBRID = Family(
@@ -269,6 +273,7 @@ HYBRID = Family(
     objective=hybrid_objective,
     recipes=_recipes(beta_warmup=10.0),
     tasks=TASKS,
+    task_recipes=TASK_RECIPES,
 )
 
 SFNN = Family(
@@ -280,4 +285,5 @@ SFNN = Family(
     objective=sfnn_objective,
     recipes=_recipes(epochs=20),
     tasks=TASKS,
+    task_recipes=TASK_RECIPES,
 )
