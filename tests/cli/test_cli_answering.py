@@ -52,7 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (
             "maps",
             f"pairs:{pairs}",
-            {"task": "segmentation", "omission_noise": 0.4, "guess_weight": 1.0, "epochs": 80, "batch_size": 16},
+            {"task": "segmentation", "network": "mlp", "omission_noise": 0.4, "epochs": 80, "batch_size": 16},
         ),
     ):
         reparam.train("cvae", data=data, out=folder / name, device="cpu", **{**small, **options})
@@ -193,6 +193,7 @@ def test_what_cannot_be_trained_is_said(case: str, command: Callable, tmp_path: 
 
 def test_likelihood_of_label_maps_is_fixed(runs: dict[str, Path], command: Callable, tmp_path: Path) -> None:
     words = ("train", "cvae", "--data", f"pairs:{runs['pairs']}", "--task", "segmentation", "--likelihood", "gaussian")
+    words = (*words, "--network", "mlp")
     refused(command(*words, "--out", tmp_path / "run"), "likelihood of their own")
 
 

@@ -25,6 +25,7 @@ from reparam.models import Model
 from reparam.training import Progress, Silent
 
 T = TypeVar("T")
+ANSWERS = 400_000_000  # floats of answers that are held at one time (1.6 GB)
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -117,7 +118,7 @@ class Context:
     @cached_property
     def unoccluded(self) -> Tensor | None:
         """c without the box that `occlusion` hides in it."""
-        return task_images(self.dataset.test, self.task, self.index).c
+        return task_images(self.dataset.test, self.task, self.index[: len(self.asked.x)]).c
 
     @cached_property
     def grey(self) -> Tensor:
@@ -178,15 +179,21 @@ class Context:
     @cached_property
     def predictions(self) -> Tensor:
         """`draws` answers for each test image: [N, L, C, H, W], of label maps probabilities [N, L, D, H, W]."""
-        assert self.c is not None
-        return predict_draws(self.model, self.c, self.options.draws, self.options.seed)
+        assert self.asked.c is not None
+        return predict_draws(self.model, self.asked.c, self.options.draws, self.options.seed)
+
+    @cached_property
+    def asked(self) -> Batch:
+        """The test images that answers are made for: all, or as many as their answers fit into memory."""
+        size = self.x[0].numel() * (len(self.dataset.map_values) if self.of_maps else 1)
+        return self.batch.take(torch.arange(min(len(self.x), max(1, ANSWERS // (self.options.draws * size)))))
 
     @cached_property
     def averaged(self) -> Tensor:
         """Probabilities of label maps [N, D, H, W], averaged over the answers of a model that has several."""
-        assert self.c is not None
+        assert self.asked.c is not None
         if self.model.prior is None:
-            return predict(self.model, self.c)
+            return predict(self.model, self.asked.c)
         return structured.mean_answer(self.predictions)
 
     @property
@@ -196,19 +203,19 @@ class Context:
 
     @property
     def wanted(self) -> Tensor:
-        """[N, 1, H, W], 1 where a pixel is wanted."""
-        assert self.c is not None
-        if self.model.context.masked:
-            return 1 - self.c[:, -1:]
-        return (self.x[:, :1] != IGNORED).float()
+        """[N, 1, H, W] of the images asked, 1 where a pixel is wanted."""
+        x, c = self.asked.x, self.asked.c
+        assert c is not None
+        return 1 - c[:, -1:] if self.model.context.masked else (x[:, :1] != IGNORED).float()
 
     @cached_property
     def votes(self) -> structured.Votes:
         """The classes of answers, as the feature network's classifier reads them."""
-        known = self.batch.y >= 0
+        labels = self.asked.y
+        known = labels >= 0
         answers = self.predictions[known]
         read = self.network("classifier").classes(answers.flatten(0, 1)).unflatten(0, answers.shape[:2])
-        return structured.votes(read, self.batch.y[known], len(self.dataset.classes))
+        return structured.votes(read, labels[known], len(self.dataset.classes))
 
     def network(self, name: str) -> FeatureNetwork:
         return self._once(name, lambda: FEATURES[name](self.dataset, self.device, self.progress, self.say))

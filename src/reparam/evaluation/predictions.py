@@ -26,17 +26,17 @@ def mean_answer(context: Context) -> Measure:
     """The average of the draws against the truth."""
     average = structured.mean_answer(context.predictions)
     if context.of_maps:
-        return mean(structured.foreground_iou(structured.overlap(average, context.x)), "IoU", _draws(context))
-    return mean(structured.squared_error(average, context.x, context.wanted), "squared error", _draws(context))
+        return mean(structured.foreground_iou(structured.overlap(average, context.asked.x)), "IoU", _draws(context))
+    return mean(structured.squared_error(average, context.asked.x, context.wanted), "squared error", _draws(context))
 
 
 def best_answer(context: Context) -> Measure:
     """The draw that is nearest to the truth."""
     each = context.predictions.unbind(1)
     if context.of_maps:
-        found = [structured.foreground_iou(structured.overlap(one, context.x)) for one in each]
+        found = [structured.foreground_iou(structured.overlap(one, context.asked.x)) for one in each]
         return mean(torch.stack(found).max(0).values, "IoU", _draws(context))
-    errors = [structured.squared_error(one, context.x, context.wanted) for one in each]
+    errors = [structured.squared_error(one, context.asked.x, context.wanted) for one in each]
     return mean(torch.stack(errors).min(0).values, "squared error", _draws(context))
 
 
@@ -51,7 +51,7 @@ def _draws(context: Context) -> str:
 
 def iou(context: Context) -> Measure:
     """Pooled over images: the mean over values but 0 of all pixels in both maps over all in either."""
-    found = structured.overlap(context.averaged, context.x)
+    found = structured.overlap(context.averaged, context.asked.x)
     ratios = [
         ratio(both, either, "")
         for both, either in zip(found.intersection.T[1:], found.union.T[1:], strict=True)
@@ -59,16 +59,16 @@ def iou(context: Context) -> Measure:
     ]
     value = sum(one.value for one in ratios) / len(ratios)
     stderr = ratios[0].stderr if len(ratios) == 1 else None
-    return Measure(value, stderr, len(context.x), "", _averaged(context))
+    return Measure(value, stderr, len(context.asked.x), "", _averaged(context))
 
 
 def pixel_accuracy(context: Context) -> Measure:
-    return mean(structured.pixel_accuracy(context.averaged, context.x), "share", _averaged(context))
+    return mean(structured.pixel_accuracy(context.averaged, context.asked.x), "share", _averaged(context))
 
 
 def ece(context: Context) -> Measure:
-    found = structured.reliability(context.averaged, context.x)
-    return Measure(structured.calibration_error(found), None, len(context.x), "", _averaged(context))
+    found = structured.reliability(context.averaged, context.asked.x)
+    return Measure(structured.calibration_error(found), None, len(context.asked.x), "", _averaged(context))
 
 
 def _averaged(context: Context) -> str:
@@ -95,7 +95,7 @@ def no_completion(model: Model, dataset: Dataset, task: TaskOptions, options: Ev
 
 def occluded_uncertainty(context: Context) -> Measure:
     """How far answers differ inside the hidden box, over outside of it: of the mean standard deviations a pixel."""
-    plain, shown = context.unoccluded, context.c
+    plain, shown = context.unoccluded, context.asked.c
     assert plain is not None
     assert shown is not None
     hidden = (plain != shown).any(1, keepdim=True)
