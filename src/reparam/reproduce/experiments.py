@@ -15,10 +15,11 @@ from reparam.evaluation import EvaluationOptions
 from reparam.files import write_text
 from reparam.reports import charts, panels
 from reparam.reports.pictures import panel, to_picture, write_png
+from reparam.reproduce import faces
 from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row
 from reparam.reproduce.quadrants import CELLS as QUADRANT_CELLS
-from reparam.reproduce.quadrants import QUADRANTS
+from reparam.reproduce.quadrants import GAP, QUADRANTS
 from reparam.reproduce.segmentation import CELLS as SEGMENTATION_CELLS
 from reparam.reproduce.segmentation import OCCLUSION, SEGMENTATION
 
@@ -69,6 +70,7 @@ CELLS: dict[str, Cell] = {
         *(_iwae(k, epochs, epochs == max(IWAE_EPOCHS[k])) for k in IWAE_EPOCHS for epochs in IWAE_EPOCHS[k]),
         *QUADRANT_CELLS,
         *SEGMENTATION_CELLS,
+        *faces.CELLS,
     )
 }
 _SECOND = tuple(f"structure-2-seed{seed}" for seed in range(3))
@@ -207,6 +209,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
     ),
     "quadrants": QUADRANTS,
+    "gap": GAP,
+    "faces": faces.EXPERIMENT,
     "segmentation": SEGMENTATION,
     "occlusion": OCCLUSION,
 }
