@@ -22,6 +22,7 @@ from reparam.batch import Batch
 from reparam.config import RunConfig, resolve
 from reparam.data import Dataset
 from reparam.data import load as load_data
+from reparam.data.dataset import SPLITS
 from reparam.data.tasks import make_batch, observe, with_condition
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError, suggest
@@ -109,9 +110,14 @@ class Run:
             if mask is not None:
                 raise ConfigError("a model that segments sees the whole image: leave the mask out")
             return images
+        if mask is not None:
+            mask = (mask if mask.dim() == 4 else mask.reshape(-1, 1, *mask.shape[-2:])).to(images.device) > 0
+            if tuple(mask.shape[1:]) != (1, *self.spec.image_shape[1:]) or len(mask) not in (1, len(images)):
+                raise DataError(f"a mask of shape {tuple(mask.shape)} does not go with images {tuple(images.shape)}")
         fixed = self.spec.condition.fixed if self.spec.condition else None
         if fixed is not None:
-            if mask is not None and not bool((mask.bool() == fixed).all()):
+            fixed = fixed.to(images.device)
+            if mask is not None and not bool((mask == fixed).all()):
                 raise ConfigError(
                     f"this model was trained with one mask (task '{self.config.task.task}') and serves no other: leave the mask "
                     "out, or train with --task boxes"
@@ -121,9 +127,6 @@ class Run:
             raise ConfigError(
                 "which pixels are seen? this model was trained on boxes: give a mask, 1 where a pixel is seen"
             )
-        mask = (mask if mask.dim() == 4 else mask.reshape(1, 1, *mask.shape[-2:])) > 0
-        if tuple(mask.shape[-2:]) != self.spec.image_shape[1:] or len(mask) not in (1, len(images)):
-            raise DataError(f"a mask of shape {tuple(mask.shape)} does not go with images {tuple(images.shape)}")
         if not mask.flatten(1).any(1).all():
             raise DataError("the mask shows nothing (all pixels are 0): mark what is seen with 1, or white")
         if mask.flatten(1).all(1).any():
@@ -138,12 +141,15 @@ class Run:
     def predict(self, c: Tensor) -> Tensor:
         """The answer at z* = E[z|c], [n, C, H, W]; of a model that segments, probabilities [n, D, H, W]. For c see
         `condition`."""
-        self.require("predict", "answer")
+        self._check_condition(c)
         return generation.predict(self.model, c)
 
     def answers(self, c: Tensor, n: int = 10, seed: int = 0) -> Tensor:
-        """`n` answers for each c, [len(c), n, C, H, W]: the prediction at each z ~ p(z|c); see `predict`."""
-        self.require("predict", "answer")
+        """`n` answers for each c, [len(c), n, C, H, W]: the prediction at each z ~ p(z|c), see `predict`; of a model without a
+        latent draws of p(x|c), pixel by pixel."""
+        self._check_condition(c)
+        if not isinstance(n, int) or n < 1:
+            raise ConfigError(f"how many answers? a whole number of at least 1, not {n!r}")
         return generation.predict_draws(self.model, c, n, seed)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -157,6 +163,16 @@ class Run:
         self.require("reconstruct", "reconstruct images")
         self._check(x)
         return generation.reconstruct(self.model, x)
+
+    def _check_condition(self, c: Tensor) -> None:
+        self.require("predict", "answer")
+        known = self.spec.condition
+        assert known
+        wanted = () if known.classes else (known.channels, *self.spec.image_shape[1:])
+        if not isinstance(c, Tensor) or tuple(c.shape[1:]) != wanted or not c.dim():
+            found = tuple(c.shape) if isinstance(c, Tensor) else type(c).__name__
+            shape = "".join(f", {size}" for size in wanted)
+            raise DataError(f"a condition is a tensor [n{shape}], not {found}: run.condition(images) makes it")
 
     def _check(self, x: Tensor) -> None:
         shape = self.spec.image_shape
@@ -193,8 +209,9 @@ class Run:
         measures = {}
         for name, measure in measuring.evaluate(context, names):
             measures[name] = measure
-            document.setdefault("metrics", {})[name] = asdict(measure)
-            document.setdefault("options", {})[name] = asdict(options)
+            kept_as = f"{name} occluded {options.occlusion:g}" if options.occlusion else name
+            document.setdefault("metrics", {})[kept_as] = asdict(measure)
+            document.setdefault("options", {})[kept_as] = asdict(options)
             write_json(self.folder.evaluation_path, document)
         if not metrics or measuring.ALL in metrics:
             document["diagnosis"] = [asdict(finding) for finding in diagnose(context)]
@@ -234,6 +251,13 @@ def open_data(spec: str, config: RunConfig, shape: Spec | None = None) -> Datase
             f"'{spec}' has images of shape {dataset.shape} and the model takes {shape.image_shape}: use --size, --colour, "
             "or the data that the run was trained on"
         )
+    if config.task.task == "labelled" and any(bool((dataset.split(name).labels < 0).any()) for name in SPLITS):
+        raise DataError(f"'{spec}' has images without a label, and task 'labelled' goes by them: label or remove them")
+    if shape and shape.map_values > len(dataset.map_values):
+        raise DataError(
+            f"'{spec}' has label maps of {len(dataset.map_values)} values and the model gives {shape.map_values}: use "
+            "pairs:PATH, or the data that the run was trained on"
+        )
     return dataset
 
 
@@ -241,7 +265,7 @@ def train(
     model: str = "vae",
     data: str = "",
     *,
-    recipe: str = "default",
+    recipe: str | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -271,10 +295,6 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         count += len(dataset.validation)
         progress.note(f"training on all {count:,} training and validation images")
     spec = stored_spec(dataset)
-    if config.task.task == "labelled" and bool((dataset.split(config.data.train_on).labels < 0).any()):
-        raise DataError(
-            f"'{dataset.name}' has images without a label, and task 'labelled' goes by them: label or remove them"
-        )
     folder = RunFolder(Path(out) if out else _free_folder(config))
     config = _anchored(config, dataset)
     parts = config.training.accumulate * processes.world()

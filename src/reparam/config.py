@@ -121,15 +121,16 @@ def fields(family: Family) -> Iterator[tuple[str, str, Any]]:
             yield section, option.name, types[option.name]
 
 
-def resolve(model: str, recipe: str = "default", **options: Any) -> RunConfig:
-    """Defaults, then the recipe, then `options` by flat name. Raises ConfigError naming the option and the nearest name."""
+def resolve(model: str, recipe: str | None = None, **options: Any) -> RunConfig:
+    """Defaults, then the recipe (None: the default one, or the task's), then `options` by flat name. Raises ConfigError
+    naming the option and the nearest name."""
     return resolve_family(find_family(model), model, recipe, options)
 
 
-def resolve_family(family: Family, model: str, recipe: str, options: Mapping[str, Any]) -> RunConfig:
+def resolve_family(family: Family, model: str, recipe: str | None, options: Mapping[str, Any]) -> RunConfig:
     """`resolve` for a family that is at hand; `model` is the name that the run will carry."""
-    if recipe == "default":
-        recipe = family.task_recipes.get(str(options.get("task")), recipe)
+    if recipe is None:
+        recipe = family.task_recipes.get(str(options.get("task")), "default")
     if recipe not in family.recipes:
         known = ", ".join(family.recipes)
         raise ConfigError(f"model '{model}' has no recipe '{recipe}'{suggest(recipe, family.recipes)} (known: {known})")

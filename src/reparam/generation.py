@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Distribution
 
-from reparam.distributions import keyed_generator, prediction, rsample
+from reparam.distributions import keyed_generator, prediction, rsample, with_parameters
 from reparam.models import Model
 from reparam.models.model import ModelGiven
 
@@ -39,7 +39,14 @@ def block_condition(model: Model, c: Tensor | None, number: int) -> Model | Mode
 
 def in_blocks(function: Callable[[Tensor, int], Tensor], values: Tensor) -> Tensor:
     """`function(block of values, block number)` over blocks of `BLOCK`, on the CPU, as one tensor."""
-    return torch.cat([function(part, number).cpu() for number, part in enumerate(values.split(BLOCK))])
+    found: Tensor | None = None
+    for number, part in enumerate(values.split(BLOCK)):
+        block = function(part, number).cpu()
+        if found is None:  # filled as blocks come: joining them at the end would take the memory twice
+            found = block.new_empty(len(values), *block.shape[1:])
+        found[number * BLOCK :][: len(part)] = block
+    assert found is not None
+    return found
 
 
 @torch.no_grad()
@@ -99,6 +106,11 @@ def first_guess(model: Model, c: Tensor) -> Tensor | None:
     return in_blocks(lambda part, _: prediction(model.given(part.to(device_of(model))).decoder(None)), c)
 
 
+def predict_average(model: Model, c: Tensor, draws: int, seed: int = 0) -> Tensor:
+    """The average of `draws` answers, an estimate of E[x|c], shaped as `predict`; exact where a model has a single answer."""
+    return predict(model, c) if model.prior is None else predict_draws(model, c, draws, seed).mean(1)
+
+
 @torch.no_grad()
 def predict_draws(model: Model, c: Tensor, draws: int, seed: int = 0) -> Tensor:
     """`draws` answers for each c: the prediction at each z ~ p(z|c), [n, L, C, H, W], of label maps probabilities [n, L, D,
@@ -110,9 +122,10 @@ def predict_draws(model: Model, c: Tensor, draws: int, seed: int = 0) -> Tensor:
     device = device_of(model)
 
     def block(part: Tensor, number: int) -> Tensor:
-        n, whole, model_c = len(part), block_condition(model, c, number), model.given(part.to(device))
-        drawn_from = whole.decoder(None) if model.prior is None else whole.prior()
-        values = prediction(drawn_from).shape[1] if model.prior is None else 0
+        n, model_c = len(part), model.given(part.to(device))
+        alone = model_c.decoder(None) if model.prior is None else model_c.prior()
+        drawn_from = with_parameters(alone, full_block)  # noise for whole blocks, networks for what is there
+        values = prediction(alone).shape[1] if model.prior is None else 0
         answers = []
         for draw in range(draws):
             found = rsample(drawn_from, (), keyed_generator(device, seed, "answers", number, draw))[:n]

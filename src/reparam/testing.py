@@ -50,7 +50,7 @@ def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **opti
     batch (beyond float32 rounding); the same seed gives the same samples, and sample i does not depend on how many are
     drawn; weights come back from a file as they were; the loss falls on a few images within `steps` steps of Adam.
     """
-    config = resolve_family(family, family.name, "default", options)
+    config = resolve_family(family, family.name, None, options)
     torch.manual_seed(0)
     model = family.build(config.options, with_condition(spec, config.task))
     objective = family.objective(config.options, Schedule(1.0, steps))

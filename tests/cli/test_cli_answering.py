@@ -1,5 +1,6 @@
 """`complete`, `segment`, `sample --class`: what they write, and what they refuse in one line."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,20 @@ def test_completions_keep_what_was_seen_and_answers_do_not_depend_on_their_numbe
     assert not torch.equal(run.answers(batch.c, n=1, seed=5)[:, 0], answers[:, 0])
 
 
+def test_what_is_no_condition_is_said(runs: dict[str, Path]) -> None:
+    boxes, quadrants = open_run(runs["boxes"]), open_run(runs["quadrants"])
+    x = boxes.examples(2).x
+    for wrong in (
+        lambda: boxes.predict(x),
+        lambda: boxes.condition(x, torch.ones(3, 3)),
+        lambda: quadrants.condition(x, x[0, 0, :4]),
+    ):
+        with pytest.raises(reparam.ReparamError, match=r"condition|does not go with"):
+            wrong()
+    with pytest.raises(reparam.ReparamError, match="at least 1"):
+        boxes.answers(boxes.examples(2).c, n=0)  # type: ignore[arg-type]
+
+
 def test_a_condition_of_ones_own_is_the_tasks(runs: dict[str, Path]) -> None:
     run = open_run(runs["quadrants"])
     batch = run.examples(4)
@@ -109,8 +124,9 @@ def test_segment_writes_labels_at_the_pictures_own_size(
     Image.fromarray(picture).save(tmp_path / "wide.png")
     done = command("segment", runs["maps"], tmp_path / "wide.png", "--out", tmp_path / "out")
     assert done.code == 0, done.err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"wide.png", "wide-answers.png", "wide-spread.png"}
-    labels = np.asarray(Image.open(tmp_path / "out" / "wide.png"))
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {f"wide-{kind}.png" for kind in ("labels", "answers", "spread")}
+    labels = np.asarray(Image.open(tmp_path / "out" / "wide-labels.png"))
     assert labels.shape == (64, 100)
     assert set(np.unique(labels)) <= {0, 255}
     assert not labels[:, :18].any()
@@ -159,7 +175,9 @@ def test_evaluation_of_each_task(runs: dict[str, Path], command: Callable) -> No
         assert found["cnll_is"]["value"] <= found["cnll_mc"]["value"] + 4 * found["cnll_mc"]["stderr"]
     clear = open_run(runs["maps"]).folder.evaluation_document()["metrics"]["iou"]["value"]
     assert command("evaluate", runs["maps"], "--metrics", "iou", "--occlusion", 0.6).code == 0
-    assert open_run(runs["maps"]).folder.evaluation_document()["metrics"]["iou"]["value"] < clear
+    found = open_run(runs["maps"]).folder.evaluation_document()["metrics"]
+    assert found["iou occluded 0.6"]["value"] < clear
+    assert found["iou"]["value"] == clear  # figures with a box hidden do not take the place of those without
 
 
 TRAINING = {
@@ -199,7 +217,7 @@ def test_likelihood_of_label_maps_is_fixed(runs: dict[str, Path], command: Calla
 
 def test_unlabelled_images_cannot_be_labelled(command: Callable, tmp_path: Path) -> None:
     labels = np.array([0, 1] * 14 + [-1, -1])
-    np.savez(tmp_path / "some.npz", images=np.zeros((30, 8, 8), np.uint8), labels=labels)
+    np.savez(tmp_path / "some.npz", images=np.zeros((30, 8, 8), np.uint8), labels=labels)  # in any of the splits
     words = ("train", "cvae", "--data", f"array:{tmp_path / 'some.npz'}", "--task", "labelled")
     refused(command(*words, "--out", tmp_path / "run"), "without a label")
 
@@ -230,6 +248,10 @@ def test_wrong_uses(runs: dict[str, Path], trained: Path, command: Callable, tmp
     refused(command("complete", runs["boxes"], "--image", own, "--index", 1, "--out", out), "--index")
     refused(command("complete", runs["boxes"], "--image", tmp_path / "none.png", "--out", out), "does not exist")
     refused(command("segment", runs["maps"], own, tmp_path / "x" / "own.png", "--out", tmp_path / "o"), "same name")
+    shutil.copy(own, tmp_path / "own-labels.png")
+    for pictures in ([own, tmp_path / "own-labels.png"], [own, tmp_path / "own.jpg"]):
+        refused(command("segment", runs["maps"], *pictures, "--out", tmp_path), "overwrite")
+    refused(command("reconstruct", runs["maps"], "--data", "digits", "--out", out), "shape")
     refused(command("reconstruct", runs["boxes"], "--out", out), "cannot reconstruct")
     refused(command("evaluate", runs["boxes"], "--metrics", "nll"), "nll")
     assert not out.exists()

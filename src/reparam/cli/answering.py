@@ -82,13 +82,16 @@ def complete(
 def segment(
     run: Path, images: tuple[Path, ...], out: Path, samples: int, seed: int, device: str, as_json: bool
 ) -> None:
-    """Label the pixels of pictures: NAME.png the labels, NAME-answers.png several answers, NAME-spread.png where they differ."""
-    from reparam.reports.answers import write_segmentation
+    """Label the pixels of pictures: NAME-labels.png, NAME-answers.png several answers, NAME-spread.png where they differ."""
+    from reparam.reports.answers import segmentation_paths, write_segmentation
 
     opened = open_run(run, device)
     opened.require("segment", "segment pictures")
-    if len({path.stem for path in images}) < len(images):
-        raise ConfigError("two pictures have the same name, and their results would overwrite each other: rename one")
+    targets = [path for image in images for path in segmentation_paths(opened, image, out).values()]
+    if len(set(targets)) < len(targets):
+        raise ConfigError("the results of two pictures would have the same name and overwrite each other: rename one")
+    if {path.resolve() for path in targets} & {path.resolve() for path in images}:
+        raise ConfigError(f"results in {out} would overwrite pictures that are to be segmented: choose another --out")
     written = [path for image in images for path in write_segmentation(opened, image, out, samples, seed)]
     click.echo(json.dumps({"out": [str(path) for path in written]}) if as_json else "\n".join(map(str, written)))
 

@@ -143,7 +143,7 @@ def _train_command(name: str, family: "Family") -> click.Command:
 
     recipes = "; ".join(f"{key}: {recipe.doc}" for key, recipe in family.recipes.items())
     parameters: list[click.Parameter] = [
-        _Option(["--recipe"], default="default", metavar="NAME", help=recipes),
+        _Option(["--recipe"], default=None, metavar="NAME", help=recipes),
         _Option(["--out"], default=None, metavar="RUN", help="folder of the run (default: runs/MODEL-DATA-TIME)"),
         _Option(["--dry-run"], is_flag=True, help="print the resolved configuration and stop"),
         _Option(["--json", "as_json"], is_flag=True, help="print the outcome as JSON"),
@@ -152,7 +152,7 @@ def _train_command(name: str, family: "Family") -> click.Command:
     for section, option, kind in fields(family):
         parameters.append(_option(section, option, kind, getattr(getattr(defaults, section), option)))
 
-    def run(recipe: str, out: str | None, dry_run: bool, as_json: bool, **options: Any) -> None:
+    def run(recipe: str | None, out: str | None, dry_run: bool, as_json: bool, **options: Any) -> None:
         chosen = {key: value for key, value in options.items() if value is not None}
         config = resolve(name, recipe, **chosen)
         if not config.data.data:

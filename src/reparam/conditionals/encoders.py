@@ -3,11 +3,11 @@
 Shapes: `B` batch, `C H W` image, `D` values of a label map, `F` features, `K` latent.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from reparam.batch import IGNORED
 from reparam.conditionals.context import Given
 from reparam.distributions import Delta
 
@@ -44,8 +44,8 @@ class ConditionalNormal(nn.Module):
 
     def forward(self, x: Tensor, given: Given) -> Independent:
         if self.map_values:
-            planes = F.one_hot(x.squeeze(-3).where(x.squeeze(-3) != IGNORED, self.map_values), self.map_values + 1)
-            x = planes[..., : self.map_values].movedim(-1, -3).float()
+            # One-hot; a pixel that does not count has no plane.
+            x = (x == torch.arange(self.map_values, device=x.device).view(-1, 1, 1)).float()
         return diagonal_normal(self.head(self.network(x, given.features, given.hint)))
 
 

@@ -5,6 +5,7 @@ Everything is vectorised and happens on the images' device; random parts come fr
 Shapes: `B` batch, `C H W` image. Images are stored as uint8 and become float in [0, 1] here.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple
@@ -127,8 +128,15 @@ def half_mask(which: str, side: int) -> Tensor:
     return (line[None, :] if which in ("left", "right") else line[:, None]).expand(side, side).clone()
 
 
-def _fixed_mask(options: TaskOptions, side: int) -> Tensor:
-    return quadrant_mask(options.observed, side) if options.task == "quadrants" else half_mask(options.half, side)
+def _fixed_mask(options: TaskOptions, side: int, device: torch.device | None = None) -> Tensor:
+    return _made_once(options.task, options.observed, options.half, side, device)
+
+
+@functools.cache
+def _made_once(task: str, observed: int, half: str, side: int, device: torch.device | None) -> Tensor:
+    """On its device: a step of training must not copy it there again."""
+    mask = quadrant_mask(observed, side) if task == "quadrants" else half_mask(half, side)
+    return mask.to(device)
 
 
 def observe(x: Tensor, mask: Tensor) -> Tensor:
@@ -138,7 +146,7 @@ def observe(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def completion(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
-    return Drawn(x, observe(x, _fixed_mask(options, x.shape[-1]).to(x.device)[None, None]))
+    return Drawn(x, observe(x, _fixed_mask(options, x.shape[-1], x.device)[None, None]))
 
 
 def _of_fixed_mask(spec: Spec, options: TaskOptions) -> Condition:

@@ -5,7 +5,7 @@ from reparam.distributions.bernoulli import Bernoulli
 from reparam.distributions.delta import Delta
 from reparam.distributions.partial import Completion, PixelCategorical, pick, prediction
 from reparam.distributions.quantised import DiscretisedLogistic
-from reparam.distributions.sampling import detached, keyed_generator, rsample
+from reparam.distributions.sampling import detached, keyed_generator, rsample, with_parameters
 
 __all__ = [
     "Bernoulli",
@@ -18,4 +18,5 @@ __all__ = [
     "pick",
     "prediction",
     "rsample",
+    "with_parameters",
 ]

@@ -45,11 +45,14 @@ class Completion(Distribution):
     """
 
     arg_constraints = {}  # noqa: RUF012
-    has_rsample = True
 
     def __init__(self, base: Independent, observed: Tensor, mask: Tensor, wanted: Tensor | None = None) -> None:
         self.base, self.observed, self.mask, self.wanted = base, observed, mask, wanted
         super().__init__(base.batch_shape, observed.shape[-3:], validate_args=False)
+
+    @property
+    def has_rsample(self) -> bool:  # type: ignore[override]
+        return self.base.has_rsample
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self.wanted is not None:

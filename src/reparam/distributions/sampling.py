@@ -8,7 +8,7 @@ Shapes: `S` sample shape, `B` batch shape, `E` event shape.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import singledispatch
 
 import torch
@@ -23,6 +23,7 @@ from torch.distributions import (
     Normal,
 )
 
+from reparam.distributions.bernoulli import Bernoulli as FastBernoulli
 from reparam.distributions.delta import Delta
 from reparam.distributions.partial import Completion, PixelCategorical
 from reparam.distributions.quantised import DiscretisedLogistic
@@ -117,9 +118,63 @@ def _(distribution: DiscretisedLogistic, shape: tuple[int, ...], generator: torc
     return distribution.sample_levels(_open_uniform(distribution.loc.detach(), shape, generator))
 
 
+@singledispatch
+def with_parameters(distribution: Distribution, change: Callable[[Tensor], Tensor]) -> Distribution:
+    """The same kind of distribution with each of its parameters changed, such as cut to some of its batch.
+
+    Raises NotImplementedError for a distribution not listed here.
+    """
+    raise NotImplementedError(f"with_parameters does not know {type(distribution).__name__}; add a rule in {__name__}")
+
+
+@with_parameters.register
+def _(distribution: Independent, change: Callable[[Tensor], Tensor]) -> Distribution:
+    base = with_parameters(distribution.base_dist, change)
+    return Independent(base, distribution.reinterpreted_batch_ndims, validate_args=False)
+
+
+@with_parameters.register
+def _(distribution: Normal, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return Normal(change(distribution.loc), change(distribution.scale), validate_args=False)
+
+
+@with_parameters.register
+def _(distribution: Laplace, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return Laplace(change(distribution.loc), change(distribution.scale), validate_args=False)
+
+
+@with_parameters.register
+def _(distribution: Bernoulli, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return Bernoulli(logits=change(distribution.logits), validate_args=False)
+
+
+@with_parameters.register
+def _(distribution: FastBernoulli, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return FastBernoulli(change(distribution.logits))
+
+
+@with_parameters.register
+def _(distribution: ContinuousBernoulli, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return ContinuousBernoulli(logits=change(distribution.logits), validate_args=False)
+
+
+@with_parameters.register
+def _(distribution: DiscretisedLogistic, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return DiscretisedLogistic(change(distribution.loc), change(distribution.scale), distribution.levels)
+
+
+@with_parameters.register
+def _(distribution: PixelCategorical, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return PixelCategorical(change(distribution.logits))
+
+
+@with_parameters.register
+def _(distribution: Completion, change: Callable[[Tensor], Tensor]) -> Distribution:
+    base = with_parameters(distribution.base, change)
+    assert isinstance(base, Independent)
+    return Completion(base, change(distribution.observed), change(distribution.mask), distribution.wanted)
+
+
 def detached(distribution: Distribution) -> Distribution:
-    """The same distribution with parameters that pass no gradient (a factorised normal, what encoders here return)."""
-    if isinstance(distribution, Independent) and isinstance(distribution.base_dist, Normal):
-        base = Normal(distribution.base_dist.loc.detach(), distribution.base_dist.scale.detach(), validate_args=False)
-        return Independent(base, distribution.reinterpreted_batch_ndims, validate_args=False)
-    raise NotImplementedError(f"detached does not know {type(distribution).__name__}")
+    """The same distribution with parameters that pass no gradient."""
+    return with_parameters(distribution, Tensor.detach)

@@ -25,7 +25,7 @@ from reparam.models import Model
 from reparam.training import Progress, Silent
 
 T = TypeVar("T")
-ANSWERS = 400_000_000  # floats of answers that are held at one time (1.6 GB)
+ANSWERS = 250_000_000  # floats of answers that are held at one time (1 GB)
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -116,9 +116,13 @@ class Context:
         return self.batch.c
 
     @cached_property
-    def unoccluded(self) -> Tensor | None:
-        """c without the box that `occlusion` hides in it."""
-        return task_images(self.dataset.test, self.task, self.index[: len(self.asked.x)]).c
+    def hidden(self) -> Tensor:
+        """[N, 1, H, W] of the images asked, true in the box that `occlusion` hides: of white images, what is not white."""
+        split, box = self.dataset.test, (self.options.occlusion, self.options.occlusion)
+        white = Images(torch.full((1,), 255, dtype=torch.uint8).expand_as(split.images), split.labels, split.maps)
+        c = task_images(white, self.task, self.index[: len(self.asked.x)], box).c
+        assert c is not None
+        return c[:, :1] == 0
 
     @cached_property
     def grey(self) -> Tensor:
@@ -190,11 +194,10 @@ class Context:
 
     @cached_property
     def averaged(self) -> Tensor:
-        """Probabilities of label maps [N, D, H, W], averaged over the answers of a model that has several."""
+        """The one answer, an average where a model has several (Sohn et al. 2015, section 4.1): [N, C, H, W], of label maps
+        probabilities [N, D, H, W]."""
         assert self.asked.c is not None
-        if self.model.prior is None:
-            return predict(self.model, self.asked.c)
-        return structured.mean_answer(self.predictions)
+        return predict(self.model, self.asked.c) if self.model.prior is None else self.predictions.mean(1)
 
     @property
     def of_maps(self) -> bool:

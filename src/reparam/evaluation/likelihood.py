@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
-from reparam.distributions import keyed_generator, rsample
+from reparam.distributions import keyed_generator, rsample, with_parameters
 from reparam.generation import BLOCK, block_condition, device_of, full_block, in_blocks
 from reparam.models import Model
 from reparam.objectives.variational import kl_per_dimension
@@ -119,11 +119,10 @@ def _estimate(
         n, part = len(part), part.to(device)
         model_c = model.given(None if c is None else c[number * BLOCK :][:n].to(device))
         generator = keyed_generator(device, seed, purpose, number)
-        if posterior:
-            q_z, p_z = model_c.encoder(part), model_c.prior()
-            whole = block_condition(model, c, number).encoder(full_block(part))
-        elif model.prior is not None:
-            whole = block_condition(model, c, number).prior()
+        if model.prior is not None:
+            p_z = model_c.prior()
+            q_z = model_c.encoder(part) if posterior else p_z
+            whole = with_parameters(q_z, full_block)  # noise for whole blocks, networks for what is there
         log_w = []
         for start in range(0, samples, SAMPLES_AT_ONCE):
             if not posterior and model.prior is None:

@@ -6,12 +6,14 @@ Shapes: `N` images, `L` answers for one image.
 import dataclasses
 
 import torch
+from torch import Tensor
 
+from reparam.batch import IGNORED
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
 from reparam.evaluation import structured
 from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
-from reparam.evaluation.metric import Metric, effective, nll, no_classifier
+from reparam.evaluation.metric import Metric, effective, nll
 from reparam.models import Model
 
 
@@ -22,22 +24,27 @@ def cnll_mc(context: Context) -> Measure:
     return mean(values, "nats/image", effective(sizes, context.options) + "; biased upwards for few draws")
 
 
-def mean_answer(context: Context) -> Measure:
-    """The average of the draws against the truth."""
-    average = structured.mean_answer(context.predictions)
-    if context.of_maps:
-        return mean(structured.foreground_iou(structured.overlap(average, context.asked.x)), "IoU", _draws(context))
-    return mean(structured.squared_error(average, context.asked.x, context.wanted), "squared error", _draws(context))
+def mean_of_n(context: Context) -> Measure:
+    """One answer against the truth: the average of the draws, of a model without a latent p(x|c) itself."""
+    return _judged(context, context.averaged[:, None], _averaged(context))
 
 
-def best_answer(context: Context) -> Measure:
-    """The draw that is nearest to the truth."""
-    each = context.predictions.unbind(1)
+def best_of_n(context: Context) -> Measure:
+    """The draw that is nearest to the truth; a model without a latent may count its own answer among its draws of pixels."""
+    if context.model.prior is not None:
+        return _judged(context, context.predictions, _draws(context))
+    answers = torch.cat([context.predictions, context.averaged[:, None]], 1)
+    return _judged(context, answers, f"{_draws(context)}, and its own answer")
+
+
+def _judged(context: Context, answers: Tensor, note: str) -> Measure:
+    """The best of the answers [N, L, ...] for each image."""
+    truth = context.asked.x
     if context.of_maps:
-        found = [structured.foreground_iou(structured.overlap(one, context.asked.x)) for one in each]
-        return mean(torch.stack(found).max(0).values, "IoU", _draws(context))
-    errors = [structured.squared_error(one, context.asked.x, context.wanted) for one in each]
-    return mean(torch.stack(errors).min(0).values, "squared error", _draws(context))
+        found = [structured.foreground_iou(structured.overlap(one, truth)) for one in answers.unbind(1)]
+        return mean(torch.stack(found).max(0).values, "IoU", note)
+    errors = [structured.squared_error(one, truth, context.wanted) for one in answers.unbind(1)]
+    return mean(torch.stack(errors).min(0).values, "squared error", note)
 
 
 def diversity(context: Context) -> Measure:
@@ -46,7 +53,10 @@ def diversity(context: Context) -> Measure:
 
 def _draws(context: Context) -> str:
     source = "z ~ p(z|c)" if context.model.prior is not None else "x ~ p(x|c), a pixel at a time"
-    return f"{context.options.draws} draws of {source}"
+    few = (
+        "" if len(context.asked.x) == len(context.x) else f", for the {len(context.asked.x):,} images that memory holds"
+    )
+    return f"{context.options.draws} draws of {source}{few}"
 
 
 def iou(context: Context) -> Measure:
@@ -57,13 +67,16 @@ def iou(context: Context) -> Measure:
         for both, either in zip(found.intersection.T[1:], found.union.T[1:], strict=True)
         if either.any()
     ]
+    if not ratios:
+        return Measure(1.0, None, len(context.asked.x), "", "no image has or is said to have anything but background")
     value = sum(one.value for one in ratios) / len(ratios)
     stderr = ratios[0].stderr if len(ratios) == 1 else None
     return Measure(value, stderr, len(context.asked.x), "", _averaged(context))
 
 
 def pixel_accuracy(context: Context) -> Measure:
-    return mean(structured.pixel_accuracy(context.averaged, context.asked.x), "share", _averaged(context))
+    known = (context.asked.x != IGNORED).flatten(1).any(1)  # an image of which no pixel counts says nothing
+    return mean(structured.pixel_accuracy(context.averaged[known], context.asked.x[known]), "share", _averaged(context))
 
 
 def ece(context: Context) -> Measure:
@@ -72,10 +85,10 @@ def ece(context: Context) -> Measure:
 
 
 def _averaged(context: Context) -> str:
-    return "" if context.model.prior is None else f"of the average of {context.options.draws} draws"
+    return "" if context.model.prior is None else f"of the average of {_draws(context)}"
 
 
-def class_votes(context: Context) -> Measure:
+def class_hit(context: Context) -> Measure:
     """How many images have an answer that a classifier reads as the true class."""
     return mean(
         (context.votes.right > 0).double(), "share", f"{_draws(context)}; {context.network('classifier').about}"
@@ -90,15 +103,12 @@ def class_log_loss(context: Context) -> Measure:
 def no_completion(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
     if not model.context.masked:
         return "it is for completions of images"
-    return no_classifier(model, dataset, task, options)
+    return None if len(dataset.classes) > 1 else "its classifier needs images of at least two classes"
 
 
 def occluded_uncertainty(context: Context) -> Measure:
     """How far answers differ inside the hidden box, over outside of it: of the mean standard deviations a pixel."""
-    plain, shown = context.unoccluded, context.asked.c
-    assert plain is not None
-    assert shown is not None
-    hidden = (plain != shown).any(1, keepdim=True)
+    hidden = context.hidden
     spread = structured.uncertainty(context.predictions)
     inside, outside = (
         (spread * part).flatten(1).sum(1) / part.flatten(1).sum(1).clamp(min=1) for part in (hidden, ~hidden)
@@ -146,13 +156,13 @@ PREDICTIONS: dict[str, Metric] = {
     ),
     "mean_of_n": Metric(
         "predict",
-        mean_answer,
+        mean_of_n,
         "the average of several answers against the truth",
         "How good the model is if it has to settle on one answer.",
     ),
     "best_of_n": Metric(
         "predict",
-        best_answer,
+        best_of_n,
         "the best of several answers against the truth",
         "How near the best of its answers comes: a model that offers different ones gains.",
     ),
@@ -163,7 +173,7 @@ PREDICTIONS: dict[str, Metric] = {
         "How far the answers for one image differ, on a scale where pixels go from 0 to 1. More is not better by itself.",
     ),
     "occluded_uncertainty": Metric(
-        "complete",
+        "segment",
         occluded_uncertainty,
         "how far answers differ inside a hidden box, over outside of it",
         "Whether the model knows where it cannot see: above 1, its answers differ more there.",
@@ -171,7 +181,7 @@ PREDICTIONS: dict[str, Metric] = {
     ),
     "class_hit": Metric(
         "complete",
-        class_votes,
+        class_hit,
         "test images of which an answer is read as the true class",
         "How often the true class is among what the completions show, as a classifier reads them. 1 is always.",
         no_completion,
@@ -180,8 +190,8 @@ PREDICTIONS: dict[str, Metric] = {
         "complete",
         class_log_loss,
         "log-loss of the answers' classes, as votes",
-        "How well the shares of the classes among the completions foretell the true one. Lower is better; chance has log of the "
-        "number of classes.",
+        "How well the shares of the classes among the completions foretell the true one. Lower is better: near 0 if all of them "
+        "show it.",
         no_completion,
     ),
 }

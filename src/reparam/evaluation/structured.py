@@ -13,11 +13,6 @@ from reparam.batch import IGNORED
 BINS = 15
 
 
-def mean_answer(answers: Tensor) -> Tensor:
-    """The average of L answers [N, L, ...], [N, ...]: E[p(x|z, c)] under the prior (Sohn et al. 2015, section 4.1)."""
-    return answers.mean(1)
-
-
 class Overlap(NamedTuple):
     """Pixels of each value in both maps, and in either, [N, D] each."""
 

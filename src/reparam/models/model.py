@@ -98,4 +98,5 @@ class ModelGiven:
         return [(guess.shape[-1], self.model.decoder.coarse(guess, self.what)) for guess in self.what.coarser]
 
     def given(self, c: Tensor | None) -> "ModelGiven":
+        """Itself: what an objective is given may have been filled in already."""
         return self

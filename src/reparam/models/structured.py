@@ -47,7 +47,7 @@ class BaselineOptions(ConditionalNetworkOptions):
         if self.multi_scale and self.network == "mlp":
             raise ConfigError("multi-scale needs a convolutional network: add --network residual")
         if self.dropout and self.network != "mlp":
-            raise ConfigError("dropout is for --network mlp: leave it out")
+            raise ConfigError("dropout is for fully connected networks: add --network mlp, or --dropout 0")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class LatentOptions(BaselineOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.guess_weight and not self.first_guess:
-            raise ConfigError("guess-weight weighs the first guess: leave it out, or keep --first-guess")
+            raise ConfigError("guess-weight weighs the first guess: add --guess-weight 0, or keep --first-guess")
         if self.multi_scale and not (self.first_guess and self.guess_weight):
             raise ConfigError("multi-scale gives the first guess losses at several scales: set --guess-weight 1")
 

@@ -117,13 +117,19 @@ class FlatGeneration(nn.Module):
     """act(A z + B features), then hidden layers to the outputs: what c adds to the first layer is worked out once for all z."""
 
     def __init__(
-        self, latent: int, features: int, hidden: tuple[int, ...], shape: tuple[int, int, int], options: NetworkOptions
+        self,
+        latent: int,
+        features: int,
+        hidden: tuple[int, ...],
+        shape: tuple[int, int, int],
+        options: NetworkOptions,
+        dropout: float,
     ) -> None:
         super().__init__()
         self.of_z = nn.Linear(latent, hidden[0])
         self.of_c = nn.Linear(features, hidden[0], bias=False)
-        self.act = ACTIVATIONS[options.activation]()
-        self.rest = MLP((*hidden, shape[0] * shape[1] * shape[2]), options.activation)
+        self.act = nn.Sequential(ACTIVATIONS[options.activation](), *([nn.Dropout(dropout)] if dropout else []))
+        self.rest = MLP((*hidden, shape[0] * shape[1] * shape[2]), options.activation, dropout=dropout)
         self.shape = shape
 
     def forward(self, z: Tensor, features: Tensor) -> Tensor:
@@ -155,7 +161,7 @@ def flat_parts(shapes: Shapes, options: ConditionalNetworkOptions) -> Parts:
         lambda: nn.Sequential(nn.Linear(hidden[-1], shapes.outputs * places), nn.Unflatten(1, outputs)),
         lambda guessed: joined(hidden[-1] + hint(guessed)),
         lambda guessed: joined(channels * places + hidden[-1] + hint(guessed), wanted),
-        lambda: FlatGeneration(shapes.latent, hidden[-1], tuple(reversed(hidden)), outputs, options),
+        lambda: FlatGeneration(shapes.latent, hidden[-1], tuple(reversed(hidden)), outputs, options, dropout),
         wanted,
     )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reparam.batch import IGNORED, Batch
 from reparam.data.single import read_picture
-from reparam.evaluation.structured import mean_answer, uncertainty
+from reparam.evaluation.structured import uncertainty
 from reparam.generation import first_guess, predict, predict_draws
 from reparam.models import Model
 from reparam.reports.charts import PALETTE
@@ -84,7 +84,7 @@ def answers(
         made = predict_draws(model, batch.c, max(draws, SPREAD_DRAWS), seed)
         for number in range(draws):
             columns.append(("answers" if number == 0 else "", as_images(made[:, number], bool(maps), channels)))
-        columns.append(("mean", as_images(mean_answer(made), bool(maps), channels)))
+        columns.append(("mean", as_images(made.mean(1), bool(maps), channels)))
     if truth:
         columns.append(("truth", truth_images(batch.x, maps, channels)))
     if model.prior is not None:
@@ -106,27 +106,38 @@ def training_rows(model: Model, batch: Batch, shape: tuple[int, int, int], map_v
     visible = seen(batch, shape)
     one = predict_draws(model, batch.c, 1)[:, 0] if model.prior is not None else predict(model, batch.c)
     rows = [truth_images(batch.x, map_values, shape[0]), *([] if visible is None else [visible])]
-    return [*rows, as_images(one, bool(map_values), shape[0])]
+    rows.append(as_images(one, bool(map_values), shape[0]))
+    depth = max(row.shape[1] for row in rows)
+    return [row.expand(-1, depth, -1, -1) for row in rows]
+
+
+SEGMENTED = ("labels", "answers", "spread")
+
+
+def segmentation_paths(run: "Run", path: Path, folder: Path) -> dict[str, Path]:
+    """Where `write_segmentation` puts what it makes of a picture; a model with a single answer has no spread."""
+    kinds = SEGMENTED if run.model.prior is not None else SEGMENTED[:2]
+    return {kind: folder / f"{path.stem}-{kind}.png" for kind in kinds}
 
 
 def write_segmentation(run: "Run", path: Path, folder: Path, draws: int, seed: int = 0) -> list[Path]:
-    """What the model makes of a picture, into FOLDER: NAME.png, the most probable label at each of the picture's own pixels
-    (two values: 0 and 255, else 0 to D - 1) after the average of `draws` answers; NAME-answers.png, the answers;
+    """What the model makes of a picture, into FOLDER: NAME-labels.png, the most probable label at each of the picture's own
+    pixels (two values: 0 and 255, else 0 to D - 1) after the average of `draws` answers; NAME-answers.png, the answers;
     NAME-spread.png, where they differ."""
     run.require("segment", "segment pictures")
     picture = read_picture(path, run.spec.image_shape, run.config.data)
     c = run.condition(picture.pixels)
     made = run.answers(c, draws, seed) if run.model.prior is not None else run.predict(c)[:, None]
-    values = picture.placed(mean_answer(made)[0])
+    values = picture.placed(made.mean(1)[0])
     label_map = Image.fromarray((values * (255 if run.spec.map_values == 2 else 1)).byte().numpy())
     batch = Batch(
         x=torch.full((1, 1, *run.spec.image_shape[1:]), IGNORED), c=c, y=torch.tensor([-1]), index=torch.tensor([0])
     )
-    found = {"": label_map, "-answers": answers_picture(run, batch, draws, seed, truth=False)}
+    found = {"labels": label_map, "answers": answers_picture(run, batch, draws, seed, truth=False)}
     if run.model.prior is not None:
         spread = uncertainty(made)
-        found["-spread"] = sheet(legible(spread / spread.max().clamp(min=1e-6), 1), 1)
-    paths = {folder / f"{path.stem}{suffix}.png": image for suffix, image in found.items()}
-    for target, image in paths.items():
-        write_png(target, image)
-    return list(paths)
+        found["spread"] = sheet(legible(spread / spread.max().clamp(min=1e-6), 1), 1)
+    paths = segmentation_paths(run, path, folder)
+    for kind, image in found.items():
+        write_png(paths[kind], image)
+    return list(paths.values())

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reparam.errors import DataError, RunError
 from reparam.evaluation import structured
-from reparam.generation import predict_draws, sample
+from reparam.generation import predict_average, sample
 from reparam.reports import answers as answering
 from reparam.reports import charts, panels
 from reparam.reports.charts import Chart
@@ -166,7 +166,7 @@ def reliability(subject: Subject) -> Drawing:
     run = subject.run
     batch = subject.examples(CALIBRATED_ON)
     assert batch.c is not None
-    found = structured.reliability(structured.mean_answer(predict_draws(run.model, batch.c, 10)), batch.x)
+    found = structured.reliability(predict_average(run.model, batch.c, 10), batch.x)
     return Drawing((charts.reliability(found),), f"{len(batch.x)} test images.")
 
 
@@ -220,7 +220,8 @@ def training_pictures(subject: Subject, kind: str) -> list[tuple[float, Tensor]]
         if match and match[1] == kind:
             try:
                 with Image.open(path) as image:
-                    found.append((float(match[2]), cut_sheet(image, subject.shape)))
+                    channels = 3 if image.mode == "RGB" else 1
+                    found.append((float(match[2]), cut_sheet(image, (channels, *subject.shape[1:]))))
             except (OSError, ValueError, SyntaxError):  # Pillow raises SyntaxError for some broken PNG files
                 continue
     if not found:

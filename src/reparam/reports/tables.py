@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 def meaning(name: str) -> str:
     """One sentence or two on a metric; empty for one that this version does not know."""
-    return METRICS[name].meaning if name in METRICS else ""
+    plain, _, occluded = name.partition(" occluded ")
+    if plain not in METRICS:
+        return ""
+    return METRICS[plain].meaning + (
+        f" With a box of {occluded} of the side hidden in what is seen." if occluded else ""
+    )
 
 
 def with_error(value: float, stderr: float | None) -> tuple[str, str]:

@@ -62,7 +62,7 @@ class Cell:
     def config(self, fast: bool = False) -> RunConfig:
         """As it is trained, but for the start."""
         options = {"pictures": 0, **self.chosen(fast)}
-        return resolve(self.model, options.pop("recipe", "default"), **options)
+        return resolve(self.model, options.pop("recipe", None), **options)
 
     def command(self, fast: bool = False) -> str:
         """What a person would type for the same run, in the laboratory's folder."""
@@ -233,6 +233,8 @@ def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
         return step, 0.0
     options = EvaluationOptions(samples=20, nll_images=100, images=100)
     context = Context(model.eval(), dataset, config.task, options)
+    if model.prior is None:
+        return step, 0.0
     estimate = context.importance_nll if "bound" in model.abilities else context.monte_carlo
     return step, _seconds(lambda: estimate(context.x), 1) / (20 * len(context.x))
 
