@@ -61,7 +61,7 @@ def check(words: list[str]) -> None:
     except click.exceptions.Exit:
         return  # --help
     values = {name: value for name, value in context.params.items() if value is not None}
-    if "recipe" in values:
+    if "recipe" in context.params:
         for own in ("out", "dry_run", "as_json"):
             values.pop(own, None)
         assert command.name

@@ -215,7 +215,7 @@ def _check(name: str, source: Source, path: str | None, options: DataOptions) ->
     for option, names in _ONLY.items():
         if name not in names and getattr(options, option) != getattr(DataOptions, option):
             flag = option.replace("_", "-")
-            raise DataError(f"option {flag} is for {' and '.join(names)}: leave --{flag} out for {name}")
+            raise DataError(f"option {flag} is for {', '.join(names)}: leave --{flag} out for {name}")
 
 
 def _import(spec: str, options: DataOptions) -> Dataset:
