@@ -82,9 +82,10 @@ class Run:
         """Raises ConfigError if the model cannot do what is asked."""
         if ability not in self.model.abilities:
             have = ", ".join(sorted(self.model.abilities)) or "none of the abilities"
-            raise ConfigError(f"cannot {purpose}: model '{self.config.model}' cannot {ability} (it can: {have})")
+            trained = f"'{self.config.model}', trained with task '{self.config.task.task}',"
+            raise ConfigError(f"cannot {purpose}: model {trained} cannot {ability} (it can: {have})")
 
-    def sample(self, n: int, seed: int = 0, draw: bool = False, label: int | None = None) -> Tensor:
+    def sample(self, n: int, seed: int = 0, draw: bool = False, label: int | str | None = None) -> Tensor:
         """[n, C, H, W] in [0, 1]: means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z). A model whose condition is
         a class makes all classes in turn, or those of `label`."""
         self.require("sample", "draw samples")
@@ -93,10 +94,18 @@ class Run:
         c = None
         if label is not None:
             self.require("sample by class", "draw samples of a class")
-            if not 0 <= label < self.spec.classes:
-                raise ConfigError(f"there is no class {label}: choose 0 to {self.spec.classes - 1}")
-            c = torch.full((n,), label)
+            c = torch.full((n,), self._class(label))
         return generation.sample(self.model, n, seed, draw, c)
+
+    def _class(self, label: int | str) -> int:
+        """The number of a class that is given by number or name."""
+        names = self.folder.document()["data"].get("classes", [])
+        number = names.index(label) if label in names else int(label) if str(label).isdecimal() else -1
+        if not 0 <= number < self.spec.classes:
+            raise ConfigError(
+                f"there is no class '{label}'{suggest(str(label), names)}: choose among {', '.join(names)}"
+            )
+        return number
 
     def condition(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
         """c for images [n, C, H, W] in [0, 1]. `mask` [n or 1, 1, H, W] or [H, W], 1 where a pixel is seen, is for a model
@@ -104,6 +113,9 @@ class Run:
 
         Raises ConfigError for a mask that the model cannot serve, one that shows nothing, or one that shows everything.
         """
+        self.require("predict", "answer")
+        if "sample by class" in self.model.abilities and isinstance(images, Tensor) and not images.is_floating_point():
+            return images.long()  # classes are conditions as they are
         self.require("complete", "answer for an image")
         self._check(images)
         if "segment" in self.model.abilities:
@@ -111,7 +123,7 @@ class Run:
                 raise ConfigError("a model that segments sees the whole image: leave the mask out")
             return images
         if mask is not None:
-            mask = (mask if mask.dim() == 4 else mask.reshape(-1, 1, *mask.shape[-2:])).to(images.device) > 0
+            mask = (mask if mask.dim() == 4 else mask.reshape(-1, 1, *mask.shape[-2:])).to(images.device) >= 0.5
             if tuple(mask.shape[1:]) != (1, *self.spec.image_shape[1:]) or len(mask) not in (1, len(images)):
                 raise DataError(f"a mask of shape {tuple(mask.shape)} does not go with images {tuple(images.shape)}")
         fixed = self.spec.condition.fixed if self.spec.condition else None
@@ -136,6 +148,8 @@ class Run:
     def examples(self, n: int) -> Batch:
         """n test images that take the classes in turn, as the run's task gives them: what is wanted (x), what is known (c),
         classes."""
+        if not isinstance(n, int) or n < 1:
+            raise ConfigError(f"how many examples? a whole number of at least 1, not {n!r}")
         return task_images(self.dataset.test, self.config.task, varied(self.dataset.test.labels, n))
 
     def predict(self, c: Tensor) -> Tensor:
@@ -194,6 +208,15 @@ class Run:
         document = self.folder.evaluation_document()
         metrics = [metrics] if isinstance(metrics, str) else metrics
         options = options or EvaluationOptions()
+        if options.occlusion and "complete" not in self.model.abilities:
+            raise ConfigError(
+                f"occlusion hides part of an image that is seen, and task '{self.config.task.task}' has none"
+            )
+        if self.dataset.fingerprint != self.folder.document()["data"]["fingerprint"]:
+            raise DataError(
+                f"'{self.config.data.data}' is not what {self.path} was trained on, and test images may be among those that "
+                "it has seen: restore it, or train a new run"
+            )
         names, left_out = measuring.choose(self.model, self.dataset, self.config.task, options, metrics)
         reasons: dict[str, list[str]] = {}
         for name, why in left_out.items() if not metrics else ():
@@ -208,6 +231,9 @@ class Run:
         context = self._context(options, progress, say)
         measures = {}
         for name, measure in measuring.evaluate(context, names):
+            if options.occlusion:
+                hidden = f"a box of {options.occlusion:g} of the side hidden in what is seen"
+                measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
             measures[name] = measure
             kept_as = f"{name} occluded {options.occlusion:g}" if options.occlusion else name
             document.setdefault("metrics", {})[kept_as] = asdict(measure)

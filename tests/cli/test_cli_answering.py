@@ -11,6 +11,7 @@ from PIL import Image
 
 import reparam
 from reparam.api import Run
+from reparam.data.single import read_mask, read_picture
 
 SIDE = 16
 
@@ -92,6 +93,21 @@ def test_completions_keep_what_was_seen_and_answers_do_not_depend_on_their_numbe
     assert not torch.equal(run.answers(batch.c, n=1, seed=5)[:, 0], answers[:, 0])
 
 
+@pytest.mark.parametrize("kind", ["0 and 255", "0 and 1", "transparent"])
+def test_masks_of_every_kind_mean_the_same(kind: str, runs: dict[str, Path], tmp_path: Path) -> None:
+    run, path, own = open_run(runs["boxes"]), tmp_path / "mask.png", tmp_path / "own.png"
+    Image.fromarray(np.full((16, 16), 90, np.uint8)).save(own)
+    seen = np.zeros((32, 32), np.uint8)
+    seen[:, 12:] = 1
+    if kind == "transparent":
+        Image.fromarray(np.stack([np.full_like(seen, 40)] * 3 + [255 * seen], -1), "RGBA").save(path)
+    else:
+        Image.fromarray(seen * (255 if kind == "0 and 255" else 1)).save(path)
+    shape, options = run.spec.image_shape, run.config.data
+    mask = read_mask(path, read_picture(own, shape, options), shape, options)
+    assert torch.equal(mask, torch.tensor([0.0] * 3 + [1.0] * 5).expand(1, 1, 8, 8))
+
+
 def test_what_is_no_condition_is_said(runs: dict[str, Path]) -> None:
     boxes, quadrants = open_run(runs["boxes"]), open_run(runs["quadrants"])
     x = boxes.examples(2).x
@@ -104,6 +120,8 @@ def test_what_is_no_condition_is_said(runs: dict[str, Path]) -> None:
             wrong()
     with pytest.raises(reparam.ReparamError, match="at least 1"):
         boxes.answers(boxes.examples(2).c, n=0)  # type: ignore[arg-type]
+    with pytest.raises(reparam.ReparamError, match="at least 1"):
+        boxes.examples(0)
 
 
 def test_a_condition_of_ones_own_is_the_tasks(runs: dict[str, Path]) -> None:
@@ -140,11 +158,12 @@ def test_segment_writes_labels_at_the_pictures_own_size(
 def test_samples_of_a_class(runs: dict[str, Path], command: Callable, tmp_path: Path) -> None:
     out = tmp_path / "samples.png"
     assert command("sample", runs["labelled"], "--class", "3", "--n", 4, "--out", out).code == 0
-    refused(command("sample", runs["labelled"], "--class", "13", "--out", out), "no class")
+    refused(command("sample", runs["labelled"], "--class", "13", "--out", out), "no class '13'")
     refused(command("sample", runs["labelled"], "--class", "cat", "--out", out), "no class 'cat'")
     refused(command("sample", runs["boxes"], "--out", out), "cannot sample")
     run = open_run(runs["labelled"])
     every, threes = run.sample(20, seed=1), run.sample(20, seed=1, label=3)
+    torch.testing.assert_close(threes, run.sample(20, seed=1, label="3"))
     torch.testing.assert_close(every[3], threes[3])  # classes in turn: number 3 is a three, with the same latent
     assert not torch.equal(every[4], threes[4])
 
@@ -239,7 +258,12 @@ def test_masks_that_mean_nothing(
 def test_wrong_uses(runs: dict[str, Path], trained: Path, command: Callable, tmp_path: Path) -> None:
     own, out = tmp_path / "own.png", tmp_path / "out.png"
     Image.fromarray(np.full((16, 16), 90, np.uint8)).save(own)
-    refused(command("complete", trained, "--out", out), "cannot complete")
+    refused(command("complete", trained, "--out", out), "cannot complete", "unconditional")
+    refused(command("evaluate", trained, "--occlusion", 0.4), "occlusion")
+    own_mask = tmp_path / "wide-mask.png"
+    Image.fromarray(np.tile(np.array([0, 255], np.uint8), (16, 16))).save(own_mask)
+    refused(command("complete", runs["boxes"], "--image", own, "--mask", own_mask, "--out", out), "32 x 16", "16 x 16")
+    refused(command("complete", runs["quadrants"], "--image", own, "--out", own), "overwrite")
     refused(command("complete", runs["maps"], "--out", out), "reparam segment")
     refused(command("segment", runs["boxes"], own, "--out", tmp_path / "o"), "cannot segment")
     refused(command("complete", runs["boxes"], "--image", own, "--out", out), "give a mask")
@@ -255,3 +279,35 @@ def test_wrong_uses(runs: dict[str, Path], trained: Path, command: Callable, tmp
     refused(command("reconstruct", runs["boxes"], "--out", out), "cannot reconstruct")
     refused(command("evaluate", runs["boxes"], "--metrics", "nll"), "nll")
     assert not out.exists()
+
+
+def test_figures_are_of_the_data_that_was_trained_on(command: Callable, tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path / "pairs", 20)
+    words = ("--data", f"pairs:{pairs}", "--task", "segmentation", "--network", "mlp", "--epochs", 1, "--hidden", "8")
+    assert command("train", "nn", *words, "--out", tmp_path / "run").code == 0
+    mask = np.asarray(Image.open(pairs / "masks" / "3.png"))
+    Image.fromarray(255 - mask).save(pairs / "masks" / "3.png")
+    refused(command("evaluate", tmp_path / "run"), "not what", "restore")
+
+
+def test_an_unused_latent_is_said(command: Callable, tmp_path: Path) -> None:
+    words = (
+        "--data",
+        "digits",
+        "--task",
+        "half",
+        "--epochs",
+        1,
+        "--hidden",
+        "8",
+        "--latent",
+        2,
+        "--beta",
+        50,
+        "--beta-warmup",
+        0,
+    )
+    assert command("train", "cvae", *words, "--out", tmp_path / "run").code == 0
+    done = command("evaluate", tmp_path / "run", "--samples", 5)
+    assert "latent unused" in done.out
+    assert "what helps" in done.out

@@ -329,7 +329,10 @@ def test_options_out_of_range(options, words, refused):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"split_sizes": (1000, 300, 300)}, "option split-sizes is for folder, pairs, weizmann-horses: leave --split-sizes out"),
+        (
+            {"split_sizes": (1000, 300, 300)},
+            "option split-sizes is for folder, pairs, weizmann-horses: leave --split-sizes out",
+        ),
         ({"split_seed": 1}, "leave --split-seed out for digits"),
         ({"ignore": 0}, "option ignore is for pairs"),
     ],

@@ -61,9 +61,12 @@ def complete(
         raise ConfigError("--mask says what is seen of --image: give both")
     if image and (spec or index):
         raise ConfigError("--image is a picture of your own: leave --data and --index out")
+    if out.resolve() in {path.resolve() for path in (image, mask) if path}:
+        raise ConfigError(f"--out {out} would overwrite what is read: choose another")
     if image:
-        pixels = read_picture(image, opened.spec.image_shape, opened.config.data).pixels
-        seen = read_mask(mask, opened.spec.image_shape, opened.config.data) if mask else None
+        picture = read_picture(image, opened.spec.image_shape, opened.config.data)
+        seen = read_mask(mask, picture, opened.spec.image_shape, opened.config.data) if mask else None
+        pixels = picture.pixels
         c = opened.condition(pixels, seen)
         batch = Batch(x=pixels, c=c, y=torch.tensor([-1]), index=torch.tensor([0]))
     else:
@@ -93,6 +96,8 @@ def segment(
     if {path.resolve() for path in targets} & {path.resolve() for path in images}:
         raise ConfigError(f"results in {out} would overwrite pictures that are to be segmented: choose another --out")
     written = [path for image in images for path in write_segmentation(opened, image, out, samples, seed)]
+    if opened.config.data.crop == "centre":
+        click.echo("only the central square of a picture is read: labels outside of it are 0", err=True)
     click.echo(json.dumps({"out": [str(path) for path in written]}) if as_json else "\n".join(map(str, written)))
 
 

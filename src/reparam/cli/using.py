@@ -17,7 +17,7 @@ from reparam.cli.common import (
     run_argument,
     seed_option,
 )
-from reparam.errors import ConfigError, suggest
+from reparam.errors import ConfigError
 
 if TYPE_CHECKING:
     from reparam.api import Run
@@ -72,15 +72,7 @@ def sample(run: Path, out: Path, n: int, draw: bool, label: str | None, seed: in
     from reparam.reports.panels import samples_picture
 
     opened = open_run(run, device)
-    number = None
-    if label is not None:
-        classes = opened.folder.document()["data"].get("classes", [])
-        if label not in classes and not label.isdecimal():
-            raise ConfigError(
-                f"there is no class '{label}'{suggest(label, classes)}: choose among {', '.join(classes)}"
-            )
-        number = classes.index(label) if label in classes else int(label)
-    deliver(samples_picture(opened, n, seed, draw, number), out, as_json)
+    deliver(samples_picture(opened, n, seed, draw, label), out, as_json)
 
 
 @click.command(epilog=example("reparam reconstruct runs/vae --out reconstructions.png"))

@@ -6,6 +6,7 @@ Shapes: `C H W` image.
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
@@ -13,7 +14,10 @@ from torch import Tensor
 
 from reparam.data.archives import LooseFile, require
 from reparam.data.options import DataOptions
-from reparam.data.pictures import crop_box, decode
+from reparam.data.pictures import crop_box, decode, decode_maps
+from reparam.errors import DataError
+
+HALF = 128  # of 255
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,28 @@ def read_picture(path: Path, shape: tuple[int, int, int], options: DataOptions) 
     return Picture(pixels.float() / 255, size, crop_box(*size, options.crop))
 
 
-def read_mask(path: Path, shape: tuple[int, int, int], options: DataOptions) -> Tensor:
-    """A picture as a mask [1, 1, H, W]: 1 where it is lighter than half grey."""
-    return (read_picture(path, (1, *shape[1:]), options).pixels >= 0.5).float()
+def read_mask(path: Path, picture: Picture, shape: tuple[int, int, int], options: DataOptions) -> Tensor:
+    """The mask [1, 1, H, W] for a picture: 1 where the file is lighter than half grey, or 1 where it holds only 0 and 1, or
+    opaque where it is transparent in parts. Raises `DataError` where it has not the picture's proportions."""
+    require(path)
+    file = LooseFile(path)
+    sizes = []
+
+    def read(opened: Image.Image, where: str) -> np.ndarray:
+        sizes.append(opened.size)
+        return _seen(opened)
+
+    values, _ = decode_maps(file, file.names, shape[-1], options, read)
+    size = sizes[0]
+    if abs(size[0] * picture.size[1] - size[1] * picture.size[0]) > 0.02 * size[0] * picture.size[1]:
+        found, wanted = (f"{width} x {height}" for width, height in (size, picture.size))
+        raise DataError(f"{path} has {found} pixels and the picture {wanted}: draw the mask on the picture itself")
+    return values.float()
+
+
+def _seen(mask: Image.Image) -> np.ndarray:
+    """uint8 [H, W], 1 where the mask says that a pixel is seen."""
+    if mask.has_transparency_data:
+        return (np.asarray(mask.convert("RGBA"))[..., 3] >= HALF).astype(np.uint8)
+    levels = np.asarray(mask.convert("L"))
+    return (levels >= (1 if levels.max() == 1 else HALF)).astype(np.uint8)

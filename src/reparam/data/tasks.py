@@ -39,7 +39,11 @@ class TaskOptions:
     ] = 0.3
     observed: Annotated[
         int,
-        Field(ge=0, le=3, description="quadrants: how many are seen: 1 bottom left, 2 and top left, 3 and top right"),
+        Field(
+            ge=0,
+            le=3,
+            description="quadrants: how many are seen: 0 none, 1 bottom left, 2 and top left, 3 and top right",
+        ),
     ] = 1
     half: Annotated[
         Literal["left", "right", "top", "bottom"], Field(description="half: which half of the image is seen")

@@ -35,7 +35,7 @@ class Finding:
 
 
 def diagnose(context: Context) -> tuple[Finding, ...]:
-    """What holds of a model that reconstructs; nothing for others.
+    """What holds of a model that reconstructs, or of a conditional one with a bound; nothing for others.
 
     untrained: reconstructions explain less of the pixels' variance than the mean training image (explained = 1 - mse / mse of
     that image). collapsed: they explain no more than it, and the latents carry less than 0.5 nats together. overfitted: the loss
@@ -43,6 +43,8 @@ def diagnose(context: Context) -> tuple[Finding, ...]:
     more than a fifth of the standard deviation between test images. Otherwise healthy; unused latents and a prior that the
     latents of images do not fill are told beside it. Thresholds are on scale-free figures, so that they hold for any likelihood.
     """
+    if "conditional likelihood" in context.model.abilities:
+        return (_conditional(context),)
     if "reconstruct" not in context.model.abilities:
         return ()
     explained = _explained(context)
@@ -79,6 +81,18 @@ def diagnose(context: Context) -> tuple[Finding, ...]:
     return tuple(finding for finding in (first, _unfilled(context), _unused(context)) if finding)
 
 
+def _conditional(context: Context) -> Finding:
+    """Of a conditional model: whether z says anything, and whether it holds for images that it was not trained on."""
+    kl = float(context.bound[1].mean())
+    if kl < COLLAPSED_KL:
+        return Finding(
+            "latent unused",
+            f"all latents together carry {kl:.2g} nats: answers for one image are alike",
+            "train longer if it was a few epochs; else a longer --beta-warmup, --free-bits 0.1, or a --guess-weight of 0",
+        )
+    return _generalisation(context, f"the latents carry {kl:.3g} nats of what is not seen")
+
+
 def _explained(context: Context) -> float:
     """1 - mse / mse of the mean training image; of grey values under dynamic binarisation, whose noise no model explains."""
     images, train = context.x, context.training.x
@@ -91,7 +105,7 @@ def _explained(context: Context) -> float:
 def _losses(context: Context) -> tuple[Tensor, Tensor]:
     """(test, training) negative ELBO of each image; of an autoencoder -log p(x|z)."""
     trained = context.training
-    if "likelihood" in context.model.abilities:
+    if "bound" in context.model.abilities:
         test, train = context.bound, likelihood.bound(context.model, trained.x, context.options.seed, c=trained.c)
         return (test[0] + test[1]).double(), (train[0] + train[1]).double()
     test_loss = likelihood.point_reconstruction(context.model, context.batch.shown, context.x)

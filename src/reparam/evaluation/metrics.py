@@ -303,6 +303,7 @@ METRICS: dict[str, Metric] = {
     ),
 }
 
+NOUNS = ("bound", "likelihood", "conditional likelihood")  # abilities that one has
 ALL = "all"  # in place of names: the dear ones too
 
 
@@ -319,7 +320,7 @@ def choose(
     for name, metric in METRICS.items():
         if metric.needs not in model.abilities:
             left_out[name] = (
-                f"the model cannot {metric.needs}" if metric.needs != "likelihood" else "it has no likelihood"
+                f"it has no {metric.needs}" if metric.needs in NOUNS else f"the model cannot {metric.needs}"
             )
         elif metric.obstacle and (reason := metric.obstacle(model, dataset, task, options)):
             left_out[name] = reason

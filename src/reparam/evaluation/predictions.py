@@ -76,6 +76,8 @@ def iou(context: Context) -> Measure:
 
 def pixel_accuracy(context: Context) -> Measure:
     known = (context.asked.x != IGNORED).flatten(1).any(1)  # an image of which no pixel counts says nothing
+    if not known.any():
+        return Measure(1.0, None, 0, "share", "no pixel counts")
     return mean(structured.pixel_accuracy(context.averaged[known], context.asked.x[known]), "share", _averaged(context))
 
 

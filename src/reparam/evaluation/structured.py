@@ -66,7 +66,7 @@ def reliability(probs: Tensor, truth: Tensor, bins: int = BINS) -> Reliability:
     n = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, torch.ones_like(confidence))
     sums = [torch.zeros(bins, dtype=torch.float64).index_add_(0, place, value) for value in (confidence, right)]
     confidence, accuracy = (total / n.clamp(min=1) for total in sums)
-    return Reliability(confidence, accuracy, n / n.sum())
+    return Reliability(confidence, accuracy, n / n.sum().clamp(min=1))
 
 
 def calibration_error(found: Reliability) -> float:

@@ -89,10 +89,15 @@ def answers(
         columns.append(("truth", truth_images(batch.x, maps, channels)))
     if model.prior is not None:
         spread = uncertainty(made)
-        columns.append(("spread", spread / spread.max().clamp(min=1e-6)))
+        columns.append(("spread", _bright(spread)))
     depth = max(images.shape[1] for _, images in columns)
     tiles = torch.stack([images.expand(-1, depth, -1, -1) for _, images in columns], 1)
     return panel(tiles.flatten(0, 1), len(columns), column_names=[name for name, _ in columns])
+
+
+def _bright(spread: Tensor) -> Tensor:
+    """Standard deviations as grey: white is 1/2, the largest that values from 0 to 1 can have."""
+    return (2 * spread).clamp(max=1)
 
 
 def answers_picture(run: "Run", batch: Batch, draws: int, seed: int = 0, truth: bool = True) -> Image.Image:
@@ -136,7 +141,7 @@ def write_segmentation(run: "Run", path: Path, folder: Path, draws: int, seed: i
     found = {"labels": label_map, "answers": answers_picture(run, batch, draws, seed, truth=False)}
     if run.model.prior is not None:
         spread = uncertainty(made)
-        found["spread"] = sheet(legible(spread / spread.max().clamp(min=1e-6), 1), 1)
+        found["spread"] = sheet(legible(_bright(spread), 1), 1)
     paths = segmentation_paths(run, path, folder)
     for kind, image in found.items():
         write_png(paths[kind], image)

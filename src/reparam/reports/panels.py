@@ -24,7 +24,7 @@ TRAVERSED = 8
 SPREAD_DRAWS = 20  # behind each map of standard deviations; the first ten are shown
 
 
-def samples(run: "Run", n: int, seed: int, draw: bool, columns: int, label: int | None = None) -> Panel:
+def samples(run: "Run", n: int, seed: int, draw: bool, columns: int, label: int | str | None = None) -> Panel:
     return panel(run.sample(n, seed, draw, label), columns)
 
 
@@ -107,7 +107,9 @@ def grid_dimensions(subject: Subject) -> tuple[int, int]:
     return first, second
 
 
-def samples_picture(run: "Run", n: int, seed: int = 0, draw: bool = False, label: int | None = None) -> Image.Image:
+def samples_picture(
+    run: "Run", n: int, seed: int = 0, draw: bool = False, label: int | str | None = None
+) -> Image.Image:
     """Means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z), on a sheet as square as n allows; of one class, if asked."""
     return to_picture([samples(run, n, seed, draw, math.ceil(math.sqrt(n)), label)])
 

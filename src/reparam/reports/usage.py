@@ -6,6 +6,8 @@ import shlex
 def commands(path: str, data: str, abilities: frozenset[str]) -> list[str]:
     """The commands that this model answers to, ready to paste."""
     run, images = shlex.quote(path), shlex.quote(data)
+    if "segment" in abilities:
+        abilities = abilities - {"complete"}
     by_ability = {
         "sample": [f"reparam sample {run} --out samples.png"],
         "decode": [f"reparam grid {run} --out grid.png"],
@@ -32,7 +34,7 @@ def python_lines(path: str, abilities: frozenset[str]) -> str:
     lines = ["import reparam", "", f"run = reparam.load({path!r})", "model = run.model  # a torch.nn.Module"]
     if "sample" in abilities:
         lines.append("samples = run.sample(64, seed=1)  # [64, C, H, W], values in [0, 1]")
-    if "complete" in abilities:
+    if abilities & {"complete", "segment"}:
         lines.append("batch = run.examples(16)  # c is what the model sees; for your own images run.condition(images)")
         lines.append("answers = run.answers(batch.c, n=10)  # [16, 10, ...]")
     if "encode" in abilities:

@@ -22,6 +22,8 @@ HORSES = {
     "recipe": "maps",
     "size": 64,
     "split_sizes": (200, 28, 100),
+    "width": 8,
+    "epochs": 80,
 }
 DISCS = {"data": "reparam.testing:discs", "size": 32, "split_sizes": (), "width": 8, "epochs": 0.5}
 
