@@ -12,9 +12,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "train": "reparam.api",
     "resume": "reparam.api",
-    "load": "reparam.api",
+    "load": "reparam.trained",
     "evaluate": "reparam.api",
-    "Run": "reparam.api",
+    "Run": "reparam.trained",
     "Family": "reparam.models",
     "Model": "reparam.models",
     "Recipe": "reparam.models",
@@ -25,9 +25,10 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
-    from reparam.api import Run, evaluate, load, resume, train
+    from reparam.api import evaluate, resume, train
     from reparam.errors import ReparamError
     from reparam.models import Family, Model, Recipe, Spec
+    from reparam.trained import Run, load
 
 
 def __getattr__(name: str) -> Any:

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 import reparam
-from reparam.api import Run
 from reparam.data.single import read_mask, read_picture
+from reparam.trained import Run
 
 SIDE = 16
 

@@ -16,6 +16,7 @@ from reparam.evaluation.context import Context
 from reparam.evaluation.metrics import METRICS
 from reparam.models import Model
 from reparam.testing import discs
+from reparam.trained import stored_spec
 
 MAP = torch.tensor(
     [[0, 1, 2], [2, 2, IGNORED]]
@@ -95,7 +96,7 @@ def context_of(model: Model, dataset: Dataset, task: TaskOptions, **options: flo
 def model_of(name: str, dataset: Dataset, task: TaskOptions, **options: object) -> Model:
     config = reparam.config.resolve(name, task=task.task, hidden=(8,), network="mlp", **options)
     torch.manual_seed(0)
-    spec = reparam.api.stored_spec(dataset)
+    spec = stored_spec(dataset)
     return config.family.build(config.options, with_condition(spec, task)).eval()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from reparam.api import Run
+    from reparam.trained import Run
     from reparam.training import Progress
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -46,12 +46,12 @@ def progress() -> "Progress":
 
 
 def open_run(run: Path, device: str) -> "Run":
-    from reparam.api import load
+    from reparam.trained import load
 
     return load(run, device)
 
 
 def images_of(run: "Run", spec: str | None) -> Any:
-    from reparam.api import open_data
+    from reparam.trained import open_data
 
     return run.dataset if spec is None else open_data(spec, run.config, run.spec)

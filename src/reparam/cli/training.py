@@ -14,8 +14,8 @@ from reparam.cli.common import INTERRUPTED, example, json_option, progress, run_
 from reparam.errors import ConfigError
 
 if TYPE_CHECKING:
-    from reparam.api import Run
     from reparam.models import Family
+    from reparam.trained import Run
     from reparam.training import Outcome
 
 # -- what there is ----------------------------------------------------------------------------------------------------

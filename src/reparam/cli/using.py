@@ -20,8 +20,8 @@ from reparam.cli.common import (
 from reparam.errors import ConfigError
 
 if TYPE_CHECKING:
-    from reparam.api import Run
     from reparam.batch import Batch
+    from reparam.trained import Run
 
 
 def chosen_images(run: "Run", spec: str | None, indices: Sequence[int], default: int) -> "Batch":

@@ -19,7 +19,7 @@ from reparam.reports.charts import PALETTE
 from reparam.reports.pictures import Panel, legible, panel, sheet, to_picture, write_png
 
 if TYPE_CHECKING:
-    from reparam.api import Run
+    from reparam.trained import Run
 
 HIDDEN = 0.6  # grey of what the model does not see
 SPREAD_DRAWS = 20  # answers behind a map of uncertainty

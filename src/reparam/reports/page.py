@@ -27,7 +27,7 @@ from reparam.reports.tables import duration, meaning, with_error
 from reparam.reports.usage import commands, python_lines
 
 if TYPE_CHECKING:
-    from reparam.api import Run
+    from reparam.trained import Run
 
 LISTED_CLASSES = 40
 

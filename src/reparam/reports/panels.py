@@ -17,7 +17,7 @@ from reparam.reports.pictures import Panel, panel, to_picture
 from reparam.reports.subject import Subject
 
 if TYPE_CHECKING:
-    from reparam.api import Run
+    from reparam.trained import Run
 
 ACROSS = 10
 TRAVERSED = 8

@@ -17,7 +17,7 @@ from reparam.generation import encode, sample_latents
 from reparam.reports.pictures import varied
 
 if TYPE_CHECKING:
-    from reparam.api import Run
+    from reparam.trained import Run
 
 CODES = 2000
 # Floats of test images held at one time (160 MB), and of those that are encoded to place them in latent space.

@@ -19,7 +19,7 @@ import torch
 from pydantic import TypeAdapter
 
 import reparam
-from reparam import api
+from reparam import api, trained
 from reparam.config import RunConfig, resolve, sections
 from reparam.data import Dataset
 from reparam.data.tasks import with_condition
@@ -146,14 +146,14 @@ class Laboratory:
         write_json(self.result_path(cell), document)
         return document
 
-    def run(self, cell: Cell) -> api.Run:
+    def run(self, cell: Cell) -> trained.Run:
         """The trained run of a cell. Raises RunError where it is not there."""
-        return api.load(self.run_path(cell))
+        return trained.load(self.run_path(cell))
 
     def _finished(self, cell: Cell) -> bool:
         return RunFolder(self.run_path(cell)).status().get("state") in ("finished", "stopped early")
 
-    def _trained(self, cell: Cell) -> api.Run:
+    def _trained(self, cell: Cell) -> trained.Run:
         """The cell's run, after training what is left of it; that of the cell it starts from first."""
         folder = RunFolder(self.run_path(cell))
         config = cell.config(self.fast)
@@ -161,7 +161,7 @@ class Laboratory:
             if _plain(folder.config()) != _plain(config):
                 raise RunError(f"{folder.path} was trained under other settings than {cell.name} has now: delete it")
             if self._finished(cell):
-                return api.load(folder.path)
+                return trained.load(folder.path)
             run, outcome = api.proceed(folder, self.progress)
         else:
             start = str(self._trained(self.cells[cell.start]).path) if cell.start else ""
@@ -189,7 +189,7 @@ class Laboratory:
                     continue
                 config = one.config(self.fast)
                 if config.data.data not in datasets:
-                    datasets[config.data.data] = api.open_data(config.data.data, config)
+                    datasets[config.data.data] = trained.open_data(config.data.data, config)
                 dataset = datasets[config.data.data]
                 alike = repr(
                     dataclasses.replace(config, training=dataclasses.replace(config.training, seed=0, epochs=1))
@@ -221,8 +221,8 @@ def _steps_an_epoch(config: RunConfig, dataset: Dataset) -> float:
 def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
     """Seconds a training step, and an importance sample of one image."""
     split = dataset.split(config.data.train_on)
-    model = api.build(config, with_condition(api.stored_spec(dataset), config.task))
-    device = api.choose_device(config.training.device)
+    model = api.build(config, with_condition(trained.stored_spec(dataset), config.task))
+    device = trained.choose_device(config.training.device)
     training = dataclasses.replace(config.training, keep="last", batch_size=min(config.training.batch_size, len(split)))
     with torch.random.fork_rng():
         loop = Loop(
