@@ -182,6 +182,10 @@ def _validate(cls: type, values: Mapping[str, Any]) -> Any:
     return section
 
 
+# Options that mean something for one task alone.
+TASK_OF = {"observed": "quadrants", "half": "half", "box": "boxes", "corruption": "denoising", "noise": "denoising"}
+
+
 def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> RunConfig:
     """Rules that span sections. A default that cannot hold gives way and only an explicit choice is an error."""
     training, tasks = config.training, family.tasks
@@ -191,6 +195,11 @@ def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> Ru
             f"model '{config.model}' does not do task '{config.task.task}': it does {', '.join(tasks)}; "
             f"'{config.task.task}' is for {', '.join(others)}"
         )
+    for option, task in TASK_OF.items():
+        if option in chosen and config.task.task != task:
+            raise ConfigError(
+                f"option '{option}' is for task '{task}', not '{config.task.task}': leave it out, or add --task {task}"
+            )
     if config.task.omission_noise and config.task.task not in ("quadrants", "half", "boxes", "segmentation"):
         raise ConfigError(f"omission-noise hides part of an observed image, and task '{config.task.task}' has none")
     if config.data.train_on == "all":

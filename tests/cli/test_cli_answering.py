@@ -203,6 +203,10 @@ TRAINING = {
     "vae cannot segment": (("train", "vae", "--data", "digits", "--task", "segmentation"), ("does not do", "cvae")),
     "cvae needs a condition": (("train", "cvae", "--data", "digits", "--task", "unconditional"), ("quadrants",)),
     "no maps": (("train", "nn", "--data", "digits", "--task", "segmentation"), ("label map", "pairs:")),
+    "another task's option": (
+        ("train", "cvae", "--data", "digits", "--task", "half", "--observed", "2"),
+        ("observed", "quadrants"),
+    ),
     "quadrants range": (("train", "cvae", "--data", "digits", "--observed", "4"), ("observed",)),
     "multi-scale mlp": (
         ("train", "hybrid", "--data", "digits", "--multi-scale", "--guess-weight", "1"),

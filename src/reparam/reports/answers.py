@@ -21,18 +21,25 @@ from reparam.reports.pictures import Panel, legible, panel, sheet, to_picture, w
 if TYPE_CHECKING:
     from reparam.trained import Run
 
-HIDDEN = 0.6  # grey of what the model does not see
+HIDDEN = (0.5, 0.7)  # greys of the chequers that stand for what the model does not see
+CHEQUERS = 14  # across an image
 SPREAD_DRAWS = 20  # answers behind a map of uncertainty
 
 
 def seen(batch: Batch, shape: tuple[int, int, int]) -> Tensor | None:
-    """What the model was shown, as images of `shape`: hidden pixels in grey; None where c is a class."""
+    """What the model was shown, as images of `shape`: hidden pixels in chequers; None where c is a class."""
     if batch.c is None or batch.c.dim() != 4:
         return None
     channels = shape[0]
     if batch.c.shape[1] == channels:
         return batch.c
-    return torch.where(batch.c[:, -1:] > 0, batch.c[:, :-1], HIDDEN)
+    return torch.where(batch.c[:, -1:] > 0, batch.c[:, :-1], _chequers(shape[-1]))
+
+
+def _chequers(side: int) -> Tensor:
+    """[side, side]: what no image looks like."""
+    place = torch.arange(side) * CHEQUERS // side
+    return torch.tensor(HIDDEN)[(place[:, None] + place[None, :]) % 2]
 
 
 def as_images(values: Tensor, of_maps: bool, channels: int) -> Tensor:
@@ -52,11 +59,11 @@ def _colours(count: int) -> Tensor:
 
 
 def truth_images(x: Tensor, map_values: int, channels: int) -> Tensor:
-    """The wanted images, or label maps as `as_images` shows them; pixels that do not count are grey."""
+    """The wanted images, or label maps as `as_images` shows them; pixels that do not count are chequers."""
     if not map_values:
         return x
     planes = torch.stack([(x == value).float().squeeze(1) for value in range(map_values)], 1)
-    return torch.where(x == IGNORED, HIDDEN, as_images(planes, True, channels))
+    return torch.where(x == IGNORED, _chequers(x.shape[-1]), as_images(planes, True, channels))
 
 
 def answers(
