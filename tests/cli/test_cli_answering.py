@@ -8,22 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from refusals import refused
 
 import reparam
 from reparam.data.single import read_mask, read_picture
 from reparam.trained import Run
 
 SIDE = 16
-
-
-def refused(done: object, *words: str) -> None:
-    """Exit code 2 and one line of error with all words."""
-    assert done.code == 2, done  # type: ignore[attr-defined]
-    assert "Traceback" not in done.err  # type: ignore[attr-defined]
-    last = done.err.strip().splitlines()[-1]  # type: ignore[attr-defined]
-    assert last.startswith("error: ")
-    for word in words:
-        assert word in last, f"'{word}' is not in: {last}"
 
 
 def write_pairs(folder: Path, n: int = 200) -> Path:

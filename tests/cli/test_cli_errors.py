@@ -12,23 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refused
 
 import reparam
 from reparam.files import read_tensors, write_tensors
 
 TRAIN = ("train", "vae", "--epochs", "0.01", "--hidden", "8", "--latent", "2")
-
-
-def refused(done: object, *words: str) -> None:
-    """One line on stderr after any notes, exit code 2, every word in it."""
-    assert done.code == 2, done  # type: ignore[attr-defined]
-    lines = [line for line in done.err.splitlines() if line.strip()]  # type: ignore[attr-defined]
-    assert "Traceback" not in done.err  # type: ignore[attr-defined]
-    assert lines
-    assert lines[-1].startswith("error: ")
-    assert sum(line.startswith("error: ") for line in lines) == 1
-    for word in words:
-        assert word in lines[-1], f"'{word}' is not in: {lines[-1]}"
 
 
 def picture(path: Path, size: tuple[int, int] = (32, 32), mode: str = "L", kind: str = "PNG") -> Path:
