@@ -79,8 +79,7 @@ def decode(model: Model, z: Tensor, seed: int | None = None, c: Tensor | None = 
 
 def sample(model: Model, n: int, seed: int = 0, draw: bool = False, c: Tensor | None = None) -> Tensor:
     """z ~ p(z), then the mean of p(x|z), or with `draw` a sample x ~ p(x|z); [n, C, H, W] in [0, 1]. A model whose condition
-    is a
-    class takes the classes c [n], by default all of them in turn."""
+    is a class takes the classes c [n], by default all of them in turn."""
     if c is None and model.context is not None:
         c = torch.arange(n) % model.context.classes
     return decode(model, sample_latents(model, n, seed, c), seed if draw else None, c)

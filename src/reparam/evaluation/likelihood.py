@@ -102,7 +102,15 @@ def monte_carlo_nll(
     log p(x|c) is estimated by log 1/S sum_s p(x|z_s, c), z_s ~ p(z|c) (Sohn et al. 2015, eq. 10): a lower bound in expectation,
     and with few draws far below, since hardly any of them lies where x is likely. A model without a latent has it exactly.
     """
-    return _estimate(model, x, samples if model.prior is not None else 1, seed, progress, c, posterior=False)
+    if model.prior is not None:
+        return _estimate(model, x, samples, seed, progress, c, posterior=False)
+
+    def block(part: Tensor, number: int) -> Tensor:
+        p_x = block_condition(model, c, number).decoder(None)
+        return -p_x.log_prob(full_block(part).to(device_of(model)))[: len(part)]
+
+    nll = in_blocks(block, x)
+    return nll, torch.ones_like(nll)
 
 
 def _estimate(
@@ -119,15 +127,11 @@ def _estimate(
         n, part = len(part), part.to(device)
         model_c = model.given(None if c is None else c[number * BLOCK :][:n].to(device))
         generator = keyed_generator(device, seed, purpose, number)
-        if model.prior is not None:
-            p_z = model_c.prior()
-            q_z = model_c.encoder(part) if posterior else p_z
-            whole = with_parameters(q_z, full_block)  # noise for whole blocks, networks for what is there
+        p_z = model_c.prior()
+        q_z = model_c.encoder(part) if posterior else p_z
+        whole = with_parameters(q_z, full_block)  # noise for whole blocks, networks for what is there
         log_w = []
         for start in range(0, samples, SAMPLES_AT_ONCE):
-            if not posterior and model.prior is None:
-                log_w.append(model_c.decoder(None).log_prob(part)[None])
-                continue
             drawn = rsample(whole, (SAMPLES_AT_ONCE,), generator)[: samples - start, :n]
             for z in drawn.split(max(1, rows // n)):
                 log_p = model_c.decoder(z).log_prob(part)
