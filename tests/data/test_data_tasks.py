@@ -6,7 +6,15 @@ from torch import Tensor
 
 from reparam.batch import Batch
 from reparam.data import Images
-from reparam.data.tasks import TaskOptions, half_mask, make_batch, quadrant_mask, random_boxes, with_condition
+from reparam.data.tasks import (
+    TaskOptions,
+    half_mask,
+    make_batch,
+    mirrored,
+    quadrant_mask,
+    random_boxes,
+    with_condition,
+)
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError
 from reparam.models import Spec
@@ -92,6 +100,18 @@ def test_omission_hides_a_box_of_what_is_seen_and_nothing_of_what_is_wanted() ->
     masked = batch("half", omitted=(0.4, 0.4)).c
     assert masked is not None
     assert torch.equal(masked[:, -1], batch("half").c[:, -1])  # type: ignore[index]
+
+
+def test_a_mirrored_image_takes_its_map_with_it() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(N, 3, 16, 16)
+    stored = Images(pixels, torch.arange(N), pixels[:, :1])
+    found = mirrored(stored)
+    assert found.maps is not None
+    turned = (found.images == pixels.flip(-1)).all((1, 2, 3))
+    assert ((found.images == pixels).all((1, 2, 3)) ^ turned).all()
+    assert torch.equal(found.maps, found.images[:, :1])
+    assert torch.equal(found.labels, stored.labels)
+    assert abs(int(turned.sum()) - N / 2) <= 5 * (N / 4) ** 0.5  # five standard deviations of a fair coin's count
 
 
 def test_segmentation_wants_the_map_and_labelled_knows_the_class() -> None:

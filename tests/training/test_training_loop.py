@@ -251,6 +251,29 @@ def test_bfloat16_products_keep_float32_weights_and_losses() -> None:
     assert math.isfinite(float(loop.turns[0].history.sum()))
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_training_images_are_mirrored_where_that_is_asked_for(flip: bool) -> None:
+    seen: list[Batch] = []
+
+    class Watch(Quadratic):
+        def __call__(self, player: str, model: Plain, batch: Batch, *rest: Any, **others: Any) -> Terms:
+            seen.append(batch)
+            return super().__call__(player, model, batch, *rest, **others)
+
+    options = TrainingOptions(batch_size=8, keep="last", pictures=0, epochs=4)
+    loop = Loop(Plain(), Watch(), digits(), TaskOptions(flip=flip), options, CPU)
+    loop.run()
+    stored = loop.split.images / 255
+    mirrored = [
+        bool((x == stored[i].flip(-1)).all())
+        for batch in seen
+        for x, i in zip(batch.x, batch.index, strict=True)
+        if not (x == stored[i]).all()
+    ]
+    assert all(mirrored)
+    assert bool(mirrored) == flip
+
+
 class Poison(Objective):
     """A finite loss with a NaN gradient from a step on: sqrt(0) has value 0 and slope infinity, times 0."""
 

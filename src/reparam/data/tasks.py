@@ -62,6 +62,9 @@ class TaskOptions:
             ge=0, lt=1, description="in training, zero a random box of the observed image, of a side up to this share"
         ),
     ] = 0.0
+    flip: Annotated[
+        bool, Field(description="in training, mirror every other image left to right, at random, with its label map")
+    ] = False
 
 
 class Drawn(NamedTuple):
@@ -203,6 +206,16 @@ def random_boxes(x: Tensor, low: float, high: float, generator: torch.Generator 
         for start in ((u * (side - length + 1)).floor() for u in uniform[1:])
     )
     return (down[:, :, None] & across[:, None, :])[:, None]
+
+
+def mirrored(stored: Images) -> Images:
+    """Each image, with its label map, as it is or mirrored left to right, with probability 1/2 each."""
+    coin = torch.rand(len(stored.images), 1, 1, 1, device=stored.images.device) < 0.5
+
+    def turned(pixels: Tensor) -> Tensor:
+        return torch.where(coin, pixels.flip(-1), pixels)
+
+    return replace(stored, images=turned(stored.images), maps=None if stored.maps is None else turned(stored.maps))
 
 
 def with_condition(spec: Spec, options: TaskOptions) -> Spec:

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from reparam.config import TrainingOptions
 from reparam.data import Images
-from reparam.data.tasks import TaskOptions, make_batch
+from reparam.data.tasks import TaskOptions, make_batch, mirrored
 from reparam.errors import ConfigError, ReparamError
 from reparam.objectives import Objective
 from reparam.runs import RunFolder
@@ -135,7 +135,10 @@ class Loop:
         parts = indices.chunk(self.options.accumulate)
         means = None
         for number, part in enumerate(parts):
-            batch = make_batch(self.split.take(part), part, self.task, omitted=self.omitted)
+            stored = self.split.take(part)
+            if self.task.flip:
+                stored = mirrored(stored)
+            batch = make_batch(stored, part, self.task, omitted=self.omitted)
             last = number == len(parts) - 1
             quiet = (
                 turn.call.no_sync
