@@ -23,7 +23,7 @@ HORSES = {
     "size": 64,
     "split_sizes": (200, 28, 100),
     "width": 8,
-    "epochs": 80,
+    "epochs": 30,
 }
 DISCS = {"data": "reparam.testing:discs", "size": 32, "split_sizes": (), "width": 8, "epochs": 0.5}
 
