@@ -75,7 +75,7 @@ class Completion(Distribution):
 
 def pick(x: Tensor, wanted: Tensor) -> Tensor:
     """The wanted pixels of images [..., C, H, W], [..., C, 1, W']."""
-    return x.flatten(-2)[..., wanted].unsqueeze(-2)
+    return x.flatten(-2).index_select(-1, wanted).unsqueeze(-2)
 
 
 def prediction(distribution: Distribution) -> Tensor:

@@ -90,7 +90,7 @@ class FlatCondition(nn.Module):
     def forward(self, c: Tensor) -> Tensor:
         if self.classes:
             return F.one_hot(c, self.classes).float()
-        return c.flatten(1) if self.seen is None else c[:, :-1].flatten(2)[..., self.seen].flatten(1)
+        return c.flatten(1) if self.seen is None else c[:, :-1].flatten(2).index_select(-1, self.seen).flatten(1)
 
 
 class Joined(nn.Module):
@@ -109,7 +109,7 @@ class Joined(nn.Module):
         first = inputs[0]
         assert first is not None
         if self.wanted is not None:
-            first = first.flatten(2)[..., self.wanted]
+            first = first.flatten(2).index_select(-1, self.wanted)
         return self.mlp(torch.cat([first.flatten(1), *parts], -1))
 
 
