@@ -14,6 +14,7 @@ _HOMES = {
     "resume": "reparam.api",
     "load": "reparam.trained",
     "evaluate": "reparam.api",
+    "Augmenter": "reparam.augmentation",
     "Run": "reparam.trained",
     "Family": "reparam.models",
     "Model": "reparam.models",
@@ -26,6 +27,7 @@ __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from reparam.api import evaluate, resume, train
+    from reparam.augmentation import Augmenter
     from reparam.errors import ReparamError
     from reparam.models import Family, Model, Recipe, Spec
     from reparam.trained import Run, load

@@ -60,9 +60,8 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
     dataset = open_data(config.data.data, config)
     for note in dataset.notes:
         progress.note(note)
-    count = len(dataset.train)
+    count = len(config.training_images(dataset))
     if config.data.train_on == "all":
-        count += len(dataset.validation)
         progress.note(f"training on all {count:,} training and validation images")
     spec = stored_spec(dataset)
     folder = RunFolder(Path(out) if out else _free_folder(config))
@@ -137,7 +136,7 @@ def _train(
     folder: RunFolder, config: RunConfig, model: Model, dataset: Dataset, progress: Progress, continued: bool
 ) -> tuple[Run, Outcome]:
     device = choose_device(config.training.device)
-    split = dataset.split(config.data.train_on)
+    split = config.training_images(dataset)
     # Another stream than that of the initial weights, and for each process its own.
     torch.manual_seed(keyed_generator("cpu", config.training.seed, "noise", processes.rank()).initial_seed())
     steps_per_epoch = len(split) / config.training.batch_size

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from reparam.data import DataOptions
+from reparam.data import DataOptions, Dataset, Images
+from reparam.data.labels import few_labels
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError, suggest
 from reparam.importing import import_object, is_import_path
@@ -28,6 +29,16 @@ class DataSection(DataOptions):
     train_on: Annotated[
         Literal["train", "all"], Field(description="train, or all: training and validation images together")
     ] = "train"
+    labels_per_class: Annotated[
+        int, Field(ge=0, description="training images of each class that keep their label, by the seed (0: all do)")
+    ] = 0
+    unlabelled: Annotated[
+        Literal["keep", "drop"], Field(description="labels-per-class: what becomes of the images without a label")
+    ] = "keep"
+    label_share: Annotated[
+        float,
+        Field(ge=0, lt=1, description="unlabelled keep: labelled images are repeated to at least this share of all"),
+    ] = 0.2
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,16 @@ class RunConfig:
     @property
     def family(self) -> Family:
         return find_family(self.model)
+
+    def training_images(self, dataset: Dataset) -> Images:
+        """Those of the data that the run trains on. Raises DataError where there are fewer labels than asked for."""
+        split, options = dataset.split(self.data.train_on), self.data
+        if not options.labels_per_class:
+            return split
+        keep = options.unlabelled == "keep"
+        return few_labels(
+            split, options.labels_per_class, dataset.classes, keep, options.label_share, self.training.seed
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` reads them back to an equal RunConfig."""
@@ -200,6 +221,10 @@ def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> Ru
             raise ConfigError(
                 f"option '{option}' is for task '{task}', not '{config.task.task}': leave it out, or add --task {task}"
             )
+    if not config.data.labels_per_class:
+        for option in ("unlabelled", "label_share"):
+            if option in chosen:
+                raise ConfigError(f"option '{option}' is for training with few labels: add --labels-per-class N")
     if config.task.omission_noise and config.task.task not in ("quadrants", "half", "boxes", "segmentation"):
         raise ConfigError(f"omission-noise hides part of an observed image, and task '{config.task.task}' has none")
     if config.data.train_on == "all":

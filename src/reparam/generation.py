@@ -152,9 +152,9 @@ def encode(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def classify(model: Model, x: Tensor) -> Tensor:
-    """The most probable class of each image, as the head of a classifier reads it, [n]."""
+    """The most probable class of each image, as the model's head reads it, [n]."""
     device = device_of(model)
-    return in_blocks(lambda part, _: model.head(part.to(device)).logits.argmax(-1), x)
+    return in_blocks(lambda part, _: model.classify(part.to(device)).logits.argmax(-1), x)
 
 
 def reconstruct(model: Model, x: Tensor) -> Tensor:

@@ -97,8 +97,8 @@ def _outputs(model: Model, x: Tensor, c: Tensor | None) -> list[Tensor]:
             outputs.append(prediction(at_c.decoder(outputs[0])))
         if c is not None:
             outputs.append(generation.predict(model, c))
-        if model.head is not None and model.encoder is None:
-            outputs.append(model.head(x).probs)
+        if model.head is not None:
+            outputs.append(model.classify(x).probs)
         return outputs
 
 

@@ -225,7 +225,7 @@ class Run:
                 hidden = f"a box of {options.occlusion:g} of the side hidden in what is seen"
                 measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
             measures[name] = measure
-            kept_as = f"{name} occluded {options.occlusion:g}" if options.occlusion else name
+            kept_as = options.kept_as(name)
             document.setdefault("metrics", {})[kept_as] = asdict(measure)
             document.setdefault("options", {})[kept_as] = asdict(options)
             write_json(self.folder.evaluation_path, document)
@@ -244,7 +244,7 @@ class Run:
         progress: Progress | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> Context:
-        trained_on = self.dataset.split(self.config.data.train_on)
+        trained_on = self.config.training_images(self.dataset)
         return Context(self.model, self.dataset, self.config.task, options, trained_on, progress, say)
 
     def report(self) -> Path:

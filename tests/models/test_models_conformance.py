@@ -12,7 +12,9 @@ SMALL = {
     "ae": {"hidden": (32,), "latent": 4},
     "dae": {"hidden": (32,), "latent": 4},
     "vae": {"hidden": (32,), "latent": 4},
+    "gvae": {"hidden": (32,), "latent": 4},
     "classifier": {"channels": 4, "features": 8},
+    "isda": {"channels": 4, "features": 8},
     **{name: {"hidden": (32,), "latent": 4} for name in ("cvae", "gsnn", "hybrid", "sfnn")},
     "nn": {"hidden": (32,)},
 }

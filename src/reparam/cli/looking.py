@@ -59,6 +59,9 @@ from reparam.errors import ConfigError
     type=click.FloatRange(0, 1, max_open=True),
     help="Hide a box of what is seen, of this share of the side.",
 )
+@click.option(
+    "--directions", default="posterior", show_default=True, help="Where flips are counted: how images are moved."
+)
 @seed_option
 @device_option
 @json_option
@@ -71,6 +74,7 @@ def evaluate(
     precision: str,
     draws: int,
     occlusion: float,
+    directions: str,
     seed: int,
     device: str,
     as_json: bool,
@@ -81,7 +85,7 @@ def evaluate(
     from reparam.evaluation import EvaluationOptions, Finding
     from reparam.reports.tables import diagnosis_lines, evaluation_table
 
-    options = EvaluationOptions(seed, samples, nll_images, images, precision, draws, occlusion)
+    options = EvaluationOptions(seed, samples, nll_images, images, precision, draws, occlusion, directions)
     opened = open_run(run, device)
     names = comma_list("metrics", metrics)
     measures = opened.evaluate(names, options, progress(), lambda text: click.echo(text, err=True))

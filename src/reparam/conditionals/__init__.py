@@ -1,5 +1,6 @@
 """Modules whose forward returns a distribution: encoders' heads, likelihoods, priors; and the context that they are given."""
 
+from reparam.conditionals.classes import ClassCovariance, LinearClass
 from reparam.conditionals.context import Context, Given
 from reparam.conditionals.encoders import ConditionalNormal, DiagonalNormal, Point
 from reparam.conditionals.likelihoods import LIKELIHOODS, LabelMapLikelihood, Likelihood
@@ -8,6 +9,7 @@ from reparam.conditionals.priors import BinaryPrior, ConditionalPrior, StandardN
 __all__ = [
     "LIKELIHOODS",
     "BinaryPrior",
+    "ClassCovariance",
     "ConditionalNormal",
     "ConditionalPrior",
     "Context",
@@ -15,6 +17,7 @@ __all__ = [
     "Given",
     "LabelMapLikelihood",
     "Likelihood",
+    "LinearClass",
     "Point",
     "StandardNormal",
 ]

@@ -3,6 +3,7 @@ generator."""
 
 from reparam.distributions.bernoulli import Bernoulli
 from reparam.distributions.delta import Delta
+from reparam.distributions.isda import isda_bound
 from reparam.distributions.partial import Completion, PixelCategorical, pick, prediction
 from reparam.distributions.quantised import DiscretisedLogistic
 from reparam.distributions.sampling import detached, keyed_generator, rsample, with_parameters
@@ -14,6 +15,7 @@ __all__ = [
     "DiscretisedLogistic",
     "PixelCategorical",
     "detached",
+    "isda_bound",
     "keyed_generator",
     "pick",
     "prediction",

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from reparam.augmentation import DEFAULT, PIXELS, find_direction
 from reparam.batch import IGNORED, Batch
 from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions, make_batch, to_float
@@ -47,7 +48,8 @@ class EvaluationOptions:
     """`samples`: draws S of `nll`, `cnll_is` and `cnll_mc`; `nll_images`: how many test images they take; `images`: how many the
     rest; `precision` of the networks' products in them: float32, or bfloat16 where a processor is much faster at it; `draws`:
     answers for each image where answers are judged; `occlusion`: side of a box, a share of the image's, that is hidden in what is
-    observed."""
+    observed; `directions`: in which images are moved where moves are judged, a row of `reparam.augmentation.DIRECTIONS`, or
+    pixels."""
 
     seed: int = 0
     samples: int = 5000
@@ -56,16 +58,24 @@ class EvaluationOptions:
     precision: str = "float32"
     draws: int = 10
     occlusion: float = 0.0
+    directions: str = DEFAULT
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ConfigError(f"option 'precision' must be {' or '.join(PRECISIONS)}, got {self.precision!r}")
         if not isinstance(self.occlusion, int | float) or not 0 <= self.occlusion < 1:
             raise ConfigError(f"option 'occlusion' is a share of the side, from 0 to below 1, got {self.occlusion!r}")
+        if self.directions != PIXELS:
+            find_direction(self.directions)
         for name in ("samples", "nll_images", "images", "draws"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ConfigError(f"option '{name}' must be a whole number of at least 1, got {value!r}")
+
+    def kept_as(self, name: str) -> str:
+        """The name under which a figure is kept: one that was measured in another way does not replace the plain one."""
+        moved = f" along {self.directions}" if name.startswith("flips") and self.directions != DEFAULT else ""
+        return name + (f" occluded {self.occlusion:g}" if self.occlusion else moved)
 
 
 def mean(values: Tensor, unit: str, note: str = "") -> Measure:
@@ -221,7 +231,7 @@ class Context:
         return structured.votes(read, labels[known], len(self.dataset.classes))
 
     def network(self, name: str) -> FeatureNetwork:
-        return self._once(name, lambda: FEATURES[name](self.dataset, self.device, self.progress, self.say))
+        return self.once(name, lambda: FEATURES[name](self.dataset, self.device, self.progress, self.say))
 
     def features(self, name: str) -> tuple[Tensor, Tensor]:
         """Of test images and of samples, [N, F] each."""
@@ -231,17 +241,17 @@ class Context:
             made = network.features(self.samples, self.progress, f"{name} features of samples")
             return self._real_features(network), made
 
-        return self._once(f"{name} features", compute)
+        return self.once(f"{name} features", compute)
 
     def reference(self, name: str) -> Tensor:
         """Features of as many training images: how near to the test images something real comes."""
         train = to_float(self.dataset.train.images[chosen(self.dataset.train, len(self.grey))])
-        return self._once(f"{name} reference", lambda: self.network(name).features(train, self.progress, "reference"))
+        return self.once(f"{name} reference", lambda: self.network(name).features(train, self.progress, "reference"))
 
     def manifolds(self, name: str) -> distances.Manifolds:
-        return self._once(f"{name} manifolds", lambda: distances.manifolds(*self.features(name)))
+        return self.once(f"{name} manifolds", lambda: distances.manifolds(*self.features(name)))
 
-    def _once(self, what: str, compute: Callable[[], T]) -> T:
+    def once(self, what: str, compute: Callable[[], T]) -> T:
         """What `compute` returns, under a name: computed at the first call."""
         if what not in self._found:
             self._found[what] = compute()

@@ -23,6 +23,7 @@ from reparam.runs import load_weights
 from reparam.training import Loop, Progress, Silent
 
 VERSION = "classifier-v2"
+JUDGE_SEED = 1_000_003
 SCALED_ON = 10_000  # training images, at most
 INCEPTION_BATCH = 20  # 299 x 299 images fill a processor's caches soon
 
@@ -77,20 +78,36 @@ def classifier_network(
     """A small classifier for this data set, trained at its first use (seed 0, training split only), named and versioned. Its
     accuracy on the data's test images is stated. Features are divided by one number, so that their mean square over training
     images is 1: a network's units have no scale of their own."""
-    model, facts = _classifier(dataset, device, progress, say)
+    model, facts = _classifier(dataset, device, progress, say, 0)
     about = f"{VERSION}, accuracy {facts['accuracy']:.3f}"
     return FeatureNetwork(
         about, lambda x: model.head.features(x) / facts["scale"], device, head=lambda x: classify(model, x)
     )
 
 
-FEATURES: dict[str, Callable[..., FeatureNetwork]] = {"classifier": classifier_network, "inception": inception_network}
+def judge_network(
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> FeatureNetwork:
+    """Another such classifier, of a seed that no model is trained with: it reads classes and is nobody's feature network."""
+    model, facts = _classifier(dataset, device, progress, say, JUDGE_SEED)
+    about = f"judge {VERSION}, accuracy {facts['accuracy']:.3f}"
+    return FeatureNetwork(about, model.head.features, device, head=lambda x: classify(model, x))
+
+
+FEATURES: dict[str, Callable[..., FeatureNetwork]] = {
+    "classifier": classifier_network,
+    "judge": judge_network,
+    "inception": inception_network,
+}
 
 
 def _classifier(
-    dataset: Dataset, device: torch.device, progress: Progress | None, say: Callable[[str], None]
+    dataset: Dataset, device: torch.device, progress: Progress | None, say: Callable[[str], None], seed: int
 ) -> tuple[Model, dict[str, float]]:
-    config = resolve("classifier", keep="last")
+    config = resolve("classifier", keep="last", seed=seed)
     model = MODELS["classifier"].build(config.options, Spec(dataset.shape, len(dataset.classes)))
     # Everything that the weights are a function of: data, options, and the kind of device that sums.
     recipe = hashlib.sha256(json.dumps(config.to_json(), sort_keys=True).encode()).hexdigest()[:8]
@@ -106,7 +123,7 @@ def _classifier(
 
     say(f"training the feature network {VERSION} for this data (once; kept in {path.parent})")
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         model = MODELS["classifier"].build(config.options, Spec(dataset.shape, len(dataset.classes)))
         objective = MODELS["classifier"].objective(config.options, Schedule(1, 1))
         Loop(model, objective, dataset.train, config.task, config.training, device, progress=progress).run()

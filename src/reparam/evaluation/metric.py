@@ -21,14 +21,18 @@ Obstacle = Callable[[Model, Dataset, TaskOptions, EvaluationOptions], str | None
 
 class Metric(NamedTuple):
     """A row: the ability a model needs, the function, what the figure is, what it means to who has never met it; why it may
-    not apply to a model and its data all the same; and whether it takes so long that it waits to be asked for."""
+    not apply to a model and its data all the same; and whether it takes so long, for a model, that it waits to be asked for."""
 
     needs: str
     measure: Callable[[Context], Measure]
     doc: str
     meaning: str
     obstacle: Obstacle | None = None
-    dear: bool = False
+    dear: bool | Callable[[Model], bool] = False
+
+    def waits(self, model: Model) -> bool:
+        """Whether it is measured only when asked for."""
+        return self.dear if isinstance(self.dear, bool) else self.dear(model)
 
 
 def nll(context: Context) -> Measure:

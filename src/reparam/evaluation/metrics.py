@@ -21,6 +21,7 @@ from reparam.evaluation import distances, fidelity, likelihood
 from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.metric import Metric, effective, few_images, nll, no_classifier
+from reparam.evaluation.moves import MOVES
 from reparam.evaluation.predictions import PREDICTIONS
 from reparam.generation import BLOCK, classify, in_blocks
 from reparam.models import Model
@@ -295,6 +296,7 @@ METRICS: dict[str, Metric] = {
     **_of_samples("classifier"),
     **_of_samples("inception"),
     **PREDICTIONS,
+    **MOVES,
     "accuracy": Metric(
         "classify",
         accuracy,
@@ -324,7 +326,7 @@ def choose(
             )
         elif metric.obstacle and (reason := metric.obstacle(model, dataset, task, options)):
             left_out[name] = reason
-        elif metric.dear and name not in names and ALL not in names:
+        elif metric.waits(model) and name not in names and ALL not in names:
             left_out[name] = "they take minutes to hours on a processor: ask by name, or with --metrics all"
     for name in names:
         if name in left_out:

@@ -1,8 +1,9 @@
 """Families of models. To add one: a file here and a line in `MODELS`."""
 
 from reparam.models.autoencoder import AUTOENCODER, DENOISING_AUTOENCODER
-from reparam.models.classifier import CLASSIFIER
+from reparam.models.classifier import CLASSIFIER, ISDA_CLASSIFIER
 from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.gvae import GVAE
 from reparam.models.model import Model
 from reparam.models.structured import BASELINE, CVAE, GSNN, HYBRID, SFNN
 from reparam.models.vae import VAE
@@ -16,7 +17,9 @@ MODELS: dict[str, Family] = {
     "hybrid": HYBRID,
     "sfnn": SFNN,
     "nn": BASELINE,
+    "gvae": GVAE,
     "classifier": CLASSIFIER,
+    "isda": ISDA_CLASSIFIER,
 }
 
 __all__ = ["MODELS", "Family", "Model", "Recipe", "Schedule", "Spec"]

@@ -6,7 +6,7 @@ Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 from typing import Any
 
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Categorical, Distribution
 
 
 class Model(nn.Module):
@@ -14,7 +14,7 @@ class Model(nn.Module):
 
     encoder: x [B, C, H, W] -> q(z|x) over [K]; prior: () -> p(z); decoder: z [..., K] -> p(x|z) over [C, H, W];
     context: c -> `Given`, features and first guess, which encoder, prior and decoder of a conditional model take besides;
-    head: a categorical over D classes.
+    head: a categorical over D classes, p(y|z) where there is an encoder, else p(y|x).
     """
 
     # nn.Module's own attribute type is too narrow to call: each is a conditional, or None.
@@ -54,6 +54,7 @@ class Model(nn.Module):
         can = {
             "encode": self.encoder is not None and free,
             "reconstruct": None not in (self.encoder, self.decoder) and free,
+            "augment": bound and (free or by_class),
             "sample": None not in (self.prior, self.decoder) and (free or by_class),
             "decode": None not in (self.prior, self.decoder) and free,
             "sample by class": None not in (self.prior, self.decoder) and by_class,
@@ -66,6 +67,10 @@ class Model(nn.Module):
             "classify": self.head is not None,
         }
         return frozenset(name for name, able in can.items() if able)
+
+    def classify(self, x: Tensor) -> Categorical:
+        """Categorical over D classes for images x [B, C, H, W]: the head's of x, or of z = E[z|x]."""
+        return self.head(x if self.encoder is None else self.encoder(x).mean)
 
     def given(self, c: Tensor | None) -> "Model | ModelGiven":
         """The model with c filled in, whose encoder(x), prior() and decoder(z) are those of an unconditional one: itself where it

@@ -1,13 +1,15 @@
 """What is minimised, for whom: terms per example, never reduced, never stepped."""
 
 from reparam.objectives.autoencoding import Reconstruction
-from reparam.objectives.classification import CrossEntropy
+from reparam.objectives.classification import ISDA, ClassPreserving, CrossEntropy
 from reparam.objectives.structured import MonteCarlo, StructuredPrediction
 from reparam.objectives.terms import Objective, Player, Term, Terms
 from reparam.objectives.variational import ELBO, ImportanceWeighted
 
 __all__ = [
     "ELBO",
+    "ISDA",
+    "ClassPreserving",
     "CrossEntropy",
     "ImportanceWeighted",
     "MonteCarlo",

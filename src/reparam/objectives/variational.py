@@ -49,7 +49,12 @@ class ELBO(Objective):
     def __call__(
         self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
     ) -> Terms:
-        q_z = model.encoder(batch.x)
+        return self.at(model.encoder(batch.x), model, batch, step, generator)
+
+    def at(
+        self, q_z: Distribution, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+    ) -> Terms:
+        """The same where q(z|x) is known already."""
         z = rsample(q_z, () if self.samples == 1 else (self.samples,), generator)
         log_likelihood = model.decoder(z).log_prob(batch.x)
 

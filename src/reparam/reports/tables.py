@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 
 def meaning(name: str) -> str:
     """One sentence or two on a metric; empty for one that this version does not know."""
-    plain, _, occluded = name.partition(" occluded ")
+    whole, _, along = name.partition(" along ")
+    plain, _, occluded = whole.partition(" occluded ")
     if plain not in METRICS:
         return ""
-    return METRICS[plain].meaning + (
-        f" With a box of {occluded} of the side hidden in what is seen." if occluded else ""
+    return (
+        METRICS[plain].meaning
+        + (f" With a box of {occluded} of the side hidden in what is seen." if occluded else "")
+        + (f" Moved along '{along}'." if along else "")
     )
 
 

@@ -212,7 +212,7 @@ class Laboratory:
 
 def _steps_an_epoch(config: RunConfig, dataset: Dataset) -> float:
     """Validation after each epoch counted: a step without its backward pass takes a third."""
-    images = float(len(dataset.split(config.data.train_on)))
+    images = float(len(config.training_images(dataset)))
     if config.data.train_on == "train":
         images += len(dataset.validation) / 3
     return images / config.training.batch_size
@@ -220,7 +220,7 @@ def _steps_an_epoch(config: RunConfig, dataset: Dataset) -> float:
 
 def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
     """Seconds a training step, and an importance sample of one image."""
-    split = dataset.split(config.data.train_on)
+    split = config.training_images(dataset)
     model = api.build(config, with_condition(trained.stored_spec(dataset), config.task))
     device = trained.choose_device(config.training.device)
     training = dataclasses.replace(config.training, keep="last", batch_size=min(config.training.batch_size, len(split)))

@@ -1,0 +1,335 @@
+r"""Changing images and keeping their class: moves in latent space, and in the plane of the image.
+
+A move is z' = mu(x) + strength * d, with directions d by one of the rows of `DIRECTIONS`; what comes of it is decode(z'), or the
+image with the change alone applied to it, x + decode(z') - decode(mu).
+
+Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from reparam.errors import ConfigError, DataError, suggest
+from reparam.models import Model
+from reparam.models.model import ModelGiven
+
+Decoder = Callable[[Tensor], Distribution]
+FURTHEST = 64.0  # strength: beyond, a model's images hardly change any more
+CALIBRATED_ON = 1000  # images, at most
+STEPS = 20  # of a bisection: a millionth of FURTHEST
+
+
+class Code(NamedTuple):
+    """q(z|x) = N(mean, diag scale^2), [B, K] each, and the classes y [B] (-1: not known)."""
+
+    mean: Tensor
+    scale: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class ClassLatents:
+    """Mean [D, K], covariance [D, K, K] and mean posterior scale [D, K] of the latents of each class: a pass over the data."""
+
+    mean: Tensor
+    covariance: Tensor
+    scale: Tensor
+
+
+class Direction(NamedTuple):
+    """A row: what it is, the function of (decoder, code, share, class latents, generator) to directions [B, K], and whether it
+    needs the latents of a data set."""
+
+    doc: str
+    draw: Callable[[Decoder, Code, float, "ClassLatents | None", torch.Generator], Tensor]
+    of_data: bool = False
+
+
+def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator, device=like.device)
+
+
+def _signs(n: int, like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randint(0, 2, (n, 1), generator=generator, device=like.device) * 2.0 - 1
+
+
+def _count(share: float, latent: int) -> int:
+    return max(1, round(share * latent))
+
+
+def top(ranked: Tensor, share: float) -> Tensor:
+    """1 at the largest `share` (at least one) of each row of [B, K], 0 elsewhere: the document's lambda_clip."""
+    places = ranked.topk(_count(share, ranked.shape[1]), 1).indices
+    return torch.zeros_like(ranked).scatter_(1, places, 1.0)
+
+
+def effects(decoder: Decoder, code: Code) -> Tensor:
+    """What one sigma of each latent does to the image, [B, K]: scale_k ||d decode / d z_k||_2 at the mean, by Jacobian-vector
+    products, one of the decoder for each latent."""
+    rows = []
+    for k in range(code.mean.shape[1]):
+        tangent = torch.zeros_like(code.mean)
+        tangent[:, k] = code.scale[:, k]
+        change = torch.func.jvp(lambda z: decoder(z).mean, (code.mean,), (tangent,))[1]
+        rows.append(change.flatten(1).norm(dim=1))
+    return torch.stack(rows, 1)
+
+
+def _posterior(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+    return code.scale * _normal(code.scale, generator)
+
+
+def _largest(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+    return code.scale * top(code.scale, share) * _signs(len(code.scale), code.scale, generator)
+
+
+def _largest_one(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+    return _one_of(code, code.scale, share, generator)
+
+
+def _effect(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+    return code.scale * top(effects(decoder, code), share) * _normal(code.scale, generator)
+
+
+def _effect_one(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+    return _one_of(code, effects(decoder, code), share, generator)
+
+
+def _one_of(code: Code, ranked: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """One of the top share of the latents, at random."""
+    places = ranked.topk(_count(share, ranked.shape[1]), 1).indices
+    which = torch.randint(0, places.shape[1], (len(places), 1), generator=generator, device=places.device)
+    one = torch.zeros_like(ranked).scatter_(1, places.gather(1, which), 1.0)
+    return code.scale * one * _signs(len(ranked), ranked, generator)
+
+
+def _noise(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+    return _normal(code.mean, generator)
+
+
+def _class_covariance(
+    decoder: Decoder, code: Code, share: float, latents: ClassLatents | None, generator: torch.Generator
+) -> Tensor:
+    assert latents is not None
+    latent = code.mean.shape[1]
+    tiny = 1e-6 * torch.eye(latent, device=code.mean.device)
+    roots = torch.linalg.cholesky(latents.covariance + tiny)
+    return (roots[code.y] @ _normal(code.mean, generator)[..., None]).squeeze(-1)
+
+
+def _class_means(
+    decoder: Decoder, code: Code, share: float, latents: ClassLatents | None, generator: torch.Generator
+) -> Tensor:
+    assert latents is not None
+    classes = len(latents.mean)
+    ahead = torch.randint(1, classes, code.y.shape, generator=generator, device=code.y.device)
+    return latents.mean[(code.y + ahead) % classes] - latents.mean[code.y]
+
+
+DIRECTIONS: dict[str, Direction] = {
+    "posterior": Direction("at random within the posterior, sigma * eps", _posterior),
+    "largest": Direction("the top share of the scales together, to one side (the document)", _largest),
+    "largest-one": Direction("one of the top share of the scales", _largest_one),
+    "effect": Direction("at random along the latents of most effect, sigma times the decoder's slope", _effect),
+    "effect-one": Direction("one of the latents of most effect", _effect_one),
+    "noise": Direction("eps, the same in every latent: noise in z", _noise),
+    "class-covariance": Direction(
+        "at random within the class's covariance (a pass over the data)", _class_covariance, True
+    ),
+    "class-means": Direction(
+        "towards another class's mean: changes the class (a pass over the data)", _class_means, True
+    ),
+}
+
+
+DEFAULT = "posterior"
+PIXELS = "pixels"  # beside directions, where a choice among all moves is offered: see `PixelAugmenter`
+
+
+def find_direction(name: str) -> Direction:
+    if name not in DIRECTIONS:
+        raise ConfigError(f"unknown directions '{name}'{suggest(name, DIRECTIONS)} (known: {', '.join(DIRECTIONS)})")
+    return DIRECTIONS[name]
+
+
+def kept_share(model: Model, code: Code, move: Tensor) -> Tensor:
+    """How much of each move [B, K] leaves the head's own class the most probable, [B, 1] in [0, 1]: the head is linear, so that
+    the place where another class overtakes is known in closed form."""
+    linear = model.head.linear
+    at, slope = linear(code.mean), move @ linear.weight.mT
+    own = at.argmax(1, keepdim=True)
+    gap, closing = at.gather(1, own) - at, slope - slope.gather(1, own)
+    reach = torch.where(closing > 0, gap / closing.clamp(min=1e-12), torch.inf).amin(1, keepdim=True)
+    return (0.99 * reach).clamp(max=1)
+
+
+class Move(nn.Module, ABC):
+    """Images to changed images of the same classes: `strength` says how far, and one seed is one series of results."""
+
+    generator: torch.Generator
+
+    def __init__(self, strength: float, seed: int, device: torch.device) -> None:
+        super().__init__()
+        if not 0 <= strength < float("inf"):
+            raise ConfigError(f"strength is a number of at least 0, not {strength}")
+        self.strength = strength
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    @abstractmethod
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor: ...
+
+    @abstractmethod
+    def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """What a move of strength 0 makes of images: that from which change is measured."""
+
+    @torch.no_grad()
+    def calibrate(self, images: Tensor, labels: Tensor | None, change: float) -> float:
+        """Sets the strength for which the mean L2 distance between moved and unmoved images is `change`, and returns it.
+
+        By bisection, with the same random numbers throughout. Raises ConfigError where no strength changes images so much.
+        """
+        images, labels = images[:CALIBRATED_ON], None if labels is None else labels[:CALIBRATED_ON]
+        state, still = self.generator.get_state(), self.unmoved(images, labels)
+
+        def changed(strength: float) -> float:
+            self.generator.set_state(state)
+            self.strength = strength
+            return float((self(images, labels) - still).flatten(1).norm(dim=1).mean())
+
+        low, high = 0.0, FURTHEST
+        if not change > 0 or (most := changed(high)) < change:
+            reach = f": at strength {high:g} it is {most:.2f}" if change > 0 else ""
+            raise ConfigError(f"no strength changes these images by {change:g} on average{reach}")
+        for _ in range(STEPS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if changed(middle) < change else (low, middle)
+        self.generator.set_state(state)
+        self.strength = high
+        return high
+
+
+class Augmenter(Move):
+    """`augmenter(images, labels)`: moves in a model's latent space; a batched module for any PyTorch loop, on any device.
+
+    model: a VAE, a G-VAE, or a CVAE whose condition is the class; or a `Run` of one. directions: a row of `DIRECTIONS`; share: of
+    the latents, for those rows that choose some. strength: in units of the directions, sigmas for most. apply: "decoded", the
+    decoder's image, or "change", x + decode(z') - decode(mu), which keeps the detail that the decoder blurs. keep_class: a move is
+    cut back to where the model's own head still reads its class. Images [B, C, H, W] in [0, 1], and so are the results; labels
+    int64 [B] (-1: not known) are needed by a CVAE and by directions of classes alone. Augmenters of one seed give the same
+    results, call by call.
+
+    Raises ConfigError for a model that cannot, unknown directions, a strength that is negative or not finite; DataError for
+    images of another type or labels out of range.
+    """
+
+    def __init__(
+        self,
+        model: Model | Any,
+        *,
+        directions: str = DEFAULT,
+        strength: float = 2.0,
+        share: float = 0.1,
+        apply: str = "decoded",
+        keep_class: bool = False,
+        latents: ClassLatents | None = None,
+        seed: int = 0,
+    ) -> None:
+        model = model if isinstance(model, Model) else model.model
+        super().__init__(strength, seed, next(model.parameters()).device)
+        by_class = model.context is not None and bool(model.context.classes)
+        if "augment" not in model.abilities:
+            raise ConfigError(
+                "augmentation moves an image within its posterior: it takes a VAE, a G-VAE or a CVAE by class"
+            )
+        if not 0 < share <= 1:
+            raise ConfigError(f"share is a part of the latents, above 0 and at most 1, not {share}")
+        if apply not in ("decoded", "change"):
+            raise ConfigError(f"apply is 'decoded' or 'change', not '{apply}'")
+        if keep_class and model.head is None:
+            raise ConfigError("a move is cut back by the model's head, and this one has none: train a G-VAE")
+        self.direction = find_direction(directions)
+        if self.direction.of_data and latents is None:
+            raise ConfigError(f"directions '{directions}' need the latents of each class: a pass over the data")
+        self.model, self.share, self.latents = model, share, latents
+        self.of_change, self.keep_class = apply == "change", keep_class
+        classes = model.context.classes if by_class else 0 if latents is None else len(latents.mean)
+        self.classes = classes if by_class or self.direction.of_data else 0  # those that labels must be of
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        model, code = self._encoded(images, labels)
+        move = self.strength * self.direction.draw(model.decoder, code, self.share, self.latents, self.generator)
+        if self.keep_class:
+            move = kept_share(self.model, code, move) * move
+        moved = model.decoder(code.mean + move).mean
+        if self.of_change:
+            moved = images + moved - model.decoder(code.mean).mean
+        return moved.clamp(0, 1)
+
+    @torch.no_grad()
+    def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The reconstruction, or where the change alone is applied the image."""
+        if self.of_change:
+            return images
+        model, code = self._encoded(images, labels)
+        return model.decoder(code.mean).mean
+
+    def _encoded(self, images: Tensor, labels: Tensor | None) -> tuple[Model | ModelGiven, Code]:
+        y = _checked(images, labels, self.classes)
+        model = self.model.given(None if self.model.context is None else y)
+        q_z = model.encoder(images)
+        return model, Code(q_z.mean, q_z.variance.sqrt(), y)
+
+
+class PixelAugmenter(Move):
+    """The usual moves in the plane: turned, shifted and bent, each at random; strength 1 is up to 15 degrees, a fourteenth of the
+    side, and displacements of a twentieth of it. Nothing is learnt."""
+
+    ANGLE, SHIFT, BEND = torch.pi / 12, 1 / 14, 1 / 20
+    KNOTS = 5  # of the field of displacements, a side
+
+    def __init__(self, *, strength: float = 1.0, seed: int = 0, device: torch.device | str = "cpu") -> None:
+        super().__init__(strength, seed, torch.device(device))
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        _checked(images, labels, 0)
+        n, device = len(images), images.device
+        uniform = self.strength * (2 * torch.rand(n, 3, generator=self.generator, device=device) - 1)
+        angle, shift = self.ANGLE * uniform[:, 0], 2 * self.SHIFT * uniform[:, 1:]  # the plane is 2 wide
+        turned = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(n, 2, 2)
+        grid = F.affine_grid(torch.cat([turned, shift[..., None]], 2), list(images.shape), align_corners=False)
+        knots = torch.randn(n, 2, self.KNOTS, self.KNOTS, generator=self.generator, device=device)
+        bent = F.interpolate(knots, images.shape[2:], mode="bicubic", align_corners=False).movedim(1, -1)
+        grid = grid + 2 * self.BEND * self.strength * bent
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False).clamp(0, 1)
+
+    def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return images
+
+
+def _checked(images: Tensor, labels: Tensor | None, classes: int) -> Tensor:
+    """Labels, -1 where there are none. `classes`: how many they must be of, 0: they may be absent."""
+    if images.dim() != 4 or not images.is_floating_point():
+        raise DataError(
+            f"images must be a float tensor [B, C, H, W] in [0, 1], not {images.dtype} {tuple(images.shape)}"
+        )
+    if labels is None:
+        labels = torch.full((len(images),), -1, device=images.device)
+    if tuple(labels.shape) != (len(images),) or labels.is_floating_point():
+        raise DataError(
+            f"labels are {labels.dtype} {tuple(labels.shape)}: give one whole number for each of the {len(images)} images"
+        )
+    if classes and len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= classes):
+        raise DataError(
+            f"labels run from {int(labels.min())} to {int(labels.max())}, and these directions need those of {classes} classes: "
+            f"give 0 to {classes - 1}"
+        )
+    return labels

@@ -1,0 +1,43 @@
+"""Training with few labels.
+
+Shapes: `N` images, `C H W` image.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from reparam.data.dataset import Images
+from reparam.distributions import keyed_generator
+from reparam.errors import DataError
+
+
+def few_labels(split: Images, per_class: int, classes: tuple[str, ...], keep: bool, share: float, seed: int) -> Images:
+    """`per_class` images of each class with their labels, chosen by `seed`; with `keep` the rest too, without theirs, and those
+    that have one repeated until they are at least `share` of all.
+
+    Raises DataError where a class has fewer labelled images.
+    """
+    order = torch.randperm(len(split), generator=keyed_generator("cpu", seed, "labels"))
+    chosen: list[Tensor] = []
+    for number, name in enumerate(classes):
+        own = order[split.labels[order] == number][:per_class]
+        if len(own) < per_class:
+            raise DataError(
+                f"class '{name}' has {len(own)} labelled training images, not {per_class}: choose a smaller "
+                "--labels-per-class"
+            )
+        chosen.append(own)
+    labelled = torch.cat(chosen) if chosen else order[:0]
+    if not len(labelled):
+        raise DataError("labels-per-class is for images with classes: leave it out, or give labels")
+    if not keep:
+        return split.take(labelled)
+    others = torch.ones(len(split), dtype=torch.bool)
+    others[labelled] = False
+    rest = others.nonzero().squeeze(1)
+    times = max(1, math.ceil(share / (1 - share) * len(rest) / len(labelled)))
+    found = split.take(torch.cat([labelled.repeat(times), rest]))
+    found.labels[times * len(labelled) :] = -1
+    return found

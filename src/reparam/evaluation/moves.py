@@ -1,0 +1,92 @@
+"""Moves that are to keep the class: how often they do not, at a stated amount of change.
+
+Shapes: `N` images, `C H W` image.
+"""
+
+import math
+from functools import partial
+
+from torch import Tensor
+
+from reparam.augmentation import PIXELS, Augmenter, Move, PixelAugmenter
+from reparam.data import Dataset
+from reparam.data.tasks import TaskOptions
+from reparam.errors import ConfigError
+from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
+from reparam.evaluation.metric import Metric
+from reparam.generation import BLOCK, in_blocks
+from reparam.models import Model
+
+CHANGES = (
+    2.0,
+    3.5,
+    5.0,
+)  # mean L2 of an image of 28 x 28 pixels in [0, 1]; others: the same root mean square a pixel and channel
+
+
+def change_for(change: float, shape: tuple[int, int, int]) -> float:
+    """The L2 change of images of `shape` whose root mean square is that of `change` on 28 x 28 grey pixels."""
+    return change / 28 * math.sqrt(math.prod(shape))
+
+
+def move_of(model: Model, options: EvaluationOptions) -> Move:
+    if options.directions == PIXELS:
+        return PixelAugmenter(seed=options.seed, device=next(model.parameters()).device)
+    return Augmenter(model, directions=options.directions, seed=options.seed)
+
+
+def _moved(move: Move, x: Tensor, y: Tensor, still: bool) -> Tensor:
+    """[N, C, H, W] on the CPU, block by block."""
+    device = move.generator.device
+    function = move.unmoved if still else move
+
+    def block(part: Tensor, number: int) -> Tensor:
+        return function(part.to(device), y[number * BLOCK :][: len(part)].to(device))
+
+    return in_blocks(block, x)
+
+
+def flips(context: Context, change: float) -> Measure:
+    """Share of images whose class changes for the judge between unmoved and moved, the mean L2 change being `change`."""
+    move, wanted = move_of(context.model, context.options), change_for(change, context.dataset.shape)
+    x, y = context.x, context.batch.y
+    judge = context.network("judge")
+    # Pixels are moved in the model's own reconstruction too, so that all arms begin with the same images.
+    reconstructed = context.once(
+        "unmoved", lambda: _moved(move_of(context.model, EvaluationOptions()), x, y, still=True)
+    )
+    start = reconstructed if context.options.directions == PIXELS else x
+    device = move.generator.device
+    try:
+        strength = move.calibrate(start.to(device), y.to(device), wanted)
+    except ConfigError:
+        return Measure(math.nan, None, len(x), "share", f"no strength changes these images by {wanted:.2f}")
+    moved = _moved(move, start, y, still=False)
+    before = context.once("unmoved classes", lambda: judge.classes(reconstructed))
+    reached = float((moved - reconstructed).flatten(1).norm(dim=1).mean())
+    note = f"{context.options.directions}, strength {strength:.2f}, change {reached:.2f}; {judge.about}"
+    return mean((judge.classes(moved) != before).float(), "share", note)
+
+
+def one_class(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
+    if len(dataset.classes) < 2:
+        return "its judge needs images of at least two classes"
+    return None
+
+
+def has_no_head(model: Model) -> bool:
+    return model.head is None
+
+
+MOVES: dict[str, Metric] = {
+    f"flips_{change:g}".replace(".", "_"): Metric(
+        "augment",
+        partial(flips, change=change),
+        f"moved images that another classifier reads as another class, at a change of {change:g}",
+        "How often augmentation breaks the class. Lower is better; only figures of the same amount of change compare "
+        f"({change:g}: mean L2 of 28 x 28 pixels, the same a pixel for others).",
+        obstacle=one_class,
+        dear=has_no_head,
+    )
+    for change in CHANGES
+}

@@ -1,0 +1,85 @@
+"""G-VAE: a VAE with a linear classifier on its latent, trained so that a move along the posterior's scales keeps the class."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from reparam.conditionals import LinearClass
+from reparam.errors import ConfigError
+from reparam.models import vae
+from reparam.models.autoencoder import PHOTOS
+from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.model import Model
+from reparam.objectives import ELBO, ClassPreserving
+
+SQUARED_ERROR = 0.5**0.5  # scale of the Gaussian whose -log p is the summed squared error and a constant
+
+
+@dataclass(frozen=True)
+class GVAEOptions(vae.VAEOptions):
+    """The VAE's options and those of the class term."""
+
+    class_weight: Annotated[float, Field(ge=0, description="weight of the class term (0: a VAE, and an idle head)")] = (
+        20.0
+    )
+    isda_lambda: Annotated[
+        float, Field(ge=0, description="ISDA's lambda, a factor on the posterior's variance in the class term")
+    ] = 10.0
+    isda_schedule: Annotated[
+        Literal["constant", "linear"], Field(description="lambda from the start, or rising from 0 over all training")
+    ] = "constant"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.k > 1:
+            raise ConfigError("the G-VAE's loss is the ELBO and a class term: leave --k out")
+
+
+def build(options: GVAEOptions, spec: Spec) -> Model:
+    if spec.classes < 2:
+        raise ConfigError("a G-VAE needs images of at least two classes: give labels (class folders, a 'labels' array)")
+    model = vae.build(options, spec)
+    model.head = LinearClass(options.latent, spec.classes)
+    return model
+
+
+def objective(options: GVAEOptions, schedule: Schedule) -> ClassPreserving:
+    elbo = vae.objective(options, schedule)
+    assert isinstance(elbo, ELBO)
+    length = schedule.steps if options.isda_schedule == "linear" else 0
+    return ClassPreserving(elbo, options.class_weight, options.isda_lambda, length)
+
+
+_DOCUMENT: dict[str, Any] = {
+    "likelihood": "gaussian",
+    "scale": SQUARED_ERROR,
+    "beta": 2.5e-3,
+    "isda_lambda": 1.0,
+}
+
+GVAE = Family(
+    name="gvae",
+    summary="VAE with a linear classifier on its latent: augmentation that changes an image and keeps its class",
+    citation="after Wang et al. 2019, Regularizing deep networks with semantic data augmentation",
+    options=GVAEOptions,
+    build=build,
+    objective=objective,
+    recipes={
+        "default": Recipe(
+            "the VAE's layers, 32 latents, Bernoulli, KL and class weighted 1 and 20, lambda 10", {"latent": 32}
+        ),
+        "paper": Recipe(
+            "the document's weights: KL 2.5e-3, squared error 20, class 1, lambda 1; 512 latents",
+            {**_DOCUMENT, "weight": 20.0, "class_weight": 1.0, "latent": 512},
+        ),
+        "code": Recipe(
+            "the public code's weights: KL 2.5e-3, squared error 1, class 1 (photographs: 20), lambda 1; 128 latents",
+            {**_DOCUMENT, "class_weight": 1.0, "latent": 128},
+        ),
+        "photos": Recipe(
+            "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale; stops on validation",
+            PHOTOS,
+        ),
+    },
+)

@@ -1,0 +1,193 @@
+"""Moves that change images: where they go, how far, and what they keep."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from reparam.augmentation import DIRECTIONS, Augmenter, ClassLatents, Code, PixelAugmenter, effects, kept_share, top
+from reparam.conditionals import LIKELIHOODS, DiagonalNormal, LinearClass, StandardNormal
+from reparam.distributions import keyed_generator
+from reparam.errors import ConfigError, DataError
+from reparam.models import Model
+
+K, SIDE, D = 6, 8, 3
+PIXELS = SIDE * SIDE
+
+
+def normal(*shape: int, key: int) -> Tensor:
+    return torch.randn(*shape, generator=keyed_generator("cpu", key))
+
+
+class Plane(nn.Module):
+    """z [..., K] -> A z + 1/2, as an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Parameter(0.01 * normal(PIXELS, K, key=1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (z @ self.a.mT + 0.5).unflatten(-1, (1, SIDE, SIDE))
+
+
+def linear_model(head: bool = True) -> Model:
+    torch.manual_seed(0)
+    model = Model(
+        encoder=DiagonalNormal(nn.Flatten(), PIXELS, K),
+        prior=StandardNormal(K),
+        decoder=LIKELIHOODS["gaussian"](Plane(), 1.0),
+        head=LinearClass(K, D) if head else None,
+    )
+    with torch.no_grad():
+        model.encoder.head.bias[K:] = torch.linspace(-2, 0, K)  # scales that differ
+    return model.eval()
+
+
+def images(n: int = 40) -> Tensor:
+    return torch.rand(n, 1, SIDE, SIDE, generator=keyed_generator("cpu", 9))
+
+
+def code_of(model: Model, x: Tensor) -> Code:
+    with torch.no_grad():
+        q_z = model.encoder(x)
+        return Code(q_z.mean, q_z.variance.sqrt(), torch.arange(len(x)) % D)
+
+
+def latents() -> ClassLatents:
+    root = normal(D, K, K, key=3)
+    return ClassLatents(normal(D, K, key=4), root @ root.mT, torch.ones(D, K))
+
+
+def test_effects_are_the_scales_times_the_decoders_slope() -> None:
+    model = linear_model()
+    code = code_of(model, images())
+    with torch.no_grad():
+        m = model.decoder(code.mean).mean.flatten(1)  # a sigmoid of A z + 1/2, whose slope is m (1 - m)
+        jacobian = (m * (1 - m))[:, :, None] * model.decoder.network.a
+        found = effects(model.decoder, code)
+    torch.testing.assert_close(found, code.scale * jacobian.norm(dim=1), rtol=1e-4, atol=1e-7)
+
+
+def test_the_top_share_is_at_least_one_latent() -> None:
+    ranked = torch.tensor([[0.1, 3.0, 2.0, 1.0]])
+    assert top(ranked, 0.5).tolist() == [[0, 1, 1, 0]]
+    assert top(ranked, 0.01).tolist() == [[0, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_directions_have_the_moments_that_they_say(name: str) -> None:
+    """Second moments over 20,000 draws of one image's directions, each within five standard errors of the truth."""
+    model, n, share = linear_model(), 20_000, 0.34  # two of the six latents
+    one = code_of(model, images(1))
+    code = Code(*(part.repeat_interleave(n, 0) for part in one))
+    drawn = DIRECTIONS[name].draw(model.decoder, code, share, latents(), keyed_generator("cpu", 5)).double()
+    variance, data = one.scale[0].double().square(), latents()
+    strongest = top(effects(model.decoder, one), share)[0]
+    apart = data.mean[1:].double() - data.mean[0]
+    expected = {
+        "posterior": variance.diag(),
+        "noise": torch.eye(K).double(),
+        "largest-one": (variance * top(one.scale, share)[0] / 2).diag(),
+        "effect": (variance * strongest).diag(),
+        "effect-one": (variance * strongest / 2).diag(),
+        "class-covariance": data.covariance[0].double(),
+        "class-means": (apart[:, :, None] * apart[:, None, :]).mean(0),
+    }
+    products = drawn[:, :, None] * drawn[:, None, :]
+    if name == "largest":  # to one side: the latents move together
+        together = variance.sqrt() * top(one.scale, share)[0]
+        expected[name] = together[:, None] * together[None, :]
+    error = (products.mean(0) - expected[name]).abs()
+    assert (error <= 5 * products.std(0) / math.sqrt(n) + 2e-6).all()
+
+
+def test_a_move_is_cut_back_just_before_the_class_would_change() -> None:
+    model = linear_model()
+    code = code_of(model, images())
+    move = 5 * normal(len(code.mean), K, key=6)
+    with torch.no_grad():
+        kept = kept_share(model, code, move)
+        own = model.head(code.mean).logits.argmax(1)
+        assert torch.equal(model.head(code.mean + kept * move).logits.argmax(1), own)
+        cut = kept.squeeze(1) < 1
+        assert cut.any()
+        assert not cut.all()
+        beyond = model.head(code.mean + 1.03 * kept * move).logits.argmax(1)  # 0.99 of the way, and a little more
+        assert (beyond != own)[cut].all()
+        assert torch.equal(model.head(code.mean + move).logits.argmax(1) != own, cut & (kept.squeeze(1) < 0.99))
+
+
+def test_results_are_a_matter_of_the_seed_and_strength_nought_is_the_reconstruction() -> None:
+    model, x = linear_model(), images()
+    one, same, other = (Augmenter(model, seed=seed) for seed in (1, 1, 2))
+    first = one(x)
+    assert torch.equal(first, same(x))
+    assert not torch.equal(first, other(x))
+    assert not torch.equal(first, one(x))
+    still = Augmenter(model, strength=0.0)
+    torch.testing.assert_close(still(x), still.unmoved(x).clamp(0, 1))
+    changed = Augmenter(model, apply="change", strength=0.0)
+    torch.testing.assert_close(changed(x), x)
+
+
+def test_the_change_alone_is_what_moving_does_to_the_reconstruction() -> None:
+    model, x = linear_model(), 0.4 + 0.2 * images()  # far from 0 and 1: nothing is clamped
+    decoded, change = Augmenter(model, seed=3), Augmenter(model, apply="change", seed=3)
+    torch.testing.assert_close(change(x) - x, decoded(x) - decoded.unmoved(x), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["latent", "pixels"])
+def test_the_strength_for_a_change_is_found(kind: str) -> None:
+    x = images(200)
+    move = Augmenter(linear_model(), seed=4) if kind == "latent" else PixelAugmenter(seed=4)
+    strength = move.calibrate(x, None, 0.5)
+    found = float((move(x) - move.unmoved(x)).flatten(1).norm(dim=1).mean())
+    assert abs(found - 0.5) <= 1e-3
+    assert strength == move.strength > 0
+    with pytest.raises(ConfigError, match="no strength changes these images by 100"):
+        move.calibrate(x, None, 100.0)
+
+
+def test_pixels_turn_shift_and_bend_and_stay_images() -> None:
+    x = images()
+    assert torch.allclose(PixelAugmenter(strength=0.0)(x), x, atol=1e-6)
+    moved = PixelAugmenter(seed=1)(x)
+    assert moved.shape == x.shape
+    assert float(moved.min()) >= 0
+    assert float(moved.max()) <= 1
+    assert not torch.allclose(moved, x, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"strength": -1.0}, "strength"),
+        ({"strength": math.nan}, "strength"),
+        ({"strength": math.inf}, "strength"),
+        ({"share": 0.0}, "share"),
+        ({"directions": "largst"}, "did you mean 'largest'"),
+        ({"apply": "both"}, "apply"),
+        ({"directions": "class-covariance"}, "pass over the data"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        Augmenter(linear_model(), **options)
+
+
+def test_models_and_labels_that_do_not_serve_are_named() -> None:
+    with pytest.raises(ConfigError, match="train a G-VAE"):
+        Augmenter(linear_model(head=False), keep_class=True)
+    with pytest.raises(ConfigError, match="it takes a VAE"):
+        Augmenter(Model(head=LinearClass(K, D)))
+    moved = Augmenter(linear_model(), directions="class-covariance", latents=latents())
+    with pytest.raises(DataError, match="labels run from -1 to 2"):
+        moved(images(3), torch.tensor([0, -1, 2]))
+    with pytest.raises(DataError, match="labels run from 0 to 3"):
+        moved(images(2), torch.tensor([0, 3]))
+    with pytest.raises(DataError, match="one whole number for each of the 3 images"):
+        moved(images(3), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(DataError, match="float tensor"):
+        moved((images(2) * 255).to(torch.uint8))
