@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.data import Images
+from reparam.data.tasks import to_float
 from reparam.errors import ConfigError, DataError, suggest
 from reparam.models import Model
 from reparam.models.model import ModelGiven
@@ -23,6 +25,7 @@ from reparam.models.model import ModelGiven
 Decoder = Callable[[Tensor], Distribution]
 FURTHEST = 64.0  # strength: beyond, a model's images hardly change any more
 CALIBRATED_ON = 1000  # images, at most
+PART = 1000  # images that are encoded at one time
 STEPS = 20  # of a bisection: a millionth of FURTHEST
 
 
@@ -159,6 +162,26 @@ def find_direction(name: str) -> Direction:
     return DIRECTIONS[name]
 
 
+@torch.no_grad()
+def class_latents(model: Model, split: Images, classes: int) -> ClassLatents:
+    """Of the labelled images of a split. Raises DataError for a class with fewer than two."""
+    means, scales = [], []
+    device = next(model.parameters()).device
+    for part in split.images.split(PART):
+        q_z = model.encoder(to_float(part.to(device)))
+        means.append(q_z.mean)
+        scales.append(q_z.variance.sqrt())
+    mean, scale = torch.cat(means), torch.cat(scales)
+    own = [(split.labels == number).nonzero().squeeze(1).to(device) for number in range(classes)]
+    if short := [str(number) for number, index in enumerate(own) if len(index) < 2]:
+        raise DataError(f"class {', '.join(short)}: a covariance takes two labelled images at least")
+    return ClassLatents(
+        torch.stack([mean[index].mean(0) for index in own]),
+        torch.stack([mean[index].T.cov() for index in own]),
+        torch.stack([scale[index].mean(0) for index in own]),
+    )
+
+
 def kept_share(model: Model, code: Code, move: Tensor) -> Tensor:
     """How much of each move [B, K] leaves the head's own class the most probable, [B, 1] in [0, 1]: the head is linear, so that
     the place where another class overtakes is known in closed form."""
@@ -220,8 +243,8 @@ class Augmenter(Move):
 
     model: a VAE, a G-VAE, or a CVAE whose condition is the class; or a `Run` of one. directions: a row of `DIRECTIONS`; share: of
     the latents, for those rows that choose some. strength: in units of the directions, sigmas for most. apply: "decoded", the
-    decoder's image, or "change", x + decode(z') - decode(mu), which keeps the detail that the decoder blurs. keep_class: a move is
-    cut back to where the model's own head still reads its class. Images [B, C, H, W] in [0, 1], and so are the results; labels
+    decoder's image, or "change", x + decode(z') - decode(mu), which keeps the detail that the decoder blurs. keep_class: a move
+    is cut back to where the model's own head still reads its class. Images [B, C, H, W] in [0, 1], and so are the results; labels
     int64 [B] (-1: not known) are needed by a CVAE and by directions of classes alone. Augmenters of one seed give the same
     results, call by call.
 

@@ -8,21 +8,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from reparam import generation
+from reparam.augmentation import CALIBRATED_ON, DEFAULT, Augmenter, class_latents, find_direction
 from reparam.batch import Batch
 from reparam.config import RunConfig
-from reparam.data import Dataset
+from reparam.data import Dataset, Images
 from reparam.data import load as load_data
 from reparam.data.dataset import SPLITS
-from reparam.data.tasks import observe
+from reparam.data.tasks import observe, to_float
 from reparam.errors import ConfigError, DataError, suggest
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose
 from reparam.evaluation import metrics as measuring
-from reparam.evaluation.context import Context, task_images
+from reparam.evaluation.context import Context, chosen, task_images
 from reparam.files import write_json
 from reparam.models import Model, Spec
 from reparam.reports.pictures import varied
@@ -167,6 +169,41 @@ class Run:
         self.require("reconstruct", "reconstruct images")
         self._check(x)
         return generation.reconstruct(self.model, x)
+
+    def augmenter(
+        self,
+        strength: float | None = None,
+        change: float | None = None,
+        images: Images | None = None,
+        **options: Any,
+    ) -> Augmenter:
+        """An `Augmenter` of this run, with the latents of the run's classes where `directions` need them (a pass over the
+        training images). `strength` (default 2), or `change`: the mean L2 distance that it is set for, on `images` (default:
+        the training images). For the other options see `Augmenter`."""
+        self.require("augment", "augment images")
+        if strength is not None and change is not None:
+            raise ConfigError("strength and change both say how far images are moved: give one")
+        direction = find_direction(options.get("directions", DEFAULT))
+        if direction.of_data and "latents" not in options:
+            if "sample by class" in self.model.abilities:
+                raise ConfigError("directions of classes are for models that do not know the class: use others")
+            options["latents"] = class_latents(self.model, self.dataset.train, len(self.dataset.classes))
+        augmenter = Augmenter(self.model, strength=2.0 if strength is None else strength, **options)
+        if change is not None:
+            split = self.dataset.train if images is None else images
+            part = split.take(chosen(split, CALIBRATED_ON)).to(self.device)
+            augmenter.calibrate(to_float(part.images), part.labels, change)
+        return augmenter
+
+    def labelled_as_here(self, dataset: Dataset) -> None:
+        """Raises DataError for a data set whose classes are others than the run's, where the model knows classes."""
+        known = tuple(self.folder.document()["data"].get("classes", []))
+        knows = self.model.head is not None or "sample by class" in self.model.abilities
+        if knows and dataset.classes != known:
+            raise DataError(
+                f"'{dataset.name}' has classes {', '.join(dataset.classes) or '(none)'} and the run {', '.join(known)}: give "
+                "images of the run's classes, or use a model without classes (vae)"
+            )
 
     def _check_condition(self, c: Tensor) -> None:
         self.require("predict", "answer")

@@ -9,6 +9,7 @@ import sys
 import click
 
 from reparam.cli.answering import COMMANDS as ANSWERING
+from reparam.cli.augmenting import COMMANDS as AUGMENTING
 from reparam.cli.common import INTERRUPTED, USER_ERROR
 from reparam.cli.looking import COMMANDS as LOOKING
 from reparam.cli.reproducing import COMMANDS as REPRODUCING
@@ -23,7 +24,7 @@ def cli() -> None:
     """Latent-variable image models: train, measure honestly, look, and use."""
 
 
-for command in (*TRAINING, *LOOKING, *USING, *ANSWERING, *REPRODUCING):
+for command in (*TRAINING, *LOOKING, *USING, *ANSWERING, *AUGMENTING, *REPRODUCING):
     cli.add_command(command)
 
 

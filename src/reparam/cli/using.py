@@ -14,6 +14,7 @@ from reparam.cli.common import (
     images_of,
     json_option,
     open_run,
+    progress,
     run_argument,
     seed_option,
 )
@@ -112,7 +113,13 @@ def interpolate(
     deliver(interpolations_picture(opened, images[0::2], images[1::2], steps), out, as_json)
 
 
-@click.command(epilog=example("reparam traverse runs/vae --index 3 --dimensions 0,4,7 --out traversal.png"))
+@click.command(
+    epilog=example(
+        "reparam traverse runs/vae --index 3 --dimensions 0,4,7 --out traversal.png",
+        "reparam traverse runs/gvae --directions 12 --out directions.png",
+        "reparam traverse runs/gvae --images 10 --out together.png",
+    )
+)
 @data_option
 @click.option("--index", default=0, show_default=True, type=int, help="The test image to start from.")
 @click.option("--dimensions", default="", metavar="A,B,...", help="Latents to move (default: the most active ones).")
@@ -123,6 +130,32 @@ def interpolate(
     "--extent", default=3.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="How far from 0."
 )
 @click.option("--steps", default=11, show_default=True, type=click.IntRange(2, 100), help="Images a row.")
+@click.option(
+    "--directions",
+    default=None,
+    type=click.IntRange(1, 200),
+    help="Instead: so many directions of the image, up to 3 sigma, with what a judge reads and the change under each.",
+)
+@click.option(
+    "--by",
+    default="effect",
+    show_default=True,
+    type=click.Choice(["effect", "largest", "posterior"]),
+    help="Directions: latents of most effect, of the largest scale, or draws of the posterior.",
+)
+@click.option(
+    "--images",
+    default=None,
+    type=click.IntRange(1, 200),
+    help="Instead: so many images, each along its top scales together.",
+)
+@click.option(
+    "--share",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Of the scales, for --images.",
+)
 @picture_command
 def traverse(
     run: Path,
@@ -133,6 +166,10 @@ def traverse(
     count: int,
     extent: float,
     steps: int,
+    directions: int | None,
+    by: str,
+    images: int | None,
+    share: float,
     device: str,
     as_json: bool,
 ) -> None:
@@ -140,6 +177,23 @@ def traverse(
     from reparam.reports.panels import traversals_picture
 
     opened = open_run(run, device)
+    if directions or images:
+        if dimensions or (directions and images):
+            raise ConfigError("--dimensions, --directions and --images are three pictures: choose one")
+        from reparam.evaluation.features import judge_network
+        from reparam.reports.moves import directions_panel, together_panel
+        from reparam.reports.pictures import to_picture
+
+        opened.require("augment", "move images")
+        batch = chosen_images(opened, spec, [] if images else [index], images or 1)
+        judge = judge_network(opened.dataset, opened.device, progress(), lambda text: click.echo(text, err=True))
+        part = (
+            together_panel(opened, batch.x, batch.y, share, judge)
+            if images
+            else directions_panel(opened, batch.x, batch.y, directions or 1, by, judge)
+        )
+        deliver(to_picture([part]), out, as_json)
+        return
     try:
         chosen = [int(part) for part in dimensions.split(",") if part.strip()]
     except ValueError:

@@ -21,6 +21,7 @@ COMFORTABLE = 96  # side in pixels at which a tile is large enough to look at
 LARGEST_TILE = 128  # larger ones are reduced: a page of them would be too heavy to pass on
 WIDEST = 1400  # enlargement stops where a sheet would become wider
 FONT_SIZE = 14
+CAPTION_SIZE = 11  # so that a class and a number fit under a tile
 PADDING = 8
 
 
@@ -77,6 +78,25 @@ class Panel:
 def panel(images: Tensor, columns: int, row_names: Sequence[str] = (), column_names: Sequence[str] = ()) -> Panel:
     """Images [n, C, H, W] row by row, at a size that can be looked at."""
     return Panel(sheet(legible(images, columns), columns, transparent=True), tuple(row_names), tuple(column_names))
+
+
+def captioned(
+    images: Tensor,
+    columns: int,
+    captions: Sequence[str],
+    row_names: Sequence[str] = (),
+    column_names: Sequence[str] = (),
+) -> Panel:
+    """As `panel`, with a line of text under each image."""
+    tiles = legible(images, columns)
+    height = tiles.shape[-2]
+    whole = sheet(F.pad(tiles, (0, 0, 0, FONT_SIZE), value=1.0), columns, transparent=True)
+    draw, font = ImageDraw.Draw(whole), ImageFont.load_default(CAPTION_SIZE)
+    for number, text in enumerate(captions):
+        x = (number % columns) * (tiles.shape[-1] + GAP) + tiles.shape[-1] / 2
+        y = (number // columns) * (height + FONT_SIZE + GAP) + height
+        draw.text((x, y), text, "black", font, anchor="mt")
+    return Panel(whole, tuple(row_names), tuple(column_names))
 
 
 def to_picture(panels: Sequence[Panel]) -> Image.Image:

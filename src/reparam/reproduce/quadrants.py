@@ -1,5 +1,6 @@
 """Digits from one, two or three of their quadrants (Sohn, Lee and Yan 2015, section 5.1)."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +52,21 @@ def _again(observed: int) -> Cell:
     )
 
 
-# What narrows the distance between drawing from q(z|x, c) and drawing from p(z|c): less to say for z, and networks that do not
-# learn the training digits by heart.
-REMEDIES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "beta1": ("CVAE, KL weight 2", "cvae", {"beta": 1.0}),
-    "wide": ("CVAE, 800 units, dropout 0.2", "cvae", {"hidden": (800, 800), "dropout": 0.2, "beta_warmup": 5.0}),
-    "hybrid10": ("hybrid, 10 draws", "hybrid", {"prior_draws": 10, "epochs": 20}),
+# What narrows the distance between drawing from q(z|x, c) and drawing from p(z|c): less to say for z, networks that do not learn
+# the training digits by heart, and in the end training as one predicts, with many draws of the prior.
+_WIDE = {"hidden": (800, 800), "dropout": 0.2}
+_MANY_DRAWS = {"alpha": 0.3, "prior_draws": 50, "beta_warmup": 0.0, "learning_rate": 5e-4, "epochs": 3}
+REMEDIES: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "beta1": ("CVAE, KL weight 2", "cvae", {"beta": 1.0}, ""),
+    "wide": ("CVAE, 800 units, dropout 0.2", "cvae", {**_WIDE, "beta_warmup": 5.0}, ""),
+    "tuned": ("CVAE, then 3 epochs as a hybrid of 50 draws", "hybrid", _MANY_DRAWS, "cvae"),
+    "wide-tuned": ("800 units, then the same", "hybrid", {**_WIDE, **_MANY_DRAWS}, "wide"),
 }
 CELLS: tuple[Cell, ...] = (
-    *(_cell(model, 1, name=name, **options) for name, (_, model, options) in REMEDIES.items()),
+    *(
+        dataclasses.replace(_cell(model, 1, name=name, **options), start=f"quadrants1-{start}-seed0" if start else "")
+        for name, (_, model, options, start) in REMEDIES.items()
+    ),
     *(_cell("cvae", observed, seed) for seed in range(SEEDS["cvae"]) for observed in OBSERVED),
     *(_cell(model, observed) for model in ("nn", "gsnn", "hybrid", "sfnn") for observed in OBSERVED),
     *(_again(observed) for observed in OBSERVED),
@@ -92,12 +99,13 @@ GAP = Experiment(
     "Sohn, Lee and Yan 2015, section 4.2",
     "One quadrant of MNIST, as above. A CVAE is trained with latents drawn from q(z|x, c), which has seen the answer, and"
     " predicts with latents drawn from p(z|c), which has not: MC at S = 100 lies far above IS. What helps is whatever "
-    "makes z say less (the KL), or what it says hold for new digits; each has its price in IS. The hybrid with a single "
-    "draw of the prior, as in the paper, makes that draw say nothing.",
+    "makes z say less (the KL) or what it says hold for new digits, and most of all to end training as prediction is "
+    "measured, with many draws of the prior; each has its price in IS. The hybrid with a single draw of the prior, as in "
+    "the paper, makes that draw say nothing.",
     (
         Row("CVAE", _names("cvae", 1)),
         Row("CVAE, S = 10,000", (_again(1).name,)),
-        *(Row(called, (f"quadrants1-{name}-seed0",)) for name, (called, _, _) in REMEDIES.items()),
+        *(Row(called, (f"quadrants1-{name}-seed0",)) for name, (called, _, _, _) in REMEDIES.items()),
         Row("hybrid, 1 draw", _names("hybrid", 1)),
         Row("GSNN", _names("gsnn", 1)),
     ),

@@ -1,0 +1,69 @@
+"""A folder of new images: pictures by class, and a manifest.
+
+Shapes: `n` images, `C H W` image.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from reparam.augmentation import Augmenter
+from reparam.data import Images
+from reparam.data.tasks import to_float
+from reparam.distributions import keyed_generator
+from reparam.errors import ConfigError
+from reparam.files import write_text
+from reparam.generation import BLOCK
+from reparam.reports.pictures import sheet, write_png
+from reparam.training import Progress
+
+if TYPE_CHECKING:
+    from reparam.trained import Run
+
+MANIFEST = "manifest.csv"
+UNLABELLED = "unlabelled"
+COLUMNS = ("file", "index", "class", "copy", "seed", "change")
+
+
+def write_augmented(
+    run: "Run",
+    augmenter: Augmenter,
+    split: Images,
+    classes: tuple[str, ...],
+    out: Path,
+    per_image: int,
+    seed: int,
+    progress: Progress,
+) -> int:
+    """`per_image` new pictures of each image of a split as OUT/CLASS/INDEX-COPY.png, and last OUT/manifest.csv: where each came
+    from and how far (L2) it lies from what it was moved from. Returns how many.
+
+    An image's copies depend on the seed, the copy and the images of its block alone. Raises ConfigError where OUT holds
+    something already: a folder without a manifest is one that was not finished.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is there already and not empty: choose another --out, or remove it")
+    rows: list[tuple[str, ...]] = []
+    blocks = torch.arange(len(split)).split(BLOCK)
+    for number, index in enumerate(progress.track(blocks, "augment")):
+        part = split.take(index).to(run.device)
+        x = to_float(part.images)
+        still = augmenter.unmoved(x, part.labels)
+        for copy in range(per_image):
+            augmenter.generator.set_state(keyed_generator(run.device, seed, "augment", number, copy).get_state())
+            moved = augmenter(x, part.labels)
+            change = (moved - still).flatten(1).norm(dim=1).tolist()
+            for row, place in enumerate(index.tolist()):
+                label = int(part.labels[row])
+                name = classes[label] if label >= 0 else UNLABELLED
+                file = f"{name}/{place:06d}-{copy}.png"
+                write_png(out / file, sheet(moved[row][None], 1))
+                rows.append((file, str(place), name, str(copy), str(seed), f"{change[row]:.3f}"))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([COLUMNS, *rows])
+    write_text(out / MANIFEST, text.getvalue())
+    return len(rows)

@@ -1,0 +1,105 @@
+"""Moves through latent space that are to keep the class, as pictures (document 000, figures 2 to 5).
+
+Shapes: `n` images, `C H W` image, `K` latent, `R` rows.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from reparam.augmentation import Code, effects, top
+from reparam.distributions import keyed_generator
+from reparam.errors import ConfigError
+from reparam.evaluation.features import FeatureNetwork
+from reparam.generation import decode, encode
+from reparam.reports.pictures import Panel, captioned
+
+if TYPE_CHECKING:
+    from reparam.trained import Run
+
+SHORT = 8  # letters of a class that fit under a tile
+STEP, STEPS = 0.5, 6  # of a sigma, to each side: as far as 3
+RANKED = ("effect", "largest", "posterior")
+
+
+def ranked_directions(run: "Run", x: Tensor, count: int, by: str) -> tuple[Tensor, list[str]]:
+    """`count` directions [R, K] for one image [1, C, H, W], and their names: single latents of most effect (sigma times the
+    decoder's slope) or of the largest sigma, one a row; or draws within the posterior."""
+    if by not in RANKED:
+        raise ConfigError(f"directions are ranked by {', '.join(RANKED)}, not '{by}'")
+    model = run.model
+    mean, scale = encode(model, x)
+    count = min(count, mean.shape[1])
+    if by == "posterior":
+        eps = torch.randn(count, mean.shape[1], generator=keyed_generator("cpu", 0, "directions"))
+        return scale * eps, [""] * count
+    code = Code(mean.to(run.device), scale.to(run.device), torch.full((1,), -1))
+    with torch.no_grad():
+        ranked = effects(model.decoder, code) if by == "effect" else code.scale
+    places = ranked[0].argsort(descending=True, stable=True)[:count].tolist()
+    rows = torch.zeros(count, mean.shape[1])
+    rows[range(count), places] = scale[0, places]
+    return rows, [f"z{place}" for place in places]
+
+
+def together(run: "Run", x: Tensor, share: float) -> Tensor:
+    """For each image [n, C, H, W] the top share of its scales together, [n, K]: the document's figures 2 to 4."""
+    scale = encode(run.model, x)[1]
+    return scale * top(scale, share)
+
+
+def walks(
+    run: "Run",
+    x: Tensor,
+    y: Tensor,
+    directions: Tensor,
+    names: list[str],
+    judge: FeatureNetwork,
+    classes: tuple[str, ...],
+) -> Panel:
+    """A row for each direction [R, K] from the image [R, C, H, W] of the same row: decodings at -3 to 3 sigma in steps of a
+    half, the image itself in the middle, and last a draw of noise in z. Under each what the judge reads, and its distance (L2)
+    from the reconstruction."""
+    mean = encode(run.model, x)[0]
+    offsets = [STEP * (number + 1) for number in range(STEPS)]
+    eps = torch.randn(mean.shape, generator=keyed_generator("cpu", 0, "noise in z"))
+    latents = [
+        *(mean - s * directions for s in reversed(offsets)),
+        mean,
+        *(mean + s * directions for s in offsets),
+        mean + eps,
+    ]
+    decoded = decode(run.model, torch.stack(latents, 1).flatten(0, 1)).unflatten(0, (len(x), len(latents)))
+    rebuilt = decoded[:, STEPS]
+    read = judge.classes(decoded.flatten(0, 1)).view(len(x), -1).tolist()
+    change = (decoded - rebuilt[:, None]).flatten(2).norm(dim=2).tolist()
+    captions = []
+    for row in range(len(x)):
+        for column in range(len(latents)):
+            captions.append(f"{_short(classes[read[row][column]])}  {change[row][column]:.1f}")
+    shown = torch.cat([decoded[:, : STEPS + 1], x[:, None], decoded[:, STEPS + 1 :]], 1)
+    columns = shown.shape[1]
+    for row in range(len(x)):
+        own = _short(classes[int(y[row])]) if int(y[row]) >= 0 else ""
+        captions.insert(row * columns + STEPS + 1, own)
+    heads = [*(f"-{s:g}" for s in reversed(offsets)), "rebuilt", "image", *(f"+{s:g}" for s in offsets), "noise"]
+    return captioned(shown.flatten(0, 1), columns, captions, names, heads)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= SHORT else name[: SHORT - 1] + "."
+
+
+def directions_panel(run: "Run", x: Tensor, y: Tensor, count: int, by: str, judge: FeatureNetwork) -> Panel:
+    """One image x [1, C, H, W] along `count` directions, a row each."""
+    run.require("augment", "move images")
+    rows, names = ranked_directions(run, x, count, by)
+    n = len(rows)
+    return walks(run, x.expand(n, -1, -1, -1), y.expand(n), rows, names, judge, run.dataset.classes)
+
+
+def together_panel(run: "Run", x: Tensor, y: Tensor, share: float, judge: FeatureNetwork) -> Panel:
+    """Each image along the top share of its scales together."""
+    run.require("augment", "move images")
+    return walks(run, x, y, together(run, x, share), [""] * len(x), judge, run.dataset.classes)

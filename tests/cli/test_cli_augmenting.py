@@ -1,0 +1,130 @@
+"""`augment` and `traverse --directions`: what they write, and what they refuse in one line."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from refusals import refused
+
+import reparam
+from reparam.trained import Run
+
+
+@pytest.fixture(scope="module")
+def gvae(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "gvae"
+    reparam.train("gvae", data="digits", epochs=30, hidden=(64,), latent=6, pictures=0, device="cpu", out=path)
+    return path
+
+
+def open_run(path: Path) -> Run:
+    return reparam.load(path, device="cpu")
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_of_new_images_by_class_and_a_manifest(gvae: Path, command: Callable, tmp_path: Path) -> None:
+    words = ("augment", gvae, "--images", 130, "--per-image", 2, "--change", 0.5, "--device", "cpu", "--json")
+    done = command(*words, "--out", tmp_path / "a")
+    assert done.code == 0, done.err
+    found = rows(tmp_path / "a")
+    assert len(found) == json.loads(done.out)["images"] == 260
+    train = open_run(gvae).dataset.train
+    for row in found:
+        assert row["class"] == row["file"].split("/")[0] == str(int(train.labels[int(row["index"])]))
+        assert Image.open(tmp_path / "a" / row["file"]).size == (8, 8)
+    changes = torch.tensor([float(row["change"]) for row in found])
+    # The strength is that of all training images; these 130, twice, lie within five standard errors of it.
+    assert abs(float(changes.mean()) - 0.5) <= 5 * float(changes.std()) / 130**0.5
+    assert command(*words, "--out", tmp_path / "b").code == 0
+    for row in found:
+        assert (tmp_path / "a" / row["file"]).read_bytes() == (tmp_path / "b" / row["file"]).read_bytes()
+    # The folder is a data set of its own.
+    assert (
+        command("train", "vae", "--data", f"folder:{tmp_path / 'a'}", "--epochs", 1, "--out", tmp_path / "again").code
+        == 0
+    )
+
+
+def test_every_direction_writes_its_images(gvae: Path, command: Callable, tmp_path: Path) -> None:
+    for name in ("largest", "effect-one", "class-covariance", "class-means", "noise"):
+        options = ("--images", 12, "--directions", name, "--apply", "change", "--keep-class", "--share", 0.5)
+        done = command("augment", gvae, *options, "--out", tmp_path / name)
+        assert done.code == 0, done.err
+        assert len(rows(tmp_path / name)) == 12
+
+
+def test_moves_that_keep_the_class_keep_it(gvae: Path) -> None:
+    run = open_run(gvae)
+    batch = run.examples(200)
+    with torch.no_grad():
+        code = run.model.encoder(batch.x).mean
+        before = run.model.head(code).logits.argmax(1)
+    torch.testing.assert_close(run.model.classify(batch.x).logits.argmax(1), before)
+    free, kept = (run.augmenter(strength=30.0, keep_class=keep) for keep in (False, True))
+    assert not torch.equal(free(batch.x), kept(batch.x))
+
+
+def test_walks_show_what_a_judge_reads(gvae: Path, command: Callable, tmp_path: Path) -> None:
+    sizes = []
+    for number, words in enumerate((("--directions", 3), ("--directions", 4, "--by", "posterior"), ("--images", 4))):
+        out = tmp_path / f"{number}.png"
+        done = command("traverse", gvae, *words, "--out", out)
+        assert done.code == 0, done.err
+        sizes.append(Image.open(out).size)
+    assert sizes[1][1] > sizes[0][1]
+    refused(command("traverse", gvae, "--directions", 3, "--images", 2, "--out", tmp_path / "x.png"), "choose one")
+
+
+def test_flips_are_measured_at_equal_change(gvae: Path, command: Callable) -> None:
+    def measured(*words: object) -> dict[str, dict]:
+        return json.loads(command("evaluate", gvae, *words, "--json").out)["metrics"]
+
+    found = measured("--metrics", "flips_2,flips_5,accuracy")
+    assert "judge" in found["flips_2"]["note"]
+    assert 0 <= found["flips_2"]["value"] <= found["flips_5"]["value"] <= 1
+    for directions in ("noise", "pixels"):
+        assert directions in measured("--metrics", "flips_2", "--directions", directions)["flips_2"]["note"]
+    kept = json.loads((gvae / "evaluation.json").read_text())["metrics"]
+    assert {"flips_2", "flips_2 along noise", "flips_2 along pixels"} <= set(kept)
+
+
+def test_what_cannot_be_augmented_is_said(gvae: Path, trained: Path, command: Callable, tmp_path: Path) -> None:
+    out, full = tmp_path / "out", tmp_path / "full"
+    full.mkdir()
+    (full / "mine.txt").write_text("mine")
+    pixels = np.zeros((30, 8, 8), np.uint8)
+    np.savez(tmp_path / "two.npz", images=pixels, labels=np.arange(30) % 2)
+    np.savez(tmp_path / "one.npz", images=pixels, labels=np.zeros(30, np.int64))
+    two, one = (f"array:{tmp_path / name}.npz" for name in ("two", "one"))
+    for words, says in (
+        (("--strength", -1), ("strength", "at least 0")),
+        (("--strength", "nan"), ("strength", "nan")),
+        (("--change", 0), ("changes these images by 0",)),
+        (("--change", 1e6), ("no strength",)),
+        (("--strength", 1, "--change", 1), ("give one",)),
+        (("--share", 2), ("share",)),
+        (("--directions", "largst"), ("largest",)),
+        (("--data", two), ("classes 0, 1", "the run 0, 1, 2")),
+        (("--data", one), ("classes",)),
+    ):
+        refused(command("augment", gvae, *words, "--out", out), *says)
+        assert not out.exists()
+    refused(command("augment", gvae, "--images", 3, "--out", full), "not empty")
+    refused(command("augment", trained, "--keep-class", "--out", out), "train a G-VAE")
+    refused(command("train", "gvae", "--data", one, "--out", out), "two classes")
+    refused(command("train", "gvae", "--data", "digits", "--k", 3, "--out", out), "leave --k out")
+    refused(command("train", "gvae", "--data", "digits", "--unlabelled", "drop", "--out", out), "labels-per-class")
+    refused(
+        command("train", "gvae", "--data", "digits", "--labels-per-class", 900, "--out", out),
+        "labelled training images",
+    )
+    assert not out.exists()
