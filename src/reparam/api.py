@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from reparam.config import RunConfig, resolve
+from reparam.augmentation import PIXELS, InTurn, Move, PixelAugmenter
+from reparam.config import RunConfig, TrainingOptions, resolve
 from reparam.data import Dataset
 from reparam.data.tasks import make_batch, with_condition
 from reparam.distributions import keyed_generator
@@ -72,6 +73,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         progress.note(f"batches of {fitting}, not {config.training.batch_size}: there are {count} images to train on")
         config = replace(config, training=replace(config.training, batch_size=fitting))
     model = build(config, with_condition(spec, config.task))  # first: one that cannot be built leaves no folder behind
+    _augment(config.training, dataset.shape, torch.device("cpu"))  # so does a move that cannot be made
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -109,7 +111,8 @@ def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
 def _anchored(config: RunConfig, dataset: Dataset) -> RunConfig:
     """With whole paths, so that the run can be opened and continued from any folder."""
     start_at = config.training.init_from
-    training = replace(config.training, init_from=str(Path(start_at).absolute()) if start_at else "")
+    moves = tuple(name if name == PIXELS else str(Path(name).absolute()) for name in config.training.augment)
+    training = replace(config.training, init_from=str(Path(start_at).absolute()) if start_at else "", augment=moves)
     root = config.data.data_root
     data = replace(config.data, data=dataset.name, data_root=str(Path(root).absolute()) if root else None)
     return replace(config, data=data, training=training)
@@ -156,11 +159,35 @@ def _train(
         validate=validate,
         draw=Painter(folder, dataset, config),
         progress=progress,
+        augment=_augment(config.training, dataset.shape, device),
     )
     if continued:
         loop.restore()
     outcome = loop.run()
     return Run(folder.path, config.training.device), outcome
+
+
+def _augment(options: TrainingOptions, shape: tuple[int, int, int], device: torch.device) -> InTurn | None:
+    """The moves of `--augment`, which draw from the training's own stream. Raises ConfigError for a run of other images."""
+    strengths = options.augment_strength or [None] * len(options.augment)
+    moves: list[Move] = []
+    for name, strength in zip(options.augment, strengths, strict=True):
+        if name == PIXELS:
+            moves.append(PixelAugmenter(strength=1.0 if strength is None else strength, seed=None, device=device))
+        else:
+            run = load(name, str(device))
+            if run.spec.image_shape != shape:
+                raise ConfigError(f"{name} moves images of shape {run.spec.image_shape}, and these are {shape}")
+            moves.append(
+                run.augmenter(
+                    strength,
+                    directions=options.augment_directions,
+                    apply=options.augment_apply,
+                    keep_class=options.augment_keep_class,
+                    seed=None,
+                )
+            )
+    return InTurn(moves, options.augment_share) if moves else None
 
 
 def validator(

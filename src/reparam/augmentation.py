@@ -7,7 +7,7 @@ Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from reparam.errors import ConfigError, DataError, suggest
 from reparam.models import Model
 from reparam.models.model import ModelGiven
 
+Random = torch.Generator | None
 Decoder = Callable[[Tensor], Distribution]
 FURTHEST = 64.0  # strength: beyond, a model's images hardly change any more
 CALIBRATED_ON = 1000  # images, at most
@@ -51,15 +52,15 @@ class Direction(NamedTuple):
     needs the latents of a data set."""
 
     doc: str
-    draw: Callable[[Decoder, Code, float, "ClassLatents | None", torch.Generator], Tensor]
+    draw: Callable[[Decoder, Code, float, "ClassLatents | None", Random], Tensor]
     of_data: bool = False
 
 
-def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
+def _normal(like: Tensor, generator: Random) -> Tensor:
     return torch.randn(like.shape, generator=generator, device=like.device)
 
 
-def _signs(n: int, like: Tensor, generator: torch.Generator) -> Tensor:
+def _signs(n: int, like: Tensor, generator: Random) -> Tensor:
     return torch.randint(0, 2, (n, 1), generator=generator, device=like.device) * 2.0 - 1
 
 
@@ -85,27 +86,27 @@ def effects(decoder: Decoder, code: Code) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def _posterior(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+def _posterior(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
     return code.scale * _normal(code.scale, generator)
 
 
-def _largest(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+def _largest(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
     return code.scale * top(code.scale, share) * _signs(len(code.scale), code.scale, generator)
 
 
-def _largest_one(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+def _largest_one(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
     return _one_of(code, code.scale, share, generator)
 
 
-def _effect(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+def _effect(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
     return code.scale * top(effects(decoder, code), share) * _normal(code.scale, generator)
 
 
-def _effect_one(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+def _effect_one(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
     return _one_of(code, effects(decoder, code), share, generator)
 
 
-def _one_of(code: Code, ranked: Tensor, share: float, generator: torch.Generator) -> Tensor:
+def _one_of(code: Code, ranked: Tensor, share: float, generator: Random) -> Tensor:
     """One of the top share of the latents, at random."""
     places = ranked.topk(_count(share, ranked.shape[1]), 1).indices
     which = torch.randint(0, places.shape[1], (len(places), 1), generator=generator, device=places.device)
@@ -113,12 +114,12 @@ def _one_of(code: Code, ranked: Tensor, share: float, generator: torch.Generator
     return code.scale * one * _signs(len(ranked), ranked, generator)
 
 
-def _noise(decoder: Decoder, code: Code, share: float, latents: object, generator: torch.Generator) -> Tensor:
+def _noise(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
     return _normal(code.mean, generator)
 
 
 def _class_covariance(
-    decoder: Decoder, code: Code, share: float, latents: ClassLatents | None, generator: torch.Generator
+    decoder: Decoder, code: Code, share: float, latents: ClassLatents | None, generator: Random
 ) -> Tensor:
     assert latents is not None
     latent = code.mean.shape[1]
@@ -127,9 +128,7 @@ def _class_covariance(
     return (roots[code.y] @ _normal(code.mean, generator)[..., None]).squeeze(-1)
 
 
-def _class_means(
-    decoder: Decoder, code: Code, share: float, latents: ClassLatents | None, generator: torch.Generator
-) -> Tensor:
+def _class_means(decoder: Decoder, code: Code, share: float, latents: ClassLatents | None, generator: Random) -> Tensor:
     assert latents is not None
     classes = len(latents.mean)
     ahead = torch.randint(1, classes, code.y.shape, generator=generator, device=code.y.device)
@@ -196,14 +195,13 @@ def kept_share(model: Model, code: Code, move: Tensor) -> Tensor:
 class Move(nn.Module, ABC):
     """Images to changed images of the same classes: `strength` says how far, and one seed is one series of results."""
 
-    generator: torch.Generator
-
-    def __init__(self, strength: float, seed: int, device: torch.device) -> None:
+    def __init__(self, strength: float, seed: int | None, device: torch.device) -> None:
         super().__init__()
         if not 0 <= strength < float("inf"):
             raise ConfigError(f"strength is a number of at least 0, not {strength}")
         self.strength = strength
-        self.generator = torch.Generator(device).manual_seed(seed)
+        # None: the device's own stream, whose state checkpoints keep.
+        self.generator = None if seed is None else torch.Generator(device).manual_seed(seed)
 
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor: ...
@@ -218,11 +216,13 @@ class Move(nn.Module, ABC):
 
         By bisection, with the same random numbers throughout. Raises ConfigError where no strength changes images so much.
         """
+        assert self.generator is not None
+        generator = self.generator
         images, labels = images[:CALIBRATED_ON], None if labels is None else labels[:CALIBRATED_ON]
-        state, still = self.generator.get_state(), self.unmoved(images, labels)
+        state, still = generator.get_state(), self.unmoved(images, labels)
 
         def changed(strength: float) -> float:
-            self.generator.set_state(state)
+            generator.set_state(state)
             self.strength = strength
             return float((self(images, labels) - still).flatten(1).norm(dim=1).mean())
 
@@ -233,7 +233,7 @@ class Move(nn.Module, ABC):
         for _ in range(STEPS):
             middle = (low + high) / 2
             low, high = (middle, high) if changed(middle) < change else (low, middle)
-        self.generator.set_state(state)
+        generator.set_state(state)
         self.strength = high
         return high
 
@@ -262,7 +262,7 @@ class Augmenter(Move):
         apply: str = "decoded",
         keep_class: bool = False,
         latents: ClassLatents | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> None:
         model = model if isinstance(model, Model) else model.model
         super().__init__(strength, seed, next(model.parameters()).device)
@@ -318,7 +318,7 @@ class PixelAugmenter(Move):
     ANGLE, SHIFT, BEND = torch.pi / 12, 1 / 14, 1 / 20
     KNOTS = 5  # of the field of displacements, a side
 
-    def __init__(self, *, strength: float = 1.0, seed: int = 0, device: torch.device | str = "cpu") -> None:
+    def __init__(self, *, strength: float = 1.0, seed: int | None = 0, device: torch.device | str = "cpu") -> None:
         super().__init__(strength, seed, torch.device(device))
 
     @torch.no_grad()
@@ -335,6 +335,19 @@ class PixelAugmenter(Move):
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False).clamp(0, 1)
 
     def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return images
+
+
+class InTurn:
+    """Moves of a training loop, one after the other, each of a random `share` of the images."""
+
+    def __init__(self, moves: Sequence[Move], share: float) -> None:
+        self.moves, self.share = moves, share
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        for move in self.moves:
+            moved = torch.rand(len(images), 1, 1, 1, device=images.device) < self.share
+            images = torch.where(moved, move(images, labels), images)
         return images
 
 

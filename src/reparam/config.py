@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from reparam.augmentation import DEFAULT
 from reparam.data import DataOptions, Dataset, Images
 from reparam.data.labels import few_labels
 from reparam.data.tasks import TaskOptions
@@ -66,6 +67,24 @@ class TrainingOptions:
     device: Annotated[str, Field(description="cpu, cuda, cuda:N, mps, or auto: a CUDA GPU where there is one")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of initial weights, order of images and noise")] = 0
     init_from: Annotated[str, Field(description="a run whose kept weights are the start")] = ""
+    augment: Annotated[
+        tuple[str, ...],
+        Field(description="how training images are moved, in turn: pixels, or the folder of a VAE's or G-VAE's run"),
+    ] = ()
+    augment_strength: Annotated[
+        tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...],
+        Field(description="how far, a number for each of them (default: pixels 1, a run 2 sigmas)"),
+    ] = ()
+    augment_share: Annotated[
+        float, Field(gt=0, le=1, description="share of a batch's images that each of them moves, at random")
+    ] = 0.5
+    augment_directions: Annotated[str, Field(description="along what a run moves images")] = DEFAULT
+    augment_apply: Annotated[
+        Literal["decoded", "change"], Field(description="the decoder's image, or its change on the original")
+    ] = "decoded"
+    augment_keep_class: Annotated[
+        bool, Field(description="cut a move back where the run's own head would read another class")
+    ] = False
     log_every: Annotated[int, Field(ge=1, description="steps between lines of metrics.jsonl")] = 50
     checkpoint_seconds: Annotated[float, Field(ge=0, description="least seconds between checkpoints")] = 20.0
     pictures: Annotated[
@@ -221,6 +240,13 @@ def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> Ru
             raise ConfigError(
                 f"option '{option}' is for task '{task}', not '{config.task.task}': leave it out, or add --task {task}"
             )
+    if training.augment and (config.task.task != "unconditional" or config.task.binarise != "none"):
+        raise ConfigError("augment moves grey or coloured images of models without a condition: leave --augment out")
+    if training.augment_strength and len(training.augment_strength) != len(training.augment):
+        raise ConfigError(
+            f"augment-strength has {len(training.augment_strength)} numbers for {len(training.augment)} moves: give one "
+            "for each of --augment"
+        )
     if not config.data.labels_per_class:
         for option in ("unlabelled", "label_share"):
             if option in chosen:

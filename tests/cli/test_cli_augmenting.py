@@ -128,3 +128,27 @@ def test_what_cannot_be_augmented_is_said(gvae: Path, trained: Path, command: Ca
         "labelled training images",
     )
     assert not out.exists()
+
+
+def test_a_classifier_trains_on_moved_images_and_again_the_same(gvae: Path, tmp_path: Path) -> None:
+    options = {"data": "digits", "epochs": 4, "channels": 4, "device": "cpu", "keep": "last", "pictures": 0}
+    moved = {"augment": ("pixels", str(gvae)), "augment_strength": (1.0, 2.0)}
+    plain = reparam.train("classifier", out=tmp_path / "plain", **options)
+    whole = reparam.train("classifier", out=tmp_path / "whole", **options, **moved)
+    first = whole.model.state_dict()
+    assert any(not torch.equal(a, b) for a, b in zip(first.values(), plain.model.state_dict().values(), strict=True))
+    again = reparam.train("classifier", out=tmp_path / "again", **options, **moved)
+    assert all(torch.equal(a, b) for a, b in zip(first.values(), again.model.state_dict().values(), strict=True))
+
+
+def test_what_cannot_be_trained_on_is_said(gvae: Path, command: Callable, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for words, says in (
+        (("classifier", "--augment", tmp_path / "none"), ("no run at",)),
+        (("cvae", "--augment", "pixels"), ("augment", "without a condition")),
+        (("vae", "--augment", f"pixels,{gvae}", "--augment-strength", 1), ("one for each",)),
+        (("vae", "--augment", "pixels", "--augment-strength", "nan"), ("augment_strength",)),
+        (("vae", "--size", 16, "--augment", gvae), ("moves images of shape (1, 8, 8)",)),
+    ):
+        refused(command("train", words[0], "--data", "digits", *words[1:], "--out", out), *says)
+        assert not out.exists()

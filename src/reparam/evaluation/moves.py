@@ -6,6 +6,7 @@ Shapes: `N` images, `C H W` image.
 import math
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from reparam.augmentation import PIXELS, Augmenter, Move, PixelAugmenter
@@ -35,9 +36,8 @@ def move_of(model: Model, options: EvaluationOptions) -> Move:
     return Augmenter(model, directions=options.directions, seed=options.seed)
 
 
-def _moved(move: Move, x: Tensor, y: Tensor, still: bool) -> Tensor:
+def _moved(move: Move, x: Tensor, y: Tensor, device: torch.device, still: bool) -> Tensor:
     """[N, C, H, W] on the CPU, block by block."""
-    device = move.generator.device
     function = move.unmoved if still else move
 
     def block(part: Tensor, number: int) -> Tensor:
@@ -53,15 +53,15 @@ def flips(context: Context, change: float) -> Measure:
     judge = context.network("judge")
     # Pixels are moved in the model's own reconstruction too, so that all arms begin with the same images.
     reconstructed = context.once(
-        "unmoved", lambda: _moved(move_of(context.model, EvaluationOptions()), x, y, still=True)
+        "unmoved", lambda: _moved(move_of(context.model, EvaluationOptions()), x, y, context.device, still=True)
     )
     start = reconstructed if context.options.directions == PIXELS else x
-    device = move.generator.device
+    device = context.device
     try:
         strength = move.calibrate(start.to(device), y.to(device), wanted)
     except ConfigError:
         return Measure(math.nan, None, len(x), "share", f"no strength changes these images by {wanted:.2f}")
-    moved = _moved(move, start, y, still=False)
+    moved = _moved(move, start, y, device, still=False)
     before = context.once("unmoved classes", lambda: judge.classes(reconstructed))
     reached = float((moved - reconstructed).flatten(1).norm(dim=1).mean())
     note = f"{context.options.directions}, strength {strength:.2f}, change {reached:.2f}; {judge.about}"

@@ -53,7 +53,7 @@ def write_augmented(
         x = to_float(part.images)
         still = augmenter.unmoved(x, part.labels)
         for copy in range(per_image):
-            augmenter.generator.set_state(keyed_generator(run.device, seed, "augment", number, copy).get_state())
+            augmenter.generator = keyed_generator(run.device, seed, "augment", number, copy)
             moved = augmenter(x, part.labels)
             change = (moved - still).flatten(1).norm(dim=1).tolist()
             for row, place in enumerate(index.tolist()):

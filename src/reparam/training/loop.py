@@ -8,6 +8,7 @@ Shapes: `N` images, `B` batch, `T` logged terms, `R` steps in a window.
 """
 
 import contextlib
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -82,6 +83,7 @@ class Loop:
         validate: Validate | None = None,
         draw: Draw | None = None,
         progress: Progress | None = None,
+        augment: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         if options.keep == "best" and validate is None:
             raise ConfigError("keep 'best' needs validation images: use keep 'last' or 'ema'")
@@ -93,7 +95,7 @@ class Loop:
         flush_denormals()
         self.model, self.objective, self.task, self.options = model.to(device), objective, task, options
         self.device, self.folder, self.validate, self.draw = device, folder, validate, draw
-        self.progress = progress or Silent()
+        self.progress, self.augment = progress or Silent(), augment
         self.split = split.to(device)
         self.omitted = (0.0, task.omission_noise) if task.omission_noise else None  # noise: in training alone
         self.stream = Stream(len(split), options.seed, device)
@@ -139,6 +141,8 @@ class Loop:
             if self.task.flip:
                 stored = mirrored(stored)
             batch = make_batch(stored, part, self.task, omitted=self.omitted)
+            if self.augment:
+                batch = dataclasses.replace(batch, x=self.augment(batch.x, batch.y))
             last = number == len(parts) - 1
             quiet = (
                 turn.call.no_sync
