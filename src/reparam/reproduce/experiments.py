@@ -15,7 +15,7 @@ from reparam.evaluation import EvaluationOptions
 from reparam.files import write_text
 from reparam.reports import charts, panels
 from reparam.reports.pictures import panel, to_picture, write_png
-from reparam.reproduce import faces
+from reparam.reproduce import augmentation, faces
 from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row
 from reparam.reproduce.quadrants import CELLS as QUADRANT_CELLS
@@ -71,6 +71,7 @@ CELLS: dict[str, Cell] = {
         *QUADRANT_CELLS,
         *SEGMENTATION_CELLS,
         *faces.CELLS,
+        *augmentation.CELLS,
     )
 }
 _SECOND = tuple(f"structure-2-seed{seed}" for seed in range(3))
@@ -213,4 +214,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "faces": faces.EXPERIMENT,
     "segmentation": SEGMENTATION,
     "occlusion": OCCLUSION,
+    "augmentation": augmentation.AUGMENTATION,
 }
