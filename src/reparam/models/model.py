@@ -55,6 +55,7 @@ class Model(nn.Module):
             "encode": self.encoder is not None and free,
             "reconstruct": None not in (self.encoder, self.decoder) and free,
             "augment": bound and (free or by_class),
+            "keep the class": bound and free and self.head is not None,
             "sample": None not in (self.prior, self.decoder) and (free or by_class),
             "decode": None not in (self.prior, self.decoder) and free,
             "sample by class": None not in (self.prior, self.decoder) and by_class,

@@ -15,14 +15,17 @@ from torch import Tensor
 
 from reparam.errors import DataError, RunError
 from reparam.evaluation import structured
+from reparam.evaluation.features import judge_network
 from reparam.generation import predict_average, sample
 from reparam.reports import answers as answering
 from reparam.reports import charts, panels
+from reparam.reports import moves as moving
 from reparam.reports.charts import Chart
 from reparam.reports.pictures import Panel, cut_sheet, panel
 from reparam.reports.subject import Subject
 
 CALIBRATED_ON = 200
+MOVED = 6  # rows of moves
 PICTURE = re.compile(r"(samples|reconstructions|predictions)-(\d+\.\d+)\.png")
 
 
@@ -240,6 +243,20 @@ def curves(subject: Subject) -> Drawing:
     return Drawing((charts.training_curves(lines, subject.kept_epoch),))
 
 
+def kept_classes(subject: Subject) -> Drawing:
+    run = subject.run
+    judge = judge_network(run.dataset, run.device)
+    examples = subject.examples(MOVED)
+    one = examples.take(torch.tensor([0]))
+    parts = (
+        moving.together_panel(run, examples.x, examples.y, moving.SHARE, judge),
+        moving.directions_panel(run, one.x, one.y, MOVED, "effect", judge),
+    )
+    return Drawing(
+        parts, f"The judge is a classifier of its own seed, {judge.about.partition(', ')[2]} on test images."
+    )
+
+
 FIGURES: dict[str, Figure] = {
     "samples": Figure(
         "Samples",
@@ -271,6 +288,15 @@ FIGURES: dict[str, Figure] = {
         "segment",
         "pictures",
         reliability,
+    ),
+    "moves": Figure(
+        "Moves that are to keep the class",
+        "Above, a row a test image, moved along the top tenth of its scales together, up to 3 sigma to both sides; below, one "
+        "image along the single latents of most effect. The image stands in the middle, last is noise in z. Under each: the "
+        "class that a judge reads, and the change (L2). Look for changes that one sees, and classes that stay.",
+        "keep the class",
+        "pictures",
+        kept_classes,
     ),
     "reconstructions": Figure(
         "Reconstructions",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reparam.trained import Run
 
 SHORT = 8  # letters of a class that fit under a tile
+SHARE = 0.1  # the document's lambda_clip
 STEP, STEPS = 0.5, 6  # of a sigma, to each side: as far as 3
 RANKED = ("effect", "largest", "posterior")
 

@@ -83,7 +83,7 @@ def draw(laboratory: Laboratory, folder: Path) -> None:
             batch = run.examples(SHOWN)
             write_png(
                 folder / f"moves-{data}-{arm}.png",
-                to_picture([moves.together_panel(run, batch.x, batch.y, 0.1, judge)]),
+                to_picture([moves.together_panel(run, batch.x, batch.y, moves.SHARE, judge)]),
             )
 
 

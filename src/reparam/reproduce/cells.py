@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 import reparam
 from reparam import api, trained
+from reparam.augmentation import PIXELS
 from reparam.config import RunConfig, resolve, sections
 from reparam.data import Dataset
 from reparam.data.tasks import with_condition
@@ -40,9 +41,9 @@ FAST_EVALUATION: dict[str, Any] = {"samples": 5, "nll_images": 20, "images": 200
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: `reparam train MODEL OPTIONS`, then the metrics. `start`: the cell whose weights it begins with. `of`: the
-    cell whose run is measured here once more, under another evaluation; it has that cell's options. `fast`: options of a
-    rehearsal of its own, where digits cannot serve."""
+    """One run: `reparam train MODEL OPTIONS`, then the metrics. `start`: the cell whose weights it begins with; the option
+    `augment` names cells, too, whose runs move its images. `of`: the cell whose run is measured here once more, under another
+    evaluation; it has that cell's options. `fast`: options of a rehearsal of its own, where digits cannot serve."""
 
     name: str
     options: Mapping[str, Any]
@@ -67,7 +68,10 @@ class Cell:
     def command(self, fast: bool = False) -> str:
         """What a person would type for the same run, in the laboratory's folder."""
         words = ["reparam train", self.model]
-        words += [f"--{name.replace('_', '-')} {_typed(value)}" for name, value in self.chosen(fast).items()]
+        options = self.chosen(fast)
+        if moves := options.get("augment"):
+            options["augment"] = tuple(name if name == PIXELS else f"runs/{name}" for name in moves)
+        words += [f"--{name.replace('_', '-')} {_typed(value)}" for name, value in options.items()]
         if self.start:
             words.append(f"--init-from runs/{self.start}")
         return " ".join([*words, f"--out runs/{self.of or self.name}"])
@@ -165,7 +169,12 @@ class Laboratory:
             run, outcome = api.proceed(folder, self.progress)
         else:
             start = str(self._trained(self.cells[cell.start]).path) if cell.start else ""
-            config = dataclasses.replace(config, training=dataclasses.replace(config.training, init_from=start))
+            moves = tuple(
+                name if name == PIXELS else str(self._trained(self.cells[name]).path)
+                for name in config.training.augment
+            )
+            training = dataclasses.replace(config.training, init_from=start, augment=moves)
+            config = dataclasses.replace(config, training=training)
             run, outcome = api.start(config, folder.path, self.progress)
         if outcome.state == "interrupted":
             raise KeyboardInterrupt
@@ -248,9 +257,10 @@ def _seconds(work: Callable[[], object], times: int) -> float:
 
 
 def _plain(config: RunConfig) -> dict[str, Any]:
-    """The configuration without what is this machine's own: where the weights that it starts from lie, where data lies."""
+    """The configuration without what is this machine's own: where the weights that it starts from, other runs and data lie."""
     document = config.to_json()
     document["training"]["init_from"] = ""
+    document["training"]["augment"] = [Path(name).name for name in document["training"]["augment"]]
     document["data"]["data_root"] = None
     return document
 
