@@ -13,13 +13,14 @@ Results = Mapping[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: its name, the cells that it is the mean of, what is published for it by column, and what others
-    have."""
+    """A row of a table: its name, the cells that it is the mean of, what is published for it by column, what others have, and
+    the row that it is paired with where that is not the experiment's."""
 
     name: str
     cells: tuple[str, ...]
     published: Mapping[str, float] = field(default_factory=dict)
     others: str = ""
+    base: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _paired(experiment: Experiment, row: Row, results: Results) -> str:
     """Mean and standard error of the differences to the row that is compared with, over cells that both have."""
     assert experiment.paired
     column, name = experiment.paired
-    base = next(other for other in experiment.rows if other.name == name)
+    base = next(other for other in experiment.rows if other.name == (row.base or name))
     both = [pair for pair in zip(row.cells, base.cells, strict=True) if results.keys() >= set(pair)]
     if row is base or not both:
         return "–"

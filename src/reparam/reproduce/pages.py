@@ -50,7 +50,7 @@ def page(laboratory: Laboratory) -> str:
             f"After {experiment.source}. {experiment.text}",
             f"```bash\nreparam reproduce {name}\n```",
         ]
-        parts += [markdown_table(experiment, documents), _provenance(documents)]
+        parts += [markdown_table(experiment, documents), _provenance(documents)] if documents else ["Not run yet."]
         for picture, caption in experiment.pictures.items():
             if (laboratory.folder / "pictures" / picture).exists():
                 parts += [f"![{caption}]({laboratory.folder.name}/pictures/{picture})", f"*{caption}*"]
