@@ -9,7 +9,7 @@ from reparam.reports.pictures import to_picture, write_png
 from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row
 
-SHOWN = 8
+SHOWN = 5
 TASKS: dict[str, dict[str, Any]] = {
     "half": {"task": "half", "half": "left"},
     "boxes": {"task": "boxes", "box": 0.6},

@@ -12,7 +12,7 @@ from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row
 
 SPLITS = 5
-SHOWN = 8
+SHOWN = 5
 BOX = 0.4  # side of the hidden box, and largest side of omission noise
 PLAIN = EvaluationOptions(samples=100)
 OCCLUDED = dataclasses.replace(PLAIN, occlusion=BOX)
