@@ -196,6 +196,11 @@ class Laboratory:
             for one in measured:
                 if one is None or (one is source and self._finished(one)):
                     continue
+                estimates = len({"nll", "cnll_is", "cnll_mc"} & set(one.metrics)) if one is cell else 0
+                epochs = 0.0 if trained_there or self._finished(one) else self._epochs_left(one)
+                if not epochs and not estimates:  # metrics that take moments
+                    found.setdefault(cell.name, 0.0)
+                    continue
                 config = one.config(self.fast)
                 if config.data.data not in datasets:
                     datasets[config.data.data] = trained.open_data(config.data.data, config)
@@ -206,11 +211,9 @@ class Laboratory:
                 if alike not in timed:
                     timed[alike] = _time(config, dataset)
                 step, draw = timed[alike]
-                seconds = 0.0 if trained_there else self._epochs_left(one) * _steps_an_epoch(config, dataset) * step
                 options = one.measured(self.fast)
-                if one is cell:
-                    estimates = len({"nll", "cnll_is", "cnll_mc"} & set(one.metrics))
-                    seconds += estimates * draw * options.samples * min(options.nll_images, len(dataset.test))
+                seconds = epochs * _steps_an_epoch(config, dataset) * step
+                seconds += estimates * draw * options.samples * min(options.nll_images, len(dataset.test))
                 found[cell.name] = found.get(cell.name, 0.0) + seconds
         return found
 
