@@ -9,7 +9,7 @@ Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,14 +30,6 @@ PART = 1000  # images that are encoded at one time
 STEPS = 20  # of a bisection: a millionth of FURTHEST
 
 
-class Code(NamedTuple):
-    """q(z|x) = N(mean, diag scale^2), [B, K] each, and the classes y [B] (-1: not known)."""
-
-    mean: Tensor
-    scale: Tensor
-    y: Tensor
-
-
 @dataclass(frozen=True)
 class ClassLatents:
     """Mean [D, K], covariance [D, K, K] and mean posterior scale [D, K] of the latents of each class: a pass over the data."""
@@ -47,13 +39,26 @@ class ClassLatents:
     scale: Tensor
 
 
+class Code(NamedTuple):
+    """Where images are, and what directions may look at: q(z|x) = N(mean, diag scale^2), [B, K] each; classes y [B] (-1: not
+    known); the decoder; the share of the latents that are chosen; the head and the latents of classes, where there are any."""
+
+    mean: Tensor
+    scale: Tensor
+    y: Tensor
+    decoder: Decoder
+    share: float = 0.1
+    head: Any = None  # a LinearClass
+    latents: ClassLatents | None = None
+
+
 class Direction(NamedTuple):
-    """A row: what it is, the function of (decoder, code, share, class latents, generator) to directions [B, K], and whether it
-    needs the latents of a data set."""
+    """A row: what it is, the function of (code, generator) to directions [B, K], and what it needs beside the model's encoder
+    and decoder."""
 
     doc: str
-    draw: Callable[[Decoder, Code, float, "ClassLatents | None", Random], Tensor]
-    of_data: bool = False
+    draw: Callable[[Code, Random], Tensor]
+    needs: Literal["", "head", "latents"] = ""
 
 
 def _normal(like: Tensor, generator: Random) -> Tensor:
@@ -74,79 +79,89 @@ def top(ranked: Tensor, share: float) -> Tensor:
     return torch.zeros_like(ranked).scatter_(1, places, 1.0)
 
 
-def effects(decoder: Decoder, code: Code) -> Tensor:
+def effects(code: Code) -> Tensor:
     """What one sigma of each latent does to the image, [B, K]: scale_k ||d decode / d z_k||_2 at the mean, by Jacobian-vector
     products, one of the decoder for each latent."""
     rows = []
     for k in range(code.mean.shape[1]):
         tangent = torch.zeros_like(code.mean)
         tangent[:, k] = code.scale[:, k]
-        change = torch.func.jvp(lambda z: decoder(z).mean, (code.mean,), (tangent,))[1]
+        change = torch.func.jvp(lambda z: code.decoder(z).mean, (code.mean,), (tangent,))[1]
         rows.append(change.flatten(1).norm(dim=1))
     return torch.stack(rows, 1)
 
 
-def _posterior(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
+def _posterior(code: Code, generator: Random) -> Tensor:
     return code.scale * _normal(code.scale, generator)
 
 
-def _largest(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
-    return code.scale * top(code.scale, share) * _signs(len(code.scale), code.scale, generator)
+def _neutral(code: Code, generator: Random) -> Tensor:
+    """sigma * eps' with eps' the part of eps that moves no logit: without its projection on the rows of (w_j - w_0) sigma."""
+    weight = code.head.linear.weight
+    rows = (weight[1:] - weight[0]) * code.scale[:, None]
+    basis = torch.linalg.qr(rows.mT).Q  # [B, K, D - 1]
+    eps = _normal(code.scale, generator)[..., None]
+    return code.scale * (eps - basis @ (basis.mT @ eps)).squeeze(-1)
 
 
-def _largest_one(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
-    return _one_of(code, code.scale, share, generator)
+def _largest(code: Code, generator: Random) -> Tensor:
+    return code.scale * top(code.scale, code.share) * _signs(len(code.scale), code.scale, generator)
 
 
-def _effect(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
-    return code.scale * top(effects(decoder, code), share) * _normal(code.scale, generator)
+def _largest_one(code: Code, generator: Random) -> Tensor:
+    return _one_of(code, code.scale, generator)
 
 
-def _effect_one(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
-    return _one_of(code, effects(decoder, code), share, generator)
+def _effect(code: Code, generator: Random) -> Tensor:
+    return code.scale * top(effects(code), code.share) * _normal(code.scale, generator)
 
 
-def _one_of(code: Code, ranked: Tensor, share: float, generator: Random) -> Tensor:
+def _effect_one(code: Code, generator: Random) -> Tensor:
+    return _one_of(code, effects(code), generator)
+
+
+def _one_of(code: Code, ranked: Tensor, generator: Random) -> Tensor:
     """One of the top share of the latents, at random."""
-    places = ranked.topk(_count(share, ranked.shape[1]), 1).indices
+    places = ranked.topk(_count(code.share, ranked.shape[1]), 1).indices
     which = torch.randint(0, places.shape[1], (len(places), 1), generator=generator, device=places.device)
     one = torch.zeros_like(ranked).scatter_(1, places.gather(1, which), 1.0)
     return code.scale * one * _signs(len(ranked), ranked, generator)
 
 
-def _noise(decoder: Decoder, code: Code, share: float, latents: object, generator: Random) -> Tensor:
+def _noise(code: Code, generator: Random) -> Tensor:
     return _normal(code.mean, generator)
 
 
-def _class_covariance(
-    decoder: Decoder, code: Code, share: float, latents: ClassLatents | None, generator: Random
-) -> Tensor:
-    assert latents is not None
+def _class_covariance(code: Code, generator: Random) -> Tensor:
+    assert code.latents is not None
     latent = code.mean.shape[1]
     tiny = 1e-6 * torch.eye(latent, device=code.mean.device)
-    roots = torch.linalg.cholesky(latents.covariance + tiny)
+    roots = torch.linalg.cholesky(code.latents.covariance + tiny)
     return (roots[code.y] @ _normal(code.mean, generator)[..., None]).squeeze(-1)
 
 
-def _class_means(decoder: Decoder, code: Code, share: float, latents: ClassLatents | None, generator: Random) -> Tensor:
-    assert latents is not None
-    classes = len(latents.mean)
-    ahead = torch.randint(1, classes, code.y.shape, generator=generator, device=code.y.device)
-    return latents.mean[(code.y + ahead) % classes] - latents.mean[code.y]
+def _class_means(code: Code, generator: Random) -> Tensor:
+    assert code.latents is not None
+    means = code.latents.mean
+    ahead = torch.randint(1, len(means), code.y.shape, generator=generator, device=code.y.device)
+    return means[(code.y + ahead) % len(means)] - means[code.y]
 
 
 DIRECTIONS: dict[str, Direction] = {
     "posterior": Direction("at random within the posterior, sigma * eps", _posterior),
+    "neutral": Direction(
+        "at random within the posterior, as far as it moves none of the head's logits", _neutral, "head"
+    ),
     "largest": Direction("the top share of the scales together, to one side (the document)", _largest),
     "largest-one": Direction("one of the top share of the scales", _largest_one),
     "effect": Direction("at random along the latents of most effect, sigma times the decoder's slope", _effect),
     "effect-one": Direction("one of the latents of most effect", _effect_one),
     "noise": Direction("eps, the same in every latent: noise in z", _noise),
     "class-covariance": Direction(
-        "at random within the class's covariance (a pass over the data)", _class_covariance, True
+        "at random within the class's covariance (a pass over the data)", _class_covariance, "latents"
     ),
     "class-means": Direction(
-        "towards another class's mean: changes the class (a pass over the data)", _class_means, True
+        "towards another class's mean: changes the class (a pass over the data)", _class_means, "latents"
     ),
 }
 
@@ -278,17 +293,21 @@ class Augmenter(Move):
         if keep_class and model.head is None:
             raise ConfigError("a move is cut back by the model's head, and this one has none: train a G-VAE")
         self.direction = find_direction(directions)
-        if self.direction.of_data and latents is None:
+        if self.direction.needs == "head" and model.head is None:
+            raise ConfigError(
+                f"directions '{directions}' look at the model's head, and this one has none: train a G-VAE"
+            )
+        if self.direction.needs == "latents" and latents is None:
             raise ConfigError(f"directions '{directions}' need the latents of each class: a pass over the data")
         self.model, self.share, self.latents = model, share, latents
         self.of_change, self.keep_class = apply == "change", keep_class
         classes = model.context.classes if by_class else 0 if latents is None else len(latents.mean)
-        self.classes = classes if by_class or self.direction.of_data else 0  # those that labels must be of
+        self.classes = classes if by_class or self.direction.needs == "latents" else 0  # those that labels must be of
 
     @torch.no_grad()
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         model, code = self._encoded(images, labels)
-        move = self.strength * self.direction.draw(model.decoder, code, self.share, self.latents, self.generator)
+        move = self.strength * self.direction.draw(code, self.generator)
         if self.keep_class:
             move = kept_share(self.model, code, move) * move
         moved = model.decoder(code.mean + move).mean
@@ -308,7 +327,8 @@ class Augmenter(Move):
         y = _checked(images, labels, self.classes)
         model = self.model.given(None if self.model.context is None else y)
         q_z = model.encoder(images)
-        return model, Code(q_z.mean, q_z.variance.sqrt(), y)
+        scale = q_z.variance.sqrt()
+        return model, Code(q_z.mean, scale, y, model.decoder, self.share, self.model.head, self.latents)
 
 
 class PixelAugmenter(Move):

@@ -184,7 +184,7 @@ class Run:
         if strength is not None and change is not None:
             raise ConfigError("strength and change both say how far images are moved: give one")
         direction = find_direction(options.get("directions", DEFAULT))
-        if direction.of_data and "latents" not in options:
+        if direction.needs == "latents" and "latents" not in options:
             if "sample by class" in self.model.abilities:
                 raise ConfigError("directions of classes are for models that do not know the class: use others")
             options["latents"] = class_latents(self.model, self.dataset.train, len(self.dataset.classes))

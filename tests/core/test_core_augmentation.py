@@ -52,7 +52,10 @@ def images(n: int = 40) -> Tensor:
 def code_of(model: Model, x: Tensor) -> Code:
     with torch.no_grad():
         q_z = model.encoder(x)
-        return Code(q_z.mean, q_z.variance.sqrt(), torch.arange(len(x)) % D)
+        y = torch.arange(len(x)) % D
+        return Code(
+            q_z.mean, q_z.variance.sqrt(), y, model.decoder, 0.34, model.head, latents()
+        )  # two of the six latents
 
 
 def latents() -> ClassLatents:
@@ -66,7 +69,7 @@ def test_effects_are_the_scales_times_the_decoders_slope() -> None:
     with torch.no_grad():
         m = model.decoder(code.mean).mean.flatten(1)  # a sigmoid of A z + 1/2, whose slope is m (1 - m)
         jacobian = (m * (1 - m))[:, :, None] * model.decoder.network.a
-        found = effects(model.decoder, code)
+        found = effects(code)
     torch.testing.assert_close(found, code.scale * jacobian.norm(dim=1), rtol=1e-4, atol=1e-7)
 
 
@@ -79,12 +82,14 @@ def test_the_top_share_is_at_least_one_latent() -> None:
 @pytest.mark.parametrize("name", DIRECTIONS)
 def test_directions_have_the_moments_that_they_say(name: str) -> None:
     """Second moments over 20,000 draws of one image's directions, each within five standard errors of the truth."""
-    model, n, share = linear_model(), 20_000, 0.34  # two of the six latents
+    model, n, share = linear_model(), 20_000, 0.34
     one = code_of(model, images(1))
-    code = Code(*(part.repeat_interleave(n, 0) for part in one))
-    drawn = DIRECTIONS[name].draw(model.decoder, code, share, latents(), keyed_generator("cpu", 5)).double()
+    mean, scale, y = (part.repeat_interleave(n, 0) for part in one[:3])
+    code = one._replace(mean=mean, scale=scale, y=y)
+    with torch.no_grad():
+        drawn = DIRECTIONS[name].draw(code, keyed_generator("cpu", 5)).double()
     variance, data = one.scale[0].double().square(), latents()
-    strongest = top(effects(model.decoder, one), share)[0]
+    strongest = top(effects(one), share)[0]
     apart = data.mean[1:].double() - data.mean[0]
     expected = {
         "posterior": variance.diag(),
@@ -95,6 +100,9 @@ def test_directions_have_the_moments_that_they_say(name: str) -> None:
         "class-covariance": data.covariance[0].double(),
         "class-means": (apart[:, :, None] * apart[:, None, :]).mean(0),
     }
+    apart_rows = (model.head.linear.weight[1:] - model.head.linear.weight[0]).detach().double() * variance.sqrt()
+    projection = torch.eye(K).double() - torch.linalg.pinv(apart_rows) @ apart_rows
+    expected["neutral"] = variance.sqrt()[:, None] * projection * variance.sqrt()
     products = drawn[:, :, None] * drawn[:, None, :]
     if name == "largest":  # to one side: the latents move together
         together = variance.sqrt() * top(one.scale, share)[0]
@@ -117,6 +125,16 @@ def test_a_move_is_cut_back_just_before_the_class_would_change() -> None:
         beyond = model.head(code.mean + 1.03 * kept * move).logits.argmax(1)  # 0.99 of the way, and a little more
         assert (beyond != own)[cut].all()
         assert torch.equal(model.head(code.mean + move).logits.argmax(1) != own, cut & (kept.squeeze(1) < 0.99))
+
+
+def test_neutral_moves_change_no_difference_of_logits() -> None:
+    model = linear_model()
+    code = code_of(model, images())
+    with torch.no_grad():
+        move = DIRECTIONS["neutral"].draw(code, keyed_generator("cpu", 7))
+        before, after = (model.head(z).logits for z in (code.mean, code.mean + 3 * move))
+    torch.testing.assert_close(after - after[:, :1], before - before[:, :1], rtol=1e-4, atol=1e-5)
+    assert (move.norm(dim=1) > 0.01).all()
 
 
 def test_results_are_a_matter_of_the_seed_and_strength_nought_is_the_reconstruction() -> None:
@@ -180,6 +198,8 @@ def test_bad_options_are_named(options: dict[str, Any], says: str) -> None:
 def test_models_and_labels_that_do_not_serve_are_named() -> None:
     with pytest.raises(ConfigError, match="train a G-VAE"):
         Augmenter(linear_model(head=False), keep_class=True)
+    with pytest.raises(ConfigError, match="train a G-VAE"):
+        Augmenter(linear_model(head=False), directions="neutral")
     with pytest.raises(ConfigError, match="it takes a VAE"):
         Augmenter(Model(head=LinearClass(K, D)))
     moved = Augmenter(linear_model(), directions="class-covariance", latents=latents())

@@ -35,9 +35,9 @@ def ranked_directions(run: "Run", x: Tensor, count: int, by: str) -> tuple[Tenso
     if by == "posterior":
         eps = torch.randn(count, mean.shape[1], generator=keyed_generator("cpu", 0, "directions"))
         return scale * eps, [""] * count
-    code = Code(mean.to(run.device), scale.to(run.device), torch.full((1,), -1))
+    code = Code(mean.to(run.device), scale.to(run.device), torch.full((1,), -1), model.decoder)
     with torch.no_grad():
-        ranked = effects(model.decoder, code) if by == "effect" else code.scale
+        ranked = effects(code) if by == "effect" else code.scale
     places = ranked[0].argsort(descending=True, stable=True)[:count].tolist()
     rows = torch.zeros(count, mean.shape[1])
     rows[range(count), places] = scale[0, places]
