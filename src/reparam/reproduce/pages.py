@@ -58,13 +58,15 @@ def page(laboratory: Laboratory) -> str:
 
 
 def _provenance(documents: Mapping[str, dict[str, Any]]) -> str:
-    """Machine classes, commits and time behind a table."""
+    """Machine classes, commits and time behind a table; a run that several cells measure was trained once."""
     if not documents:
         return ""
     machines, commits, versions = (
         ", ".join(sorted({document[key] for document in documents.values()})) for key in ("machine", "commit", "torch")
     )
-    hours = sum(sum(document["seconds"].values()) for document in documents.values()) / 3600
+    trained = {CELLS[name].of or name: document["seconds"]["training"] for name, document in documents.items()}
+    evaluated = sum(document["seconds"]["evaluation"] for document in documents.values())
+    hours = (sum(trained.values()) + evaluated) / 3600
     return f"{len(documents)} cells, {hours:.1f} hours: {machines}; torch {versions}; commits {commits}."
 
 
