@@ -60,6 +60,7 @@ REMEDIES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "beta1": ("CVAE, KL weight 2", "cvae", {"beta": 1.0}, ""),
     "wide": ("CVAE, 800 units, dropout 0.2", "cvae", {**_WIDE, "beta_warmup": 5.0}, ""),
     "tuned": ("CVAE, then 3 epochs as a hybrid of 50 draws", "hybrid", _MANY_DRAWS, "cvae"),
+    "beta1-tuned": ("KL weight 2, then the same", "hybrid", {"beta": 1.0, **_MANY_DRAWS}, "beta1"),
     "wide-tuned": ("800 units, then the same", "hybrid", {**_WIDE, **_MANY_DRAWS}, "wide"),
 }
 CELLS: tuple[Cell, ...] = (
