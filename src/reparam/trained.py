@@ -239,6 +239,10 @@ class Run:
             raise ConfigError(
                 f"occlusion hides part of an image that is seen, and task '{self.config.task.task}' has none"
             )
+        if options.split == "validation" and self.config.data.train_on == "all":
+            raise ConfigError(
+                "this run was trained on validation images too (train-on 'all'): evaluate it on test images"
+            )
         if self.dataset.fingerprint != self.folder.document()["data"]["fingerprint"]:
             raise DataError(
                 f"'{self.config.data.data}' is not what {self.path} was trained on, and test images may be among those that "
@@ -266,7 +270,7 @@ class Run:
             document.setdefault("metrics", {})[kept_as] = asdict(measure)
             document.setdefault("options", {})[kept_as] = asdict(options)
             write_json(self.folder.evaluation_path, document)
-        if not metrics or measuring.ALL in metrics:
+        if (not metrics or measuring.ALL in metrics) and options.split == "test":
             document["diagnosis"] = [asdict(finding) for finding in diagnose(context)]
             write_json(self.folder.evaluation_path, document)
         return measures

@@ -88,12 +88,16 @@ def test_flips_are_measured_at_equal_change(gvae: Path, command: Callable) -> No
     def measured(*words: object) -> dict[str, dict]:
         return json.loads(command("evaluate", gvae, *words, "--json").out)["metrics"]
 
-    found = measured("--metrics", "flips_2,flips_5,accuracy")
+    found = measured("--metrics", "flips_2,flips_5,elbo")
     assert "judge" in found["flips_2"]["note"]
     assert 0 <= found["flips_2"]["value"] <= found["flips_5"]["value"] <= 1
-    for directions in ("noise", "pixels"):
+    for directions in ("noise", "pixels", "class-covariance"):
         assert directions in measured("--metrics", "flips_2", "--directions", directions)["flips_2"]["note"]
+    other = measured("--metrics", "elbo", "--split", "validation")["elbo"]
+    assert other["value"] != found["elbo"]["value"]
     kept = json.loads((gvae / "evaluation.json").read_text())["metrics"]
+    assert kept["elbo"]["value"] == found["elbo"]["value"]
+    assert kept["elbo on validation"] == other
     assert {"flips_2", "flips_2 along noise", "flips_2 along pixels"} <= set(kept)
 
 

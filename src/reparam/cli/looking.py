@@ -62,6 +62,13 @@ from reparam.errors import ConfigError
 @click.option(
     "--directions", default="posterior", show_default=True, help="Where flips are counted: how images are moved."
 )
+@click.option(
+    "--split",
+    default="test",
+    show_default=True,
+    type=click.Choice(["test", "validation"]),
+    help="Which images; validation: to choose between runs, so that test images are left for the end.",
+)
 @seed_option
 @device_option
 @json_option
@@ -75,6 +82,7 @@ def evaluate(
     draws: int,
     occlusion: float,
     directions: str,
+    split: str,
     seed: int,
     device: str,
     as_json: bool,
@@ -85,7 +93,7 @@ def evaluate(
     from reparam.evaluation import EvaluationOptions, Finding
     from reparam.reports.tables import diagnosis_lines, evaluation_table
 
-    options = EvaluationOptions(seed, samples, nll_images, images, precision, draws, occlusion, directions)
+    options = EvaluationOptions(seed, samples, nll_images, images, precision, draws, occlusion, directions, split)
     opened = open_run(run, device)
     names = comma_list("metrics", metrics)
     measures = opened.evaluate(names, options, progress(), lambda text: click.echo(text, err=True))

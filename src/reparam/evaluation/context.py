@@ -49,7 +49,7 @@ class EvaluationOptions:
     rest; `precision` of the networks' products in them: float32, or bfloat16 where a processor is much faster at it; `draws`:
     answers for each image where answers are judged; `occlusion`: side of a box, a share of the image's, that is hidden in what is
     observed; `directions`: in which images are moved where moves are judged, a row of `reparam.augmentation.DIRECTIONS`, or
-    pixels."""
+    pixels; `split`: test, or validation, to choose by. Where the text of a metric says test images, those are meant."""
 
     seed: int = 0
     samples: int = 5000
@@ -59,12 +59,15 @@ class EvaluationOptions:
     draws: int = 10
     occlusion: float = 0.0
     directions: str = DEFAULT
+    split: str = "test"
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ConfigError(f"option 'precision' must be {' or '.join(PRECISIONS)}, got {self.precision!r}")
         if not isinstance(self.occlusion, int | float) or not 0 <= self.occlusion < 1:
             raise ConfigError(f"option 'occlusion' is a share of the side, from 0 to below 1, got {self.occlusion!r}")
+        if self.split not in ("test", "validation"):
+            raise ConfigError(f"option 'split' is test or validation, not {self.split!r}")
         if self.directions != PIXELS:
             find_direction(self.directions)
         for name in ("samples", "nll_images", "images", "draws"):
@@ -75,7 +78,8 @@ class EvaluationOptions:
     def kept_as(self, name: str) -> str:
         """The name under which a figure is kept: one that was measured in another way does not replace the plain one."""
         moved = f" along {self.directions}" if name.startswith("flips") and self.directions != DEFAULT else ""
-        return name + (f" occluded {self.occlusion:g}" if self.occlusion else moved)
+        aside = " on validation" if self.split == "validation" else ""
+        return name + (f" occluded {self.occlusion:g}" if self.occlusion else moved) + aside
 
 
 def mean(values: Tensor, unit: str, note: str = "") -> Measure:
@@ -111,9 +115,10 @@ class Context:
         self.trained_on = trained_on or dataset.train
         self.progress, self.say = progress or Silent(), say
         self.device = device_of(model)
-        self.index = chosen(dataset.test, options.images)
+        self.split = dataset.split(options.split)
+        self.index = chosen(self.split, options.images)
         occluded = (options.occlusion, options.occlusion) if options.occlusion else None
-        self.batch = task_images(dataset.test, task, self.index, occluded)
+        self.batch = task_images(self.split, task, self.index, occluded)
         self._found: dict[str, Any] = {}
 
     @property
@@ -128,7 +133,7 @@ class Context:
     @cached_property
     def hidden(self) -> Tensor:
         """[N, 1, H, W] of the images asked, true in the box that `occlusion` hides: of white images, what is not white."""
-        split, box = self.dataset.test, (self.options.occlusion, self.options.occlusion)
+        split, box = self.split, (self.options.occlusion, self.options.occlusion)
         white = Images(torch.full((1,), 255, dtype=torch.uint8).expand_as(split.images), split.labels, split.maps)
         c = task_images(white, self.task, self.index[: len(self.asked.x)], box).c
         assert c is not None
@@ -137,7 +142,7 @@ class Context:
     @cached_property
     def grey(self) -> Tensor:
         """The test images as they are, not binarised: what samples and means of p(x|z) are compared with."""
-        return to_float(self.dataset.test.images[self.index])
+        return to_float(self.split.images[self.index])
 
     @cached_property
     def training(self) -> Batch:
@@ -261,7 +266,7 @@ class Context:
         def compute() -> Tensor:
             return network.features(self.grey, self.progress, "features of test images")
 
-        if not network.key:
+        if not network.key or self.options.split != "test":
             return compute()
         path = cache_folder() / "features" / f"{network.key}-chosen-{len(self.grey)}.safetensors"
         if path.exists():

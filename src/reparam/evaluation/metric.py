@@ -55,7 +55,7 @@ def effective(sizes: Tensor, options: EvaluationOptions) -> str:
 
 
 def few_images(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
-    n = min(len(dataset.test), options.images)
+    n = min(len(dataset.split(options.split)), options.images)
     return (
         None if n >= FEWEST_FOR_FID else f"{n} images are too few to compare distributions: it takes {FEWEST_FOR_FID}"
     )

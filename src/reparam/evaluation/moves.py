@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from reparam.augmentation import PIXELS, Augmenter, Move, PixelAugmenter
+from reparam.augmentation import DEFAULT, PIXELS, Augmenter, Move, PixelAugmenter, class_latents, find_direction
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
@@ -18,11 +18,8 @@ from reparam.evaluation.metric import Metric
 from reparam.generation import BLOCK, in_blocks
 from reparam.models import Model
 
-CHANGES = (
-    2.0,
-    3.5,
-    5.0,
-)  # mean L2 of an image of 28 x 28 pixels in [0, 1]; others: the same root mean square a pixel and channel
+# Mean L2 of an image of 28 x 28 grey pixels in [0, 1]; of others, the same root mean square a pixel and channel.
+CHANGES = (2.0, 3.5, 5.0)
 
 
 def change_for(change: float, shape: tuple[int, int, int]) -> float:
@@ -30,10 +27,15 @@ def change_for(change: float, shape: tuple[int, int, int]) -> float:
     return change / 28 * math.sqrt(math.prod(shape))
 
 
-def move_of(model: Model, options: EvaluationOptions) -> Move:
-    if options.directions == PIXELS:
-        return PixelAugmenter(seed=options.seed, device=next(model.parameters()).device)
-    return Augmenter(model, directions=options.directions, seed=options.seed)
+def move_of(context: Context, directions: str) -> Move:
+    """Raises ConfigError where the model does not serve the directions."""
+    model, seed = context.model, context.options.seed
+    if directions == PIXELS:
+        return PixelAugmenter(seed=seed, device=context.device)
+    if find_direction(directions).needs == "latents" and model.context is None:
+        latents = class_latents(model, context.dataset.train, len(context.dataset.classes))
+        return Augmenter(model, directions=directions, latents=latents, seed=seed)
+    return Augmenter(model, directions=directions, seed=seed)
 
 
 def _moved(move: Move, x: Tensor, y: Tensor, device: torch.device, still: bool) -> Tensor:
@@ -48,13 +50,11 @@ def _moved(move: Move, x: Tensor, y: Tensor, device: torch.device, still: bool) 
 
 def flips(context: Context, change: float) -> Measure:
     """Share of images whose class changes for the judge between unmoved and moved, the mean L2 change being `change`."""
-    move, wanted = move_of(context.model, context.options), change_for(change, context.dataset.shape)
+    move, wanted = move_of(context, context.options.directions), change_for(change, context.dataset.shape)
     x, y = context.x, context.batch.y
     judge = context.network("judge")
     # Pixels are moved in the model's own reconstruction too, so that all arms begin with the same images.
-    reconstructed = context.once(
-        "unmoved", lambda: _moved(move_of(context.model, EvaluationOptions()), x, y, context.device, still=True)
-    )
+    reconstructed = context.once("unmoved", lambda: _moved(move_of(context, DEFAULT), x, y, context.device, still=True))
     start = reconstructed if context.options.directions == PIXELS else x
     device = context.device
     try:

@@ -104,8 +104,8 @@ def _row(model: str, observed: int) -> Row:
 GAP = Experiment(
     "From training to prediction",
     "Sohn, Lee and Yan 2015, section 4.2",
-    "MNIST, one or two quadrants seen, as above. A CVAE is trained with latents drawn from q(z|x, c), which has seen the answer, and"
-    " predicts with latents drawn from p(z|c), which has not: MC at S = 100 lies far above IS. What helps is whatever "
+    "MNIST, one or two quadrants seen, as above. A CVAE is trained with latents drawn from q(z|x, c), which has seen the "
+    "answer, and predicts with latents drawn from p(z|c), which has not: MC at S = 100 lies far above IS. What helps is whatever "
     "makes z say less (the KL) or what it says hold for new digits, and most of all to end training as prediction is "
     "measured, with many draws of the prior; each has its price in IS. The hybrid with a single draw of the prior, as in "
     "the paper, makes that draw say nothing.",
