@@ -1,6 +1,6 @@
 """The training step of the quadrant CVAE against its own matrix products.
 
-    python benchmarks/structured.py [--rounds 5] [--threads 2] [--out benchmarks/results/structured.json]
+    python benchmarks/structured.py [--rounds 5] [--threads 1] [--out benchmarks/results/structured.json]
 
 The step is that of `reparam train cvae --data mnist --task quadrants --observed 1` through the one training loop, metrics and
 checkpoints written as always. The bound is the time of the products that one such step performs, recorded with their operands and
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=float, default=2.0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "structured.json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
