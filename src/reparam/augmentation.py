@@ -279,8 +279,10 @@ class Augmenter(Move):
         latents: ClassLatents | None = None,
         seed: int | None = 0,
     ) -> None:
+        shape = None if isinstance(model, Model) else model.spec.image_shape  # known of a run alone
         model = model if isinstance(model, Model) else model.model
         super().__init__(strength, seed, next(model.parameters()).device)
+        self.shape = shape
         by_class = model.context is not None and bool(model.context.classes)
         if "augment" not in model.abilities:
             raise ConfigError(
@@ -325,6 +327,10 @@ class Augmenter(Move):
 
     def _encoded(self, images: Tensor, labels: Tensor | None) -> tuple[Model | ModelGiven, Code]:
         y = _checked(images, labels, self.classes)
+        if self.shape and tuple(images.shape[1:]) != tuple(self.shape):
+            raise DataError(
+                f"images have shape {tuple(images.shape[1:])} and the run's {tuple(self.shape)}: resize them"
+            )
         model = self.model.given(None if self.model.context is None else y)
         q_z = model.encoder(images)
         scale = q_z.variance.sqrt()

@@ -188,7 +188,7 @@ class Run:
             if "sample by class" in self.model.abilities:
                 raise ConfigError("directions of classes are for models that do not know the class: use others")
             options["latents"] = class_latents(self.model, self.dataset.train, len(self.dataset.classes))
-        augmenter = Augmenter(self.model, strength=2.0 if strength is None else strength, **options)
+        augmenter = Augmenter(self, strength=2.0 if strength is None else strength, **options)
         if change is not None:
             split = self.dataset.train if images is None else images
             part = split.take(chosen(split, CALIBRATED_ON)).to(self.device)

@@ -12,6 +12,7 @@ from PIL import Image
 from refusals import refused
 
 import reparam
+from reparam.errors import DataError
 from reparam.trained import Run
 
 
@@ -71,6 +72,11 @@ def test_moves_that_keep_the_class_keep_it(gvae: Path) -> None:
     torch.testing.assert_close(run.model.classify(batch.x).logits.argmax(1), before)
     free, kept = (run.augmenter(strength=30.0, keep_class=keep) for keep in (False, True))
     assert not torch.equal(free(batch.x), kept(batch.x))
+
+
+def test_images_of_another_shape_are_named(gvae: Path) -> None:
+    with pytest.raises(DataError, match=r"images have shape \(1, 9, 9\) and the run's \(1, 8, 8\)"):
+        reparam.Augmenter(open_run(gvae))(torch.zeros(2, 1, 9, 9))
 
 
 def test_walks_show_what_a_judge_reads(gvae: Path, command: Callable, tmp_path: Path) -> None:
