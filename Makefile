@@ -30,6 +30,7 @@ docs: $(VENV)/.ready-docs
 bench: $(VENV)/.ready-bench
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/structured.py
+	$(BIN)/python benchmarks/augmentation.py
 
 setup: $(VENV)/.ready-dev
 

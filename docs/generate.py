@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
+from reparam.augmentation import DEFAULT, DIRECTIONS
 from reparam.cli import cli
 from reparam.conditionals import LIKELIHOODS
 from reparam.config import DataSection, TrainingOptions, resolve
@@ -48,6 +49,7 @@ def tables() -> dict[str, tuple[str, str]]:
         "metrics": ("Metrics", metrics()),
         "datasets": ("Data sets", datasets()),
         "likelihoods": ("Likelihoods", likelihoods()),
+        "directions": ("Directions of moves in latent space", directions()),
         "figures": ("Figures of the report", figures()),
         "commands": ("Commands and their options", commands()),
         "options-run": ("Options of every `reparam train MODEL`: the run", run_options()),
@@ -67,6 +69,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         [cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (head, ["---"] * len(head), *rows)
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def directions() -> str:
+    needs = {"": "nothing", "head": "a head", "latents": "a pass over the training images"}
+    rows = [
+        (f"`{name}`" + (" (default)" if name == DEFAULT else ""), row.doc, needs[row.needs])
+        for name, row in DIRECTIONS.items()
+    ]
+    return table(("`--directions`", "d", "needs"), rows)
 
 
 def options(cls: type) -> str:

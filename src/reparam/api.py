@@ -17,7 +17,7 @@ from torch import nn
 
 from reparam.augmentation import PIXELS, InTurn, Move, PixelAugmenter
 from reparam.config import RunConfig, TrainingOptions, resolve
-from reparam.data import Dataset
+from reparam.data import Dataset, Images
 from reparam.data.tasks import make_batch, with_condition
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError, suggest
@@ -55,13 +55,15 @@ def train(
 def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[Run, Outcome]:
     """Creates the run folder and trains."""
     flush_denormals()
-    processes.join(choose_device(config.training.device))
+    device = choose_device(config.training.device)
+    processes.join(device)
     if processes.world() > 1 and not out:
         raise ConfigError("several processes need one folder to write to: give --out")
     dataset = open_data(config.data.data, config)
     for note in dataset.notes:
         progress.note(note)
-    count = len(config.training_images(dataset))
+    split = config.training_images(dataset)
+    count = len(split)
     if config.data.train_on == "all":
         progress.note(f"training on all {count:,} training and validation images")
     spec = stored_spec(dataset)
@@ -73,7 +75,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         progress.note(f"batches of {fitting}, not {config.training.batch_size}: there are {count} images to train on")
         config = replace(config, training=replace(config.training, batch_size=fitting))
     model = build(config, with_condition(spec, config.task))  # first: one that cannot be built leaves no folder behind
-    _augment(config.training, dataset.shape, torch.device("cpu"))  # so does a move that cannot be made
+    augment = _augment(config.training, dataset.shape, device)  # nor does a move that cannot be made
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -84,7 +86,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
     with _alone(folder):
         if processes.rank() == 0:
             folder.create(config, spec, facts, " ".join(sys.argv))
-        return _train(folder, config, model, dataset, progress, continued=False)
+        return _train(folder, config, model, dataset, split, augment, progress, continued=False)
 
 
 def resume(run: str | Path, progress: Progress | None = None) -> Run:
@@ -96,7 +98,8 @@ def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
     """Continues the run in `folder`. Raises DataError if its data is not what it was."""
     flush_denormals()
     config, spec = folder.config(), folder.spec()
-    processes.join(choose_device(config.training.device))
+    device = choose_device(config.training.device)
+    processes.join(device)
     dataset = open_data(config.data.data, config, spec)
     if dataset.fingerprint != folder.document()["data"]["fingerprint"]:
         raise DataError(
@@ -104,8 +107,10 @@ def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
         )
     if folder.checkpoint_path.exists():  # weights come from there: where they once began may be gone
         config = replace(config, training=replace(config.training, init_from=""))
+    augment = _augment(config.training, dataset.shape, device)
     with _alone(folder):
-        return _train(folder, config, build(config, spec), dataset, progress, continued=True)
+        model, split = build(config, spec), config.training_images(dataset)
+        return _train(folder, config, model, dataset, split, augment, progress, continued=True)
 
 
 def _anchored(config: RunConfig, dataset: Dataset) -> RunConfig:
@@ -136,10 +141,16 @@ def build(config: RunConfig, spec: Spec) -> Model:
 
 
 def _train(
-    folder: RunFolder, config: RunConfig, model: Model, dataset: Dataset, progress: Progress, continued: bool
+    folder: RunFolder,
+    config: RunConfig,
+    model: Model,
+    dataset: Dataset,
+    split: Images,
+    augment: InTurn | None,
+    progress: Progress,
+    continued: bool,
 ) -> tuple[Run, Outcome]:
     device = choose_device(config.training.device)
-    split = config.training_images(dataset)
     # Another stream than that of the initial weights, and for each process its own.
     torch.manual_seed(keyed_generator("cpu", config.training.seed, "noise", processes.rank()).initial_seed())
     steps_per_epoch = len(split) / config.training.batch_size
@@ -159,7 +170,7 @@ def _train(
         validate=validate,
         draw=Painter(folder, dataset, config),
         progress=progress,
-        augment=_augment(config.training, dataset.shape, device),
+        augment=augment,
     )
     if continued:
         loop.restore()

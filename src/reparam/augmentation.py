@@ -148,21 +148,20 @@ def _class_means(code: Code, generator: Random) -> Tensor:
 
 
 DIRECTIONS: dict[str, Direction] = {
-    "posterior": Direction("at random within the posterior, sigma * eps", _posterior),
-    "neutral": Direction(
-        "at random within the posterior, as far as it moves none of the head's logits", _neutral, "head"
+    "posterior": Direction("sigma * eps, eps ~ N(0, I): at random within the posterior", _posterior),
+    "neutral": Direction("the part of sigma * eps that moves none of the head's logits", _neutral, "head"),
+    "largest": Direction("the top share of the scales together, to one side or the other (document 000)", _largest),
+    "largest-one": Direction("one of the top share of the scales, to one side or the other", _largest_one),
+    "effect": Direction(
+        "sigma * eps in the top share by effect, sigma times the decoder's slope: a pass of the decoder for each latent",
+        _effect,
     ),
-    "largest": Direction("the top share of the scales together, to one side (the document)", _largest),
-    "largest-one": Direction("one of the top share of the scales", _largest_one),
-    "effect": Direction("at random along the latents of most effect, sigma times the decoder's slope", _effect),
-    "effect-one": Direction("one of the latents of most effect", _effect_one),
+    "effect-one": Direction("one of the top share by effect, to one side or the other", _effect_one),
     "noise": Direction("eps, the same in every latent: noise in z", _noise),
     "class-covariance": Direction(
-        "at random within the class's covariance (a pass over the data)", _class_covariance, "latents"
+        "at random within the covariance of the latents of the image's class", _class_covariance, "latents"
     ),
-    "class-means": Direction(
-        "towards another class's mean: changes the class (a pass over the data)", _class_means, "latents"
-    ),
+    "class-means": Direction("towards the mean latent of another class: it changes the class", _class_means, "latents"),
 }
 
 
@@ -365,15 +364,16 @@ class PixelAugmenter(Move):
 
 
 class InTurn:
-    """Moves of a training loop, one after the other, each of a random `share` of the images."""
+    """Moves of a training loop, one after the other, each of as many random images as `share` says: the others cost nothing."""
 
     def __init__(self, moves: Sequence[Move], share: float) -> None:
         self.moves, self.share = moves, share
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         for move in self.moves:
-            moved = torch.rand(len(images), 1, 1, 1, device=images.device) < self.share
-            images = torch.where(moved, move(images, labels), images)
+            count = max(1, round(self.share * len(images)))
+            chosen = torch.randperm(len(images), device=images.device)[:count]
+            images = images.index_copy(0, chosen, move(images[chosen], labels[chosen]))
         return images
 
 

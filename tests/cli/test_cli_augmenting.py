@@ -13,6 +13,8 @@ from refusals import refused
 
 import reparam
 from reparam.errors import DataError
+from reparam.generation import encode
+from reparam.reports.moves import class_directions
 from reparam.trained import Run
 
 
@@ -81,13 +83,30 @@ def test_images_of_another_shape_are_named(gvae: Path) -> None:
 
 def test_walks_show_what_a_judge_reads(gvae: Path, command: Callable, tmp_path: Path) -> None:
     sizes = []
-    for number, words in enumerate((("--directions", 3), ("--directions", 4, "--by", "posterior"), ("--images", 4))):
+    shown = (("--directions", 3), ("--directions", 4, "--by", "posterior"), ("--images", 4), ("--classes",))
+    for number, words in enumerate(shown):
         out = tmp_path / f"{number}.png"
         done = command("traverse", gvae, *words, "--out", out)
         assert done.code == 0, done.err
         sizes.append(Image.open(out).size)
     assert sizes[1][1] > sizes[0][1]
     refused(command("traverse", gvae, "--directions", 3, "--images", 2, "--out", tmp_path / "x.png"), "choose one")
+
+
+def test_walks_along_classes_reach_their_means(gvae: Path) -> None:
+    run = open_run(gvae)
+    train = run.dataset.train
+    means, scales = encode(run.model, train.images.float() / 255)
+    rows, names = class_directions(run, 1)
+    assert len(rows) == len(names) == 2 * len(run.dataset.classes)
+    for number in range(len(run.dataset.classes)):
+        own = train.labels == number
+        expected = means[own].mean(0) - means[train.labels == 1].mean(0)
+        torch.testing.assert_close(3 * rows[2 * number + 1], expected, atol=1e-4, rtol=1e-4)
+        scale = scales[own].mean(0)
+        along = rows[2 * number].nonzero().squeeze(1)
+        assert scale[along].min() >= scale.sort().values[-len(along)] - 1e-6
+        torch.testing.assert_close(rows[2 * number][along], scale[along], atol=1e-5, rtol=1e-4)
 
 
 def test_flips_are_measured_at_equal_change(gvae: Path, command: Callable) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reparam.data import Images
-from reparam.data.labels import few_labels
+from reparam.data.labels import attributes, few_labels
 from reparam.errors import DataError
 
 N = 200
@@ -46,3 +46,10 @@ def test_what_cannot_be_had_is_said() -> None:
         few_labels(split(), 60, CLASSES, keep=True, share=0.2, seed=0)
     with pytest.raises(DataError, match="labels-per-class"):
         few_labels(split(), 1, (), keep=True, share=0.2, seed=0)
+
+
+def test_classes_that_are_combinations_have_attributes() -> None:
+    hair, glasses = attributes(("dark+no", "dark+yes", "fair+no", "fair+yes"))
+    assert hair == (("dark", "fair"), (0, 0, 1, 1))
+    assert glasses == (("no", "yes"), (0, 1, 0, 1))
+    assert attributes(("a", "b")) == attributes(("a+b", "c+d")) == attributes(("a+b", "c")) == []

@@ -118,6 +118,7 @@ def interpolate(
         "reparam traverse runs/vae --index 3 --dimensions 0,4,7 --out traversal.png",
         "reparam traverse runs/gvae --directions 12 --out directions.png",
         "reparam traverse runs/gvae --images 10 --out together.png",
+        "reparam traverse runs/gvae --classes --out classes.png",
     )
 )
 @data_option
@@ -156,6 +157,11 @@ def interpolate(
     type=click.FloatRange(0, 1, min_open=True),
     help="Of the scales, for --images.",
 )
+@click.option(
+    "--classes",
+    is_flag=True,
+    help="Instead: one image along the scales and towards the mean of every class (a pass over the training images).",
+)
 @picture_command
 def traverse(
     run: Path,
@@ -170,6 +176,7 @@ def traverse(
     by: str,
     images: int | None,
     share: float,
+    classes: bool,
     device: str,
     as_json: bool,
 ) -> None:
@@ -177,21 +184,22 @@ def traverse(
     from reparam.reports.panels import traversals_picture
 
     opened = open_run(run, device)
-    if directions or images:
-        if dimensions or (directions and images):
-            raise ConfigError("--dimensions, --directions and --images are three pictures: choose one")
+    if directions or images or classes:
+        if sum(map(bool, (dimensions, directions, images, classes))) > 1:
+            raise ConfigError("--dimensions, --directions, --images and --classes are four pictures: choose one")
         from reparam.evaluation.features import judge_network
-        from reparam.reports.moves import directions_panel, together_panel
+        from reparam.reports import moves
         from reparam.reports.pictures import to_picture
 
         opened.require("augment", "move images")
         batch = chosen_images(opened, spec, [] if images else [index], images or 1)
         judge = judge_network(opened.dataset, opened.device, progress(), lambda text: click.echo(text, err=True))
-        part = (
-            together_panel(opened, batch.x, batch.y, share, judge)
-            if images
-            else directions_panel(opened, batch.x, batch.y, directions or 1, by, judge)
-        )
+        if images:
+            part = moves.together_panel(opened, batch.x, batch.y, share, judge)
+        elif directions:
+            part = moves.directions_panel(opened, batch.x, batch.y, directions, by, judge)
+        else:
+            part = moves.classes_panel(opened, batch.x, batch.y, judge)
         deliver(to_picture([part]), out, as_json)
         return
     try:

@@ -4,6 +4,7 @@ Shapes: `N` images, `C H W` image.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,3 +42,22 @@ def few_labels(split: Images, per_class: int, classes: tuple[str, ...], keep: bo
     found = split.take(torch.cat([labelled.repeat(times), rest]))
     found.labels[times * len(labelled) :] = -1
     return found
+
+
+class Attribute(NamedTuple):
+    """A part of the names of classes: its values, and which of them each class has."""
+
+    values: tuple[str, ...]
+    of_class: tuple[int, ...]
+
+
+def attributes(classes: tuple[str, ...]) -> list[Attribute]:
+    """Of classes that are all combinations of several ("not Male+Smiling", ...), in the order of the name; else none."""
+    parts = [name.split("+") for name in classes]
+    if len({len(part) for part in parts}) != 1 or len(parts[0]) < 2:
+        return []
+    found = []
+    for column in zip(*parts, strict=True):
+        values = tuple(dict.fromkeys(column))
+        found.append(Attribute(values, tuple(values.index(value) for value in column)))
+    return found if math.prod(len(attribute.values) for attribute in found) == len(classes) else []

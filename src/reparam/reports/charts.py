@@ -153,7 +153,7 @@ def _scatter_class(axes: "Axes", points: Tensor, labels: Tensor, label: int, cla
     labelled = 0 <= label < NAMED_CLASSES
     colour = PALETTE[label % len(PALETTE)] if label >= 0 else PALETTE[0] if not classes else PALETTE[8]
     marker = list(SHAPES)[label // len(PALETTE)] if labelled else "o"
-    size = 13 if len(points) > 500 else 20
+    size = 20 if len(points) <= 500 else 13 if len(points) <= 3000 else 6
     # Points are one embedded picture: thousands of vector marks would be a heavy page.
     axes.scatter(own[:, 0], own[:, 1], s=size, c=colour, marker=marker, alpha=0.7, linewidths=0, rasterized=True)
     if not labelled:

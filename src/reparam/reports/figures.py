@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from reparam.data.labels import attributes
 from reparam.errors import DataError, RunError
 from reparam.evaluation import structured
 from reparam.evaluation.features import judge_network
@@ -137,13 +138,18 @@ def latents(subject: Subject) -> Drawing:
     if len(codes) < 2:
         raise DataError("there is a single test image, and it takes two")
     classes = subject.run.dataset.classes
-    chart = charts.latent_scatter(codes, labels, classes)
+    parts = [charts.latent_scatter(codes, labels, classes)]
+    for attribute in attributes(classes):  # as in document 000's figure 6
+        own = torch.tensor(attribute.of_class)[labels.clamp(min=0)].where(labels >= 0, labels)
+        parts.append(charts.latent_scatter(codes, own, attribute.values))
     note = f"{len(codes):,} test images."
+    if len(parts) > 1:
+        note += " Above by all attributes together, below by each."
     if not classes:
         note += " The data has no labels, so the points have one colour."
     elif len(classes) > charts.NAMED_CLASSES:
         note += f" Of {len(classes)} classes, the first {charts.NAMED_CLASSES} are named."
-    return Drawing((chart,), note)
+    return Drawing(tuple(parts), note)
 
 
 def information(subject: Subject) -> Drawing:

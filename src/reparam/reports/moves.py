@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from reparam.augmentation import Code, effects, top
+from reparam.augmentation import Code, class_latents, effects, top
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError
 from reparam.evaluation.features import FeatureNetwork
@@ -75,15 +75,13 @@ def walks(
     rebuilt = decoded[:, STEPS]
     read = judge.classes(decoded.flatten(0, 1)).view(len(x), -1).tolist()
     change = (decoded - rebuilt[:, None]).flatten(2).norm(dim=2).tolist()
-    captions = []
-    for row in range(len(x)):
-        for column in range(len(latents)):
-            captions.append(f"{_short(classes[read[row][column]])}  {change[row][column]:.1f}")
+    captions: list[str] = []
+    for row, label in enumerate(y.tolist()):
+        moved = [f"{_short(classes[c])}  {far:.1f}" for c, far in zip(read[row], change[row], strict=True)]
+        own = _short(classes[label]) if label >= 0 else ""
+        captions += [*moved[: STEPS + 1], own, *moved[STEPS + 1 :]]
     shown = torch.cat([decoded[:, : STEPS + 1], x[:, None], decoded[:, STEPS + 1 :]], 1)
     columns = shown.shape[1]
-    for row in range(len(x)):
-        own = _short(classes[int(y[row])]) if int(y[row]) >= 0 else ""
-        captions.insert(row * columns + STEPS + 1, own)
     heads = [*(f"-{s:g}" for s in reversed(offsets)), "rebuilt", "image", *(f"+{s:g}" for s in offsets), "noise"]
     return captioned(shown.flatten(0, 1), columns, captions, names, heads)
 
@@ -92,15 +90,39 @@ def _short(name: str) -> str:
     return name if len(name) <= SHORT else name[: SHORT - 1] + "."
 
 
-def directions_panel(run: "Run", x: Tensor, y: Tensor, count: int, by: str, judge: FeatureNetwork) -> Panel:
-    """One image x [1, C, H, W] along `count` directions, a row each."""
-    run.require("augment", "move images")
-    rows, names = ranked_directions(run, x, count, by)
-    n = len(rows)
-    return walks(run, x.expand(n, -1, -1, -1), y.expand(n), rows, names, judge, run.dataset.classes)
-
-
 def together_panel(run: "Run", x: Tensor, y: Tensor, share: float, judge: FeatureNetwork) -> Panel:
     """Each image along the top share of its scales together."""
     run.require("augment", "move images")
     return walks(run, x, y, together(run, x, share), [""] * len(x), judge, run.dataset.classes)
+
+
+def class_directions(run: "Run", label: int) -> tuple[Tensor, list[str]]:
+    """Two directions for each class (the document's figure 5), [2 D, K], and their names: the top share of the class's mean
+    scales; and a third of the way to its mean latent from that of the class `label` (-1: from the mean of all classes). A pass
+    over the training images."""
+    classes = run.dataset.classes
+    if len(classes) < 2 or "sample by class" in run.model.abilities:
+        raise ConfigError("walks along classes take images of at least two classes, and a model that is not told them")
+    latents = class_latents(run.model, run.dataset.train, len(classes))
+    mean, scale = latents.mean.cpu(), latents.scale.cpu()
+    towards = (mean - (mean[label] if label >= 0 else mean.mean(0))) / (STEP * STEPS)
+    rows = torch.stack([scale * top(scale, SHARE), towards], 1).flatten(0, 1)
+    names = [f"{kind} {_short(name)}" for name in classes for kind in ("scales of", "mean of")]
+    return rows, names
+
+
+def directions_panel(run: "Run", x: Tensor, y: Tensor, count: int, by: str, judge: FeatureNetwork) -> Panel:
+    """One image x [1, C, H, W] along `count` directions, a row each."""
+    run.require("augment", "move images")
+    return _one_image(run, x, y, *ranked_directions(run, x, count, by), judge)
+
+
+def classes_panel(run: "Run", x: Tensor, y: Tensor, judge: FeatureNetwork) -> Panel:
+    """One image x [1, C, H, W] along the scales and towards the mean of every class."""
+    run.require("augment", "move images")
+    return _one_image(run, x, y, *class_directions(run, int(y[0])), judge)
+
+
+def _one_image(run: "Run", x: Tensor, y: Tensor, rows: Tensor, names: list[str], judge: FeatureNetwork) -> Panel:
+    n = len(rows)
+    return walks(run, x.expand(n, -1, -1, -1), y.expand(n), rows, names, judge, run.dataset.classes)

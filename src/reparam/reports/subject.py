@@ -19,7 +19,8 @@ from reparam.reports.pictures import varied
 if TYPE_CHECKING:
     from reparam.trained import Run
 
-CODES = 2000
+CODES = 2000  # at least, where there are as many, and
+CODES_A_CLASS = 1000
 # Floats of test images held at one time (160 MB), and of those that are encoded to place them in latent space.
 LARGEST_SELECTION = 40_000_000
 LARGEST_ENCODING = 10_000_000
@@ -47,7 +48,8 @@ class Subject:
     def codes(self) -> tuple[Tensor, Tensor]:
         """Posterior means [N, K] and labels [N] of test images spread evenly over the split."""
         within = min(len(self.run.dataset.test), LARGEST_SELECTION // self._floats)
-        n = min(within, CODES, max(200, LARGEST_ENCODING // self._floats))
+        wanted = max(CODES, CODES_A_CLASS * len(self.run.dataset.classes))
+        n = min(within, wanted, max(200, LARGEST_ENCODING // self._floats))
         chosen = self._chosen(torch.linspace(0, within - 1, n).round().long())
         return encode(self.run.model, chosen.shown)[0], chosen.y
 

@@ -1,0 +1,96 @@
+"""What `--augment RUN` adds to the training step of the small CNN.
+
+    python benchmarks/augmentation.py [--rounds 5] [--threads 2] [--out benchmarks/results/augmentation.json]
+
+The step is that of `reparam train classifier --data mnist` at batch 64 through the one training loop, without augmentation, and
+with a G-VAE of the default recipe that moves half of each batch (the command's default), or all of it. Weights of the G-VAE are
+its initial ones: its cost does not depend on them. The loops take turns, `--steps` steps each.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from throughput import spread
+
+from reparam.augmentation import Augmenter, InTurn
+from reparam.config import resolve
+from reparam.data import Images, load
+from reparam.models import Schedule, Spec
+from reparam.reproduce import machine
+from reparam.runs import RunFolder
+from reparam.training import Loop
+
+SPEC = Spec((1, 28, 28), 10)
+SHARES = {"half": 0.5, "all": 1.0}
+
+
+def make_loop(split: Images, folder: Path, augment: InTurn | None) -> Loop:
+    config = resolve("classifier", data="mnist", epochs=100.0, batch_size=64, keep="last", pictures=0, device="cpu")
+    torch.manual_seed(0)
+    model = config.family.build(config.options, SPEC)
+    objective = config.family.objective(config.options, Schedule(1, 1))
+    return Loop(
+        model,
+        objective,
+        split,
+        config.task,
+        config.training,
+        torch.device("cpu"),
+        folder=RunFolder(folder),
+        augment=augment,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "augmentation.json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.set_flush_denormal(True)
+    split = load("mnist").train
+    config = resolve("gvae", data="mnist")
+    moved = {
+        name: InTurn([Augmenter(config.family.build(config.options, SPEC), seed=None)], share)
+        for name, share in SHARES.items()
+    }
+    rounds: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        loops = {name: make_loop(split, Path(folder) / name, move) for name, move in {"none": None, **moved}.items()}
+        for loop in loops.values():  # before anything is timed
+            loop.cycle()
+        for number in range(arguments.rounds):
+            row = {}
+            for name, loop in loops.items():
+                began = time.perf_counter()
+                for _ in range(arguments.steps):
+                    loop.cycle()
+                row[name] = (time.perf_counter() - began) / arguments.steps
+            rounds.append(row)
+            print(
+                f"round {number + 1}: " + ", ".join(f"{name} {1000 * s:.1f} ms" for name, s in row.items()), flush=True
+            )
+    ratios = {name: spread([row[name] / row["none"] for row in rounds]) for name in SHARES}
+    for name, ratio in ratios.items():
+        print(f"{name} of a batch moved: {ratio['median']:.2f} of the step ({ratio['low']:.2f} to {ratio['high']:.2f})")
+    result = {
+        "what": "classifier on mnist, batch 64, float32, moved by a G-VAE of the default recipe",
+        "machine": f"{machine()}, torch {torch.__version__}, {arguments.threads} threads",
+        "step_ms": 1000 * statistics.median(row["none"] for row in rounds),
+        "ratio_to_the_step_without": ratios,
+        "rounds": rounds,
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(arguments.out)
+
+
+if __name__ == "__main__":
+    main()
