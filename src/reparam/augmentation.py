@@ -217,8 +217,12 @@ class Move(nn.Module, ABC):
         # None: the device's own stream, whose state checkpoints keep.
         self.generator = None if seed is None else torch.Generator(device).manual_seed(seed)
 
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.along(images, labels)(self.strength)
+
     @abstractmethod
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor: ...
+    def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
+        """Draws what is random, and gives the moved images as a function of the strength."""
 
     @abstractmethod
     def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -228,17 +232,17 @@ class Move(nn.Module, ABC):
     def calibrate(self, images: Tensor, labels: Tensor | None, change: float) -> float:
         """Sets the strength for which the mean L2 distance between moved and unmoved images is `change`, and returns it.
 
-        By bisection, with the same random numbers throughout. Raises ConfigError where no strength changes images so much.
+        By bisection along one draw, which the next call draws again. Raises ConfigError where no strength changes images so
+        much.
         """
         assert self.generator is not None
-        generator = self.generator
         images, labels = images[:CALIBRATED_ON], None if labels is None else labels[:CALIBRATED_ON]
-        state, still = generator.get_state(), self.unmoved(images, labels)
+        state = self.generator.get_state()
+        path, still = self.along(images, labels), self.unmoved(images, labels)
+        self.generator.set_state(state)
 
         def changed(strength: float) -> float:
-            generator.set_state(state)
-            self.strength = strength
-            return float((self(images, labels) - still).flatten(1).norm(dim=1).mean())
+            return float((path(strength) - still).flatten(1).norm(dim=1).mean())
 
         low, high = 0.0, FURTHEST
         if not change > 0 or (most := changed(high)) < change:
@@ -247,7 +251,6 @@ class Move(nn.Module, ABC):
         for _ in range(STEPS):
             middle = (low + high) / 2
             low, high = (middle, high) if changed(middle) < change else (low, middle)
-        generator.set_state(state)
         self.strength = high
         return high
 
@@ -306,15 +309,19 @@ class Augmenter(Move):
         self.classes = classes if by_class or self.direction.needs == "latents" else 0  # those that labels must be of
 
     @torch.no_grad()
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
         model, code = self._encoded(images, labels)
-        move = self.strength * self.direction.draw(code, self.generator)
-        if self.keep_class:
-            move = kept_share(self.model, code, move) * move
-        moved = model.decoder(code.mean + move).mean
-        if self.of_change:
-            moved = images + moved - model.decoder(code.mean).mean
-        return moved.clamp(0, 1)
+        direction = self.direction.draw(code, self.generator)
+        detail = images - model.decoder(code.mean).mean if self.of_change else 0.0
+
+        @torch.no_grad()
+        def path(strength: float) -> Tensor:
+            move = strength * direction
+            if self.keep_class:
+                move = kept_share(self.model, code, move) * move
+            return (detail + model.decoder(code.mean + move).mean).clamp(0, 1)
+
+        return path
 
     @torch.no_grad()
     def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -347,17 +354,25 @@ class PixelAugmenter(Move):
         super().__init__(strength, seed, torch.device(device))
 
     @torch.no_grad()
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
         _checked(images, labels, 0)
         n, device = len(images), images.device
-        uniform = self.strength * (2 * torch.rand(n, 3, generator=self.generator, device=device) - 1)
-        angle, shift = self.ANGLE * uniform[:, 0], 2 * self.SHIFT * uniform[:, 1:]  # the plane is 2 wide
-        turned = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(n, 2, 2)
-        grid = F.affine_grid(torch.cat([turned, shift[..., None]], 2), list(images.shape), align_corners=False)
+        uniform = 2 * torch.rand(n, 3, generator=self.generator, device=device) - 1
         knots = torch.randn(n, 2, self.KNOTS, self.KNOTS, generator=self.generator, device=device)
         bent = F.interpolate(knots, images.shape[2:], mode="bicubic", align_corners=False).movedim(1, -1)
-        grid = grid + 2 * self.BEND * self.strength * bent
-        return F.grid_sample(images, grid, padding_mode="border", align_corners=False).clamp(0, 1)
+
+        @torch.no_grad()
+        def path(strength: float) -> Tensor:
+            angle, shift = (
+                strength * self.ANGLE * uniform[:, 0],
+                2 * strength * self.SHIFT * uniform[:, 1:],
+            )  # 2: the plane
+            turned = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(n, 2, 2)
+            grid = F.affine_grid(torch.cat([turned, shift[..., None]], 2), list(images.shape), align_corners=False)
+            grid = grid + 2 * self.BEND * strength * bent
+            return F.grid_sample(images, grid, padding_mode="border", align_corners=False).clamp(0, 1)
+
+        return path
 
     def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return images

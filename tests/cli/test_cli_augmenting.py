@@ -13,7 +13,10 @@ from refusals import refused
 
 import reparam
 from reparam.errors import DataError
-from reparam.generation import encode
+from reparam.evaluation.context import chosen
+from reparam.evaluation.fidelity import sharpness
+from reparam.evaluation.moves import change_for
+from reparam.generation import BLOCK, encode
 from reparam.reports.moves import class_directions
 from reparam.trained import Run
 
@@ -124,6 +127,18 @@ def test_flips_are_measured_at_equal_change(gvae: Path, command: Callable) -> No
     assert kept["elbo"]["value"] == found["elbo"]["value"]
     assert kept["elbo on validation"] == other
     assert {"flips_2", "flips_2 along noise", "flips_2 along pixels"} <= set(kept)
+
+
+def test_sharpness_of_moved_images_is_their_edges_beside_the_data(gvae: Path) -> None:
+    run = open_run(gvae)
+    test = run.dataset.test.take(chosen(run.dataset.test, len(run.dataset.test)))  # the order of measuring
+    x, y = test.images.float() / 255, test.labels
+    move = reparam.Augmenter(run, seed=0)
+    move.calibrate(x, y, change_for(3.5, (1, 8, 8)))
+    moved = torch.cat([move(*block) for block in zip(x.split(BLOCK), y.split(BLOCK), strict=True)])
+    expected = sharpness(moved).mean() / sharpness(x).mean()
+    found = run.evaluate(["sharpness_moved"])["sharpness_moved"].value
+    assert found == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_what_cannot_be_augmented_is_said(gvae: Path, trained: Path, command: Callable, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ Shapes: `N` images, `C H W` image.
 """
 
 import math
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +15,8 @@ from reparam.augmentation import DEFAULT, PIXELS, Augmenter, Move, PixelAugmente
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
+from reparam.evaluation import fidelity
+from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
 from reparam.evaluation.metric import Metric
 from reparam.generation import BLOCK, in_blocks
 from reparam.models import Model
@@ -48,24 +51,54 @@ def _moved(move: Move, x: Tensor, y: Tensor, device: torch.device, still: bool) 
     return in_blocks(block, x)
 
 
+class Moved(NamedTuple):
+    """Of images moved by a stated change: whether the judge reads another class than before [N], their edges [N], and how they
+    were moved, in words."""
+
+    flipped: Tensor
+    edges: Tensor
+    how: str
+
+
+def moved(context: Context, change: float) -> Moved | None:
+    """Of the test images at a mean L2 of `change`; None where no strength moves them so far."""
+    return context.once(f"moved by {change:g}", lambda: _compare(context, change))
+
+
+def _compare(context: Context, change: float) -> Moved | None:
+    directions, x, y, device = context.options.directions, context.x, context.batch.y, context.device
+    move, judge = move_of(context, directions), context.network("judge")
+    # Pixels are moved in the model's own reconstruction too, so that all arms begin with the same images.
+    unmoved = context.once("unmoved", lambda: _moved(move_of(context, DEFAULT), x, y, device, still=True))
+    start = unmoved if directions == PIXELS else x
+    try:
+        strength = move.calibrate(start.to(device), y.to(device), change_for(change, context.dataset.shape))
+    except ConfigError:
+        return None
+    images = _moved(move, start, y, device, still=False)
+    before = context.once("unmoved classes", lambda: judge.classes(unmoved))
+    reached = float((images - unmoved).flatten(1).norm(dim=1).mean())
+    how = f"{directions}, strength {strength:.2f}, change {reached:.2f}; {judge.about}"
+    return Moved(judge.classes(images) != before, fidelity.sharpness(images), how)
+
+
+def _out_of_reach(context: Context, change: float, unit: str) -> Measure:
+    wanted = change_for(change, context.dataset.shape)
+    return Measure(math.nan, None, len(context.x), unit, f"no strength changes these images by {wanted:.2f}")
+
+
 def flips(context: Context, change: float) -> Measure:
     """Share of images whose class changes for the judge between unmoved and moved, the mean L2 change being `change`."""
-    move, wanted = move_of(context, context.options.directions), change_for(change, context.dataset.shape)
-    x, y = context.x, context.batch.y
-    judge = context.network("judge")
-    # Pixels are moved in the model's own reconstruction too, so that all arms begin with the same images.
-    reconstructed = context.once("unmoved", lambda: _moved(move_of(context, DEFAULT), x, y, context.device, still=True))
-    start = reconstructed if context.options.directions == PIXELS else x
-    device = context.device
-    try:
-        strength = move.calibrate(start.to(device), y.to(device), wanted)
-    except ConfigError:
-        return Measure(math.nan, None, len(x), "share", f"no strength changes these images by {wanted:.2f}")
-    moved = _moved(move, start, y, device, still=False)
-    before = context.once("unmoved classes", lambda: judge.classes(reconstructed))
-    reached = float((moved - reconstructed).flatten(1).norm(dim=1).mean())
-    note = f"{context.options.directions}, strength {strength:.2f}, change {reached:.2f}; {judge.about}"
-    return mean((judge.classes(moved) != before).float(), "share", note)
+    found = moved(context, change)
+    return mean(found.flipped.float(), "share", found.how) if found else _out_of_reach(context, change, "share")
+
+
+def sharpness_moved(context: Context, change: float) -> Measure:
+    """Mean edge energy of the moved images over that of the images."""
+    found, unit = moved(context, change), "of test images'"
+    if found is None:
+        return _out_of_reach(context, change, unit)
+    return replace(ratio(found.edges, fidelity.sharpness(context.grey), unit), note=found.how)
 
 
 def one_class(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
@@ -89,4 +122,13 @@ MOVES: dict[str, Metric] = {
         dear=has_no_head,
     )
     for change in CHANGES
+} | {
+    "sharpness_moved": Metric(
+        "augment",
+        partial(sharpness_moved, change=3.5),
+        "edges of images moved by 3.5 over edges of test images",
+        "How sharp moved images are: 1 is as sharp as images of the data, less is blurred, more is noisy.",
+        obstacle=one_class,
+        dear=has_no_head,
+    )
 }
