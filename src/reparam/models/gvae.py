@@ -21,11 +21,11 @@ class GVAEOptions(vae.VAEOptions):
     """The VAE's options and those of the class term."""
 
     class_weight: Annotated[float, Field(ge=0, description="weight of the class term (0: a VAE, and an idle head)")] = (
-        20.0
+        100.0
     )
     isda_lambda: Annotated[
         float, Field(ge=0, description="ISDA's lambda, a factor on the posterior's variance in the class term")
-    ] = 10.0
+    ] = 20.0
     isda_schedule: Annotated[
         Literal["constant", "linear"], Field(description="lambda from the start, or rising from 0 over all training")
     ] = "constant"
@@ -67,7 +67,8 @@ GVAE = Family(
     objective=objective,
     recipes={
         "default": Recipe(
-            "the VAE's layers, 32 latents, Bernoulli, KL and class weighted 1 and 20, lambda 10", {"latent": 32}
+            "two hidden layers of 800, 16 latents, Bernoulli; KL and class weighted 1 and 100, lambda 20",
+            {"hidden": (800, 800), "latent": 16},
         ),
         "paper": Recipe(
             "the document's weights: KL 2.5e-3, squared error 20, class 1, lambda 1; 512 latents",

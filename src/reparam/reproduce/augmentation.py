@@ -8,20 +8,46 @@ from typing import Any
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.features import judge_network
 from reparam.files import write_text
-from reparam.reports import charts, moves
+from reparam.reports import charts, figures, moves
 from reparam.reports.pictures import to_picture, write_png
+from reparam.reports.subject import Subject
 from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row
 
 CHANGES = {"flips_2": 2.0, "flips_3_5": 3.5, "flips_5": 5.0}
+LOOKS = ("sharpness_moved", "fid_classifier")
 SEEDS = 3
 SHOWN = 8
-PHOTOS = {"recipe": "photos", "epochs": 40}
+SAME = {"hidden": (800, 800), "latent": 16}  # the G-VAE's default network, for both
+PHOTOS = {"recipe": "photos"}
 SETS: dict[str, tuple[str, int, dict[str, Any]]] = {  # called, seeds, options of both models
-    "mnist": ("MNIST", SEEDS, {"latent": 32}),
-    "fashion-mnist": ("Fashion-MNIST", SEEDS, {"latent": 32}),
-    "cifar10": ("CIFAR-10", 1, PHOTOS),
-    "celeba": ("CelebA subset", 1, {**PHOTOS, "size": 32}),
+    "mnist": ("MNIST", SEEDS, SAME),
+    "fashion-mnist": ("Fashion-MNIST", SEEDS, SAME),
+    "cifar10": ("CIFAR-10", 1, {**PHOTOS, "epochs": 8}),
+    "celeba": ("CelebA subset", 1, {**PHOTOS, "size": 32, "epochs": 40}),
+}
+ARMS = {
+    "gvae": "G-VAE",
+    "vae": "VAE",
+    "gvae-largest": "G-VAE, largest scales",
+    "vae-largest": "VAE, largest scales",
+    "gvae-neutral": "G-VAE, no logit moved",
+    "cvae": "CVAE by class",
+    "noise": "VAE, noise in z",
+    "pixels": "turned, shifted, bent",
+}
+ALONG = {  # arms that measure another's run: whose, along what
+    "gvae-largest": ("gvae", "largest"),
+    "vae-largest": ("vae", "largest"),
+    "gvae-neutral": ("gvae", "neutral"),
+    "noise": ("vae", "noise"),
+    "pixels": ("vae", "pixels"),
+}
+WEIGHTS: dict[str, tuple[str, str, dict[str, Any]]] = {  # of the KL, for MNIST, one seed
+    "MNIST, KL weight 0.1: G-VAE": ("moves-beta-0.1", "gvae", {**SAME, "beta": 0.1}),
+    "MNIST, KL weight 0.0025: G-VAE": ("moves-beta-0.0025", "gvae", {**SAME, "beta": 2.5e-3}),
+    "MNIST, KL weight 0.0025: VAE": ("moves-beta-0.0025-vae", "vae", {**SAME, "beta": 2.5e-3}),
+    "MNIST, the document's weights, K = 512: G-VAE": ("moves-paper", "gvae", {"recipe": "paper"}),
 }
 
 
@@ -29,39 +55,47 @@ def _name(data: str, arm: str, seed: int) -> str:
     return f"moves-{data}-{arm}-seed{seed}"
 
 
+def _arms(data: str) -> list[str]:
+    """By class there is no recipe for photographs."""
+    return [arm for arm in ARMS if arm != "cvae" or "recipe" not in SETS[data][2]]
+
+
 def _cells(data: str) -> list[Cell]:
     _, seeds, options = SETS[data]
-    found = []
+    found: list[Cell] = []
     for seed in range(seeds):
         chosen = {"data": data, **options, "seed": seed}
         fast = {"recipe": "default", "size": None} if "recipe" in options else {}
-        vae = Cell(_name(data, "vae", seed), chosen, tuple(CHANGES), model="vae", fast=fast)
-        head = Cell(_name(data, "gvae", seed), chosen, (*CHANGES, "accuracy"), model="gvae", fast=fast)
-        found += [head, vae]
-        for arm in ("noise", "pixels"):
-            along = EvaluationOptions(directions=arm)
-            found.append(dataclasses.replace(vae, name=_name(data, arm, seed), evaluation=along, of=vae.name))
-        if "recipe" not in options:
-            by_class = {"data": data, "task": "labelled", "latent": options["latent"], "seed": seed}
-            found.append(Cell(_name(data, "cvae", seed), by_class, tuple(CHANGES), model="cvae"))
+        trained = {
+            "gvae": Cell(_name(data, "gvae", seed), chosen, (*CHANGES, *LOOKS, "accuracy"), model="gvae", fast=fast),
+            "vae": Cell(_name(data, "vae", seed), chosen, (*CHANGES, *LOOKS), model="vae", fast=fast),
+        }
+        if "cvae" in _arms(data):
+            by_class = {**chosen, "task": "labelled", "epochs": 10}
+            trained["cvae"] = Cell(_name(data, "cvae", seed), by_class, tuple(CHANGES), model="cvae")
+        found += trained.values()
+        for arm, (whose, directions) in ALONG.items():
+            run, along = trained[whose], EvaluationOptions(directions=directions)
+            name = _name(data, arm, seed)
+            found.append(dataclasses.replace(run, name=name, metrics=tuple(CHANGES), evaluation=along, of=run.name))
     return found
 
 
-CELLS: tuple[Cell, ...] = tuple(cell for data in SETS for cell in _cells(data))
-ARMS = {
-    "gvae": "G-VAE",
-    "vae": "VAE",
-    "cvae": "CVAE by class",
-    "noise": "VAE, noise in z",
-    "pixels": "turned, shifted, bent",
-}
+CELLS: tuple[Cell, ...] = (
+    *(cell for data in SETS for cell in _cells(data)),
+    *(
+        Cell(name, options, (*CHANGES, *LOOKS, *(["accuracy"] if model == "gvae" else [])), model=model)
+        for name, model, options in WEIGHTS.values()
+    ),
+)
 
 
 def columns(document: dict[str, Any]) -> dict[str, float]:
     """A change that no strength reaches has no flips, and is left out."""
     found = {name: measure["value"] for name, measure in document["metrics"].items()}
     shown = {f"flips at {change:g}": found[name] for name, change in CHANGES.items() if math.isfinite(found[name])}
-    return shown | ({"head's accuracy": found["accuracy"]} if "accuracy" in found else {})
+    others = {"sharpness at 3.5": "sharpness_moved", "FID of samples": "fid_classifier", "head's accuracy": "accuracy"}
+    return shown | {column: found[name] for column, name in others.items() if math.isfinite(found.get(name, math.nan))}
 
 
 def draw(laboratory: Laboratory, folder: Path) -> None:
@@ -85,6 +119,13 @@ def draw(laboratory: Laboratory, folder: Path) -> None:
                 folder / f"moves-{data}-{arm}.png",
                 to_picture([moves.together_panel(run, batch.x, batch.y, moves.SHARE, judge)]),
             )
+    run = laboratory.run(laboratory.cells[_name("celeba", "gvae", 0)])
+    one = run.examples(1)
+    panel = moves.classes_panel(run, one.x, one.y, judge_network(run.dataset, run.device))
+    write_png(folder / "moves-celeba-classes.png", to_picture([panel]))
+    for number, chart in enumerate(figures.latents(Subject(run)).parts):
+        assert isinstance(chart, charts.Chart)
+        write_text(folder / f"moves-celeba-latents-{number}.svg", chart.svg)
 
 
 _SHOWN = (
@@ -96,13 +137,17 @@ AUGMENTATION = Experiment(
     "document 000 (G-VAE), figures 2 to 4",
     "Share of 10,000 test images that a judge, a classifier of another seed, reads as another class after a move than "
     "before, at an equal mean L2 change (2, 3.5 and 5 on 28 x 28 pixels, the same a pixel elsewhere). G-VAE and VAE are the "
-    "same network and move at random within their posterior; noise in z is the same in every latent; the last row turns, "
-    "shifts and bends the VAE's reconstruction. The CVAE by class keeps the class as its condition.",
-    tuple(
-        Row(f"{called}: {name}", tuple(_name(data, arm, seed) for seed in range(seeds)))
-        for data, (called, seeds, options) in SETS.items()
-        for arm, name in ARMS.items()
-        if arm != "cvae" or "recipe" not in options
+    "same network, and both move at random within their posterior, or along the top tenth of the scales (the document), or, "
+    "for the G-VAE, at random within what moves none of its head's logits. Noise in z is the same in every latent; the last "
+    "row turns, shifts and bends the VAE's reconstruction; the CVAE by class keeps the class as its condition. Sharpness: "
+    "edges of moved images over edges of test images.",
+    (
+        *(
+            Row(f"{called}: {ARMS[arm]}", tuple(_name(data, arm, seed) for seed in range(seeds)))
+            for data, (called, seeds, _) in SETS.items()
+            for arm in _arms(data)
+        ),
+        *(Row(called, (name,)) for called, (name, _, _) in WEIGHTS.items()),
     ),
     columns,
     (),
@@ -116,6 +161,12 @@ AUGMENTATION = Experiment(
             f"moves-{data}-{arm}.png": f"{called}, {ARMS[arm]}: {_SHOWN}"
             for data, (called, _, _) in SETS.items()
             for arm in ("vae", "gvae")
+        },
+        "moves-celeba-classes.png": "One face along the mean scales of each class, and towards each class's mean (figure 5 of "
+        "the document), up to 3 sigma and the whole way.",
+        **{
+            f"moves-celeba-latents-{number}.svg": f"The G-VAE's latents of test faces, by {by} (figure 6)."
+            for number, by in enumerate(("class", "sex", "smile"))
         },
     },
 )
