@@ -67,8 +67,8 @@ GVAE = Family(
     objective=objective,
     recipes={
         "default": Recipe(
-            "two hidden layers of 800, 16 latents, Bernoulli; KL and class weighted 1 and 100, lambda 20",
-            {"hidden": (800, 800), "latent": 16},
+            "two hidden layers of 800, 16 latents, Bernoulli, 10 epochs; KL and class weighted 1 and 100, lambda 20",
+            {"hidden": (800, 800), "latent": 16, "epochs": 10},
         ),
         "paper": Recipe(
             "the document's weights: KL 2.5e-3, squared error 20, class 1, lambda 1; 512 latents",
