@@ -61,12 +61,22 @@ class Direction(NamedTuple):
     needs: Literal["", "head", "latents"] = ""
 
 
+def _source(generator: Random, device: torch.device) -> dict[str, Any]:
+    """Where a draw is made: by the generator on its own device, as an augmenter may have been moved to another since."""
+    return {"generator": generator, "device": device if generator is None else generator.device}
+
+
 def _normal(like: Tensor, generator: Random) -> Tensor:
-    return torch.randn(like.shape, generator=generator, device=like.device)
+    return torch.randn(like.shape, **_source(generator, like.device)).to(like.device)
 
 
-def _signs(n: int, like: Tensor, generator: Random) -> Tensor:
-    return torch.randint(0, 2, (n, 1), generator=generator, device=like.device) * 2.0 - 1
+def _whole(low: int, high: int, n: int, like: Tensor, generator: Random) -> Tensor:
+    """[n], from low to high - 1."""
+    return torch.randint(low, high, (n,), **_source(generator, like.device)).to(like.device)
+
+
+def _signs(like: Tensor, generator: Random) -> Tensor:
+    return _whole(0, 2, len(like), like, generator)[:, None] * 2.0 - 1
 
 
 def _count(share: float, latent: int) -> int:
@@ -105,7 +115,7 @@ def _neutral(code: Code, generator: Random) -> Tensor:
 
 
 def _largest(code: Code, generator: Random) -> Tensor:
-    return code.scale * top(code.scale, code.share) * _signs(len(code.scale), code.scale, generator)
+    return code.scale * top(code.scale, code.share) * _signs(code.scale, generator)
 
 
 def _largest_one(code: Code, generator: Random) -> Tensor:
@@ -123,9 +133,9 @@ def _effect_one(code: Code, generator: Random) -> Tensor:
 def _one_of(code: Code, ranked: Tensor, generator: Random) -> Tensor:
     """One of the top share of the latents, at random."""
     places = ranked.topk(_count(code.share, ranked.shape[1]), 1).indices
-    which = torch.randint(0, places.shape[1], (len(places), 1), generator=generator, device=places.device)
+    which = _whole(0, places.shape[1], len(places), places, generator)[:, None]
     one = torch.zeros_like(ranked).scatter_(1, places.gather(1, which), 1.0)
-    return code.scale * one * _signs(len(ranked), ranked, generator)
+    return code.scale * one * _signs(ranked, generator)
 
 
 def _noise(code: Code, generator: Random) -> Tensor:
@@ -136,14 +146,14 @@ def _class_covariance(code: Code, generator: Random) -> Tensor:
     assert code.latents is not None
     latent = code.mean.shape[1]
     tiny = 1e-6 * torch.eye(latent, device=code.mean.device)
-    roots = torch.linalg.cholesky(code.latents.covariance + tiny)
+    roots = torch.linalg.cholesky(code.latents.covariance.to(code.mean.device) + tiny)
     return (roots[code.y] @ _normal(code.mean, generator)[..., None]).squeeze(-1)
 
 
 def _class_means(code: Code, generator: Random) -> Tensor:
     assert code.latents is not None
-    means = code.latents.mean
-    ahead = torch.randint(1, len(means), code.y.shape, generator=generator, device=code.y.device)
+    means = code.latents.mean.to(code.mean.device)
+    ahead = _whole(1, len(means), len(code.y), code.y, generator)
     return means[(code.y + ahead) % len(means)] - means[code.y]
 
 
@@ -307,6 +317,13 @@ class Augmenter(Move):
         self.of_change, self.keep_class = apply == "change", keep_class
         classes = model.context.classes if by_class else 0 if latents is None else len(latents.mean)
         self.classes = classes if by_class or self.direction.needs == "latents" else 0  # those that labels must be of
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Augmenter":
+        """As part of a module in training too, the model stays as it is for evaluation."""
+        self.training = mode
+        self.model.eval()
+        return self
 
     @torch.no_grad()
     def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
@@ -357,8 +374,8 @@ class PixelAugmenter(Move):
     def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
         _checked(images, labels, 0)
         n, device = len(images), images.device
-        uniform = 2 * torch.rand(n, 3, generator=self.generator, device=device) - 1
-        knots = torch.randn(n, 2, self.KNOTS, self.KNOTS, generator=self.generator, device=device)
+        uniform = 2 * torch.rand(n, 3, **_source(self.generator, device)).to(device) - 1
+        knots = torch.randn(n, 2, self.KNOTS, self.KNOTS, **_source(self.generator, device)).to(device)
         bent = F.interpolate(knots, images.shape[2:], mode="bicubic", align_corners=False).movedim(1, -1)
 
         @torch.no_grad()

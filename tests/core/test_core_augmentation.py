@@ -7,7 +7,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reparam.augmentation import DIRECTIONS, Augmenter, ClassLatents, Code, PixelAugmenter, effects, kept_share, top
+from reparam.augmentation import (
+    DIRECTIONS,
+    Augmenter,
+    ClassLatents,
+    Code,
+    InTurn,
+    PixelAugmenter,
+    effects,
+    kept_share,
+    top,
+)
 from reparam.conditionals import LIKELIHOODS, DiagonalNormal, LinearClass, StandardNormal
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
@@ -211,3 +221,24 @@ def test_models_and_labels_that_do_not_serve_are_named() -> None:
         moved(images(3), torch.zeros(2, dtype=torch.int64))
     with pytest.raises(DataError, match="float tensor"):
         moved((images(2) * 255).to(torch.uint8))
+
+
+def test_a_module_in_training_leaves_its_augmenter_in_evaluation() -> None:
+    model = linear_model()
+    outer = nn.Sequential(Augmenter(model), nn.Linear(1, 1)).train()
+    assert outer[1].training
+    assert not any(part.training for part in model.modules())
+
+
+def test_a_training_loop_moves_the_stated_share_of_a_batch() -> None:
+    class Raise(PixelAugmenter):
+        def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+            assert labels is not None
+            return x + 1 + labels[:, None, None, None]
+
+    x, y = torch.zeros(10, 1, 2, 2), torch.arange(10)
+    torch.manual_seed(0)
+    for share, count in ((0.5, 5), (0.04, 1), (1.0, 10)):
+        moved = InTurn([Raise()], share)(x, y)[:, 0, 0, 0]
+        assert (moved > 0).sum() == count
+        torch.testing.assert_close(moved[moved > 0], y[moved > 0] + 1.0)
