@@ -17,7 +17,10 @@ from reparam.evaluation.context import chosen
 from reparam.evaluation.fidelity import sharpness
 from reparam.evaluation.moves import change_for
 from reparam.generation import BLOCK, encode
+from reparam.reports.charts import Chart
+from reparam.reports.figures import FIGURES
 from reparam.reports.moves import class_directions
+from reparam.reports.subject import Subject
 from reparam.trained import Run
 
 
@@ -127,6 +130,8 @@ def test_flips_are_measured_at_equal_change(gvae: Path, command: Callable) -> No
     assert kept["elbo"]["value"] == found["elbo"]["value"]
     assert kept["elbo on validation"] == other
     assert {"flips_2", "flips_2 along noise", "flips_2 along pixels"} <= set(kept)
+    *_, chart = FIGURES["moves"].draw(Subject(open_run(gvae))).parts
+    assert isinstance(chart, Chart)  # of what was measured, below the pictures
 
 
 def test_sharpness_of_moved_images_is_their_edges_beside_the_data(gvae: Path) -> None:

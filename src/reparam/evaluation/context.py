@@ -30,6 +30,9 @@ ANSWERS = 250_000_000  # floats of answers that are held at one time (1 GB)
 PRECISIONS = ("float32", "bfloat16")
 
 
+VALIDATED = " on validation"  # behind the name of a figure of validation images
+
+
 @dataclass(frozen=True)
 class Measure:
     """A figure: its value, standard error (None where it has none), number of images, unit, what must be said with it, and
@@ -77,8 +80,9 @@ class EvaluationOptions:
 
     def kept_as(self, name: str) -> str:
         """The name under which a figure is kept: one that was measured in another way does not replace the plain one."""
-        moved = f" along {self.directions}" if name.startswith("flips") and self.directions != DEFAULT else ""
-        aside = " on validation" if self.split == "validation" else ""
+        moves = name.startswith(("flips", "sharpness_moved")) and self.directions != DEFAULT
+        moved = f" along {self.directions}" if moves else ""
+        aside = VALIDATED if self.split == "validation" else ""
         return name + (f" occluded {self.occlusion:g}" if self.occlusion else moved) + aside
 
 

@@ -22,7 +22,7 @@ from reparam.generation import BLOCK, in_blocks
 from reparam.models import Model
 
 # Mean L2 of an image of 28 x 28 grey pixels in [0, 1]; of others, the same root mean square a pixel and channel.
-CHANGES = (2.0, 3.5, 5.0)
+CHANGES = {"flips_2": 2.0, "flips_3_5": 3.5, "flips_5": 5.0}
 
 
 def change_for(change: float, shape: tuple[int, int, int]) -> float:
@@ -112,7 +112,7 @@ def has_no_head(model: Model) -> bool:
 
 
 MOVES: dict[str, Metric] = {
-    f"flips_{change:g}".replace(".", "_"): Metric(
+    name: Metric(
         "augment",
         partial(flips, change=change),
         f"moved images that another classifier reads as another class, at a change of {change:g}",
@@ -121,7 +121,7 @@ MOVES: dict[str, Metric] = {
         obstacle=one_class,
         dear=has_no_head,
     )
-    for change in CHANGES
+    for name, change in CHANGES.items()
 } | {
     "sharpness_moved": Metric(
         "augment",

@@ -3,20 +3,24 @@
 Shapes: `n` images, `C H W` image, `K` latent.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from reparam.augmentation import DEFAULT
 from reparam.data.labels import attributes
 from reparam.errors import DataError, RunError
 from reparam.evaluation import structured
+from reparam.evaluation.context import VALIDATED
 from reparam.evaluation.features import judge_network
+from reparam.evaluation.moves import CHANGES
 from reparam.generation import predict_average, sample
 from reparam.reports import answers as answering
 from reparam.reports import charts, panels
@@ -24,6 +28,9 @@ from reparam.reports import moves as moving
 from reparam.reports.charts import Chart
 from reparam.reports.pictures import Panel, cut_sheet, panel
 from reparam.reports.subject import Subject
+
+if TYPE_CHECKING:
+    from reparam.trained import Run
 
 CALIBRATED_ON = 200
 MOVED = 6  # rows of moves
@@ -258,9 +265,22 @@ def kept_classes(subject: Subject) -> Drawing:
         moving.together_panel(run, examples.x, examples.y, moving.SHARE, judge),
         moving.directions_panel(run, one.x, one.y, MOVED, "effect", judge),
     )
+    found = _flips(run)
+    measured = [charts.lines(found, "change, L2 on 28 x 28", "share of flips")] if found else []
     return Drawing(
-        parts, f"The judge is a classifier of its own seed, {judge.about.partition(', ')[2]} on test images."
+        (*parts, *measured),
+        f"The judge is a classifier of its own seed, {judge.about.partition(', ')[2]} on test images.",
     )
+
+
+def _flips(run: "Run") -> dict[str, list[tuple[float, float]]]:
+    """What `evaluate` has measured of moves on test images: (change, share of flips), by directions."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for name, figure in run.folder.evaluation_document().get("metrics", {}).items():
+        metric, _, directions = name.partition(" along ")
+        if metric in CHANGES and not name.endswith(VALIDATED) and math.isfinite(figure["value"]):
+            found.setdefault(directions or DEFAULT, []).append((CHANGES[metric], figure["value"]))
+    return {directions: sorted(points) for directions, points in found.items()}
 
 
 FIGURES: dict[str, Figure] = {
@@ -299,7 +319,8 @@ FIGURES: dict[str, Figure] = {
         "Moves that are to keep the class",
         "Above, a row a test image, moved along the top tenth of its scales together, up to 3 sigma to both sides; below, one "
         "image along the single latents of most effect. The image stands in the middle, last is noise in z. Under each: the "
-        "class that a judge reads, and the change (L2). Look for changes that one sees, and classes that stay.",
+        "class that a judge reads, and the change (L2). Last, once measured, how often moves of a given change break the class. "
+        "Look for changes that one sees, and classes that stay.",
         "keep the class",
         "pictures",
         kept_classes,

@@ -7,6 +7,7 @@ from typing import Any
 
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.features import judge_network
+from reparam.evaluation.moves import CHANGES
 from reparam.files import write_text
 from reparam.reports import charts, figures, moves
 from reparam.reports.pictures import to_picture, write_png
@@ -14,7 +15,6 @@ from reparam.reports.subject import Subject
 from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row
 
-CHANGES = {"flips_2": 2.0, "flips_3_5": 3.5, "flips_5": 5.0}
 LOOKS = ("sharpness_moved", "fid_classifier")
 SEEDS = 3
 SHOWN = 8
