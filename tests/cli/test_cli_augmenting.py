@@ -90,6 +90,7 @@ def test_images_of_another_shape_are_named(gvae: Path) -> None:
 def test_walks_show_what_a_judge_reads(gvae: Path, command: Callable, tmp_path: Path) -> None:
     sizes = []
     shown = (("--directions", 3), ("--directions", 4, "--by", "posterior"), ("--images", 4), ("--classes",))
+    shown += (("--images", 4, "--by", "posterior"), ("--images", 4, "--by", "effect"))
     for number, words in enumerate(shown):
         out = tmp_path / f"{number}.png"
         done = command("traverse", gvae, *words, "--out", out)

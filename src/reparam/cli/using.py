@@ -139,16 +139,15 @@ def interpolate(
 )
 @click.option(
     "--by",
-    default="effect",
-    show_default=True,
+    default=None,
     type=click.Choice(["effect", "largest", "posterior"]),
-    help="Directions: latents of most effect, of the largest scale, or draws of the posterior.",
+    help="Latents of most effect (default of --directions), of the largest scales (of --images), or draws of the posterior.",
 )
 @click.option(
     "--images",
     default=None,
     type=click.IntRange(1, 200),
-    help="Instead: so many images, each along its top scales together.",
+    help="Instead: so many images, each along its top scales together (--by: along others).",
 )
 @click.option(
     "--share",
@@ -173,7 +172,7 @@ def traverse(
     extent: float,
     steps: int,
     directions: int | None,
-    by: str,
+    by: str | None,
     images: int | None,
     share: float,
     classes: bool,
@@ -195,9 +194,9 @@ def traverse(
         batch = chosen_images(opened, spec, [] if images else [index], images or 1)
         judge = judge_network(opened.dataset, opened.device, progress(), lambda text: click.echo(text, err=True))
         if images:
-            part = moves.together_panel(opened, batch.x, batch.y, share, judge)
+            part = moves.together_panel(opened, batch.x, batch.y, share, judge, by or "largest")
         elif directions:
-            part = moves.directions_panel(opened, batch.x, batch.y, directions, by, judge)
+            part = moves.directions_panel(opened, batch.x, batch.y, directions, judge, by or "effect")
         else:
             part = moves.classes_panel(opened, batch.x, batch.y, judge)
         deliver(to_picture([part]), out, as_json)

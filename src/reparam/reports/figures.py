@@ -263,7 +263,7 @@ def kept_classes(subject: Subject) -> Drawing:
     one = examples.take(torch.tensor([0]))
     parts = (
         moving.together_panel(run, examples.x, examples.y, moving.SHARE, judge),
-        moving.directions_panel(run, one.x, one.y, MOVED, "effect", judge),
+        moving.directions_panel(run, one.x, one.y, MOVED, judge),
     )
     found = _flips(run)
     measured = [charts.lines(found, "change, L2 on 28 x 28", "share of flips")] if found else []

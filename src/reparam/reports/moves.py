@@ -24,30 +24,49 @@ STEP, STEPS = 0.5, 6  # of a sigma, to each side: as far as 3
 RANKED = ("effect", "largest", "posterior")
 
 
-def ranked_directions(run: "Run", x: Tensor, count: int, by: str) -> tuple[Tensor, list[str]]:
-    """`count` directions [R, K] for one image [1, C, H, W], and their names: single latents of most effect (sigma times the
-    decoder's slope) or of the largest sigma, one a row; or draws within the posterior."""
-    if by not in RANKED:
-        raise ConfigError(f"directions are ranked by {', '.join(RANKED)}, not '{by}'")
-    model = run.model
-    mean, scale = encode(model, x)
-    count = min(count, mean.shape[1])
-    if by == "posterior":
-        eps = torch.randn(count, mean.shape[1], generator=keyed_generator("cpu", 0, "directions"))
-        return scale * eps, [""] * count
-    code = Code(mean.to(run.device), scale.to(run.device), torch.full((1,), -1), model.decoder)
+def _ranks(run: "Run", x: Tensor, by: str) -> tuple[Tensor, Tensor]:
+    """The scales of images, and by what their latents are ranked, [n, K] both: their effect (sigma times the decoder's slope), or
+    sigma itself."""
+    mean, scale = encode(run.model, x)
+    if by == "largest":
+        return scale, scale
+    code = Code(mean.to(run.device), scale.to(run.device), torch.full((len(x),), -1), run.model.decoder)
     with torch.no_grad():
-        ranked = effects(code) if by == "effect" else code.scale
+        return scale, effects(code).cpu()
+
+
+def _drawn(scale: Tensor, n: int) -> Tensor:
+    """Within the posterior, [n, K]."""
+    return scale * torch.randn(n, scale.shape[1], generator=keyed_generator("cpu", 0, "directions"))
+
+
+def ranked_directions(run: "Run", x: Tensor, count: int, by: str = "effect") -> tuple[Tensor, list[str]]:
+    """`count` directions [R, K] for one image [1, C, H, W], and their names: single latents of most effect or of the largest
+    sigma, one a row; or draws within the posterior. Raises ConfigError for others than `RANKED`."""
+    if _known(by) == "posterior":
+        scale = encode(run.model, x)[1]
+        count = min(count, scale.shape[1])
+        return _drawn(scale, count), [""] * count
+    scale, ranked = _ranks(run, x, by)
     places = ranked[0].argsort(descending=True, stable=True)[:count].tolist()
-    rows = torch.zeros(count, mean.shape[1])
-    rows[range(count), places] = scale[0, places]
+    rows = torch.zeros(len(places), scale.shape[1])
+    rows[range(len(places)), places] = scale[0, places]
     return rows, [f"z{place}" for place in places]
 
 
-def together(run: "Run", x: Tensor, share: float) -> Tensor:
-    """For each image [n, C, H, W] the top share of its scales together, [n, K]: the document's figures 2 to 4."""
-    scale = encode(run.model, x)[1]
-    return scale * top(scale, share)
+def together(run: "Run", x: Tensor, share: float, by: str = "largest") -> Tensor:
+    """For each image [n, C, H, W] the top share of its scales together, [n, K] (the document's figures 2 to 4), or those of most
+    effect, or a draw within its posterior."""
+    if _known(by) == "posterior":
+        return _drawn(encode(run.model, x)[1], len(x))
+    scale, ranked = _ranks(run, x, by)
+    return scale * top(ranked, share)
+
+
+def _known(by: str) -> str:
+    if by not in RANKED:
+        raise ConfigError(f"directions are ranked by {', '.join(RANKED)}, not '{by}'")
+    return by
 
 
 def walks(
@@ -90,10 +109,10 @@ def _short(name: str) -> str:
     return name if len(name) <= SHORT else name[: SHORT - 1] + "."
 
 
-def together_panel(run: "Run", x: Tensor, y: Tensor, share: float, judge: FeatureNetwork) -> Panel:
-    """Each image along the top share of its scales together."""
+def together_panel(run: "Run", x: Tensor, y: Tensor, share: float, judge: FeatureNetwork, by: str = "largest") -> Panel:
+    """Each image along one direction of its own."""
     run.require("augment", "move images")
-    return walks(run, x, y, together(run, x, share), [""] * len(x), judge, run.dataset.classes)
+    return walks(run, x, y, together(run, x, share, by), [""] * len(x), judge, run.dataset.classes)
 
 
 def class_directions(run: "Run", label: int) -> tuple[Tensor, list[str]]:
@@ -111,7 +130,7 @@ def class_directions(run: "Run", label: int) -> tuple[Tensor, list[str]]:
     return rows, names
 
 
-def directions_panel(run: "Run", x: Tensor, y: Tensor, count: int, by: str, judge: FeatureNetwork) -> Panel:
+def directions_panel(run: "Run", x: Tensor, y: Tensor, count: int, judge: FeatureNetwork, by: str = "effect") -> Panel:
     """One image x [1, C, H, W] along `count` directions, a row each."""
     run.require("augment", "move images")
     return _one_image(run, x, y, *ranked_directions(run, x, count, by), judge)

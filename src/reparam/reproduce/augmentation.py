@@ -17,7 +17,7 @@ from reparam.reproduce.experiment import Experiment, Row
 
 LOOKS = ("sharpness_moved", "fid_classifier")
 SEEDS = 3
-SHOWN = 8
+SHOWN = 6
 SAME = {"hidden": (800, 800), "latent": 16, "epochs": 10}  # the G-VAE's default, for both
 PHOTOS = {"recipe": "photos"}
 SETS: dict[str, tuple[str, int, dict[str, Any]]] = {  # called, seeds, options of both models
@@ -117,10 +117,10 @@ def draw(laboratory: Laboratory, folder: Path) -> None:
             run = laboratory.run(laboratory.cells[_name(data, arm, 0)])
             judge = judge_network(run.dataset, run.device)
             batch = run.examples(SHOWN)
-            write_png(
-                folder / f"moves-{data}-{arm}.png",
-                to_picture([moves.together_panel(run, batch.x, batch.y, moves.SHARE, judge)]),
-            )
+            shown = [
+                moves.together_panel(run, batch.x, batch.y, moves.SHARE, judge, by) for by in ("largest", "posterior")
+            ]
+            write_png(folder / f"moves-{data}-{arm}.png", to_picture(shown))
     run = laboratory.run(laboratory.cells[_name("celeba", "gvae", 0)])
     one = run.examples(1)
     panel = moves.classes_panel(run, one.x, one.y, judge_network(run.dataset, run.device))
@@ -131,8 +131,8 @@ def draw(laboratory: Laboratory, folder: Path) -> None:
 
 
 _SHOWN = (
-    "test images along the top tenth of their scales together, up to 3 sigma; under each what the judge reads, and the "
-    "change."
+    "test images along the top tenth of their scales together, and below along a draw of their posterior, up to 3 sigma; "
+    "under each what the judge reads, and the change."
 )
 AUGMENTATION = Experiment(
     "Moves that keep the class",
