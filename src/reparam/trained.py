@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from reparam import generation
-from reparam.augmentation import CALIBRATED_ON, DEFAULT, Augmenter, class_latents, find_direction
+from reparam.augmentation import CALIBRATED_ON, DEFAULT, Augmenter, ClassLatents, class_latents, find_direction
 from reparam.batch import Batch
 from reparam.config import RunConfig
 from reparam.data import Dataset, Images
@@ -170,6 +170,10 @@ class Run:
         self._check(x)
         return generation.reconstruct(self.model, x)
 
+    def class_latents(self) -> ClassLatents:
+        """Of the images that it was trained on, those that had a label in training alone: a pass over the data."""
+        return class_latents(self.model, self.config.training_images(self.dataset), len(self.dataset.classes))
+
     def augmenter(
         self,
         strength: float | None = None,
@@ -187,7 +191,7 @@ class Run:
         if direction.needs == "latents" and "latents" not in options:
             if "sample by class" in self.model.abilities:
                 raise ConfigError("directions of classes are for models that do not know the class: use others")
-            options["latents"] = class_latents(self.model, self.dataset.train, len(self.dataset.classes))
+            options["latents"] = self.class_latents()
         augmenter = Augmenter(self, strength=2.0 if strength is None else strength, **options)
         if change is not None:
             split = self.dataset.train if images is None else images

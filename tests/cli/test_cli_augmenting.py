@@ -82,6 +82,16 @@ def test_moves_that_keep_the_class_keep_it(gvae: Path) -> None:
     assert not torch.equal(free(batch.x), kept(batch.x))
 
 
+def test_latents_of_classes_know_the_labels_of_training_alone(tmp_path: Path) -> None:
+    options = {"data": "digits", "epochs": 2, "hidden": (32,), "latent": 4, "pictures": 0, "device": "cpu"}
+    run = reparam.train("gvae", labels_per_class=3, out=tmp_path / "few", **options)
+    seen = run.config.training_images(run.dataset)
+    zeros = seen.images[seen.labels == 0].unique(dim=0)
+    assert len(zeros) == 3
+    mean = encode(run.model, zeros.float() / 255)[0].mean(0)
+    torch.testing.assert_close(run.class_latents().mean[0], mean, atol=1e-5, rtol=1e-4)
+
+
 def test_images_of_another_shape_are_named(gvae: Path) -> None:
     with pytest.raises(DataError, match=r"images have shape \(1, 9, 9\) and the run's \(1, 8, 8\)"):
         reparam.Augmenter(open_run(gvae))(torch.zeros(2, 1, 9, 9))

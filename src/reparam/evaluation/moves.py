@@ -36,7 +36,7 @@ def move_of(context: Context, directions: str) -> Move:
     if directions == PIXELS:
         return PixelAugmenter(seed=seed, device=context.device)
     if find_direction(directions).needs == "latents" and model.context is None:
-        latents = class_latents(model, context.dataset.train, len(context.dataset.classes))
+        latents = class_latents(model, context.trained_on, len(context.dataset.classes))
         return Augmenter(model, directions=directions, latents=latents, seed=seed)
     return Augmenter(model, directions=directions, seed=seed)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from reparam.augmentation import Code, class_latents, effects, top
+from reparam.augmentation import Code, effects, top
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError
 from reparam.evaluation.features import FeatureNetwork
@@ -122,7 +122,7 @@ def class_directions(run: "Run", label: int) -> tuple[Tensor, list[str]]:
     classes = run.dataset.classes
     if len(classes) < 2 or "sample by class" in run.model.abilities:
         raise ConfigError("walks along classes take images of at least two classes, and a model that is not told them")
-    latents = class_latents(run.model, run.dataset.train, len(classes))
+    latents = run.class_latents()
     mean, scale = latents.mean.cpu(), latents.scale.cpu()
     towards = (mean - (mean[label] if label >= 0 else mean.mean(0))) / (STEP * STEPS)
     rows = torch.stack([scale * top(scale, SHARE), towards], 1).flatten(0, 1)
