@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from reparam.augmentation import PIXELS, InTurn, Move, PixelAugmenter
+from reparam.augmentation import PIXELS, InTurn, Move, PixelAugmenter, find_direction
 from reparam.config import RunConfig, TrainingOptions, resolve
 from reparam.data import Dataset, Images
 from reparam.data.tasks import make_batch, with_condition
@@ -75,7 +75,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         progress.note(f"batches of {fitting}, not {config.training.batch_size}: there are {count} images to train on")
         config = replace(config, training=replace(config.training, batch_size=fitting))
     model = build(config, with_condition(spec, config.task))  # first: one that cannot be built leaves no folder behind
-    augment = _augment(config.training, dataset.shape, device)  # nor does a move that cannot be made
+    augment = _augment(config.training, dataset, split, device)  # nor does a move that cannot be made
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -107,9 +107,10 @@ def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
         )
     if folder.checkpoint_path.exists():  # weights come from there: where they once began may be gone
         config = replace(config, training=replace(config.training, init_from=""))
-    augment = _augment(config.training, dataset.shape, device)
+    split = config.training_images(dataset)
+    augment = _augment(config.training, dataset, split, device)
     with _alone(folder):
-        model, split = build(config, spec), config.training_images(dataset)
+        model = build(config, spec)
         return _train(folder, config, model, dataset, split, augment, progress, continued=True)
 
 
@@ -178,26 +179,30 @@ def _train(
     return Run(folder.path, config.training.device), outcome
 
 
-def _augment(options: TrainingOptions, shape: tuple[int, int, int], device: torch.device) -> InTurn | None:
-    """The moves of `--augment`, which draw from the training's own stream. Raises ConfigError for a run of other images."""
+def _augment(options: TrainingOptions, dataset: Dataset, split: Images, device: torch.device) -> InTurn | None:
+    """The moves of `--augment`, which draw from the training's own stream; directions of classes are those of the images that
+    are trained on. Raises ConfigError for a run of other images, DataError for one of other classes."""
     strengths = options.augment_strength or [None] * len(options.augment)
     moves: list[Move] = []
     for name, strength in zip(options.augment, strengths, strict=True):
         if name == PIXELS:
             moves.append(PixelAugmenter(strength=1.0 if strength is None else strength, seed=None, device=device))
-        else:
-            run = load(name, str(device))
-            if run.spec.image_shape != shape:
-                raise ConfigError(f"{name} moves images of shape {run.spec.image_shape}, and these are {shape}")
-            moves.append(
-                run.augmenter(
-                    strength,
-                    directions=options.augment_directions,
-                    apply=options.augment_apply,
-                    keep_class=options.augment_keep_class,
-                    seed=None,
-                )
+            continue
+        run = load(name, str(device))
+        if run.spec.image_shape != dataset.shape:
+            raise ConfigError(f"{name} moves images of shape {run.spec.image_shape}, and these are {dataset.shape}")
+        run.labelled_as_here(dataset)
+        by_class = find_direction(options.augment_directions).needs == "latents"
+        moves.append(
+            run.augmenter(
+                strength,
+                directions=options.augment_directions,
+                latents=run.class_latents(split, len(dataset.classes)) if by_class else None,
+                apply=options.augment_apply,
+                keep_class=options.augment_keep_class,
+                seed=None,
             )
+        )
     return InTurn(moves, options.augment_share) if moves else None
 
 

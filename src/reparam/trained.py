@@ -170,9 +170,14 @@ class Run:
         self._check(x)
         return generation.reconstruct(self.model, x)
 
-    def class_latents(self) -> ClassLatents:
-        """Of the images that it was trained on, those that had a label in training alone: a pass over the data."""
-        return class_latents(self.model, self.config.training_images(self.dataset), len(self.dataset.classes))
+    def class_latents(self, images: Images | None = None, classes: int = 0) -> ClassLatents:
+        """The latents of each class: of labelled `images` of so many classes, or of those that the run was trained on, with
+        the labels that they had in training. Raises ConfigError for a model that is told the class."""
+        if "sample by class" in self.model.abilities:
+            raise ConfigError("directions of classes are for models that do not know the class: use others")
+        if images is None:
+            images, classes = self.config.training_images(self.dataset), len(self.dataset.classes)
+        return class_latents(self.model, images, classes)
 
     def augmenter(
         self,
@@ -188,9 +193,7 @@ class Run:
         if strength is not None and change is not None:
             raise ConfigError("strength and change both say how far images are moved: give one")
         direction = find_direction(options.get("directions", DEFAULT))
-        if direction.needs == "latents" and "latents" not in options:
-            if "sample by class" in self.model.abilities:
-                raise ConfigError("directions of classes are for models that do not know the class: use others")
+        if direction.needs == "latents" and options.get("latents") is None:
             options["latents"] = self.class_latents()
         augmenter = Augmenter(self, strength=2.0 if strength is None else strength, **options)
         if change is not None:

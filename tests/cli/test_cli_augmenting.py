@@ -197,6 +197,8 @@ def test_a_classifier_trains_on_moved_images_and_again_the_same(gvae: Path, tmp_
     whole = reparam.train("classifier", out=tmp_path / "whole", **options, **moved)
     first = whole.model.state_dict()
     assert any(not torch.equal(a, b) for a, b in zip(first.values(), plain.model.state_dict().values(), strict=True))
+    by_class = {**moved, "augment_directions": "class-covariance"}
+    reparam.train("classifier", out=tmp_path / "by-class", **options, **by_class)
     again = reparam.train("classifier", out=tmp_path / "again", **options, **moved)
     assert all(torch.equal(a, b) for a, b in zip(first.values(), again.model.state_dict().values(), strict=True))
 
@@ -212,3 +214,8 @@ def test_what_cannot_be_trained_on_is_said(gvae: Path, command: Callable, tmp_pa
     ):
         refused(command("train", words[0], "--data", "digits", *words[1:], "--out", out), *says)
         assert not out.exists()
+    images = np.zeros((40, 8, 8), np.uint8)
+    np.savez(tmp_path / "two.npz", images=images, labels=np.arange(40) % 2)
+    words = ("train", "classifier", "--data", f"array:{tmp_path / 'two.npz'}", "--augment", gvae)
+    refused(command(*words, "--out", out), "has classes 0, 1 and the run")
+    assert not out.exists()

@@ -120,8 +120,8 @@ def class_directions(run: "Run", label: int) -> tuple[Tensor, list[str]]:
     scales; and a third of the way to its mean latent from that of the class `label` (-1: from the mean of all classes). A pass
     over the training images."""
     classes = run.dataset.classes
-    if len(classes) < 2 or "sample by class" in run.model.abilities:
-        raise ConfigError("walks along classes take images of at least two classes, and a model that is not told them")
+    if len(classes) < 2:
+        raise ConfigError("walks along classes take images of at least two classes: give labels")
     latents = run.class_latents()
     mean, scale = latents.mean.cpu(), latents.scale.cpu()
     towards = (mean - (mean[label] if label >= 0 else mean.mean(0))) / (STEP * STEPS)
