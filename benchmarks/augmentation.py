@@ -29,8 +29,17 @@ SPEC = Spec((1, 28, 28), 10)
 SHARES = {"half": 0.5, "all": 1.0}
 
 
-def make_loop(split: Images, folder: Path, augment: InTurn | None) -> Loop:
-    config = resolve("classifier", data="mnist", epochs=100.0, batch_size=64, keep="last", pictures=0, device="cpu")
+def make_loop(split: Images, folder: Path, augment: InTurn | None, channels: int) -> Loop:
+    config = resolve(
+        "classifier",
+        data="mnist",
+        channels=channels,
+        epochs=100.0,
+        batch_size=64,
+        keep="last",
+        pictures=0,
+        device="cpu",
+    )
     torch.manual_seed(0)
     model = config.family.build(config.options, SPEC)
     objective = config.family.objective(config.options, Schedule(1, 1))
@@ -51,6 +60,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--channels", type=int, default=32, help="of the CNN's first convolution")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "augmentation.json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -63,7 +73,10 @@ def main() -> None:
     }
     rounds: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        loops = {name: make_loop(split, Path(folder) / name, move) for name, move in {"none": None, **moved}.items()}
+        loops = {
+            name: make_loop(split, Path(folder) / name, move, arguments.channels)
+            for name, move in {"none": None, **moved}.items()
+        }
         for loop in loops.values():  # before anything is timed
             loop.cycle()
         for number in range(arguments.rounds):
@@ -81,8 +94,8 @@ def main() -> None:
     for name, ratio in ratios.items():
         print(f"{name} of a batch moved: {ratio['median']:.2f} of the step ({ratio['low']:.2f} to {ratio['high']:.2f})")
     result = {
-        "what": "classifier on mnist, batch 64, float32, moved by a G-VAE of the default recipe",
-        "machine": f"{machine()}, torch {torch.__version__}, {arguments.threads} threads",
+        "what": f"classifier of {arguments.channels} channels, mnist, batch 64, float32; G-VAE of the default recipe",
+        "machine": f"{machine()}, torch {torch.__version__}",
         "step_ms": 1000 * statistics.median(row["none"] for row in rounds),
         "ratio_to_the_step_without": ratios,
         "rounds": rounds,
