@@ -14,20 +14,20 @@ Results = Mapping[str, dict[str, Any]]
 @dataclass(frozen=True)
 class Row:
     """A row of a table: its name, the cells that it is the mean of, what is published for it by column, what others have, and
-    the row that it is paired with where that is not the experiment's."""
+    by the experiment's names of pairs the row that it is compared with, where that is not the row of the same name."""
 
     name: str
     cells: tuple[str, ...]
     published: Mapping[str, float] = field(default_factory=dict)
     others: str = ""
-    base: str = ""
+    bases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Experiment:
     """One table with its pictures. `columns` turns a cell's document into figures by name; `decisive` are the columns that
     are compared with what is published, lower being better. `draw` writes the pictures, whose captions stand under their
-    names. `paired`: a column, and the row that the others are compared with in it, cell by cell."""
+    names. `paired`: a column, and names of pairs: the rows that the others are compared with in it, cell by cell."""
 
     title: str
     source: str
@@ -37,7 +37,7 @@ class Experiment:
     decisive: tuple[str, ...]
     draw: Callable[[Laboratory, Path], None] | None = None
     pictures: Mapping[str, str] = field(default_factory=dict)
-    paired: tuple[str, str] | None = None
+    paired: tuple[str, tuple[str, ...]] = ("", ())
 
     def cells(self, fast: bool = False) -> list[str]:
         """The cells of all rows; in a rehearsal the first of each row."""
@@ -55,7 +55,7 @@ def table(experiment: Experiment, results: Results) -> tuple[list[str], list[lis
     theirs = " / ".join(dict.fromkeys(name for row in experiment.rows for name in row.published))
     others = ["others"] * any(row.others for row in experiment.rows)
     published = [] if rehearsal or not theirs else [f"published {theirs}", "ours − published", *others]
-    paired = [f"{experiment.paired[0]} − {experiment.paired[1]}'s, paired"] if experiment.paired else []
+    paired = [f"{experiment.paired[0]} − {name}'s, paired" for name in experiment.paired[1]]
     head = ["", "cells", *columns, *paired, *published]
     rows = []
     for row, cells in zip(experiment.rows, found, strict=True):
@@ -76,18 +76,16 @@ def table(experiment: Experiment, results: Results) -> tuple[list[str], list[lis
         compared = [name for name in experiment.decisive if name in row.published and name in means]
         difference = " / ".join(f"{means[name] - row.published[name]:+.2f}" for name in compared)
         beside = [numbers or "–", difference or "–", *([row.others or "–"] * len(others))] if published else []
-        if experiment.paired:
-            beside.insert(0, _paired(experiment, row, results))
+        beside = [*(_paired(experiment, row, name, results) for name in experiment.paired[1]), *beside]
         seeds = str(len(cells)) if len(cells) == len(row.cells) else f"{len(cells)} of {len(row.cells)}"
         rows.append([row.name, seeds, *shown, *beside])
     return head, rows
 
 
-def _paired(experiment: Experiment, row: Row, results: Results) -> str:
+def _paired(experiment: Experiment, row: Row, name: str, results: Results) -> str:
     """Mean and standard error of the differences to the row that is compared with, over cells that both have."""
-    assert experiment.paired
-    column, name = experiment.paired
-    base = next(other for other in experiment.rows if other.name == (row.base or name))
+    column, rows = experiment.paired[0], {other.name: other for other in experiment.rows}
+    base = rows[row.bases[name]] if name in row.bases else rows.get(name, row)
     both = [pair for pair in zip(row.cells, base.cells, strict=True) if results.keys() >= set(pair)]
     if row is base or not both:
         return "–"

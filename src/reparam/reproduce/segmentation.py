@@ -128,7 +128,7 @@ SEGMENTATION = Experiment(
     (),
     draw,
     {"horses.png": f"Horses: {_SHOWN}"},
-    paired=("IoU", BASELINE),
+    paired=("IoU", (BASELINE,)),
 )
 OCCLUSION = Experiment(
     "Horses that are partly hidden",
@@ -141,5 +141,5 @@ OCCLUSION = Experiment(
     (),
     draw_occluded,
     {"horses-occluded.png": f"Partly hidden horses: {_SHOWN}"},
-    paired=("best of 10", BASELINE),
+    paired=("best of 10", (BASELINE,)),
 )
