@@ -23,6 +23,7 @@ from reparam.runs import load_weights
 from reparam.training import Loop, Progress, Silent
 
 VERSION = "classifier-v2"
+LEAST_STEPS = 600  # of a small data set's classifier, for which the recipe's epochs are too few
 JUDGE_SEED = 1_000_003
 SCALED_ON = 10_000  # training images, at most
 INCEPTION_BATCH = 20  # 299 x 299 images fill a processor's caches soon
@@ -108,6 +109,9 @@ def _classifier(
     dataset: Dataset, device: torch.device, progress: Progress | None, say: Callable[[str], None], seed: int
 ) -> tuple[Model, dict[str, float]]:
     config = resolve("classifier", keep="last", seed=seed)
+    fewest = LEAST_STEPS * config.training.batch_size / len(dataset.train)
+    if config.training.epochs < fewest:
+        config = resolve("classifier", keep="last", seed=seed, epochs=fewest)
     model = MODELS["classifier"].build(config.options, Spec(dataset.shape, len(dataset.classes)))
     # Everything that the weights are a function of: data, options, and the kind of device that sums.
     recipe = hashlib.sha256(json.dumps(config.to_json(), sort_keys=True).encode()).hexdigest()[:8]
