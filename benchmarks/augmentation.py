@@ -8,14 +8,13 @@ its initial ones: its cost does not depend on them. The loops take turns, `--ste
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-from throughput import spread
+from throughput import keep, spread
 
 from reparam.augmentation import Augmenter, InTurn
 from reparam.config import resolve
@@ -100,9 +99,7 @@ def main() -> None:
         "ratio_to_the_step_without": ratios,
         "rounds": rounds,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(arguments.out)
+    keep(result, arguments.out)
 
 
 if __name__ == "__main__":

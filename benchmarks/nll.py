@@ -8,7 +8,6 @@ memory above that of a process that has loaded torch, the data and the model.
 """
 
 import argparse
-import json
 import resource
 import statistics
 import tempfile
@@ -16,7 +15,7 @@ import time
 from pathlib import Path
 
 import torch
-from throughput import make_pythae, spread
+from throughput import keep, make_pythae, spread
 
 import reparam
 from reparam.evaluation import likelihood
@@ -125,9 +124,7 @@ def main() -> None:
     for name, ratio in result["times_pythae"].items():  # type: ignore[attr-defined]
         print(f"{name}: {ratio['median']:.1f} x pythae ({ratio['low']:.1f} to {ratio['high']:.1f})")
     print(f"on {len(few)} images: {result['same_images']}")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(arguments.out)
+    keep(result, arguments.out)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ The same as `reparam train vae --data mnist --recipe notes --epochs 10 --seed N`
 
 import argparse
 import dataclasses
-import json
 import statistics
 import tempfile
 from pathlib import Path
 
 import torch
+from throughput import keep
 
 import reparam
 from reparam.evaluation import EvaluationOptions
@@ -52,8 +52,7 @@ def main() -> None:
         "summary": summary,
         "seeds": figures,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(document, indent=2) + "\n")
+    keep(document, arguments.out)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ strides, and replayed alone.
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-from throughput import Recorder, bound, spread
+from throughput import Recorder, bound, keep, spread
 
 from reparam.config import resolve
 from reparam.data import load
@@ -71,9 +70,7 @@ def main() -> None:
         "share_of_bound": shares,
         "rounds": rounds,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(arguments.out)
+    keep(result, arguments.out)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,12 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
+def keep(result: dict[str, object], out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=2) + "\n")
+    print(out)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5)
@@ -201,9 +207,7 @@ def main() -> None:
             f"{share['median']:.2f} of the float32 bound ({share['low']:.2f} to {share['high']:.2f})"
         )
     print(f"products take {result['products_within_a_step']:.2f} of an eager step where they stand in it")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(arguments.out)
+    keep(result, arguments.out)
 
 
 if __name__ == "__main__":
