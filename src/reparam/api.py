@@ -5,6 +5,7 @@ Training, evaluation and reports meet here and nowhere else.
 
 import contextlib
 import datetime
+import hashlib
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -82,6 +83,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         "classes": list(dataset.classes),
         "images": {split: len(getattr(dataset, split)) for split in ("train", "validation", "test")},
         "notes": list(dataset.notes),
+        "moved_by": _movers(config.training),
     }
     with _alone(folder):
         if processes.rank() == 0:
@@ -107,6 +109,8 @@ def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
         )
     if folder.checkpoint_path.exists():  # weights come from there: where they once began may be gone
         config = replace(config, training=replace(config.training, init_from=""))
+    if (movers := folder.document()["data"].get("moved_by", {})) != _movers(config.training):
+        raise DataError(f"not what moved the images of {folder.path}: put back {', '.join(movers)}, or train a new run")
     split = config.training_images(dataset)
     augment = _augment(config.training, dataset, split, device)
     with _alone(folder):
@@ -177,6 +181,16 @@ def _train(
         loop.restore()
     outcome = loop.run()
     return Run(folder.path, config.training.device), outcome
+
+
+def _movers(options: TrainingOptions) -> dict[str, str]:
+    """The fingerprints of the weights of the runs of `--augment`; empty for one that is not there."""
+    found = {}
+    for name in options.augment:
+        if name != PIXELS:
+            path = RunFolder(Path(name)).weights_path
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+    return found
 
 
 def _augment(options: TrainingOptions, dataset: Dataset, split: Images, device: torch.device) -> InTurn | None:

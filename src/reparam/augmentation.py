@@ -6,6 +6,7 @@ image with the change alone applied to it, x + decode(z') - decode(mu).
 Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from reparam.models.model import ModelGiven
 Random = torch.Generator | None
 Decoder = Callable[[Tensor], Distribution]
 FURTHEST = 64.0  # strength: beyond, a model's images hardly change any more
+STRONGEST = 1000.0  # nothing is left of an image long before
 CALIBRATED_ON = 1000  # images, at most
 PART = 1000  # images that are encoded at one time
 STEPS = 20  # of a bisection: a millionth of FURTHEST
@@ -188,6 +190,10 @@ def find_direction(name: str) -> Direction:
 @torch.no_grad()
 def class_latents(model: Model, split: Images, classes: int) -> ClassLatents:
     """Of the labelled images of a split. Raises DataError for a class with fewer than two."""
+    if classes < 2:
+        raise DataError(
+            "directions of classes take labelled images of at least two classes: give labels, or use others"
+        )
     means, scales = [], []
     device = next(model.parameters()).device
     for part in split.images.split(PART):
@@ -197,7 +203,10 @@ def class_latents(model: Model, split: Images, classes: int) -> ClassLatents:
     mean, scale = torch.cat(means), torch.cat(scales)
     own = [(split.labels == number).nonzero().squeeze(1).to(device) for number in range(classes)]
     if short := [str(number) for number, index in enumerate(own) if len(index) < 2]:
-        raise DataError(f"class {', '.join(short)}: a covariance takes two labelled images at least")
+        raise DataError(
+            f"class {', '.join(short)} has fewer than two labelled images, and directions of classes take its mean and "
+            "covariance: label more, or use others"
+        )
     return ClassLatents(
         torch.stack([mean[index].mean(0) for index in own]),
         torch.stack([mean[index].T.cov() for index in own]),
@@ -221,8 +230,8 @@ class Move(nn.Module, ABC):
 
     def __init__(self, strength: float, seed: int | None, device: torch.device) -> None:
         super().__init__()
-        if not 0 <= strength < float("inf"):
-            raise ConfigError(f"strength is a number of at least 0, not {strength}")
+        if not 0 <= strength <= STRONGEST:
+            raise ConfigError(f"strength is a number from 0 to {STRONGEST:g}, not {strength}")
         self.strength = strength
         # None: the device's own stream, whose state checkpoints keep.
         self.generator = None if seed is None else torch.Generator(device).manual_seed(seed)
@@ -255,9 +264,13 @@ class Move(nn.Module, ABC):
             return float((path(strength) - still).flatten(1).norm(dim=1).mean())
 
         low, high = 0.0, FURTHEST
-        if not change > 0 or (most := changed(high)) < change:
-            reach = f": at strength {high:g} it is {most:.2f}" if change > 0 else ""
-            raise ConfigError(f"no strength changes these images by {change:g} on average{reach}")
+        if not 0 < change < float("inf"):
+            raise ConfigError(f"change is a number above 0, not {change}")
+        if (most := changed(high)) < change:
+            raise ConfigError(
+                f"no strength changes these images by {change:g} on average: at strength {high:g} it is {most:.2f}; ask for "
+                "less, or for other directions"
+            )
         for _ in range(STEPS):
             middle = (low + high) / 2
             low, high = (middle, high) if changed(middle) < change else (low, middle)
@@ -271,9 +284,9 @@ class Augmenter(Move):
     model: a VAE, a G-VAE, or a CVAE whose condition is the class; or a `Run` of one. directions: a row of `DIRECTIONS`; share: of
     the latents, for those rows that choose some. strength: in units of the directions, sigmas for most. apply: "decoded", the
     decoder's image, or "change", x + decode(z') - decode(mu), which keeps the detail that the decoder blurs. keep_class: a move
-    is cut back to where the model's own head still reads its class. Images [B, C, H, W] in [0, 1], and so are the results; labels
-    int64 [B] (-1: not known) are needed by a CVAE and by directions of classes alone. Augmenters of one seed give the same
-    results, call by call.
+    is cut back to where the model's own head still reads the class that it reads unmoved, right or wrong. Images [B, C, H, W] in
+    [0, 1], and so are the results; labels int64 [B] (-1: not known) are needed by a CVAE and by directions of classes alone.
+    Augmenters of one seed give the same results, call by call.
 
     Raises ConfigError for a model that cannot, unknown directions, a strength that is negative or not finite; DataError for
     images of another type or labels out of range.
@@ -291,6 +304,8 @@ class Augmenter(Move):
         latents: ClassLatents | None = None,
         seed: int | None = 0,
     ) -> None:
+        if isinstance(model, str | os.PathLike):
+            raise ConfigError(f"an augmenter takes a run or a model, not a path: reparam.load({str(model)!r})")
         shape = None if isinstance(model, Model) else model.spec.image_shape  # known of a run alone
         model = model if isinstance(model, Model) else model.model
         super().__init__(strength, seed, next(model.parameters()).device)
@@ -311,8 +326,16 @@ class Augmenter(Move):
             raise ConfigError(
                 f"directions '{directions}' look at the model's head, and this one has none: train a G-VAE"
             )
+        if directions == "neutral" and model.head.linear.in_features < model.head.linear.out_features:
+            raise ConfigError(
+                f"directions 'neutral' take as many latents as classes: with {model.head.linear.in_features} for "
+                f"{model.head.linear.out_features} classes no move is left; use others, or train with more --latent"
+            )
         if self.direction.needs == "latents" and latents is None:
-            raise ConfigError(f"directions '{directions}' need the latents of each class: a pass over the data")
+            raise ConfigError(
+                f"directions '{directions}' need the latents of each class, a pass over the data: give "
+                "latents=run.class_latents(), or use run.augmenter(directions=...)"
+            )
         self.model, self.share, self.latents = model, share, latents
         self.of_change, self.keep_class = apply == "change", keep_class
         classes = model.context.classes if by_class else 0 if latents is None else len(latents.mean)
@@ -355,7 +378,7 @@ class Augmenter(Move):
                 f"images have shape {tuple(images.shape[1:])} and the run's {tuple(self.shape)}: resize them"
             )
         model = self.model.given(None if self.model.context is None else y)
-        q_z = model.encoder(images)
+        q_z = model.encoder(images.float())
         scale = q_z.variance.sqrt()
         return model, Code(q_z.mean, scale, y, model.decoder, self.share, self.model.head, self.latents)
 

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field, TypeAdapter, ValidationError
+from torch import Tensor
 
-from reparam.augmentation import DEFAULT
+from reparam.augmentation import DEFAULT, PIXELS
 from reparam.data import DataOptions, Dataset, Images
-from reparam.data.labels import few_labels
+from reparam.data.labels import chosen_labels, few_labels
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError, suggest
 from reparam.importing import import_object, is_import_path
@@ -116,6 +118,13 @@ class RunConfig:
         return few_labels(
             split, options.labels_per_class, dataset.classes, keep, options.label_share, self.training.seed
         )
+
+    def labelled_index(self, dataset: Dataset, split: str) -> Tensor:
+        """Indices of the images of a split, of the run's data; of a run with few labels those alone that had one in training."""
+        images, options = dataset.split(split), self.data
+        if options.labels_per_class and split == options.train_on:
+            return chosen_labels(images, options.labels_per_class, dataset.classes, self.training.seed)
+        return torch.arange(len(images))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` reads them back to an equal RunConfig."""
@@ -247,6 +256,9 @@ def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> Ru
             f"augment-strength has {len(training.augment_strength)} numbers for {len(training.augment)} moves: give one "
             "for each of --augment"
         )
+    for option in ("augment_share", "augment_directions", "augment_apply", "augment_keep_class"):
+        if option in chosen and not [name for name in training.augment if name != PIXELS or option == "augment_share"]:
+            raise ConfigError(f"option '{option}' is for images that a run moves: add --augment RUN")
     if not config.data.labels_per_class:
         for option in ("unlabelled", "label_share"):
             if option in chosen:

@@ -139,12 +139,14 @@ def predict_draws(model: Model, c: Tensor, draws: int, seed: int = 0) -> Tensor:
 
 
 @torch.no_grad()
-def encode(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of q(z|x), each [n, K] (zero deviation for an autoencoder's point)."""
+def encode(model: Model, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of q(z|x), each [n, K] (zero deviation for an autoencoder's point); of a conditional model
+    q(z|x, c) for each of c."""
     device = device_of(model)
     means, scales = [], []
-    for part in x.split(BLOCK):
-        q_z = model.encoder(part.to(device))
+    for number, part in enumerate(x.split(BLOCK)):
+        known = None if c is None else c[number * BLOCK :][: len(part)].to(device)
+        q_z = model.given(known).encoder(part.to(device))
         means.append(q_z.mean.cpu())
         scales.append(q_z.variance.sqrt().cpu())
     return torch.cat(means), torch.cat(scales)

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ from reparam.trained import Run
 @pytest.fixture(scope="module")
 def gvae(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "gvae"
-    reparam.train("gvae", data="digits", epochs=30, hidden=(64,), latent=6, pictures=0, device="cpu", out=path)
+    reparam.train("gvae", data="digits", epochs=30, hidden=(64,), latent=12, pictures=0, device="cpu", out=path)
     return path
 
 
@@ -126,6 +128,57 @@ def test_walks_along_classes_reach_their_means(gvae: Path) -> None:
         torch.testing.assert_close(rows[2 * number][along], scale[along], atol=1e-5, rtol=1e-4)
 
 
+def test_a_model_that_is_told_the_class_walks_too(tmp_path: Path, command: Callable) -> None:
+    options = {"data": "digits", "epochs": 1, "hidden": (16,), "latent": 3, "pictures": 0, "device": "cpu"}
+    reparam.train("cvae", task="labelled", out=tmp_path / "told", **options)
+    for number, words in enumerate((("--images", 3), ("--directions", 2), ("--directions", 2, "--by", "posterior"))):
+        done = command("traverse", tmp_path / "told", *words, "--out", tmp_path / f"{number}.png")
+        assert done.code == 0, done.err
+    refused(command("traverse", tmp_path / "told", "--classes", "--out", tmp_path / "x.png"), "do not know the class")
+
+
+def test_options_of_another_picture_are_refused(gvae: Path, command: Callable, tmp_path: Path) -> None:
+    for words in (("--images", 2, "--index", 1), ("--directions", 2, "--share", 0.5), ("--classes", "--by", "effect")):
+        refused(command("traverse", gvae, *words, "--out", tmp_path / "x.png"), f"{words[-2]} is for")
+
+
+def test_a_run_of_few_labels_augments_those_alone(tmp_path: Path, command: Callable) -> None:
+    options = {"data": "digits", "epochs": 1, "hidden": (16,), "latent": 12, "pictures": 0, "device": "cpu"}
+    run = reparam.train("gvae", labels_per_class=2, out=tmp_path / "few", **options)
+    done = command("augment", tmp_path / "few", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    found = rows(tmp_path / "out")
+    assert len(found) == 20
+    known = {(int(row["index"]), int(row["class"])) for row in found}
+    assert all(int(run.dataset.train.labels[index]) == label for index, label in known)
+    seen = run.config.training_images(run.dataset)
+    labelled = seen.images[seen.labels >= 0].unique(dim=0)
+    assert torch.equal(run.dataset.train.images[[index for index, _ in known]].unique(dim=0), labelled)
+
+
+def test_what_was_not_finished_does_not_look_finished(
+    gvae: Path, command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("reparam.reports.augmented.write_text", Mock(side_effect=KeyboardInterrupt))
+        assert command("augment", gvae, "--images", 3, "--out", out).code == 130
+    assert not out.exists()
+    refused(command("augment", gvae, "--images", 3, "--out", out), "did not end", "remove it")
+
+
+def test_a_training_resumes_with_the_run_that_moved_its_images(gvae: Path, tmp_path: Path) -> None:
+    shutil.copytree(gvae, tmp_path / "mover")
+    options = {"data": "digits", "channels": 4, "device": "cpu", "keep": "last", "pictures": 0}
+    moved = {"augment": (str(tmp_path / "mover"),)}
+    run = reparam.train("classifier", epochs=1, out=tmp_path / "run", **options, **moved)
+    other = {"data": "digits", "epochs": 1, "hidden": (16,), "latent": 3, "pictures": 0, "device": "cpu"}
+    shutil.rmtree(tmp_path / "mover")
+    reparam.train("gvae", out=tmp_path / "mover", **other)
+    with pytest.raises(DataError, match="put back"):
+        reparam.resume(run.path)
+
+
 def test_flips_are_measured_at_equal_change(gvae: Path, command: Callable) -> None:
     def measured(*words: object) -> dict[str, dict]:
         return json.loads(command("evaluate", gvae, *words, "--json").out)["metrics"]
@@ -166,9 +219,9 @@ def test_what_cannot_be_augmented_is_said(gvae: Path, trained: Path, command: Ca
     np.savez(tmp_path / "one.npz", images=pixels, labels=np.zeros(30, np.int64))
     two, one = (f"array:{tmp_path / name}.npz" for name in ("two", "one"))
     for words, says in (
-        (("--strength", -1), ("strength", "at least 0")),
+        (("--strength", -1), ("strength", "from 0 to 1000")),
         (("--strength", "nan"), ("strength", "nan")),
-        (("--change", 0), ("changes these images by 0",)),
+        (("--change", 0), ("above 0, not 0",)),
         (("--change", 1e6), ("no strength",)),
         (("--strength", 1, "--change", 1), ("give one",)),
         (("--share", 2), ("share",)),
@@ -211,6 +264,9 @@ def test_what_cannot_be_trained_on_is_said(gvae: Path, command: Callable, tmp_pa
         (("vae", "--augment", f"pixels,{gvae}", "--augment-strength", 1), ("one for each",)),
         (("vae", "--augment", "pixels", "--augment-strength", "nan"), ("augment_strength",)),
         (("vae", "--size", 16, "--augment", gvae), ("moves images of shape (1, 8, 8)",)),
+        (("vae", "--augment", gvae, "--augment-strength", 1e300), ("strength is a number from 0 to 1000",)),
+        (("classifier", "--augment-keep-class"), ("add --augment RUN",)),
+        (("classifier", "--augment", "pixels", "--augment-directions", "noise"), ("add --augment RUN",)),
     ):
         refused(command("train", words[0], "--data", "digits", *words[1:], "--out", out), *says)
         assert not out.exists()

@@ -242,3 +242,13 @@ def test_a_training_loop_moves_the_stated_share_of_a_batch() -> None:
         moved = InTurn([Raise()], share)(x, y)[:, 0, 0, 0]
         assert (moved > 0).sum() == count
         torch.testing.assert_close(moved[moved > 0], y[moved > 0] + 1.0)
+
+
+def test_moves_that_no_logit_sees_take_room() -> None:
+    model = linear_model()
+    model.head = LinearClass(K, K + 1)
+    with pytest.raises(ConfigError, match="6 for 7 classes no move is left"):
+        Augmenter(model, directions="neutral")
+    model.head = LinearClass(K, K)  # one direction is left
+    still, moved = (Augmenter(model, directions="neutral", strength=s)(images()) for s in (0.0, 5.0))
+    assert (moved - still).abs().amax() > 1e-3

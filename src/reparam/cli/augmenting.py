@@ -8,6 +8,7 @@ import click
 from reparam.cli.common import (
     data_option,
     device_option,
+    directions_option,
     example,
     images_of,
     json_option,
@@ -37,7 +38,7 @@ from reparam.cli.common import (
 @click.option("--per-image", default=1, show_default=True, type=click.IntRange(1, 1000), help="New pictures of each.")
 @click.option("--strength", default=None, type=float, help="How far, in sigmas  [2.0]")
 @click.option("--change", default=None, type=float, help="Instead: how far in the image, a mean L2 distance.")
-@click.option("--directions", default="posterior", show_default=True, help="Along what: see `docs/models/gvae.md`.")
+@directions_option
 @click.option("--share", default=0.1, show_default=True, type=float, help="Of the latents, for directions that choose.")
 @click.option(
     "--apply",
@@ -77,11 +78,14 @@ def augment(
     dataset = images_of(opened, spec)
     opened.labelled_as_here(dataset)
     source = dataset.split(split)
-    source = source.take(torch.arange(min(images or len(source), len(source))))
+    chosen = torch.arange(len(source)) if spec else opened.config.labelled_index(dataset, split)
+    if len(chosen) < len(source):
+        click.echo(f"the {len(chosen):,} images that had a label in training (--data: all)", err=True)
+    chosen = chosen[:images]
     augmenter = opened.augmenter(
-        strength, change, source, directions=directions, share=share, apply=apply, keep_class=keep_class
+        strength, change, source.take(chosen), directions=directions, share=share, apply=apply, keep_class=keep_class
     )
-    count = write_augmented(opened, augmenter, source, dataset.classes, out, per_image, seed, progress())
+    count = write_augmented(opened, augmenter, source, chosen, dataset.classes, out, per_image, seed, progress())
     outcome = {"out": str(out), "images": count, "strength": augmenter.strength}
     click.echo(json.dumps(outcome) if as_json else f"{count:,} pictures at strength {augmenter.strength:.3g}: {out}")
 

@@ -26,8 +26,13 @@ device_option = click.option(
     help="cpu, cuda, cuda:N, mps, or auto: a CUDA GPU where there is one.",
 )
 seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of random draws.")
+# As in augmentation.DIRECTIONS, whose import takes seconds.
+DIRECTIONS = "posterior, neutral, largest, largest-one, effect, effect-one, noise, class-covariance, class-means"
+directions_option = click.option(
+    "--directions", default="posterior", show_default=True, help=f"Along what images are moved: {DIRECTIONS}."
+)
 run_argument = click.argument("run", type=click.Path(path_type=Path))
-data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own test images).")
+data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own).")
 
 
 def comma_list(option: str, text: str | None) -> list[str]:

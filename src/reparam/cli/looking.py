@@ -10,6 +10,7 @@ import click
 from reparam.cli.common import (
     comma_list,
     device_option,
+    directions_option,
     example,
     images_of,
     json_option,
@@ -59,9 +60,7 @@ from reparam.errors import ConfigError
     type=click.FloatRange(0, 1, max_open=True),
     help="Hide a box of what is seen, of this share of the side.",
 )
-@click.option(
-    "--directions", default="posterior", show_default=True, help="Where flips are counted: how images are moved."
-)
+@directions_option
 @click.option(
     "--split",
     default="test",

@@ -183,16 +183,22 @@ def traverse(
     from reparam.reports.panels import traversals_picture
 
     opened = open_run(run, device)
-    if directions or images or classes:
-        if sum(map(bool, (dimensions, directions, images, classes))) > 1:
-            raise ConfigError("--dimensions, --directions, --images and --classes are four pictures: choose one")
+    modes = {"dimensions": dimensions, "directions": directions, "images": images, "classes": classes}
+    given = [name for name, value in modes.items() if value]
+    if len(given) > 1:
+        raise ConfigError("--dimensions, --directions, --images and --classes are four pictures: choose one")
+    mode = given[0] if given else "dimensions"
+    _only_for(mode, TRAVERSED)
+    if mode != "dimensions":
         from reparam.evaluation.features import judge_network
         from reparam.reports import moves
         from reparam.reports.pictures import to_picture
 
         opened.require("augment", "move images")
         batch = chosen_images(opened, spec, [] if images else [index], images or 1)
-        judge = judge_network(opened.dataset, opened.device, progress(), lambda text: click.echo(text, err=True))
+        judge = None
+        if len(opened.dataset.classes) > 1:
+            judge = judge_network(opened.dataset, opened.device, progress(), lambda text: click.echo(text, err=True))
         if images:
             part = moves.together_panel(opened, batch.x, batch.y, share, judge, by or "largest")
         elif directions:
@@ -220,6 +226,28 @@ def grid(run: Path, out: Path, extent: float, steps: int, device: str, as_json: 
     from reparam.reports.panels import grid_picture
 
     deliver(grid_picture(open_run(run, device), extent, steps), out, as_json)
+
+
+# The options of `traverse` that mean something for some of its pictures alone.
+TRAVERSED = {
+    "index": ("dimensions", "directions", "classes"),
+    "count": ("dimensions",),
+    "extent": ("dimensions",),
+    "steps": ("dimensions",),
+    "by": ("directions", "images"),
+    "share": ("images",),
+}
+
+
+def _only_for(mode: str, table: dict[str, tuple[str, ...]]) -> None:
+    """Raises ConfigError for an option that was given and does nothing in this mode."""
+    context = click.get_current_context()
+    for option, modes in table.items():
+        typed = context.get_parameter_source(option) == click.core.ParameterSource.COMMANDLINE
+        if typed and mode not in modes:
+            raise ConfigError(
+                f"--{option} is for --{' and --'.join(modes)}, and this picture is of --{mode}: leave it out"
+            )
 
 
 COMMANDS = (sample, reconstruct, interpolate, traverse, grid)

@@ -14,12 +14,8 @@ from reparam.distributions import keyed_generator
 from reparam.errors import DataError
 
 
-def few_labels(split: Images, per_class: int, classes: tuple[str, ...], keep: bool, share: float, seed: int) -> Images:
-    """`per_class` images of each class with their labels, chosen by `seed`; with `keep` the rest too, without theirs, and those
-    that have one repeated until they are at least `share` of all.
-
-    Raises DataError where a class has fewer labelled images.
-    """
+def chosen_labels(split: Images, per_class: int, classes: tuple[str, ...], seed: int) -> Tensor:
+    """Indices of `per_class` images of each class, chosen by `seed`. Raises DataError where a class has fewer labelled images."""
     order = torch.randperm(len(split), generator=keyed_generator("cpu", seed, "labels"))
     chosen: list[Tensor] = []
     for number, name in enumerate(classes):
@@ -30,9 +26,15 @@ def few_labels(split: Images, per_class: int, classes: tuple[str, ...], keep: bo
                 "--labels-per-class"
             )
         chosen.append(own)
-    labelled = torch.cat(chosen) if chosen else order[:0]
-    if not len(labelled):
+    if not chosen:
         raise DataError("labels-per-class is for images with classes: leave it out, or give labels")
+    return torch.cat(chosen)
+
+
+def few_labels(split: Images, per_class: int, classes: tuple[str, ...], keep: bool, share: float, seed: int) -> Images:
+    """`per_class` images of each class with their labels, chosen by `seed`; with `keep` the rest too, without theirs, and those
+    that have one repeated until they are at least `share` of all. Raises as `chosen_labels`."""
+    labelled = chosen_labels(split, per_class, classes, seed)
     if not keep:
         return split.take(labelled)
     others = torch.ones(len(split), dtype=torch.bool)

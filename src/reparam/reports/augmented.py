@@ -8,7 +8,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
+from torch import Tensor
 
 from reparam.augmentation import Augmenter
 from reparam.data import Images
@@ -32,23 +32,26 @@ def write_augmented(
     run: "Run",
     augmenter: Augmenter,
     split: Images,
+    chosen: Tensor,
     classes: tuple[str, ...],
     out: Path,
     per_image: int,
     seed: int,
     progress: Progress,
 ) -> int:
-    """`per_image` new pictures of each image of a split as OUT/CLASS/INDEX-COPY.png, and last OUT/manifest.csv: where each came
-    from and how far (L2) it lies from what it was moved from. Returns how many.
+    """`per_image` new pictures of each of the `chosen` images [n] of a split as OUT/CLASS/INDEX-COPY.png, and OUT/manifest.csv:
+    where each came from and how far (L2) it lies from what it was moved from. Returns how many.
 
-    An image's copies depend on the seed, the copy and the images of its block alone. Raises ConfigError where OUT holds
-    something already: a folder without a manifest is one that was not finished.
+    An image's copies depend on the seed, the copy and the images of its block alone. Pictures are made in OUT.unfinished, which
+    becomes OUT when all are there. Raises ConfigError where OUT holds something already.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is there already and not empty: choose another --out, or remove it")
+        raise ConfigError(f"{out} is there already: choose another --out, or remove it")
+    begun = out.with_name(out.name + ".unfinished")
+    if begun.exists():
+        raise ConfigError(f"{begun} is left of an augmentation that did not end: remove it")
     rows: list[tuple[str, ...]] = []
-    blocks = torch.arange(len(split)).split(BLOCK)
-    for number, index in enumerate(progress.track(blocks, "augment")):
+    for number, index in enumerate(progress.track(chosen.split(BLOCK), "augment")):
         part = split.take(index).to(run.device)
         x = to_float(part.images)
         still = augmenter.unmoved(x, part.labels)
@@ -60,10 +63,11 @@ def write_augmented(
                 label = int(part.labels[row])
                 name = classes[label] if label >= 0 else UNLABELLED
                 file = f"{name}/{place:06d}-{copy}.png"
-                write_png(out / file, sheet(moved[row][None], 1))
+                write_png(begun / file, sheet(moved[row][None], 1))
                 rows.append((file, str(place), name, str(copy), str(seed), f"{change[row]:.3f}"))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([COLUMNS, *rows])
-    write_text(out / MANIFEST, text.getvalue())
+    write_text(begun / MANIFEST, text.getvalue())
+    begun.replace(out)
     return len(rows)

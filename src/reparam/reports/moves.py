@@ -24,13 +24,20 @@ STEP, STEPS = 0.5, 6  # of a sigma, to each side: as far as 3
 RANKED = ("effect", "largest", "posterior")
 
 
-def _ranks(run: "Run", x: Tensor, by: str) -> tuple[Tensor, Tensor]:
+def _told(run: "Run", y: Tensor) -> Tensor | None:
+    """The condition of a model that is told the class."""
+    return y if "sample by class" in run.model.abilities else None
+
+
+def _ranks(run: "Run", x: Tensor, y: Tensor, by: str) -> tuple[Tensor, Tensor]:
     """The scales of images, and by what their latents are ranked, [n, K] both: their effect (sigma times the decoder's slope), or
     sigma itself."""
-    mean, scale = encode(run.model, x)
+    c = _told(run, y)
+    mean, scale = encode(run.model, x, c)
     if by == "largest":
         return scale, scale
-    code = Code(mean.to(run.device), scale.to(run.device), torch.full((len(x),), -1), run.model.decoder)
+    decoder = run.model.given(None if c is None else c.to(run.device)).decoder
+    code = Code(mean.to(run.device), scale.to(run.device), y, decoder)
     with torch.no_grad():
         return scale, effects(code).cpu()
 
@@ -40,26 +47,26 @@ def _drawn(scale: Tensor, n: int) -> Tensor:
     return scale * torch.randn(n, scale.shape[1], generator=keyed_generator("cpu", 0, "directions"))
 
 
-def ranked_directions(run: "Run", x: Tensor, count: int, by: str = "effect") -> tuple[Tensor, list[str]]:
+def ranked_directions(run: "Run", x: Tensor, y: Tensor, count: int, by: str = "effect") -> tuple[Tensor, list[str]]:
     """`count` directions [R, K] for one image [1, C, H, W], and their names: single latents of most effect or of the largest
     sigma, one a row; or draws within the posterior. Raises ConfigError for others than `RANKED`."""
     if _known(by) == "posterior":
-        scale = encode(run.model, x)[1]
+        scale = encode(run.model, x, _told(run, y))[1]
         count = min(count, scale.shape[1])
         return _drawn(scale, count), [""] * count
-    scale, ranked = _ranks(run, x, by)
+    scale, ranked = _ranks(run, x, y, by)
     places = ranked[0].argsort(descending=True, stable=True)[:count].tolist()
     rows = torch.zeros(len(places), scale.shape[1])
     rows[range(len(places)), places] = scale[0, places]
     return rows, [f"z{place}" for place in places]
 
 
-def together(run: "Run", x: Tensor, share: float, by: str = "largest") -> Tensor:
+def together(run: "Run", x: Tensor, y: Tensor, share: float, by: str = "largest") -> Tensor:
     """For each image [n, C, H, W] the top share of its scales together, [n, K] (the document's figures 2 to 4), or those of most
     effect, or a draw within its posterior."""
     if _known(by) == "posterior":
-        return _drawn(encode(run.model, x)[1], len(x))
-    scale, ranked = _ranks(run, x, by)
+        return _drawn(encode(run.model, x, _told(run, y))[1], len(x))
+    scale, ranked = _ranks(run, x, y, by)
     return scale * top(ranked, share)
 
 
@@ -75,13 +82,14 @@ def walks(
     y: Tensor,
     directions: Tensor,
     names: list[str],
-    judge: FeatureNetwork,
+    judge: FeatureNetwork | None,
     classes: tuple[str, ...],
 ) -> Panel:
     """A row for each direction [R, K] from the image [R, C, H, W] of the same row: decodings at -3 to 3 sigma in steps of a
-    half, the image itself in the middle, and last a draw of noise in z. Under each what the judge reads, and its distance (L2)
-    from the reconstruction."""
-    mean = encode(run.model, x)[0]
+    half, the image itself in the middle, and last a draw of noise in z. Under each what the judge reads, if there is one, and its
+    distance (L2) from the reconstruction."""
+    c = _told(run, y)
+    mean = encode(run.model, x, c)[0]
     offsets = [STEP * (number + 1) for number in range(STEPS)]
     eps = torch.randn(mean.shape, generator=keyed_generator("cpu", 0, "noise in z"))
     latents = [
@@ -90,13 +98,15 @@ def walks(
         *(mean + s * directions for s in offsets),
         mean + eps,
     ]
-    decoded = decode(run.model, torch.stack(latents, 1).flatten(0, 1)).unflatten(0, (len(x), len(latents)))
+    known = None if c is None else c.repeat_interleave(len(latents))
+    decoded = decode(run.model, torch.stack(latents, 1).flatten(0, 1), c=known).unflatten(0, (len(x), len(latents)))
     rebuilt = decoded[:, STEPS]
-    read = judge.classes(decoded.flatten(0, 1)).view(len(x), -1).tolist()
+    names_read = [_short(classes[i]) for i in judge.classes(decoded.flatten(0, 1)).tolist()] if judge else []
     change = (decoded - rebuilt[:, None]).flatten(2).norm(dim=2).tolist()
     captions: list[str] = []
     for row, label in enumerate(y.tolist()):
-        moved = [f"{_short(classes[c])}  {far:.1f}" for c, far in zip(read[row], change[row], strict=True)]
+        read = names_read[row * len(latents) :][: len(latents)] or [""] * len(latents)
+        moved = [f"{name}  {far:.1f}".strip() for name, far in zip(read, change[row], strict=True)]
         own = _short(classes[label]) if label >= 0 else ""
         captions += [*moved[: STEPS + 1], own, *moved[STEPS + 1 :]]
     shown = torch.cat([decoded[:, : STEPS + 1], x[:, None], decoded[:, STEPS + 1 :]], 1)
@@ -109,20 +119,19 @@ def _short(name: str) -> str:
     return name if len(name) <= SHORT else name[: SHORT - 1] + "."
 
 
-def together_panel(run: "Run", x: Tensor, y: Tensor, share: float, judge: FeatureNetwork, by: str = "largest") -> Panel:
+def together_panel(
+    run: "Run", x: Tensor, y: Tensor, share: float, judge: FeatureNetwork | None, by: str = "largest"
+) -> Panel:
     """Each image along one direction of its own."""
     run.require("augment", "move images")
-    return walks(run, x, y, together(run, x, share, by), [""] * len(x), judge, run.dataset.classes)
+    return walks(run, x, y, together(run, x, y, share, by), [""] * len(x), judge, run.dataset.classes)
 
 
 def class_directions(run: "Run", label: int) -> tuple[Tensor, list[str]]:
     """Two directions for each class (the document's figure 5), [2 D, K], and their names: the top share of the class's mean
     scales; and a third of the way to its mean latent from that of the class `label` (-1: from the mean of all classes). A pass
     over the training images."""
-    classes = run.dataset.classes
-    if len(classes) < 2:
-        raise ConfigError("walks along classes take images of at least two classes: give labels")
-    latents = run.class_latents()
+    classes, latents = run.dataset.classes, run.class_latents()
     mean, scale = latents.mean.cpu(), latents.scale.cpu()
     towards = (mean - (mean[label] if label >= 0 else mean.mean(0))) / (STEP * STEPS)
     rows = torch.stack([scale * top(scale, SHARE), towards], 1).flatten(0, 1)
@@ -130,18 +139,20 @@ def class_directions(run: "Run", label: int) -> tuple[Tensor, list[str]]:
     return rows, names
 
 
-def directions_panel(run: "Run", x: Tensor, y: Tensor, count: int, judge: FeatureNetwork, by: str = "effect") -> Panel:
+def directions_panel(
+    run: "Run", x: Tensor, y: Tensor, count: int, judge: FeatureNetwork | None, by: str = "effect"
+) -> Panel:
     """One image x [1, C, H, W] along `count` directions, a row each."""
     run.require("augment", "move images")
-    return _one_image(run, x, y, *ranked_directions(run, x, count, by), judge)
+    return _one_image(run, x, y, *ranked_directions(run, x, y, count, by), judge)
 
 
-def classes_panel(run: "Run", x: Tensor, y: Tensor, judge: FeatureNetwork) -> Panel:
+def classes_panel(run: "Run", x: Tensor, y: Tensor, judge: FeatureNetwork | None) -> Panel:
     """One image x [1, C, H, W] along the scales and towards the mean of every class."""
     run.require("augment", "move images")
     return _one_image(run, x, y, *class_directions(run, int(y[0])), judge)
 
 
-def _one_image(run: "Run", x: Tensor, y: Tensor, rows: Tensor, names: list[str], judge: FeatureNetwork) -> Panel:
+def _one_image(run: "Run", x: Tensor, y: Tensor, rows: Tensor, names: list[str], judge: FeatureNetwork | None) -> Panel:
     n = len(rows)
     return walks(run, x.expand(n, -1, -1, -1), y.expand(n), rows, names, judge, run.dataset.classes)
