@@ -46,7 +46,8 @@ def write_augmented(
     becomes OUT when all are there. Raises ConfigError where OUT holds something already.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is there already: choose another --out, or remove it")
+        what = "not empty" if out.is_dir() else "no folder"
+        raise ConfigError(f"{out} is there already and {what}: choose another --out, or remove it")
     begun = out.with_name(out.name + ".unfinished")
     if begun.exists():
         raise ConfigError(f"{begun} is left of an augmentation that did not end: remove it")
