@@ -21,7 +21,7 @@ from reparam.evaluation.moves import change_for
 from reparam.generation import BLOCK, encode
 from reparam.reports.charts import Chart
 from reparam.reports.figures import FIGURES
-from reparam.reports.moves import class_directions
+from reparam.reports.moves import class_directions, short
 from reparam.reports.subject import Subject
 from reparam.trained import Run
 
@@ -110,6 +110,13 @@ def test_walks_show_what_a_judge_reads(gvae: Path, command: Callable, tmp_path: 
         sizes.append(Image.open(out).size)
     assert sizes[1][1] > sizes[0][1]
     refused(command("traverse", gvae, "--directions", 3, "--images", 2, "--out", tmp_path / "x.png"), "choose one")
+
+
+def test_short_names_of_classes_stay_apart() -> None:
+    assert short("trouser") == "trouser"
+    assert short("sweatshirt") == "sweatsh."
+    names = ("not Male+not Smiling", "not Male+Smiling", "Male+not Smiling", "Male+Smiling")
+    assert [short(name) for name in names] == ["-Mal-Smi", "-Mal+Smi", "+Mal-Smi", "+Mal+Smi"]
 
 
 def test_walks_along_classes_reach_their_means(gvae: Path) -> None:

@@ -101,13 +101,13 @@ def walks(
     known = None if c is None else c.repeat_interleave(len(latents))
     decoded = decode(run.model, torch.stack(latents, 1).flatten(0, 1), c=known).unflatten(0, (len(x), len(latents)))
     rebuilt = decoded[:, STEPS]
-    names_read = [_short(classes[i]) for i in judge.classes(decoded.flatten(0, 1)).tolist()] if judge else []
+    names_read = [short(classes[i]) for i in judge.classes(decoded.flatten(0, 1)).tolist()] if judge else []
     change = (decoded - rebuilt[:, None]).flatten(2).norm(dim=2).tolist()
     captions: list[str] = []
     for row, label in enumerate(y.tolist()):
         read = names_read[row * len(latents) :][: len(latents)] or [""] * len(latents)
         moved = [f"{name}  {far:.1f}".strip() for name, far in zip(read, change[row], strict=True)]
-        own = _short(classes[label]) if label >= 0 else ""
+        own = short(classes[label]) if label >= 0 else ""
         captions += [*moved[: STEPS + 1], own, *moved[STEPS + 1 :]]
     shown = torch.cat([decoded[:, : STEPS + 1], x[:, None], decoded[:, STEPS + 1 :]], 1)
     columns = shown.shape[1]
@@ -115,8 +115,15 @@ def walks(
     return captioned(shown.flatten(0, 1), columns, captions, names, heads)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= SHORT else name[: SHORT - 1] + "."
+def short(name: str) -> str:
+    """A class's name as it fits under a tile; of attributes each: "not Male+Smiling" is -Mal+Smi."""
+    if len(name) <= SHORT:
+        return name
+    if "+" in name:
+        parts = (part.removeprefix("not ") for part in name.split("+"))
+        signs = ("-" if part.startswith("not ") else "+" for part in name.split("+"))
+        return "".join(sign + part[:3] for sign, part in zip(signs, parts, strict=True))
+    return name[: SHORT - 1] + "."
 
 
 def together_panel(
@@ -135,7 +142,7 @@ def class_directions(run: "Run", label: int) -> tuple[Tensor, list[str]]:
     mean, scale = latents.mean.cpu(), latents.scale.cpu()
     towards = (mean - (mean[label] if label >= 0 else mean.mean(0))) / (STEP * STEPS)
     rows = torch.stack([scale * top(scale, SHARE), towards], 1).flatten(0, 1)
-    names = [f"{kind} {_short(name)}" for name in classes for kind in ("scales of", "mean of")]
+    names = [f"{kind} {name}" for name in classes for kind in ("scales of", "mean of")]
     return rows, names
 
 

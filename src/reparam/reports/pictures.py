@@ -18,6 +18,7 @@ from reparam.files import write_atomically
 
 GAP = 2
 COMFORTABLE = 96  # side in pixels at which a tile is large enough to look at
+CAPTIONED = 72  # pixels that a caption takes
 LARGEST_TILE = 128  # larger ones are reduced: a page of them would be too heavy to pass on
 WIDEST = 1400  # enlargement stops where a sheet would become wider
 FONT_SIZE = 14
@@ -56,10 +57,11 @@ def cut_sheet(image: Image.Image, shape: tuple[int, int, int], gap: int = GAP) -
     return tiles[:, :height, :, :width].permute(0, 2, 4, 1, 3)
 
 
-def legible(images: Tensor, columns: int) -> Tensor:
-    """Small tiles [n, C, H, W] enlarged by a whole number without smoothing, very large ones reduced by one."""
+def legible(images: Tensor, columns: int, least: int = 1) -> Tensor:
+    """Small tiles [n, C, H, W] enlarged by a whole number without smoothing, to `least` pixels at least; very large ones reduced
+    by one."""
     side = images.shape[-1]
-    factor = max(1, min(COMFORTABLE // side, WIDEST // (columns * side)))
+    factor = max(-(-least // side), min(COMFORTABLE // side, WIDEST // (columns * side)))
     if factor > 1:
         return images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
     reduction = -(-side // LARGEST_TILE)
@@ -88,7 +90,7 @@ def captioned(
     column_names: Sequence[str] = (),
 ) -> Panel:
     """As `panel`, with a line of text under each image."""
-    tiles = legible(images, columns)
+    tiles = legible(images, columns, CAPTIONED)
     height = tiles.shape[-2]
     whole = sheet(F.pad(tiles, (0, 0, 0, FONT_SIZE), value=1.0), columns, transparent=True)
     draw, font = ImageDraw.Draw(whole), ImageFont.load_default(CAPTION_SIZE)

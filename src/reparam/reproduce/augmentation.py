@@ -17,7 +17,7 @@ from reparam.reproduce.experiment import Experiment, Row
 
 LOOKS = ("sharpness_moved", "fid_classifier")
 SEEDS = 3
-SHOWN = 6
+SHOWN = 4
 SAME = {"hidden": (800, 800), "latent": 16, "epochs": 10}  # the G-VAE's default, for both
 PHOTOS = {"recipe": "photos"}
 SETS: dict[str, tuple[str, int, dict[str, Any]]] = {  # called, seeds, options of both models
@@ -101,26 +101,36 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
 
 
 def draw(laboratory: Laboratory, folder: Path) -> None:
-    """Flips against change, a chart a data set; walks of a VAE and a G-VAE."""
-    for data, (_, seeds, _) in SETS.items():
-        series: dict[str, list[tuple[float, float]]] = {}
-        for arm, called in ARMS.items():
-            names = [_name(data, arm, seed) for seed in range(seeds)]
-            results = [laboratory.result(laboratory.cells[name]) for name in names if name in laboratory.cells]
-            known = [result["metrics"] for result in results if result]
-            if known:
-                means = {name: sum(metrics[name]["value"] for metrics in known) / len(known) for name in CHANGES}
-                if points := [(CHANGES[name], mean) for name, mean in means.items() if math.isfinite(mean)]:
-                    series[called] = points
-        write_text(folder / f"moves-{data}.svg", charts.lines(series, "change, L2 on 28 x 28", "share of flips").svg)
-        for arm in ("vae", "gvae"):
-            run = laboratory.run(laboratory.cells[_name(data, arm, 0)])
-            judge = judge_network(run.dataset, run.device)
-            batch = run.examples(SHOWN)
-            shown = [
-                moves.together_panel(run, batch.x, batch.y, moves.SHARE, judge, by) for by in ("largest", "posterior")
-            ]
-            write_png(folder / f"moves-{data}-{arm}.png", to_picture(shown))
+    """Flips against change, a chart a data set; walks of a VAE and a G-VAE; faces by class."""
+    for data in SETS:
+        _draw_curves(laboratory, folder, data)
+        _draw_walks(laboratory, folder, data)
+    _draw_classes(laboratory, folder)
+
+
+def _draw_curves(laboratory: Laboratory, folder: Path, data: str) -> None:
+    series: dict[str, list[tuple[float, float]]] = {}
+    for arm in _arms(data):
+        cells = [laboratory.cells[_name(data, arm, seed)] for seed in range(SETS[data][1])]
+        known = [result["metrics"] for cell in cells if (result := laboratory.result(cell))]
+        if known:
+            means = {name: sum(metrics[name]["value"] for metrics in known) / len(known) for name in CHANGES}
+            if points := [(CHANGES[name], mean) for name, mean in means.items() if math.isfinite(mean)]:
+                series[ARMS[arm]] = points
+    write_text(folder / f"moves-{data}.svg", charts.lines(series, "change, L2 on 28 x 28", "share of flips").svg)
+
+
+def _draw_walks(laboratory: Laboratory, folder: Path, data: str) -> None:
+    for arm in ("vae", "gvae"):
+        run = laboratory.run(laboratory.cells[_name(data, arm, 0)])
+        judge = judge_network(run.dataset, run.device)
+        batch = run.examples(SHOWN)
+        kinds = ("largest", "posterior")
+        shown = [moves.together_panel(run, batch.x, batch.y, moves.SHARE, judge, by) for by in kinds]
+        write_png(folder / f"moves-{data}-{arm}.png", to_picture(shown))
+
+
+def _draw_classes(laboratory: Laboratory, folder: Path) -> None:
     run = laboratory.run(laboratory.cells[_name("celeba", "gvae", 0)])
     one = run.examples(1)
     panel = moves.classes_panel(run, one.x, one.y, judge_network(run.dataset, run.device))
