@@ -402,10 +402,8 @@ class PixelAugmenter(Move):
 
         @torch.no_grad()
         def path(strength: float) -> Tensor:
-            angle, shift = (
-                strength * self.ANGLE * uniform[:, 0],
-                2 * strength * self.SHIFT * uniform[:, 1:],
-            )  # 2: the plane
+            angle = strength * self.ANGLE * uniform[:, 0]
+            shift = 2 * strength * self.SHIFT * uniform[:, 1:]  # the plane is 2 wide
             turned = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(n, 2, 2)
             grid = F.affine_grid(torch.cat([turned, shift[..., None]], 2), list(images.shape), align_corners=False)
             grid = grid + 2 * self.BEND * strength * bent

@@ -14,6 +14,8 @@ from PIL import Image
 from refusals import refused
 
 import reparam
+from reparam.augmentation import DIRECTIONS
+from reparam.cli import common
 from reparam.errors import DataError
 from reparam.evaluation.context import chosen
 from reparam.evaluation.fidelity import sharpness
@@ -110,6 +112,10 @@ def test_walks_show_what_a_judge_reads(gvae: Path, command: Callable, tmp_path: 
         sizes.append(Image.open(out).size)
     assert sizes[1][1] > sizes[0][1]
     refused(command("traverse", gvae, "--directions", 3, "--images", 2, "--out", tmp_path / "x.png"), "choose one")
+
+
+def test_the_command_names_every_direction() -> None:
+    assert set(common.DIRECTIONS.split(", ")) == set(DIRECTIONS)
 
 
 def test_short_names_of_classes_stay_apart() -> None:
