@@ -36,7 +36,8 @@ def move_of(context: Context, directions: str) -> Move:
     if directions == PIXELS:
         return PixelAugmenter(seed=seed, device=context.device)
     if find_direction(directions).needs == "latents" and model.context is None:
-        latents = class_latents(model, context.trained_on, len(context.dataset.classes))
+        classes = len(context.dataset.classes)
+        latents = context.once("class latents", lambda: class_latents(model, context.trained_on, classes))
         return Augmenter(model, directions=directions, latents=latents, seed=seed)
     return Augmenter(model, directions=directions, seed=seed)
 

@@ -266,7 +266,7 @@ def kept_classes(subject: Subject) -> Drawing:
         moving.directions_panel(run, one.x, one.y, MOVED, judge),
     )
     found = _flips(run)
-    measured = [charts.lines(found, "change, L2 on 28 x 28", "share of flips")] if found else []
+    measured = [moving.flips_chart(found)] if found else []
     return Drawing(
         (*parts, *measured),
         f"The judge is a classifier of its own seed, {judge.about.partition(', ')[2]} on test images.",

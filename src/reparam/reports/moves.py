@@ -3,6 +3,7 @@
 Shapes: `n` images, `C H W` image, `K` latent, `R` rows.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,7 @@ from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError
 from reparam.evaluation.features import FeatureNetwork
 from reparam.generation import decode, encode
+from reparam.reports import charts
 from reparam.reports.pictures import Panel, captioned
 
 if TYPE_CHECKING:
@@ -158,6 +160,11 @@ def classes_panel(run: "Run", x: Tensor, y: Tensor, judge: FeatureNetwork | None
     """One image x [1, C, H, W] along the scales and towards the mean of every class."""
     run.require("augment", "move images")
     return _one_image(run, x, y, *class_directions(run, int(y[0])), judge)
+
+
+def flips_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> charts.Chart:
+    """Named series of (change, share of flips)."""
+    return charts.lines(series, "change, L2 on 28 x 28", "share of flips")
 
 
 def _one_image(run: "Run", x: Tensor, y: Tensor, rows: Tensor, names: list[str], judge: FeatureNetwork | None) -> Panel:

@@ -117,7 +117,7 @@ def _draw_curves(laboratory: Laboratory, folder: Path, data: str) -> None:
             means = {name: sum(metrics[name]["value"] for metrics in known) / len(known) for name in CHANGES}
             if points := [(CHANGES[name], mean) for name, mean in means.items() if math.isfinite(mean)]:
                 series[ARMS[arm]] = points
-    write_text(folder / f"moves-{data}.svg", charts.lines(series, "change, L2 on 28 x 28", "share of flips").svg)
+    write_text(folder / f"moves-{data}.svg", moves.flips_chart(series).svg)
 
 
 def _draw_walks(laboratory: Laboratory, folder: Path, data: str) -> None:
