@@ -3,10 +3,11 @@
 Everything is computed in blocks of `BLOCK` images whose random numbers are keyed by (seed, purpose, block), so that image i
 does not depend on how many are asked for or on the batch size.
 
-Shapes: `n` images, `C H W` image, `K` latent, `L` draws of one image, `T` steps of a walk.
+Shapes: `n` images, `C H W` image, `K` latent, `L` draws of one image, `M` components of a mixture, `T` steps of a walk.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.distributions import keyed_generator, prediction, rsample, with_parameters
+from reparam.distributions import responsibilities as responsibilities_of
 from reparam.models import Model
 from reparam.models.model import ModelGiven
 
@@ -50,13 +52,15 @@ def in_blocks(function: Callable[[Tensor, int], Tensor], values: Tensor) -> Tens
 
 
 @torch.no_grad()
-def sample_latents(model: Model, n: int, seed: int, c: Tensor | None = None) -> Tensor:
-    """z ~ p(z), [n, K]; of a conditional model z ~ p(z|c) for each of c [n, ...]."""
+def sample_latents(model: Model, n: int, seed: int, c: Tensor | None = None, component: int | None = None) -> Tensor:
+    """z ~ p(z), [n, K]; of a conditional model z ~ p(z|c) for each of c [n, ...]; of one component of a mixture z ~ p_m(z)."""
     device = device_of(model)
     draws = []
     for number in range(-(-n // BLOCK)):
         shape = () if c is not None else (BLOCK,)
-        p_z = block_condition(model, c, number).prior()
+        p_z: Any = block_condition(model, c, number).prior()
+        if component is not None:
+            p_z = with_parameters(p_z.component_distribution, lambda parameter: parameter[component])
         draws.append(rsample(p_z, shape, keyed_generator(device, seed, "latents", number)))
     return torch.cat(draws)[:n]
 
@@ -77,12 +81,14 @@ def decode(model: Model, z: Tensor, seed: int | None = None, c: Tensor | None = 
     return in_blocks(block, z)
 
 
-def sample(model: Model, n: int, seed: int = 0, draw: bool = False, c: Tensor | None = None) -> Tensor:
+def sample(
+    model: Model, n: int, seed: int = 0, draw: bool = False, c: Tensor | None = None, component: int | None = None
+) -> Tensor:
     """z ~ p(z), then the mean of p(x|z), or with `draw` a sample x ~ p(x|z); [n, C, H, W] in [0, 1]. A model whose condition
-    is a class takes the classes c [n], by default all of them in turn."""
+    is a class takes the classes c [n], by default all of them in turn; one with a mixture prior may take one component of it."""
     if c is None and model.context is not None:
         c = torch.arange(n) % model.context.classes
-    return decode(model, sample_latents(model, n, seed, c), seed if draw else None, c)
+    return decode(model, sample_latents(model, n, seed, c, component), seed if draw else None, c)
 
 
 @torch.no_grad()
@@ -150,6 +156,15 @@ def encode(model: Model, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Te
         means.append(q_z.mean.cpu())
         scales.append(q_z.variance.sqrt().cpu())
     return torch.cat(means), torch.cat(scales)
+
+
+@torch.no_grad()
+def responsibilities(model: Model, x: Tensor) -> Tensor:
+    """q(m|x), how much each component of the mixture prior answers for each image, [n, M]: proportional to pi_m exp(-KL(q(z|x) ||
+    p_m)), as `distributions.responsibilities`."""
+    device = device_of(model)
+    p_z = model.prior()
+    return in_blocks(lambda part, _: responsibilities_of(model.encoder(part.to(device)), p_z), x)
 
 
 @torch.no_grad()

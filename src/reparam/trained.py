@@ -77,9 +77,17 @@ class Run:
             trained = f"'{self.config.model}', trained with task '{self.config.task.task}',"
             raise ConfigError(f"cannot {purpose}: model {trained} cannot {ability} (it can: {have})")
 
-    def sample(self, n: int, seed: int = 0, draw: bool = False, label: int | str | None = None) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        draw: bool = False,
+        label: int | str | None = None,
+        component: int | None = None,
+    ) -> Tensor:
         """[n, C, H, W] in [0, 1]: means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z). A model whose condition is
-        a class makes all classes in turn, or those of `label`."""
+        a class makes all classes in turn, or those of `label`; one with a mixture prior draws from all of it, or from one
+        `component`."""
         self.require("sample", "draw samples")
         if not isinstance(n, int) or n < 1:
             raise ConfigError(f"how many samples? a whole number of at least 1, not {n!r}")
@@ -87,7 +95,11 @@ class Run:
         if label is not None:
             self.require("sample by class", "draw samples of a class")
             c = torch.full((n,), self._class(label))
-        return generation.sample(self.model, n, seed, draw, c)
+        if component is not None:
+            self.require("cluster", "draw samples of a component")
+            if not 0 <= component < self.model.prior.components:
+                raise ConfigError(f"no component {component}: the prior has 0 to {self.model.prior.components - 1}")
+        return generation.sample(self.model, n, seed, draw, c, component)
 
     def _class(self, label: int | str) -> int:
         """The number of a class that is given by number or name."""
@@ -163,6 +175,13 @@ class Run:
         self.require("encode", "encode images")
         self._check(x)
         return generation.encode(self.model, x)
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """q(m|x), [n, M], of images [n, C, H, W] in [0, 1]: how much each component of a mixture prior answers for each; its
+        largest is the image's cluster."""
+        self.require("cluster", "tell clusters apart")
+        self._check(x)
+        return generation.responsibilities(self.model, x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """[n, C, H, W]: the mean of p(x|z) at z = E[z|x]."""

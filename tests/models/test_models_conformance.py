@@ -12,6 +12,7 @@ SMALL = {
     "ae": {"hidden": (32,), "latent": 4},
     "dae": {"hidden": (32,), "latent": 4},
     "vae": {"hidden": (32,), "latent": 4},
+    "gmvae": {"hidden": (32,), "latent": 4, "components": 3},
     "gvae": {"hidden": (32,), "latent": 4},
     "classifier": {"channels": 4, "features": 8},
     "isda": {"channels": 4, "features": 8},
@@ -81,6 +82,23 @@ def test_conditional_models_conform_under_every_option(name: str, options: dict)
 )
 def test_vae_conforms_under_every_bound(options: dict) -> None:
     check_model(MODELS["vae"], Spec((1, 8, 8)), hidden=(32,), latent=3, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kl": "report"},
+        {"kl": "monte-carlo"},
+        {"kl": "monte-carlo", "gradient": "path", "samples": 2},
+        {"components": 1},
+        {"prior": "vamp"},
+        {"prior": "vamp", "kl": "monte-carlo", "gradient": "path"},
+        {"k": 4},
+        {"prior": "vamp", "k": 4, "gradient": "path"},
+    ],
+)
+def test_gmvae_conforms_under_every_prior_and_bound(options: dict) -> None:
+    check_model(MODELS["gmvae"], Spec((1, 8, 8)), **{"hidden": (32,), "latent": 3, "components": 4, **options})
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from reparam.batch import Batch
-from reparam.conditionals import StandardNormal
-from reparam.distributions import keyed_generator
+from reparam.conditionals import MixturePrior, StandardNormal
+from reparam.distributions import keyed_generator, tight_kl
 from reparam.evaluation.likelihood import bound, importance_nll
 from reparam.models import Model
-from reparam.objectives import ELBO, ImportanceWeighted, Objective, Reconstruction
+from reparam.objectives import ELBO, ImportanceWeighted, Objective, Reconstruction, Terms
 from reparam.objectives.terms import ramp
 
 K, SIDE = 2, 3
@@ -159,6 +159,52 @@ def test_gradient_of_the_elbo_is_the_closed_forms(x: Tensor) -> None:
     (-elbo_closed_form(model, x)).mean().backward()
     # Bias gradients are means of (residual / s^2) over 100,000 draws, each with a spread below 3: 5 standard errors.
     assert (found - model.decoder.bias.grad).abs().max() < 5 * 3 / math.sqrt(100_000)
+
+
+@pytest.mark.parametrize("kl", ["tight", "report", "monte-carlo"])
+@pytest.mark.parametrize("k", [1, 5])
+def test_a_standard_component_is_the_standard_vae(x: Tensor, kl: str, k: int) -> None:
+    plain, mixed = linear_gaussian(0.2), linear_gaussian(0.2)
+    mixed.prior = MixturePrior(K, 1, spread=1.0).double()
+
+    def terms(model: Model, objective: Objective) -> Terms:
+        return objective("model", model, batch_of(x), STEP, keyed_generator("cpu", 0))
+
+    def gradient(model: Model, total: Tensor) -> Tensor:
+        return torch.autograd.grad(total.sum(), model.decoder.weight)[0]
+
+    if k > 1:
+        expected, found = (terms(model, ImportanceWeighted(k)).total for model in (plain, mixed))
+        torch.testing.assert_close(found, expected)
+    elif kl == "monte-carlo":  # the plain KL at the same draw
+        expected = terms(plain, ImportanceWeighted(1)).total
+        found = terms(mixed, ELBO(kl=kl)).total
+        torch.testing.assert_close(found, expected)
+    else:
+        expected, found = terms(plain, ELBO()).total, terms(mixed, ELBO(kl=kl)).total
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(gradient(mixed, found), gradient(plain, expected))
+
+
+def test_bounds_and_likelihoods_of_a_mixture_prior_are_ordered(x: Tensor) -> None:
+    """-log p(x) <= -ELBO with the estimated KL <= with the tight bound, on a linear-Gaussian model with two components."""
+    model = linear_gaussian(0.2)
+    model.prior = MixturePrior(K, 2, spread=1.0).double()
+    with torch.no_grad():
+        model.prior.loc.copy_(torch.tensor([[1.0, -0.5], [-0.8, 0.7]]))
+    nll, ess = importance_nll(model, x, samples=20_000, seed=0)
+    # Given a component, x is Gaussian: the truth is a mixture of two.
+    W, b = model.decoder.weight, model.decoder.bias
+    covariance = W @ W.T + NOISE**2 * torch.eye(SIDE * SIDE, dtype=W.dtype)
+    parts = [MultivariateNormal(b + W @ loc, covariance).log_prob(x.flatten(1)) for loc in model.prior.loc]
+    exact = -torch.stack(parts).logsumexp(0) + math.log(2)
+    stderr = ((20_000 / ess - 1) / 20_000).sqrt()
+    assert ((nll - exact).abs() <= 4 * stderr).all()
+    # One draw of either has a spread below 2 nats here: over 4,000 draws, four standard errors are 0.13.
+    reconstruction, kl = bound(model, x, seed=0, samples=4000)
+    assert ((reconstruction + kl) > exact - 0.13).all()
+    assert (kl <= tight_kl(model.encoder(x), model.prior()) + 0.13).all()
+    assert ((reconstruction + kl) > exact + 0.13).any()
 
 
 def test_beta_zero_is_reconstruction_and_the_warm_up_is_linear(x: Tensor) -> None:

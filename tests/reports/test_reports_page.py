@@ -70,6 +70,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     models = {
         "vae": ("vae", "digits", {"latent": 3}),
         "gvae": ("gvae", "digits", {"latent": 3}),
+        "gmvae": ("gmvae", "digits", {"latent": 2, "components": 4}),
         "ae": ("ae", "digits", {"latent": 2}),
         "dae": ("dae", "digits", {"latent": 2}),
         "classifier": ("classifier", "digits", {"hidden": None}),
@@ -101,7 +102,7 @@ def open_run(path: Path) -> Run:
 
 
 @pytest.mark.parametrize(
-    "name", ["vae", "ae", "dae", "classifier", "unlabelled", "hostile", "cvae", "labelled", "nn", "maps"]
+    "name", ["vae", "gmvae", "ae", "dae", "classifier", "unlabelled", "hostile", "cvae", "labelled", "nn", "maps"]
 )
 def test_pages_are_whole_and_fetch_nothing(runs: dict[str, Path], texts: dict[str, str], name: str) -> None:
     page = Page(texts[name])
@@ -120,14 +121,15 @@ def test_pages_are_whole_and_fetch_nothing(runs: dict[str, Path], texts: dict[st
     assert "Not shown" not in page.text
 
 
-@pytest.mark.parametrize("name", ["vae", "gvae", "ae", "classifier", "cvae", "labelled", "nn", "maps"])
+@pytest.mark.parametrize("name", ["vae", "gvae", "gmvae", "ae", "classifier", "cvae", "labelled", "nn", "maps"])
 def test_figures_follow_abilities(runs: dict[str, Path], texts: dict[str, str], name: str) -> None:
     able = open_run(runs[name]).model.abilities
     shown = set(Page(texts[name]).ids) & set(FIGURES)
     assert shown == {key for key, row in FIGURES.items() if row.needs is None or row.needs in able}
     assert shown >= {
-        "vae": set(FIGURES) - CONDITIONAL - {"moves"},
-        "gvae": set(FIGURES) - CONDITIONAL,
+        "vae": set(FIGURES) - CONDITIONAL - {"moves", "components"},
+        "gvae": set(FIGURES) - CONDITIONAL - {"components"},
+        "gmvae": set(FIGURES) - CONDITIONAL - {"moves", "information"},
         "ae": {"reconstructions", "traversals"},
         "classifier": {"curves"},
     }.get(name, {"answers"})

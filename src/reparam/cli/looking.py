@@ -129,7 +129,7 @@ def report(run: Path, device: str, as_json: bool) -> None:
 @device_option
 @json_option
 def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_json: bool) -> None:
-    """Write the latents of images: arrays mean, scale [n, K], labels [n] and classes."""
+    """Write the latents of images: arrays mean, scale [n, K], labels [n], classes; of a mixture prior responsibilities [n, M]."""
     import numpy as np
 
     from reparam.evaluation.context import task_images
@@ -141,8 +141,11 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
     opened.require("encode", "encode images")
     dataset = images_of(opened, spec)
     images = dataset.split(split)
-    mean, scale = opened.encode(task_images(images, opened.config.task).shown)
+    shown = task_images(images, opened.config.task).shown
+    mean, scale = opened.encode(shown)
     arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": images.labels.numpy(), "classes": dataset.classes}
+    if "cluster" in opened.model.abilities:
+        arrays["responsibilities"] = opened.responsibilities(shown).numpy()
 
     def write(path: Path) -> None:
         with path.open("wb") as file:

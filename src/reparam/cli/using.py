@@ -66,14 +66,25 @@ def deliver(picture: Any, out: Path, as_json: bool) -> None:
 @click.option("--n", default=64, show_default=True, type=click.IntRange(1, 10_000), help="How many.")
 @click.option("--draw", is_flag=True, help="Draw from p(x|z) instead of showing its mean.")
 @click.option("--class", "label", default=None, help="Of this class alone, by name or number (model trained by class).")
+@click.option("--component", default=None, type=int, help="Of this component alone (model with a mixture prior).")
 @seed_option
 @picture_command
-def sample(run: Path, out: Path, n: int, draw: bool, label: str | None, seed: int, device: str, as_json: bool) -> None:
+def sample(
+    run: Path,
+    out: Path,
+    n: int,
+    draw: bool,
+    label: str | None,
+    component: int | None,
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
     """New images: z from the prior, then the mean of p(x|z) or a draw from it."""
     from reparam.reports.panels import samples_picture
 
     opened = open_run(run, device)
-    deliver(samples_picture(opened, n, seed, draw, label), out, as_json)
+    deliver(samples_picture(opened, n, seed, draw, label, component), out, as_json)
 
 
 @click.command(epilog=example("reparam reconstruct runs/vae --out reconstructions.png"))

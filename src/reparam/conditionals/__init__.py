@@ -4,7 +4,7 @@ from reparam.conditionals.classes import ClassCovariance, LinearClass
 from reparam.conditionals.context import Context, Given
 from reparam.conditionals.encoders import ConditionalNormal, DiagonalNormal, Point
 from reparam.conditionals.likelihoods import LIKELIHOODS, LabelMapLikelihood, Likelihood
-from reparam.conditionals.priors import BinaryPrior, ConditionalPrior, StandardNormal
+from reparam.conditionals.priors import BinaryPrior, ConditionalPrior, MixturePrior, StandardNormal, VampPrior
 
 __all__ = [
     "LIKELIHOODS",
@@ -18,6 +18,8 @@ __all__ = [
     "LabelMapLikelihood",
     "Likelihood",
     "LinearClass",
+    "MixturePrior",
     "Point",
     "StandardNormal",
+    "VampPrior",
 ]

@@ -1,15 +1,15 @@
 """p(z) and p(z|c).
 
-Shapes: `B` batch, `F` features, `K` latent.
+Shapes: `B` batch, `C H W` image, `F` features, `K` latent, `M` components.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal
+from torch.distributions import Independent, MixtureSameFamily, Normal
 
 from reparam.conditionals.context import Given
-from reparam.conditionals.encoders import diagonal_normal
-from reparam.distributions import Bernoulli
+from reparam.conditionals.encoders import LOG_SCALE_RANGE, diagonal_normal
+from reparam.distributions import Bernoulli, mixture
 
 
 class StandardNormal(nn.Module):
@@ -25,6 +25,42 @@ class StandardNormal(nn.Module):
 
     def forward(self, given: Given | None = None) -> Independent:
         return Independent(Normal(self.loc, self.scale, validate_args=False), 1, validate_args=False)
+
+
+class MixturePrior(nn.Module):
+    """p(z) = sum_m pi_m N(mu_m, diag(sigma_m^2)), all learned; batch shape [], event shape [K].
+
+    Weights begin equal and scales at 1, means as draws of N(0, spread^2 I): components that begin as one stay one. One component
+    begins as N(0, I).
+    """
+
+    def __init__(self, latent: int, components: int, spread: float) -> None:
+        super().__init__()
+        self.components = components
+        self.logits = nn.Parameter(torch.zeros(components))
+        self.loc = nn.Parameter(spread * torch.randn(components, latent) if components > 1 else torch.zeros(1, latent))
+        self.log_scale = nn.Parameter(torch.zeros(components, latent))
+
+    def forward(self, given: Given | None = None) -> MixtureSameFamily:
+        return mixture(self.logits, self.loc, self.log_scale.clamp(*LOG_SCALE_RANGE).exp())
+
+
+class VampPrior(nn.Module):
+    """p(z) = 1/M sum_m q(z|u_m), the posteriors of M learned images in [0, 1] (Tomczak and Welling 2018, eq. 10); batch shape [],
+    event shape [K]. They begin as nearly black noise, as the paper's."""
+
+    uniform: Tensor
+
+    def __init__(self, encoder: nn.Module, image_shape: tuple[int, int, int], components: int) -> None:
+        super().__init__()
+        self.components = components
+        self.images = nn.Parameter((0.05 + 0.01 * torch.randn(components, *image_shape)).clamp(0, 1))
+        self.register_buffer("uniform", torch.zeros(components), persistent=False)
+        self.encoder = [encoder]  # in a list: it is the model's own field, and its parameters are not the prior's
+
+    def forward(self, given: Given | None = None) -> MixtureSameFamily:
+        q_z = self.encoder[0](self.images.clamp(0, 1)).base_dist
+        return mixture(self.uniform, q_z.loc, q_z.scale)
 
 
 class ConditionalPrior(nn.Module):

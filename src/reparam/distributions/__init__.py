@@ -1,9 +1,10 @@
-"""What `torch.distributions` lacks: points, mass on integer levels, label maps, partly known images, and sampling with a
-generator."""
+"""What `torch.distributions` lacks: points, mass on integer levels, label maps, partly known images, divergences from mixtures,
+and sampling with a generator."""
 
 from reparam.distributions.bernoulli import Bernoulli
 from reparam.distributions.delta import Delta
 from reparam.distributions.isda import isda_bound
+from reparam.distributions.mixtures import kl_at, mixture, monte_carlo_kl, report_kl, responsibilities, tight_kl
 from reparam.distributions.partial import Completion, PixelCategorical, pick, prediction
 from reparam.distributions.quantised import DiscretisedLogistic
 from reparam.distributions.sampling import detached, keyed_generator, rsample, with_parameters
@@ -17,8 +18,14 @@ __all__ = [
     "detached",
     "isda_bound",
     "keyed_generator",
+    "kl_at",
+    "mixture",
+    "monte_carlo_kl",
     "pick",
     "prediction",
+    "report_kl",
+    "responsibilities",
     "rsample",
+    "tight_kl",
     "with_parameters",
 ]

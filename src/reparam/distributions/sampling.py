@@ -20,6 +20,7 @@ from torch.distributions import (
     Distribution,
     Independent,
     Laplace,
+    MixtureSameFamily,
     Normal,
 )
 
@@ -104,6 +105,21 @@ def _(distribution: Categorical, shape: tuple[int, ...], generator: torch.Genera
 
 
 @_draw.register
+def _(distribution: MixtureSameFamily, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    """Without gradient, since the choice of a component has none."""
+    chosen = _draw(distribution.mixture_distribution, shape, generator)
+    batch = (*shape, *distribution.batch_shape)
+
+    def take(parameter: Tensor) -> Tensor:
+        """[*B, M, *E] -> that of the chosen component, [*S, *B, *E]."""
+        event = parameter.shape[len(distribution.batch_shape) + 1 :]
+        index = chosen.view(*batch, 1, *[1] * len(event)).expand(*batch, 1, *event)
+        return parameter.detach().expand(*shape, *parameter.shape).gather(len(batch), index).squeeze(len(batch))
+
+    return _draw(with_parameters(distribution.component_distribution, take), (), generator)
+
+
+@_draw.register
 def _(distribution: PixelCategorical, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
     return _perturbed(distribution.logits.detach(), shape, generator).argmax(-3, keepdim=True)
 
@@ -131,6 +147,18 @@ def with_parameters(distribution: Distribution, change: Callable[[Tensor], Tenso
 def _(distribution: Independent, change: Callable[[Tensor], Tensor]) -> Distribution:
     base = with_parameters(distribution.base_dist, change)
     return Independent(base, distribution.reinterpreted_batch_ndims, validate_args=False)
+
+
+@with_parameters.register
+def _(distribution: Categorical, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return Categorical(logits=change(distribution.logits), validate_args=False)
+
+
+@with_parameters.register
+def _(distribution: MixtureSameFamily, change: Callable[[Tensor], Tensor]) -> Distribution:
+    weights = with_parameters(distribution.mixture_distribution, change)
+    components = with_parameters(distribution.component_distribution, change)
+    return MixtureSameFamily(weights, components, validate_args=False)  # type: ignore[arg-type]
 
 
 @with_parameters.register

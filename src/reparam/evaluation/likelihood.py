@@ -7,9 +7,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import Independent
 
-from reparam.distributions import keyed_generator, rsample, with_parameters
+from reparam.distributions import keyed_generator, kl_at, rsample, with_parameters
 from reparam.generation import BLOCK, block_condition, device_of, full_block, in_blocks
 from reparam.models import Model
 from reparam.objectives.variational import kl_per_dimension
@@ -26,7 +26,8 @@ def bound(model: Model, x: Tensor, seed: int, samples: int = 1, c: Tensor | None
     """(-E_q[log p(x|z)], KL(q(z|x) || p(z))) of each image, [N] each; the ELBO is minus their sum. All given c, where there
     is one.
 
-    The expectation is over `samples` draws, the KL in closed form (Kingma and Welling 2014, eq. 10).
+    The expectation is over `samples` draws, the KL in closed form (Kingma and Welling 2014, eq. 10), or of a mixture over the
+    same draws.
     """
     device = device_of(model)
     reconstructions, kls = [], []
@@ -36,7 +37,7 @@ def bound(model: Model, x: Tensor, seed: int, samples: int = 1, c: Tensor | None
         q_z = model_c.encoder(part)
         z = rsample(q_z, (samples,), keyed_generator(device, seed, "bound", number))
         reconstructions.append(-model_c.decoder(z).log_prob(part).mean(0)[:n].cpu())
-        kls.append(kl_divergence(q_z, model_c.prior())[:n].cpu())
+        kls.append(kl_at(q_z, model_c.prior(), z)[:n].cpu())
     return torch.cat(reconstructions), torch.cat(kls)
 
 

@@ -18,6 +18,7 @@ from reparam.data.tasks import TaskOptions, to_float
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, suggest
 from reparam.evaluation import distances, fidelity, likelihood
+from reparam.evaluation.clusters import CLUSTERS
 from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.metric import Metric, effective, few_images, nll, no_classifier
@@ -297,6 +298,7 @@ METRICS: dict[str, Metric] = {
     **_of_samples("inception"),
     **PREDICTIONS,
     **MOVES,
+    **CLUSTERS,
     "accuracy": Metric(
         "classify",
         accuracy,

@@ -3,6 +3,7 @@
 from reparam.models.autoencoder import AUTOENCODER, DENOISING_AUTOENCODER
 from reparam.models.classifier import CLASSIFIER, ISDA_CLASSIFIER
 from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.gmvae import GMVAE
 from reparam.models.gvae import GVAE
 from reparam.models.model import Model
 from reparam.models.structured import BASELINE, CVAE, GSNN, HYBRID, SFNN
@@ -12,6 +13,7 @@ MODELS: dict[str, Family] = {
     "ae": AUTOENCODER,
     "dae": DENOISING_AUTOENCODER,
     "vae": VAE,
+    "gmvae": GMVAE,
     "cvae": CVAE,
     "gsnn": GSNN,
     "hybrid": HYBRID,

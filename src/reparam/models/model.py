@@ -46,14 +46,17 @@ class Model(nn.Module):
     def abilities(self) -> frozenset[str]:
         """What the fields allow; a likelihood needs an encoder with a density, not one that returns a point. A conditional model
         predicts; it samples where c is a class, which can be named, completes where c is an image, and segments where what is
-        wanted is a label map."""
+        wanted is a label map. A mixture as its prior makes clusters, and its KL has no parts by latent."""
         free = self.context is None
         by_class = not free and bool(self.context.classes)
+        components = getattr(self.prior, "components", 0)
         predict = None not in (self.context, self.decoder)
         bound = None not in (self.encoder, self.prior, self.decoder) and not self.point_encoder
         can = {
             "encode": self.encoder is not None and free,
             "reconstruct": None not in (self.encoder, self.decoder) and free,
+            "factorise": bound and free and components == 0,
+            "cluster": bound and free and components > 1,
             "augment": bound and (free or by_class),
             "keep the class": bound and free and self.head is not None,
             "sample": None not in (self.prior, self.decoder) and (free or by_class),

@@ -52,7 +52,7 @@ def build(options: VAEOptions, spec: Spec) -> Model:
     )
 
 
-def objective(options: VAEOptions, schedule: Schedule) -> Objective:
+def objective(options: VAEOptions, schedule: Schedule, kl: str = "closed") -> Objective:
     if options.k > 1:
         return ImportanceWeighted(options.k, options.samples, path=options.gradient == "path")
     return ELBO(
@@ -62,6 +62,7 @@ def objective(options: VAEOptions, schedule: Schedule) -> Objective:
         samples=options.samples,
         weight=options.weight,
         path=options.gradient == "path",
+        kl=kl,
     )
 
 

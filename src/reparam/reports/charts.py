@@ -76,6 +76,15 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Ellipse:
+    """A component of a mixture in the plane: its mean, its standard deviations, its weight."""
+
+    middle: tuple[float, float]
+    radii: tuple[float, float]
+    weight: float
+
+
+@dataclass(frozen=True)
 class Chart:
     """An SVG for a light page, and its legend."""
 
@@ -111,10 +120,11 @@ def _to_chart(canvas: "Canvas", legend: Sequence[Entry] = ()) -> Chart:
     return Chart(buffer.getvalue(), round(width), round(height), tuple(legend))
 
 
-def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str]) -> Chart:
+def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str], ellipses: Sequence[Ellipse] = ()) -> Chart:
     """Posterior means [N, K] in the plane, coloured by class: as they are for K <= 2, else their first two principal
-    components. One latent is spread over a row for each class."""
+    components. One latent is spread over a row for each class. `ellipses`: outlined, the heavier the darker."""
     import matplotlib
+    from matplotlib.patches import Ellipse as Outline
 
     with matplotlib.rc_context(_STYLE):
         canvas = _canvas(920, 640 if codes.shape[1] > 1 else 380)
@@ -127,6 +137,11 @@ def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str]) -> Cha
         else:
             axes.set_aspect("equal", adjustable="datalim")
         legend = [_scatter_class(axes, points, labels, label, classes) for label in labels.unique().tolist()]
+        heaviest = max((one.weight for one in ellipses), default=1.0)
+        for one in ellipses:
+            width, height = (2 * radius for radius in one.radii)
+            faint = 0.15 + 0.85 * one.weight / heaviest
+            axes.add_patch(Outline(one.middle, width, height, fill=False, edgecolor=INK, linewidth=1, alpha=faint))
         if len(classes) <= 2 * len(PALETTE):
             _name_classes(axes, points, labels, classes)
         return _to_chart(canvas, [entry for entry in legend if entry])

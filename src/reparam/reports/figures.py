@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CALIBRATED_ON = 200
 MOVED = 6  # rows of moves
+COMPONENTS = 20
 PICTURE = re.compile(r"(samples|reconstructions|predictions)-(\d+\.\d+)\.png")
 
 
@@ -145,7 +146,7 @@ def latents(subject: Subject) -> Drawing:
     if len(codes) < 2:
         raise DataError("there is a single test image, and it takes two")
     classes = subject.run.dataset.classes
-    parts = [charts.latent_scatter(codes, labels, classes)]
+    parts = [charts.latent_scatter(codes, labels, classes, _ellipses(subject))]
     for attribute in attributes(classes):  # as in document 000's figure 6
         own = torch.tensor(attribute.of_class)[labels.clamp(min=0)].where(labels >= 0, labels)
         parts.append(charts.latent_scatter(codes, own, attribute.values))
@@ -157,6 +158,17 @@ def latents(subject: Subject) -> Drawing:
     elif len(classes) > charts.NAMED_CLASSES:
         note += f" Of {len(classes)} classes, the first {charts.NAMED_CLASSES} are named."
     return Drawing(tuple(parts), note)
+
+
+def _ellipses(subject: Subject) -> list[charts.Ellipse]:
+    """The components of a mixture over two latents, one standard deviation wide; elsewhere the plane shows none."""
+    if "cluster" not in subject.run.model.abilities or subject.latent != 2:
+        return []
+    with torch.no_grad():
+        p_z = subject.run.model.prior()
+    parts = p_z.component_distribution.base_dist
+    each = zip(parts.loc.tolist(), parts.scale.tolist(), p_z.mixture_distribution.probs.tolist(), strict=True)
+    return [charts.Ellipse((x, y), (a, b), weight) for (x, y), (a, b), weight in each]
 
 
 def information(subject: Subject) -> Drawing:
@@ -194,6 +206,13 @@ def classes(subject: Subject) -> Drawing:
     c = torch.arange(len(names)).repeat(rows)
     images = sample(run.model, len(c), seed=0, c=c)
     return Drawing((panel(images, len(names), column_names=[name[:10] for name in names]),))
+
+
+def components(subject: Subject) -> Drawing:
+    run = subject.run
+    total = run.model.prior.components
+    part = panels.components(run, COMPONENTS, layout(subject.side).across)
+    return Drawing((part,), f"The {COMPONENTS} heaviest of {total:,}." if total > COMPONENTS else "")
 
 
 def predictions_by_epoch(subject: Subject) -> Drawing:
@@ -307,6 +326,14 @@ FIGURES: dict[str, Figure] = {
         "pictures",
         classes,
     ),
+    "components": Figure(
+        "Components of the prior",
+        "A row for each of the heaviest components of the mixture, with its weight: random latents of it alone, decoded. A "
+        "component that found something of its own makes rows of one kind; rows that look alike are components that share one.",
+        "cluster",
+        "pictures",
+        components,
+    ),
     "reliability": Figure(
         "Is it as sure as it may be?",
         "Pixels by the confidence of their answer, against how many of them are right. On the diagonal the two agree; below it "
@@ -345,7 +372,7 @@ FIGURES: dict[str, Figure] = {
         "What each latent carries",
         "The KL of each latent number to the prior, averaged over test images: how much it says of an image. Bars near 0 are "
         "latents that the model leaves unused.",
-        "likelihood",
+        "factorise",
         "pictures",
         information,
     ),

@@ -24,8 +24,25 @@ TRAVERSED = 8
 SPREAD_DRAWS = 20  # behind each map of standard deviations; the first ten are shown
 
 
-def samples(run: "Run", n: int, seed: int, draw: bool, columns: int, label: int | str | None = None) -> Panel:
-    return panel(run.sample(n, seed, draw, label), columns)
+def samples(
+    run: "Run",
+    n: int,
+    seed: int,
+    draw: bool,
+    columns: int,
+    label: int | str | None = None,
+    component: int | None = None,
+) -> Panel:
+    return panel(run.sample(n, seed, draw, label, component), columns)
+
+
+def components(run: "Run", shown: int, columns: int) -> Panel:
+    """A row for each of the `shown` heaviest components: samples of it, named by its number and weight."""
+    with torch.no_grad():
+        weights = run.model.prior().mixture_distribution.probs.cpu()
+    order = weights.argsort(descending=True, stable=True)[:shown].tolist()
+    rows = torch.cat([run.sample(columns, 0, component=m) for m in order])
+    return panel(rows, columns, [f"{m}: {float(weights[m]):.0%}" for m in order])
 
 
 def reconstructions(run: "Run", x: Tensor, given: Tensor | None = None, columns: int = ACROSS) -> list[Panel]:
@@ -108,10 +125,16 @@ def grid_dimensions(subject: Subject) -> tuple[int, int]:
 
 
 def samples_picture(
-    run: "Run", n: int, seed: int = 0, draw: bool = False, label: int | str | None = None
+    run: "Run",
+    n: int,
+    seed: int = 0,
+    draw: bool = False,
+    label: int | str | None = None,
+    component: int | None = None,
 ) -> Image.Image:
-    """Means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z), on a sheet as square as n allows; of one class, if asked."""
-    return to_picture([samples(run, n, seed, draw, math.ceil(math.sqrt(n)), label)])
+    """Means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z), on a sheet as square as n allows; of one class, or of one
+    component of a mixture prior, if asked."""
+    return to_picture([samples(run, n, seed, draw, math.ceil(math.sqrt(n)), label, component)])
 
 
 def reconstructions_picture(run: "Run", x: Tensor, given: Tensor | None = None) -> Image.Image:

@@ -1,0 +1,101 @@
+"""Priors that are mixtures: what they begin as, what the VampPrior is made of, and what eq. 16 of document 002 does to them."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Independent, Normal
+
+from reparam.conditionals import DiagonalNormal, MixturePrior
+from reparam.config import resolve
+from reparam.distributions import keyed_generator, report_kl, tight_kl
+from reparam.errors import ConfigError
+from reparam.models import Model, Spec
+
+SHAPE = (1, 8, 8)
+
+
+def built(**options: object) -> Model:
+    torch.manual_seed(0)
+    config = resolve("gmvae", None, data="digits", hidden=(16,), latent=3, **options)
+    return config.family.build(config.options, Spec(SHAPE))
+
+
+def test_one_component_begins_as_the_standard_normal() -> None:
+    p_z = MixturePrior(3, 1, spread=5.0)()
+    z = torch.randn(10, 3, generator=keyed_generator("cpu", 0))
+    torch.testing.assert_close(p_z.log_prob(z), Normal(0, 1).log_prob(z).sum(-1))
+
+
+def test_components_begin_apart_with_equal_weights() -> None:
+    torch.manual_seed(0)
+    p_z = MixturePrior(50, 40, spread=2.0)()
+    loc = p_z.component_distribution.base_dist.loc
+    # 2,000 draws: the standard error of their deviation is 2 / sqrt(4,000) = 0.03.
+    assert abs(float(loc.detach().std()) - 2) < 0.13
+    torch.testing.assert_close(p_z.mixture_distribution.probs, torch.full((40,), 1 / 40))
+
+
+def test_the_vamp_prior_is_the_mean_of_its_images_posteriors() -> None:
+    model = built(prior="vamp", components=5)
+    z = torch.randn(7, 3, generator=keyed_generator("cpu", 0))
+    each = torch.stack([model.encoder(image[None]).log_prob(z) for image in model.prior.images])
+    torch.testing.assert_close(model.prior().log_prob(z), each.logsumexp(0) - torch.tensor(5.0).log())
+
+
+def test_the_vamp_prior_shares_the_encoder_and_owns_its_images_alone() -> None:
+    model = built(prior="vamp", components=5)
+    assert [name for name, _ in model.prior.named_parameters()] == ["images"]
+    assert [name for name in model.state_dict() if name.startswith("prior")] == ["prior.images"]
+    assert ((model.prior.images >= 0) & (model.prior.images <= 1)).all()
+    model.prior().log_prob(torch.zeros(3)).backward()
+    assert all(p.grad is not None for p in model.encoder.parameters())
+
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in twin.encoder.parameters():
+            parameter.zero_()
+    assert isinstance(twin.encoder, DiagonalNormal)
+    zeros = twin.prior().component_distribution.base_dist.loc
+    assert not zeros.any(), "a copy's prior reads the original's encoder"
+    assert model.prior().component_distribution.base_dist.loc.any()
+
+
+def fitted(kl) -> Tensor:
+    """Means [M, K] of three components after descent on the mean KL of forty fixed posteriors, in two groups, to the mixture."""
+    loc = torch.cat([torch.full((20, 2), -3.0), torch.full((20, 2), 3.0)])
+    loc = loc + 0.3 * torch.randn(40, 2, generator=keyed_generator("cpu", "groups"))
+    q_z = Independent(Normal(loc, torch.full_like(loc, 0.3)), 1)
+    torch.manual_seed(0)
+    prior = MixturePrior(2, 3, spread=1.0)
+    optimiser = torch.optim.Adam(prior.parameters(), 0.05)
+    for _ in range(800):
+        optimiser.zero_grad()
+        kl(q_z, prior()).mean().backward()
+        optimiser.step()
+    return prior.loc.detach()
+
+
+def test_under_the_reports_bound_all_components_become_one_and_under_the_tight_one_they_do_not() -> None:
+    one = fitted(report_kl)
+    assert (one - one.mean(0)).abs().max() < 0.05
+    assert one.abs().max() < 0.3  # the mean of both groups, where no posterior is
+    two = fitted(tight_kl)
+    for middle in (-3.0, 3.0):
+        assert (two - middle).abs().amax(1).min() < 0.3, f"no component at the group around {middle}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"free_bits": 0.1}, "leave them out"),
+        ({"gradient": "path"}, "--kl monte-carlo"),
+        ({"components": 0}, "components"),
+        ({"prior": "normal"}, "prior"),
+        ({"spread": 0.0}, "spread"),
+    ],
+)
+def test_what_a_mixture_cannot_have_is_refused_by_name(options: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve("gmvae", None, data="digits", **options)
