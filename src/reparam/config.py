@@ -51,10 +51,14 @@ class TrainingOptions:
     epochs: Annotated[float, Field(gt=0, le=1e6, description="passes over the training images")] = 30
     batch_size: Annotated[int, Field(ge=1, description="images a step, over all processes")] = 128
     accumulate: Annotated[int, Field(ge=1, description="parts that a batch's gradient is summed from")] = 1
-    optimiser: Annotated[Literal["adam", "adamw"], Field(description="always fused")] = "adam"
+    optimiser: Annotated[Literal["adam", "adamw", "sgd"], Field(description="always fused; sgd: with momentum")] = (
+        "adam"
+    )
     learning_rate: Annotated[float, Field(gt=0, description="peak learning rate")] = 1e-3
+    momentum: Annotated[float, Field(ge=0, lt=1, description="sgd: decay of the gradients' running sum")] = 0.9
+    adam_beta1: Annotated[float, Field(ge=0, lt=1, description="decay of the gradients' average")] = 0.9
     adam_beta2: Annotated[float, Field(gt=0, lt=1, description="decay of the squared gradients' average")] = 0.999
-    weight_decay: Annotated[float, Field(ge=0, description="adamw: decoupled; adam: L2")] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, description="adamw: decoupled; adam, sgd: L2")] = 0.0
     schedule: Annotated[Literal["cosine", "constant"], Field(description="after the warm-up")] = "cosine"
     warmup: Annotated[float, Field(ge=0, description="epochs over which the learning rate rises from 0")] = 0.0
     clip: Annotated[float, Field(ge=0, description="largest norm of a player's gradient (0: no clipping)")] = 0.0

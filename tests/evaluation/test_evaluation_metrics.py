@@ -19,6 +19,7 @@ from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions, diagnose, evaluate
 from reparam.evaluation import likelihood as estimators
 from reparam.evaluation.context import Context, chosen, ratio, task_images
+from reparam.evaluation.features import FeatureNetwork
 from reparam.evaluation.metrics import choose
 from reparam.models import Model
 
@@ -288,3 +289,16 @@ def test_noise_of_binarisation_is_not_held_against_a_model(digits: Dataset) -> N
     assert [finding.state for finding in diagnose(context)] == ["collapsed"]  # the mean image explains nothing
     context.reconstructions = context.grey  # a perfect model's
     assert diagnose(context)[0].state == "healthy"
+
+
+def test_classes_made_counts_the_classes_of_samples_as_equal_ones(digits: Dataset) -> None:
+    """Samples that a reader finds in three classes, 1/2, 1/4 and 1/4: exp of the entropy is 2 sqrt(2)."""
+    context = context_of(flat(BernoulliLikelihood, torch.zeros(SIDE * SIDE).view(1, SIDE, SIDE)), digits, images=200)
+    read = torch.tensor([3, 3, 7, 8]).repeat(50)
+    context.once(
+        "classifier", lambda: FeatureNetwork("", lambda x: x.flatten(1), torch.device("cpu"), head=lambda x: read)
+    )
+    measure = METRICS["classes_made"].measure(context)
+    assert measure.value == pytest.approx(2 * 2**0.5)
+    assert measure.n == 200
+    assert "of 10; rarest: 0, 0.0%" in measure.note

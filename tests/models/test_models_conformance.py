@@ -1,10 +1,12 @@
 """Every registered model and recipe passes the conformance suite: a row in MODELS is a row here."""
 
 import pytest
+import torch
 
 from reparam.conditionals import LIKELIHOODS
 from reparam.config import resolve
 from reparam.data.tasks import with_condition
+from reparam.errors import ConfigError
 from reparam.models import MODELS, Spec
 from reparam.testing import check_model
 
@@ -18,6 +20,7 @@ SMALL = {
     "isda": {"channels": 4, "features": 8},
     **{name: {"hidden": (32,), "latent": 4} for name in ("cvae", "gsnn", "hybrid", "sfnn")},
     "nn": {"hidden": (32,)},
+    "gan": {"network": "mlp", "hidden": (32,), "latent": 4},
 }
 
 
@@ -99,6 +102,35 @@ def test_vae_conforms_under_every_bound(options: dict) -> None:
 )
 def test_gmvae_conforms_under_every_prior_and_bound(options: dict) -> None:
     check_model(MODELS["gmvae"], Spec((1, 8, 8)), **{"hidden": (32,), "latent": 3, "components": 4, **options})
+
+
+@pytest.mark.parametrize("side", [8, 28, 32, 64])
+@pytest.mark.parametrize(
+    "options", [{}, {"loss": "hinge", "spectral_norm": True}, {"loss": "minimax", "r1": 1.0, "discriminator_steps": 2}]
+)
+def test_gan_conforms_at_every_size(side: int, options: dict) -> None:
+    check_model(MODELS["gan"], Spec((3, side, side)), n=4, width=4, latent=5, **options)
+
+
+@pytest.mark.parametrize("side", [27, 31, 36, 44])
+def test_a_dcgan_refuses_sizes_that_do_not_halve_to_its_grid(side: int) -> None:
+    with pytest.raises(ConfigError, match="--size"):
+        check_model(MODELS["gan"], Spec((1, side, side)), width=4)
+
+
+def test_spectral_normalisation_bounds_the_slope_of_every_layer() -> None:
+    torch.manual_seed(0)
+    options = MODELS["gan"].options(width=4, spectral_norm=True)
+    model = MODELS["gan"].build(options, Spec((1, 28, 28)))
+    with torch.no_grad():
+        for _ in range(50):
+            model.discriminator(torch.rand(2, 1, 28, 28))  # a power iteration each
+        norms = [
+            torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
+            for layer in model.discriminator.modules()
+            if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)
+        ]
+    torch.testing.assert_close(torch.stack(norms), torch.ones(3), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize(

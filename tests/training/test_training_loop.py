@@ -202,8 +202,10 @@ def test_pictures_come_first_last_and_ever_further_apart() -> None:
 
 
 def test_keep_best_without_validation_is_refused() -> None:
-    with pytest.raises(ConfigError, match="keep 'best' needs validation"):
+    with pytest.raises(ConfigError, match="keep 'best' needs a validation loss"):
         loop_of(Quadratic(), keep="best")
+    with pytest.raises(ConfigError, match="patience needs a validation loss"):
+        loop_of(Quadratic(), keep="last", patience=3)
 
 
 class _NoSynchronisation(TorchDispatchMode):
@@ -218,11 +220,22 @@ class _NoSynchronisation(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"k": 3}, {"free_bits": 0.1, "beta_warmup": 1.0}, {"binarise": "dynamic"}, {"precision": "bfloat16"}],
+    ("name", "options"),
+    [
+        ("vae", {}),
+        ("vae", {"k": 3}),
+        ("vae", {"free_bits": 0.1, "beta_warmup": 1.0}),
+        ("vae", {"binarise": "dynamic"}),
+        ("vae", {"precision": "bfloat16"}),
+        ("gmvae", {"components": 3}),
+        ("gmvae", {"prior": "vamp", "components": 3, "kl": "monte-carlo"}),
+        ("gan", {"network": "mlp", "r1": 1.0, "discriminator_steps": 2}),
+        ("gan", {"network": "dcgan", "width": 4, "loss": "hinge", "spectral_norm": True, "optimiser": "sgd"}),
+    ],
 )
-def test_a_vaes_cycle_never_waits_for_the_device(options: dict) -> None:
-    config = resolve("vae", hidden=(16,), latent=2, batch_size=8, keep="ema", pictures=0, clip=1.0, **options)
+def test_a_cycle_never_waits_for_the_device(name: str, options: dict) -> None:
+    options = {"hidden": (16,), "latent": 2, "batch_size": 8, "keep": "ema", "pictures": 0, "clip": 1.0, **options}
+    config = resolve(name, **options)
     model = config.family.build(config.options, Spec((1, 8, 8)))
     loop = Loop(
         model, config.family.objective(config.options, Schedule(8, 80)), digits(), config.task, config.training, CPU

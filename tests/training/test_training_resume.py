@@ -111,3 +111,44 @@ def test_interrupted_by_a_signal_it_writes_a_checkpoint_and_continues(tmp_path: 
     whole.run()
     for name, tensor in whole.weights().items():
         assert torch.equal(tensor, again.weights()[name]), name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"recipe": "document", "hidden": (16,), "keep": "ema"},
+        {"recipe": "document", "hidden": (16,), "momentum": 0.0},
+        {"recipe": "hinge", "width": 4, "discriminator_steps": 2},
+    ],
+    ids=["momentum", "without momentum", "batch and spectral norms"],
+)
+def test_a_gan_goes_on_with_the_same_bits(options: dict, tmp_path: Path) -> None:
+    options = dict(options)
+    config = resolve("gan", options.pop("recipe"), latent=3, batch_size=16, log_every=1, epochs=20, **options)
+
+    def loop(folder: str) -> Loop:
+        torch.manual_seed(0)
+        model = config.family.build(config.options, Spec((1, 8, 8)))
+        objective = config.family.objective(config.options, Schedule(4, 80))
+        where = RunFolder(tmp_path / folder)
+        return Loop(model, objective, digits(), config.task, config.training, torch.device("cpu"), folder=where)
+
+    def run(loop: Loop, cycles: int) -> None:
+        loop._began, loop._window = time.monotonic(), (loop.step, time.monotonic())
+        for _ in range(cycles):
+            loop.cycle()
+            loop._log()
+        loop.save()
+
+    whole = loop("whole")
+    run(whole, 9)
+    run(loop("cut"), 4)
+    torch.randn(7)  # whatever else the process draws
+    continued = loop("cut")
+    continued.restore()
+    run(continued, 5)
+    expected, _ = read_tensors(RunFolder(tmp_path / "whole").checkpoint_path)
+    found, _ = read_tensors(RunFolder(tmp_path / "cut").checkpoint_path)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert any(name.startswith("optimiser.discriminator") for name in expected) == bool(config.training.momentum)

@@ -1,5 +1,6 @@
 """Modules whose forward returns a distribution: encoders' heads, likelihoods, priors; and the context that they are given."""
 
+from reparam.conditionals.adversarial import Discriminator, Generator
 from reparam.conditionals.classes import ClassCovariance, LinearClass
 from reparam.conditionals.context import Context, Given
 from reparam.conditionals.encoders import ConditionalNormal, DiagonalNormal, Point
@@ -14,6 +15,8 @@ __all__ = [
     "ConditionalPrior",
     "Context",
     "DiagonalNormal",
+    "Discriminator",
+    "Generator",
     "Given",
     "LabelMapLikelihood",
     "Likelihood",

@@ -132,6 +132,18 @@ def fid(context: Context, network: str) -> Measure:
     return Measure(distances.frechet_distance(real, made), None, len(real), "", note)
 
 
+def classes_made(context: Context) -> Measure:
+    """exp of the entropy of the classes that the feature network's classifier reads in samples."""
+    names, network = context.dataset.classes, context.network("classifier")
+    counts = network.classes(context.samples).bincount(minlength=len(names))
+    shares = counts.double() / counts.sum()
+    value = float((-torch.special.xlogy(shares, shares).sum()).exp())
+    rarest = int(shares.argmin())
+    return Measure(
+        value, None, int(counts.sum()), f"of {len(names)}; rarest: {names[rarest]}, {float(shares[rarest]):.1%}"
+    )
+
+
 def kid(context: Context, network: str) -> Measure:
     real, made = context.features(network)
     value, stderr = distances.kernel_distance(real, made)
@@ -295,6 +307,13 @@ METRICS: dict[str, Metric] = {
         "The same for samples.",
     ),
     **_of_samples("classifier"),
+    "classes_made": Metric(
+        "sample",
+        classes_made,
+        "classes that samples are spread over, as a number of equal ones",
+        "Whether samples are of all classes: as many as the data has is best, 1 is a model that makes one thing only.",
+        no_classifier,
+    ),
     **_of_samples("inception"),
     **PREDICTIONS,
     **MOVES,

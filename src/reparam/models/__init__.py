@@ -3,6 +3,7 @@
 from reparam.models.autoencoder import AUTOENCODER, DENOISING_AUTOENCODER
 from reparam.models.classifier import CLASSIFIER, ISDA_CLASSIFIER
 from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.gan import GAN
 from reparam.models.gmvae import GMVAE
 from reparam.models.gvae import GVAE
 from reparam.models.model import Model
@@ -20,6 +21,7 @@ MODELS: dict[str, Family] = {
     "sfnn": SFNN,
     "nn": BASELINE,
     "gvae": GVAE,
+    "gan": GAN,
     "classifier": CLASSIFIER,
     "isda": ISDA_CLASSIFIER,
 }

@@ -13,6 +13,7 @@ class Model(nn.Module):
     """Fields, never a forward: objectives, estimators and pictures call the fields they need.
 
     encoder: x [B, C, H, W] -> q(z|x) over [K]; prior: () -> p(z); decoder: z [..., K] -> p(x|z) over [C, H, W];
+    discriminator: x -> Bernoulli, how likely it is an image of the data;
     context: c -> `Given`, features and first guess, which encoder, prior and decoder of a conditional model take besides;
     head: a categorical over D classes, p(y|z) where there is an encoder, else p(y|x).
     """
@@ -23,6 +24,7 @@ class Model(nn.Module):
     decoder: Any
     context: Any
     head: Any
+    discriminator: Any
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class Model(nn.Module):
         decoder: nn.Module | None = None,
         context: nn.Module | None = None,
         head: nn.Module | None = None,
+        discriminator: nn.Module | None = None,
         point_encoder: bool = False,
     ) -> None:
         super().__init__()
@@ -40,6 +43,7 @@ class Model(nn.Module):
         self.decoder = decoder
         self.context = context
         self.head = head
+        self.discriminator = discriminator
         self.point_encoder = point_encoder
 
     @property

@@ -1,8 +1,9 @@
 """Tensors to tensors: networks never sample and know no loss. `NETWORKS` names the encoder-decoder pairs,
-`CONDITIONAL_NETWORKS` the sets of networks of a conditional model."""
+`CONDITIONAL_NETWORKS` the sets of networks of a conditional model, `GAN_NETWORKS` generators and discriminators."""
 
 from collections.abc import Callable
 
+from reparam.networks.adversarial import GAN_NETWORKS, GANNetworkOptions
 from reparam.networks.conditional import CONDITIONAL_NETWORKS, ConditionalNetworkOptions, Shapes
 from reparam.networks.convolutional import plain_pair
 from reparam.networks.mlp import MLP, mlp_pair
@@ -17,9 +18,11 @@ NETWORKS: dict[str, Callable[[tuple[int, int, int], int, int, NetworkOptions], P
 
 __all__ = [
     "CONDITIONAL_NETWORKS",
+    "GAN_NETWORKS",
     "MLP",
     "NETWORKS",
     "ConditionalNetworkOptions",
+    "GANNetworkOptions",
     "NetworkOptions",
     "Pair",
     "Shapes",

@@ -1,5 +1,6 @@
 """What is minimised, for whom: terms per example, never reduced, never stepped."""
 
+from reparam.objectives.adversarial import Adversarial
 from reparam.objectives.autoencoding import Reconstruction
 from reparam.objectives.classification import ISDA, ClassPreserving, CrossEntropy
 from reparam.objectives.structured import MonteCarlo, StructuredPrediction
@@ -9,6 +10,7 @@ from reparam.objectives.variational import ELBO, ImportanceWeighted
 __all__ = [
     "ELBO",
     "ISDA",
+    "Adversarial",
     "ClassPreserving",
     "CrossEntropy",
     "ImportanceWeighted",

@@ -14,6 +14,7 @@ from reparam.errors import ConfigError, RunError
 from reparam.files import read_tensors, write_tensors
 from reparam.runs import load_weights
 from reparam.training import processes
+from reparam.training.optimisers import kept_state, state_of
 
 if TYPE_CHECKING:
     from reparam.training.loop import Loop
@@ -33,7 +34,7 @@ def write(loop: "Loop") -> None:
     tensors |= {f"average.{name}": tensor for name, tensor in loop.average.items()}
     tensors |= {f"random.{kind}.{rank}": state for kind, states in random.items() for rank, state in enumerate(states)}
     for turn in loop.turns:
-        for index, state in turn.optimiser.state_dict()["state"].items():
+        for index, state in state_of(turn.optimiser).items():
             tensors |= {f"optimiser.{turn.player.name}.{index}.{key}": value for key, value in state.items()}
     metadata = {
         "format": FORMAT,
@@ -43,7 +44,7 @@ def write(loop: "Loop") -> None:
         "seconds": loop.seconds,
         "processes": processes.world(),
         "device": loop.device.type,
-        "stateful": {turn.player.name: sorted(turn.optimiser.state_dict()["state"]) for turn in loop.turns},
+        "stateful": {turn.player.name: sorted(state_of(turn.optimiser)) for turn in loop.turns},
         "metrics_bytes": loop.record.size if loop.record else 0,
     }
     write_tensors(loop.folder.checkpoint_path, tensors, metadata)
@@ -80,7 +81,8 @@ def read(loop: "Loop") -> None:
         for name, tensor in loop.average.items():
             tensor.copy_(groups["average"][name])
         for turn in loop.turns:
-            _read_optimiser(turn, groups["optimiser"], metadata["stateful"][turn.player.name])
+            kept = kept_state(loop.options)
+            _read_optimiser(turn, groups["optimiser"], metadata["stateful"][turn.player.name], kept)
         torch.set_rng_state(groups["random"][f"cpu.{processes.rank()}"])
         if loop.device.type == "cuda" and (name := f"cuda.{processes.rank()}") in groups["random"]:
             torch.cuda.set_rng_state(groups["random"][name], loop.device)
@@ -92,13 +94,13 @@ def read(loop: "Loop") -> None:
     loop.stale, loop.seconds, loop.record_size = metadata["stale"], metadata["seconds"], metadata["metrics_bytes"]
 
 
-def _read_optimiser(turn: "Turn", saved: dict[str, Tensor], stateful: list[int]) -> None:
+def _read_optimiser(turn: "Turn", saved: dict[str, Tensor], stateful: list[int], kept: tuple[str, ...]) -> None:
     """The state of every parameter that had one (one without a gradient has none); a KeyError names what is missing."""
     states = {}
     for index in stateful:
         prefix = f"{turn.player.name}.{index}."
         states[index] = {name.removeprefix(prefix): tensor for name, tensor in saved.items() if name.startswith(prefix)}
-        for key in ("exp_avg", "exp_avg_sq", "step"):
+        for key in kept:
             if key not in states[index]:
                 raise KeyError(f"optimiser.{prefix}{key}")
     rate = turn.optimiser.param_groups[0]["lr"]

@@ -86,7 +86,9 @@ class Loop:
         augment: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         if options.keep == "best" and validate is None:
-            raise ConfigError("keep 'best' needs validation images: use keep 'last' or 'ema'")
+            raise ConfigError("keep 'best' needs a validation loss, and there is none here: use keep 'last' or 'ema'")
+        if options.patience and validate is None:
+            raise ConfigError("patience needs a validation loss, and there is none here: leave it out")
         if options.batch_size % (options.accumulate * processes.world()):
             raise ConfigError(
                 f"batch-size {options.batch_size} does not divide over {processes.world()} processes and "

@@ -1,30 +1,60 @@
 """One optimiser a player, fused, with its learning rate in a device tensor."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from reparam.config import TrainingOptions
 
-_CLASSES = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def _adam(options: TrainingOptions, device: torch.device) -> dict[str, Any]:
+    capturable = {"capturable": True} if device.type == "cuda" else {}
+    return {"betas": (options.adam_beta1, options.adam_beta2), **capturable}
+
+
+class _Kind(NamedTuple):
+    """An optimiser's class, its own settings, and the state that it keeps of a parameter."""
+
+    make: type[torch.optim.Optimizer]
+    settings: Callable[[TrainingOptions, torch.device], dict[str, Any]]
+    state: tuple[str, ...]
+
+
+_KINDS = {
+    "adam": _Kind(torch.optim.Adam, _adam, _MOMENTS),
+    "adamw": _Kind(torch.optim.AdamW, _adam, _MOMENTS),
+    "sgd": _Kind(torch.optim.SGD, lambda options, device: {"momentum": options.momentum}, ("momentum_buffer",)),
+}
 
 
 def make_optimiser(
     parameters: Iterable[nn.Parameter], options: TrainingOptions, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Adam(W), fused where the device has a fused kernel, capturable on a GPU; the loop fills its learning-rate tensor."""
-    lr = torch.zeros((), device=device)
-    settings: dict = {
-        "lr": lr,
-        "betas": (0.9, options.adam_beta2),
+    """Adam(W) or SGD with momentum, fused where the device has a fused kernel, capturable on a GPU; the loop fills its
+    learning-rate tensor."""
+    kind = _KINDS[options.optimiser]
+    shared: dict[str, Any] = {
+        "lr": torch.zeros((), device=device),
         "weight_decay": options.weight_decay,
         "fused": device.type in ("cpu", "cuda", "mps"),
     }
-    if device.type == "cuda":
-        settings["capturable"] = True
-    return _CLASSES[options.optimiser](list(parameters), **settings)
+    return kind.make(list(parameters), **shared, **kind.settings(options, device))
+
+
+def state_of(optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """What it keeps of each parameter that has had a gradient, by the parameter's place."""
+    states = optimiser.state_dict()["state"]
+    return {place: {k: v for k, v in state.items() if v is not None} for place, state in states.items()}
+
+
+def kept_state(options: TrainingOptions) -> tuple[str, ...]:
+    """The names of what it keeps of a parameter."""
+    return () if options.optimiser == "sgd" and not options.momentum else _KINDS[options.optimiser].state
 
 
 def learning_rate(step: int, steps: int, steps_per_epoch: float, options: TrainingOptions) -> float:

@@ -1,0 +1,105 @@
+"""Generators and discriminators of a GAN. `GAN_NETWORKS` names the pairs.
+
+Shapes: `B` batch, `C H W` image, `K` latent.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from reparam.errors import ConfigError
+from reparam.networks.mlp import MLP
+from reparam.networks.pair import ImageDecoder
+
+SMALLEST, LARGEST = 4, 8  # side of the grid that a DCGAN begins with
+
+
+@dataclass(frozen=True)
+class GANNetworkOptions:
+    """Shape of the two networks."""
+
+    network: Annotated[Literal["dcgan", "mlp"], Field(description="dcgan (convolutions, 28 to 64 pixels), or mlp")] = (
+        "dcgan"
+    )
+    hidden: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...],
+        Field(description="mlp: units of each hidden layer of the generator, mirrored in the discriminator"),
+    ] = (256, 512)
+    width: Annotated[
+        int, Field(ge=4, le=1024, description="dcgan: channels at half resolution, doubled with each halving")
+    ] = 64
+    spectral_norm: Annotated[
+        bool, Field(description="divide the discriminator's weights by their largest singular value")
+    ] = False
+
+
+class GANPair(NamedTuple):
+    """A generator [..., K] -> [..., C, H, W] and a discriminator [B, C, H, W] -> [B, 1], both before their sigmoid."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+
+
+def mlp_gan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions) -> GANPair:
+    """Fully connected, leaky ReLU of slope 0.2 (document 004; Goodfellow et al. 2014 for MNIST)."""
+    pixels, hidden = math.prod(shape), tuple(options.hidden)
+    generator = ImageDecoder(MLP((latent, *hidden, pixels), "leaky-relu"), shape)
+    discriminator = nn.Sequential(nn.Flatten(), MLP((pixels, *reversed(hidden), 1), "leaky-relu"))
+    return GANPair(generator, _normalised(discriminator, options))
+
+
+def dcgan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions) -> GANPair:
+    """Strided 4 x 4 convolutions down to a grid of 4 to 8 pixels a side and their transpose (Radford et al. 2016). Batch
+    normalisation in the generator alone: in the discriminator it would tie an image's reading to the rest of its batch.
+
+    Raises ConfigError where halving the side does not end there.
+    """
+    channels, height, width = shape
+    side, halvings = height, 0
+    while side % 2 == 0 and (side > LARGEST or (not halvings and side >= 2 * SMALLEST)):
+        side, halvings = side // 2, halvings + 1
+    if height != width or not SMALLEST <= side <= LARGEST or not halvings:
+        raise ConfigError(
+            f"network 'dcgan' halves the image to a grid of {SMALLEST} to {LARGEST} pixels, and {height} x {width} does not "
+            "come out there: use --size 28, 32 or 64, or --network mlp"
+        )
+    widths = [options.width * 2**level for level in range(halvings)]  # of the discriminator, and mirrored
+    down: list[nn.Module] = []
+    for inputs, outputs in zip([channels, *widths], widths, strict=False):
+        down += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    discriminator = nn.Sequential(*down, nn.Flatten(), nn.Linear(widths[-1] * side**2, 1))
+
+    up: list[nn.Module] = [
+        nn.Linear(latent, widths[-1] * side**2, bias=False),
+        nn.Unflatten(1, (widths[-1], side, side)),
+        nn.BatchNorm2d(widths[-1]),
+        nn.ReLU(),
+    ]
+    for inputs, outputs in zip(widths[::-1], widths[-2::-1], strict=False):
+        up += [
+            nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+        ]
+    up.append(nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1))
+    return GANPair(ImageDecoder(nn.Sequential(*up), shape), _normalised(discriminator, options))
+
+
+def _normalised(discriminator: nn.Module, options: GANNetworkOptions) -> nn.Module:
+    """Under spectral normalisation (Miyato et al. 2018) each layer is about 1-Lipschitz."""
+    if options.spectral_norm:
+        for layer in discriminator.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                spectral_norm(layer)
+    return discriminator
+
+
+GAN_NETWORKS: dict[str, Callable[[tuple[int, int, int], int, GANNetworkOptions], GANPair]] = {
+    "dcgan": dcgan,
+    "mlp": mlp_gan,
+}
