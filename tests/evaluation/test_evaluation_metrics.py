@@ -301,4 +301,4 @@ def test_classes_made_counts_the_classes_of_samples_as_equal_ones(digits: Datase
     measure = METRICS["classes_made"].measure(context)
     assert measure.value == pytest.approx(2 * 2**0.5)
     assert measure.n == 200
-    assert "of 10; rarest: 0, 0.0%" in measure.note
+    assert (measure.unit, measure.note) == ("of 10", "rarest: 0, 0.0%")

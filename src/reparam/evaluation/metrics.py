@@ -140,7 +140,7 @@ def classes_made(context: Context) -> Measure:
     value = float((-torch.special.xlogy(shares, shares).sum()).exp())
     rarest = int(shares.argmin())
     return Measure(
-        value, None, int(counts.sum()), f"of {len(names)}; rarest: {names[rarest]}, {float(shares[rarest]):.1%}"
+        value, None, int(counts.sum()), f"of {len(names)}", f"rarest: {names[rarest]}, {float(shares[rarest]):.1%}"
     )
 
 
