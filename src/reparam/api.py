@@ -5,7 +5,6 @@ Training, evaluation and reports meet here and nowhere else.
 
 import contextlib
 import datetime
-import hashlib
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -190,8 +189,7 @@ def _movers(options: TrainingOptions) -> dict[str, str]:
     found = {}
     for name in options.augment:
         if name != PIXELS:
-            path = RunFolder(Path(name)).weights_path
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+            found[name] = RunFolder(Path(name)).fingerprint().hex()
     return found
 
 

@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reparam.errors import ReparamError, RunError
+from reparam.errors import ConfigError, ReparamError, RunError
 
 PARTIAL = ".partial"  # ends the name of a file that is being written; a killed process leaves one behind
 
@@ -81,8 +81,26 @@ def _why_not_written(path: Path, error: Exception) -> str:
     return f"cannot write {path}: {getattr(error, 'strerror', None) or error}"
 
 
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, PATH.unfinished, which becomes PATH when all is there. Raises ConfigError where PATH holds something
+    already, or another attempt was left."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        what = "not empty" if path.is_dir() else "no folder"
+        raise ConfigError(f"{path} is there already and {what}: choose another --out, or remove it")
+    begun = path.with_name(path.name + ".unfinished")
+    if begun.exists():
+        raise ConfigError(f"{begun} is left of an attempt that did not end: remove it")
+    yield begun
+    begun.replace(path)
+
+
 def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

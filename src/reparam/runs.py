@@ -13,6 +13,7 @@ report.html           the page
 
 import contextlib
 import datetime
+import hashlib
 import json
 import platform
 from collections.abc import Iterator
@@ -168,6 +169,10 @@ class RunFolder:
 
     def write_weights(self, tensors: dict[str, Tensor], kept: str, step: int, epoch: float) -> None:
         write_tensors(self.weights_path, tensors, {"format": FORMAT, "kept": kept, "step": step, "epoch": epoch})
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the kept weights; empty where there are none."""
+        return hashlib.sha256(self.weights_path.read_bytes()).digest() if self.weights_path.exists() else b""
 
     def weights(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if not self.weights_path.exists():

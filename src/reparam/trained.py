@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam import generation
+from reparam import compression, generation
 from reparam.augmentation import CALIBRATED_ON, DEFAULT, Augmenter, ClassLatents, class_latents, find_direction
 from reparam.batch import Batch
 from reparam.config import RunConfig
@@ -188,6 +188,18 @@ class Run:
         self.require("reconstruct", "reconstruct images")
         self._check(x)
         return generation.reconstruct(self.model, x)
+
+    def compress(self, x: Tensor, budget: float = 32.0) -> bytes:
+        """Images [n, C, H, W] in [0, 1] as one file of at most `budget` bytes an image, headers counted: their latents, rounded
+        and entropy-coded. Raises ConfigError where so few bytes do not hold the header."""
+        self.require("reconstruct", "compress images")
+        self._check(x)
+        return compression.compress(self.model, x, budget, self.folder.fingerprint()[:8])
+
+    def decompress(self, data: bytes) -> Tensor:
+        """The images [n, C, H, W] of a file of `compress`. Raises DataError for one that is damaged or of other weights."""
+        self.require("reconstruct", "decompress images")
+        return generation.decode(self.model, compression.restored(data, self.folder.fingerprint()[:8]))
 
     def class_latents(self, images: Images | None = None, classes: int = 0) -> ClassLatents:
         """The latents of each class: of labelled `images` of so many classes, or of those that the run was trained on, with

@@ -11,6 +11,7 @@ import click
 from reparam.cli.answering import COMMANDS as ANSWERING
 from reparam.cli.augmenting import COMMANDS as AUGMENTING
 from reparam.cli.common import INTERRUPTED, USER_ERROR
+from reparam.cli.compressing import COMMANDS as COMPRESSING
 from reparam.cli.looking import COMMANDS as LOOKING
 from reparam.cli.reproducing import COMMANDS as REPRODUCING
 from reparam.cli.training import COMMANDS as TRAINING
@@ -24,7 +25,7 @@ def cli() -> None:
     """Latent-variable image models: train, measure honestly, look, and use."""
 
 
-for command in (*TRAINING, *LOOKING, *USING, *ANSWERING, *AUGMENTING, *REPRODUCING):
+for command in (*TRAINING, *LOOKING, *USING, *ANSWERING, *AUGMENTING, *COMPRESSING, *REPRODUCING):
     cli.add_command(command)
 
 

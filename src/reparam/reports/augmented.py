@@ -14,8 +14,7 @@ from reparam.augmentation import Augmenter
 from reparam.data import Images
 from reparam.data.tasks import to_float
 from reparam.distributions import keyed_generator
-from reparam.errors import ConfigError
-from reparam.files import write_text
+from reparam.files import new_folder, write_text
 from reparam.generation import BLOCK
 from reparam.reports.pictures import sheet, write_png
 from reparam.training import Progress
@@ -45,12 +44,21 @@ def write_augmented(
     An image's copies depend on the seed, the copy and the images of its block alone. Pictures are made in OUT.unfinished, which
     becomes OUT when all are there. Raises ConfigError where OUT holds something already.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        what = "not empty" if out.is_dir() else "no folder"
-        raise ConfigError(f"{out} is there already and {what}: choose another --out, or remove it")
-    begun = out.with_name(out.name + ".unfinished")
-    if begun.exists():
-        raise ConfigError(f"{begun} is left of an augmentation that did not end: remove it")
+    with new_folder(out) as begun:
+        return _fill(begun, run, augmenter, split, chosen, classes, per_image, seed, progress)
+
+
+def _fill(
+    begun: Path,
+    run: "Run",
+    augmenter: Augmenter,
+    split: Images,
+    chosen: Tensor,
+    classes: tuple[str, ...],
+    per_image: int,
+    seed: int,
+    progress: Progress,
+) -> int:
     rows: list[tuple[str, ...]] = []
     for number, index in enumerate(progress.track(chosen.split(BLOCK), "augment")):
         part = split.take(index).to(run.device)
@@ -70,5 +78,4 @@ def write_augmented(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([COLUMNS, *rows])
     write_text(begun / MANIFEST, text.getvalue())
-    begun.replace(out)
     return len(rows)
