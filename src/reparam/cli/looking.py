@@ -156,4 +156,21 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
     click.echo(json.dumps(facts) if as_json else f"{len(mean)} latents of size {mean.shape[1]}: {out}")
 
 
-COMMANDS = (evaluate, report, encode)
+@click.command(epilog=example("reparam compare runs/vae runs/gmvae runs/gan --out comparison.html"))
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN...")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="An .html file.")
+@device_option
+@json_option
+def compare(runs: tuple[Path, ...], out: Path, device: str, as_json: bool) -> None:
+    """Runs on the same data beside each other: one table of all figures, one figure a question, in one file. Measures what was
+    not measured yet."""
+    from reparam.reports.compare import write_comparison
+
+    if out.suffix.lower() != ".html":
+        raise ConfigError(f"--out {out} must end in .html")
+    opened = [open_run(run, device) for run in runs]
+    write_comparison(opened, out, progress(), lambda text: click.echo(text, err=True))
+    click.echo(json.dumps({"out": str(out)}) if as_json else f"comparison: {out}")
+
+
+COMMANDS = (evaluate, report, compare, encode)

@@ -76,6 +76,7 @@ CLUSTERS: dict[str, Metric] = {
         "How well the components found the classes, which they were never told: each class is given one component, the best "
         "way round, and images in it are right. 1 is best; by chance it is somewhat above one over the number of classes.",
         no_classes,
+        best="high",
     ),
     "components_used": Metric(
         "cluster",

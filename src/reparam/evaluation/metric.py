@@ -4,7 +4,7 @@ Shapes: `N` images.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
@@ -21,7 +21,8 @@ Obstacle = Callable[[Model, Dataset, TaskOptions, EvaluationOptions], str | None
 
 class Metric(NamedTuple):
     """A row: the ability a model needs, the function, what the figure is, what it means to who has never met it; why it may
-    not apply to a model and its data all the same; and whether it takes so long, for a model, that it waits to be asked for."""
+    not apply to a model and its data all the same; whether it takes so long, for a model, that it waits to be asked for; and
+    which end of it is the better one, where there is one."""
 
     needs: str
     measure: Callable[[Context], Measure]
@@ -29,6 +30,7 @@ class Metric(NamedTuple):
     meaning: str
     obstacle: Obstacle | None = None
     dear: bool | Callable[[Model], bool] = False
+    best: Literal["low", "high", ""] = ""
 
     def waits(self, model: Model) -> bool:
         """Whether it is measured only when asked for."""

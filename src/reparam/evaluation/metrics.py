@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -183,6 +183,16 @@ def small(model: Model, dataset: Dataset, task: TaskOptions, options: Evaluation
     return "its window needs images of at least 11 pixels" if dataset.shape[1] < 11 else None
 
 
+_BEST: dict[str, Literal["low", "high", ""]] = {
+    "fid": "low",
+    "kid": "low",
+    "precision": "high",
+    "recall": "high",
+    "density": "",
+    "coverage": "high",
+}
+
+
 def _of_samples(network: str) -> dict[str, Metric]:
     """How samples compare with test images, by one feature network."""
     seen = {"classifier": "a classifier trained on this data", "inception": "the Inception network of published FIDs"}[
@@ -220,7 +230,10 @@ def _of_samples(network: str) -> dict[str, Metric]:
         )
     dear = network == "inception"
     obstacle = few_images if dear else no_classifier
-    return {name: Metric("sample", *row, obstacle=obstacle, dear=dear) for name, row in rows.items()}
+    return {
+        name: Metric("sample", *row, obstacle=obstacle, dear=dear, best=_BEST[name.partition("_")[0]])
+        for name, row in rows.items()
+    }
 
 
 METRICS: dict[str, Metric] = {
@@ -229,12 +242,14 @@ METRICS: dict[str, Metric] = {
         elbo,
         "evidence lower bound on log p(x)",
         "A floor under the log-probability that the model gives to a test image. Higher is better.",
+        best="high",
     ),
     "nll": Metric(
         "likelihood",
         nll,
         "-log p(x) by importance sampling",
         "How surprised the model is by a test image, in nats (1.44 bits each). Lower is better.",
+        best="low",
     ),
     "bits_per_dim": Metric(
         "likelihood",
@@ -242,12 +257,14 @@ METRICS: dict[str, Metric] = {
         "-log2 of the mass on grey levels, per pixel and channel",
         "How many bits a lossless compressor built on the model would need for a pixel. 8 is no model at all; lower is better.",
         no_bits,
+        best="low",
     ),
     "reconstruction": Metric(
         "reconstruct",
         reconstruction,
         "-log p(x|z) at posterior draws (an autoencoder's point)",
         "The part of the surprise that is left once the latent is known. Lower is better, at the price of KL.",
+        best="low",
     ),
     "kl": Metric(
         "bound",
@@ -267,6 +284,7 @@ METRICS: dict[str, Metric] = {
         "I(x; z): how far the posteriors of these images are apart",
         "The part of the KL that tells images from each other. Higher is better; n images cannot show more than log n.",
         no_normal_posterior,
+        best="high",
     ),
     "marginal_kl": Metric(
         "likelihood",
@@ -274,18 +292,21 @@ METRICS: dict[str, Metric] = {
         "KL of the aggregate posterior to the prior",
         "The part of the KL that is wasted: how far the latents of real images lie from where samples are drawn. 0 is best.",
         no_normal_posterior,
+        best="low",
     ),
     "mse": Metric(
         "reconstruct",
         mse,
         "squared error of reconstructions",
         "Squared difference between a test image and its reconstruction, pixel values from 0 to 1. Lower is better.",
+        best="low",
     ),
     "psnr": Metric(
         "reconstruct",
         psnr,
         "peak signal-to-noise ratio of reconstructions",
         "The same difference on the decibel scale of image compression. Higher is better.",
+        best="high",
     ),
     "ssim": Metric(
         "reconstruct",
@@ -293,6 +314,7 @@ METRICS: dict[str, Metric] = {
         "structural similarity of reconstructions",
         "Likeness of local structure between image and reconstruction. 1 is equal; higher is better.",
         small,
+        best="high",
     ),
     "sharpness": Metric(
         "reconstruct",
@@ -313,6 +335,7 @@ METRICS: dict[str, Metric] = {
         "classes that samples are spread over, as a number of equal ones",
         "Whether samples are of all classes: as many as the data has is best, 1 is a model that makes one thing only.",
         no_classifier,
+        best="high",
     ),
     **_of_samples("inception"),
     **PREDICTIONS,
@@ -323,6 +346,7 @@ METRICS: dict[str, Metric] = {
         accuracy,
         "labelled test images whose class is read rightly",
         "How often the classifier names the right class of a test image. 1 is always.",
+        best="high",
     ),
 }
 

@@ -121,6 +121,7 @@ MOVES: dict[str, Metric] = {
         f"({change:g}: mean L2 of 28 x 28 pixels, the same a pixel for others).",
         obstacle=one_class,
         dear=has_no_head,
+        best="low",
     )
     for name, change in CHANGES.items()
 } | {

@@ -129,6 +129,7 @@ PREDICTIONS: dict[str, Metric] = {
         "-log p(x|c) by importance sampling",
         "How surprised the model is by what it did not see of a test image, in nats, if it may look where the answer lies. Lower "
         "is better.",
+        best="low",
     ),
     "cnll_mc": Metric(
         "predict",
@@ -136,18 +137,21 @@ PREDICTIONS: dict[str, Metric] = {
         "-log p(x|c) by draws from the prior",
         "The same as a user meets it: from draws made without knowing the answer. Far above cnll_is, the draws seldom come near. "
         "Lower is better.",
+        best="low",
     ),
     "pixel_accuracy": Metric(
         "segment",
         pixel_accuracy,
         "pixels of test images whose value is read rightly",
         "How often the label of a pixel is right. 1 is always; a map that is mostly background has a high share for free.",
+        best="high",
     ),
     "iou": Metric(
         "segment",
         iou,
         "intersection over union of everything but the background, pooled over test images",
         "How well the shapes agree: what both maps mark over what either marks. 1 is equal, 0 has nothing in common.",
+        best="high",
     ),
     "ece": Metric(
         "segment",
@@ -155,6 +159,7 @@ PREDICTIONS: dict[str, Metric] = {
         "expected calibration error of the pixels' labels",
         "How far confidence and accuracy are apart: 0.05 means that answers given with 90% are right 85% or 95% of the time. "
         "Lower is better.",
+        best="low",
     ),
     "mean_of_n": Metric(
         "predict",
@@ -187,6 +192,7 @@ PREDICTIONS: dict[str, Metric] = {
         "test images of which an answer is read as the true class",
         "How often the true class is among what the completions show, as a classifier reads them. 1 is always.",
         no_completion,
+        best="high",
     ),
     "class_log_loss": Metric(
         "complete",
@@ -195,5 +201,6 @@ PREDICTIONS: dict[str, Metric] = {
         "How well the shares of the classes among the completions foretell the true one. Lower is better: near 0 if all of them "
         "show it.",
         no_completion,
+        best="low",
     ),
 }

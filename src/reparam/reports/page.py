@@ -27,6 +27,8 @@ from reparam.reports.tables import duration, meaning, with_error
 from reparam.reports.usage import commands, python_lines
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from reparam.trained import Run
 
 LISTED_CLASSES = 40
@@ -62,36 +64,49 @@ def write_report(run: "Run") -> Path:
     return run.folder.report_path
 
 
-def render(run: "Run") -> str:
-    """The page as text."""
+def page_environment() -> "Environment":
+    """Where templates are found; names from data are escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("reparam.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def style() -> dict[str, Any]:
+    """What every page's style sheet takes."""
+    return {"colours": {"ink": INK, "faint": FAINT, "paper": PAPER, "dark": DARK}}
+
+
+def render(run: "Run") -> str:
+    """The page as text."""
     model, no_model = _model(run)
     pictures, training, missing = _figures(run, model, no_model)
     document, path = run.folder.document(), str(run.path)
-    return environment.get_template("report.html.j2").render(
-        run=run,
-        path=path,
-        family=run.config.family,
-        document=document,
-        colours={"ink": INK, "faint": FAINT, "paper": PAPER, "dark": DARK},
-        facts=_facts(run, document),
-        numbers=_numbers(run),
-        pictures=pictures,
-        training=training,
-        missing=missing,
-        commands=commands(path, run.config.data.data, model.abilities if model else frozenset()),
-        lines=python_lines(path, model.abilities if model else frozenset()),
-        options=_options(run),
-        classes=_classes(document["data"].get("classes", [])),
-        written=f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            **style(),
+            run=run,
+            path=path,
+            family=run.config.family,
+            document=document,
+            facts=_facts(run, document),
+            numbers=_numbers(run),
+            pictures=pictures,
+            training=training,
+            missing=missing,
+            commands=commands(path, run.config.data.data, model.abilities if model else frozenset()),
+            lines=python_lines(path, model.abilities if model else frozenset()),
+            options=_options(run),
+            classes=_classes(document["data"].get("classes", [])),
+            written=f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
+        )
     )
 
 
@@ -119,12 +134,13 @@ def _figures(run: "Run", model: Model | None, no_model: str) -> tuple[list[Shown
         except ReparamError as error:
             missing.setdefault(str(error), []).append(figure.title)
             continue
-        parts = tuple(_part(part) for part in drawing.parts)
+        parts = tuple(embedded(part) for part in drawing.parts)
         shown[figure.section].append(Shown(name, figure.title, figure.caption, drawing.note, parts))
     return shown["pictures"], shown["training"], missing
 
 
-def _part(part: Panel | Chart) -> Part:
+def embedded(part: Panel | Chart) -> Part:
+    """A panel or chart as data."""
     if isinstance(part, Chart):
         light, dark = (_data_uri(svg.encode(), "image/svg+xml") for svg in (part.svg, for_dark(part.svg)))
         return Part(light, dark, part.width, part.height, legend=part.legend)

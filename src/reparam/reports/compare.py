@@ -1,0 +1,242 @@
+"""Runs beside each other: one table of figures, one figure a question, in one HTML file that needs nothing else.
+
+`QUESTIONS` says what is asked of them. One function and one line add a question.
+
+Shapes: `n` images, `R` runs.
+"""
+
+import datetime
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from reparam import __version__
+from reparam.errors import ConfigError
+from reparam.evaluation import METRICS, EvaluationOptions, Measure
+from reparam.evaluation import metrics as measuring
+from reparam.files import write_text
+from reparam.reports import charts
+from reparam.reports.charts import Chart
+from reparam.reports.page import Part, embedded, page_environment, style
+from reparam.reports.pictures import Panel, panel
+from reparam.reports.subject import Subject
+from reparam.reports.tables import duration, meaning, with_error
+from reparam.training import Progress
+
+if TYPE_CHECKING:
+    from reparam.trained import Run
+
+ACROSS = 10
+SURE = 2.0  # standard errors of a difference
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure of one run: value and error as text (empty: it has none), and whether it is the best, as far as one can tell."""
+
+    value: str = ""
+    error: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table: what it is, its unit, what is to be said with it, a cell for each run."""
+
+    name: str
+    unit: str
+    meaning: str
+    note: str
+    cells: tuple[Cell, ...]
+
+
+class Named(NamedTuple):
+    """What is looked at: a run's subject under the name that the page gives it."""
+
+    name: str
+    subject: Subject
+
+
+class Question(NamedTuple):
+    """A row: the question, what to look for, the ability it takes, and the answer of the runs that have it, part by part."""
+
+    title: str
+    caption: str
+    needs: str
+    draw: Callable[[Sequence[Named]], list[tuple[str, Panel | Chart]]]
+
+
+def samples(runs: Sequence[Named]) -> list[tuple[str, Panel | Chart]]:
+    rows = torch.cat([one.subject.run.sample(2 * ACROSS) for one in runs])
+    return [("", panel(rows, ACROSS, [name for one in runs for name in (one.name, "")]))]
+
+
+def reconstructions(runs: Sequence[Named]) -> list[tuple[str, Panel | Chart]]:
+    examples = [one.subject.examples(ACROSS) for one in runs]
+    rows = [one.subject.run.reconstruct(batch.shown) for one, batch in zip(runs, examples, strict=True)]
+    return [("", panel(torch.cat([examples[0].x, *rows]), ACROSS, ["original", *(one.name for one in runs)]))]
+
+
+def latents(runs: Sequence[Named]) -> list[tuple[str, Panel | Chart]]:
+    classes = runs[0].subject.run.dataset.classes
+    return [(one.name, charts.latent_scatter(*one.subject.codes, classes)) for one in runs]
+
+
+QUESTIONS: dict[str, Question] = {
+    "samples": Question(
+        "What do they make up?",
+        "Random latents, decoded. Look for variety, and for images that could pass for real.",
+        "sample",
+        samples,
+    ),
+    "reconstructions": Question(
+        "What is left of an image?",
+        "The same test images, rebuilt by each.",
+        "reconstruct",
+        reconstructions,
+    ),
+    "latents": Question(
+        "Where do they put images?",
+        "Test images in each one's latent space (of more than two latents, the plane of most variance), by class.",
+        "encode",
+        latents,
+    ),
+}
+
+
+def write_comparison(
+    runs: Sequence["Run"], out: Path, progress: Progress | None = None, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Writes the page of at least two runs on the same data to `out`; what was not measured yet is, as `evaluate` does by
+    default. Raises ConfigError for runs that cannot be compared."""
+    named = _named(runs)
+    for one in named:
+        _measure(one, progress, say)
+    sections = []
+    for key, question in QUESTIONS.items():
+        able = [one for one in named if question.needs in one.subject.run.model.abilities]
+        if able:
+            without = [one.name for one in named if one not in able]
+            parts = [(name, embedded(part)) for name, part in question.draw(able)]
+            sections.append(Shown(key, question.title, question.caption, ", ".join(without), tuple(parts)))
+    text = (
+        page_environment()
+        .get_template("compare.html.j2")
+        .render(
+            **style(),
+            version=__version__,
+            title=" · ".join(one.name for one in named),
+            data=runs[0].config.data.data,
+            names=[one.name for one in named],
+            facts=[_facts(one.subject.run) for one in named],
+            lines=lines(named),
+            sections=sections,
+            sure=SURE,
+            written=f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
+        )
+    )
+    write_text(out, text)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A question with its answers, and the runs that have none."""
+
+    key: str
+    title: str
+    caption: str
+    without: str
+    parts: tuple[tuple[str, Part], ...]
+
+
+def _named(runs: Sequence["Run"]) -> list[Named]:
+    """By the names of their folders, or by their paths where two folders have one name."""
+    paths = [run.path.resolve() for run in runs]
+    if len(set(paths)) < max(2, len(paths)):
+        raise ConfigError("a comparison takes at least two runs, each once")
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [str(run.path) for run in runs]
+    first = runs[0].folder.document()["data"]["fingerprint"]
+    for run in runs:
+        if run.folder.document()["data"]["fingerprint"] != first:
+            raise ConfigError(
+                f"{run.path} was trained on other data ({run.config.data.data}) than {runs[0].path} "
+                f"({runs[0].config.data.data}): figures of different data do not compare"
+            )
+    return [Named(name, Subject(run)) for name, run in zip(names, runs, strict=True)]
+
+
+def _measure(one: Named, progress: Progress | None, say: Callable[[str], None]) -> None:
+    """What `evaluate` measures by default and has not yet of these weights."""
+    run = one.subject.run
+    wanted, _ = measuring.choose(run.model, run.dataset, run.config.task, EvaluationOptions())
+    missing = [name for name in wanted if name not in _measured(run)]
+    if missing:
+        say(f"{one.name}: {len(missing)} figures to measure")
+        run.evaluate(missing, progress=progress, say=say)
+
+
+def _measured(run: "Run") -> dict[str, Measure]:
+    """What is known of the kept weights."""
+    document = run.folder.evaluation_document()
+    _, facts = run.folder.weights()
+    if document.get("weights") != [facts["step"], facts["kept"]]:
+        return {}
+    return {name: Measure(**measure) for name, measure in document.get("metrics", {}).items()}
+
+
+def lines(runs: Sequence[Named]) -> list[Line]:
+    """A row for each figure that any of the runs has, in the table's order, then those that it does not know."""
+    found = [_measured(one.subject.run) for one in runs]
+    options = [one.subject.run.folder.evaluation_document().get("options", {}) for one in runs]
+    names = list(dict.fromkeys([*METRICS, *(name for measures in found for name in measures)]))
+    rows = []
+    for name in names:
+        measures = [one.get(name) for one in found]
+        known = [measure for measure in measures if measure]
+        if not known:
+            continue
+        ways = [option.get(name) for option, measure in zip(options, measures, strict=True) if measure]
+        alike = all(way == ways[0] for way in ways) and len({measure.n for measure in known}) == 1
+        note = "" if alike else "not measured alike: " + ", ".join(f"n = {measure.n:,}" for measure in known)
+        best = METRICS[name].best if alike and name in METRICS else ""
+        cells = tuple(_cell(measure, known, best) for measure in measures)
+        rows.append(Line(name, known[0].unit, meaning(name), note, cells))
+    return rows
+
+
+def _cell(measure: Measure | None, known: Sequence[Measure], best: str) -> Cell:
+    if measure is None:
+        return Cell()
+    value, error = with_error(measure.value, measure.stderr)
+    return Cell(value.replace("-", "−"), error, bool(best) and len(known) > 1 and _leads(measure, known, best))
+
+
+def _leads(measure: Measure, known: Sequence[Measure], best: str) -> bool:
+    """Whether none of the others is better by more than `SURE` standard errors of the difference (taken as independent)."""
+    sign = 1.0 if best == "high" else -1.0
+    if not math.isfinite(measure.value):
+        return False
+    return all(
+        sign * (other.value - measure.value) <= SURE * math.hypot(other.stderr or 0.0, measure.stderr or 0.0)
+        for other in known
+        if math.isfinite(other.value)
+    )
+
+
+def _facts(run: "Run") -> dict[str, str]:
+    status = run.folder.status()
+    parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    return {
+        "model": run.config.model,
+        "recipe": run.config.recipe,
+        "parameters": f"{parameters:,}",
+        "epochs": f"{round(status.get('epoch', 0), 2):g}",
+        "training": duration(float(status.get("seconds", 0))),
+        "likelihood": str(getattr(run.config.options, "likelihood", "none")),
+    }

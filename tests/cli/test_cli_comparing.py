@@ -1,0 +1,100 @@
+"""Runs beside each other: which figures lead, what cannot be compared, and a page that needs nothing else."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from refusals import refused
+
+import reparam
+from reparam.evaluation import Measure
+from reparam.reports.compare import _leads, lines, write_comparison
+from reparam.reports.compare import _named as named
+
+SMALL = {"hidden": (32,), "epochs": 2, "pictures": 0, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    reparam.train("vae", data="digits", out=folder / "plain", latent=2, **SMALL)
+    reparam.train("gmvae", data="digits", out=folder / "mixed", latent=3, components=3, **SMALL)
+    reparam.train("gan", data="digits", out=folder / "gan", network="mlp", **SMALL)
+    torch.manual_seed(0)
+    images = (255 * torch.rand(200, 8, 8)).to(torch.uint8).numpy()
+    np.save(folder / "other.npy", images)
+    reparam.train("vae", data=f"array:{folder / 'other.npy'}", out=folder / "other", latent=2, **SMALL)
+    reparam.evaluate(folder / "plain", ["elbo", "mse"], images=100)
+    return {path.name: path for path in folder.iterdir() if path.is_dir()}
+
+
+def opened(runs: dict[str, Path], *names: str) -> list:
+    return [reparam.load(runs[name], device="cpu") for name in names]
+
+
+def test_a_page_measures_what_is_missing_and_shows_every_run(runs: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    write_comparison(opened(runs, "plain", "mixed", "gan"), out)
+    text = out.read_text(encoding="utf-8")
+    assert "<script" not in text
+    fetched = re.findall(r'(?:src|srcset|href)="([^"]*)"', text)
+    assert all(address.startswith(("data:image/", "#")) for address in fetched)
+    assert {"table", "samples", "reconstructions", "latents"} <= set(re.findall(r'id="(\w+)"', text))
+    for word in ("plain", "mixed", "gan", "fid_classifier", "cluster_accuracy", "Not of gan, which cannot."):
+        assert word in text
+    kept = json.loads((runs["mixed"] / "evaluation.json").read_text())["metrics"]
+    assert {"elbo", "nll", "fid_classifier", "components_used"} <= set(kept)
+
+    rows = {line.name: line for line in lines(named(opened(runs, "plain", "mixed", "gan")))}
+    assert [bool(cell.value) for cell in rows["elbo"].cells] == [True, True, False]
+    # Of 100 images and of 300: not alike, and none leads.
+    assert "not measured alike" in rows["elbo"].note
+    assert not any(cell.best for cell in rows["elbo"].cells)
+    assert rows["nll"].note == ""
+    assert any(cell.best for cell in rows["fid_classifier"].cells)
+    assert not any(cell.best for cell in rows["components_used"].cells)
+
+
+def figure(value: float, stderr: float | None = None) -> Measure:
+    return Measure(value, stderr, 100, "")
+
+
+@pytest.mark.parametrize(
+    ("value", "others", "best", "leads"),
+    [
+        ((1.0, 0.1), [(2.0, 0.1)], "low", True),
+        ((2.0, 0.1), [(1.0, 0.1)], "low", False),
+        ((2.0, 0.1), [(1.0, 0.1)], "high", True),
+        ((1.2, 0.1), [(1.0, 0.1)], "low", True),  # within two standard errors, 0.28
+        ((1.3, 0.1), [(1.0, 0.1)], "low", False),
+        ((1.0, None), [(1.0001, None)], "high", False),
+        ((float("nan"), None), [(1.0, None)], "low", False),
+        ((3.0, None), [(float("nan"), None)], "low", True),
+    ],
+)
+def test_who_leads(value: tuple, others: list[tuple], best: str, leads: bool) -> None:
+    own = figure(*value)
+    assert _leads(own, [own, *(figure(*other) for other in others)], best) == leads
+
+
+def test_what_cannot_be_compared_is_refused_in_one_line(
+    runs: dict[str, Path], command: Callable, tmp_path: Path
+) -> None:
+    out = ("--out", tmp_path / "page.html")
+    refused(command("compare", runs["plain"], *out), "at least two")
+    refused(command("compare", runs["plain"], runs["plain"], *out), "each once")
+    refused(command("compare", runs["plain"], runs["other"], *out), "other data")
+    refused(command("compare", runs["plain"], tmp_path / "none", *out), "none")
+    refused(command("compare", runs["plain"], runs["mixed"], "--out", tmp_path / "page.png"), ".html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_runs_of_one_name_go_by_their_paths(runs: dict[str, Path], tmp_path: Path) -> None:
+    twin = shutil.copytree(runs["plain"], tmp_path / "plain")
+    names = [one.name for one in named([reparam.load(path, device="cpu") for path in (runs["plain"], twin)])]
+    assert names == [str(runs["plain"]), str(twin)]
