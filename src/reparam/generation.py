@@ -168,10 +168,15 @@ def responsibilities(model: Model, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def classify(model: Model, x: Tensor) -> Tensor:
-    """The most probable class of each image, as the model's head reads it, [n]."""
+def class_probabilities(model: Model, x: Tensor) -> Tensor:
+    """p(y|x) of each image, as the model's head reads it, [n, D]."""
     device = device_of(model)
-    return in_blocks(lambda part, _: model.classify(part.to(device)).logits.argmax(-1), x)
+    return in_blocks(lambda part, _: model.classify(part.to(device)).probs, x)
+
+
+def classify(model: Model, x: Tensor) -> Tensor:
+    """The most probable class of each image, [n]."""
+    return class_probabilities(model, x).argmax(-1)
 
 
 def reconstruct(model: Model, x: Tensor) -> Tensor:

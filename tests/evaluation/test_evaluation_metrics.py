@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import reparam
@@ -294,7 +295,7 @@ def test_noise_of_binarisation_is_not_held_against_a_model(digits: Dataset) -> N
 def test_classes_made_counts_the_classes_of_samples_as_equal_ones(digits: Dataset) -> None:
     """Samples that a reader finds in three classes, 1/2, 1/4 and 1/4: exp of the entropy is 2 sqrt(2)."""
     context = context_of(flat(BernoulliLikelihood, torch.zeros(SIDE * SIDE).view(1, SIDE, SIDE)), digits, images=200)
-    read = torch.tensor([3, 3, 7, 8]).repeat(50)
+    read = F.one_hot(torch.tensor([3, 3, 7, 8]).repeat(50), 10).float()
     context.once(
         "classifier", lambda: FeatureNetwork("", lambda x: x.flatten(1), torch.device("cpu"), head=lambda x: read)
     )

@@ -17,7 +17,7 @@ from reparam.data.tasks import to_float
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation import inception
 from reparam.files import cache_folder, read_tensors, write_tensors
-from reparam.generation import BLOCK, classify
+from reparam.generation import BLOCK, class_probabilities, classify
 from reparam.models import MODELS, Model, Schedule, Spec
 from reparam.runs import load_weights
 from reparam.training import Loop, Progress, Silent
@@ -39,10 +39,14 @@ class FeatureNetwork:
     device: torch.device
     batch: int = BLOCK
     key: str = ""
-    head: Callable[[Tensor], Tensor] | None = None  # of a classifier: images to classes [n]
+    head: Callable[[Tensor], Tensor] | None = None  # of a classifier: images to probabilities of classes [n, D]
 
     def classes(self, x: Tensor) -> Tensor:
         """The class of each image [N, C, H, W] as a classifier reads it, [N]."""
+        return self.probabilities(x).argmax(1)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """p(y|x) of each image [N, C, H, W] by a classifier, [N, D]."""
         assert self.head is not None
         return self.head(x)
 
@@ -82,7 +86,7 @@ def classifier_network(
     model, facts = _classifier(dataset, device, progress, say, 0)
     about = f"{VERSION}, accuracy {facts['accuracy']:.3f}"
     return FeatureNetwork(
-        about, lambda x: model.head.features(x) / facts["scale"], device, head=lambda x: classify(model, x)
+        about, lambda x: model.head.features(x) / facts["scale"], device, head=lambda x: class_probabilities(model, x)
     )
 
 
@@ -95,7 +99,7 @@ def judge_network(
     """Another such classifier, of a seed that no model is trained with: it reads classes and is nobody's feature network."""
     model, facts = _classifier(dataset, device, progress, say, JUDGE_SEED)
     about = f"judge {VERSION}, accuracy {facts['accuracy']:.3f}"
-    return FeatureNetwork(about, model.head.features, device, head=lambda x: classify(model, x))
+    return FeatureNetwork(about, model.head.features, device, head=lambda x: class_probabilities(model, x))
 
 
 FEATURES: dict[str, Callable[..., FeatureNetwork]] = {
