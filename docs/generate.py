@@ -16,12 +16,12 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from reparam.augmentation import DEFAULT, DIRECTIONS
 from reparam.cli import cli
 from reparam.conditionals import LIKELIHOODS
 from reparam.config import DataSection, TrainingOptions, resolve
 from reparam.data import DATASETS
 from reparam.data.tasks import TaskOptions, with_condition
+from reparam.directions import DEFAULT, DIRECTIONS
 from reparam.evaluation import METRICS
 from reparam.models import MODELS, Family, Spec
 from reparam.reports.figures import FIGURES

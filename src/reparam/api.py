@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from reparam.augmentation import PIXELS, InTurn, Move, PixelAugmenter, find_direction
+from reparam.augmentation import InTurn, Move, PixelAugmenter
 from reparam.config import RunConfig, TrainingOptions, resolve
 from reparam.data import Dataset, Images
 from reparam.data.tasks import make_batch, with_condition
+from reparam.directions import PIXELS, find_direction
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError, suggest
 from reparam.evaluation import EvaluationOptions, Measure

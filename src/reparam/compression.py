@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.augmentation import Code, effects
+from reparam.directions import Code, effects
 from reparam.errors import ConfigError, DataError
 from reparam.generation import device_of, encode
 from reparam.models import Model

@@ -15,10 +15,10 @@ import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
-from reparam.augmentation import DEFAULT, PIXELS
 from reparam.data import DataOptions, Dataset, Images
 from reparam.data.labels import chosen_labels, few_labels
 from reparam.data.tasks import TaskOptions
+from reparam.directions import DEFAULT, PIXELS
 from reparam.errors import ConfigError, suggest
 from reparam.importing import import_object, is_import_path
 from reparam.models import MODELS, Family

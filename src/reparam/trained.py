@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from reparam import compression, generation
-from reparam.augmentation import CALIBRATED_ON, DEFAULT, Augmenter, ClassLatents, class_latents, find_direction
+from reparam.augmentation import CALIBRATED_ON, Augmenter
 from reparam.batch import Batch
 from reparam.config import RunConfig
 from reparam.data import Dataset, Images
 from reparam.data import load as load_data
 from reparam.data.dataset import SPLITS
 from reparam.data.tasks import observe, to_float
+from reparam.directions import DEFAULT, ClassLatents, class_latents, find_direction
 from reparam.errors import ConfigError, DataError, suggest
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose
 from reparam.evaluation import metrics as measuring

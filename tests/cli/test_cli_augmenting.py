@@ -14,8 +14,8 @@ from PIL import Image
 from refusals import refused
 
 import reparam
-from reparam.augmentation import DIRECTIONS
 from reparam.cli import common
+from reparam.directions import DIRECTIONS
 from reparam.errors import DataError
 from reparam.evaluation.context import chosen
 from reparam.evaluation.fidelity import sharpness

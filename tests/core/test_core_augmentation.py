@@ -7,18 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reparam.augmentation import (
-    DIRECTIONS,
-    Augmenter,
-    ClassLatents,
-    Code,
-    InTurn,
-    PixelAugmenter,
-    effects,
-    kept_share,
-    top,
-)
+from reparam.augmentation import Augmenter, InTurn, PixelAugmenter
 from reparam.conditionals import LIKELIHOODS, DiagonalNormal, LinearClass, StandardNormal
+from reparam.directions import DIRECTIONS, ClassLatents, Code, effects, kept_share, top
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
 from reparam.models import Model

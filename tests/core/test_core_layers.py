@@ -14,8 +14,8 @@ SOURCE = Path(reparam.__file__).parent
 # Each may import those before it. Names with a dot are single modules that stand apart from their package.
 LAYERS = [
     "errors", "batch", "files", "importing", "distributions", "networks", "conditionals", "objectives", "models", "data",
-    "augmentation", "config", "runs", "generation", "compression", "training", "evaluation", "reports", "trained", "api",
-    "reproduce", "cli", "testing",
+    "directions", "augmentation", "config", "runs", "generation", "compression", "training", "evaluation", "reports", "trained",
+    "api", "reproduce", "cli", "testing",
 ]  # fmt: skip
 
 

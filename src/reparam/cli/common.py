@@ -26,7 +26,7 @@ device_option = click.option(
     help="cpu, cuda, cuda:N, mps, or auto: a CUDA GPU where there is one.",
 )
 seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of random draws.")
-# As in augmentation.DIRECTIONS, whose import takes seconds.
+# As in directions.DIRECTIONS, whose import takes seconds.
 DIRECTIONS = "posterior, neutral, largest, largest-one, effect, effect-one, noise, class-covariance, class-means"
 directions_option = click.option(
     "--directions", default="posterior", show_default=True, help=f"Along what images are moved: {DIRECTIONS}."

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reparam.augmentation import DEFAULT, PIXELS, Augmenter, Move, PixelAugmenter, class_latents, find_direction
+from reparam.augmentation import Augmenter, Move, PixelAugmenter
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
+from reparam.directions import DEFAULT, PIXELS, class_latents, find_direction
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
 from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio

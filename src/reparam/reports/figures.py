@@ -4,19 +4,13 @@ Shapes: `n` images, `C H W` image, `K` latent.
 """
 
 import math
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
-from torch import Tensor
 
-from reparam.augmentation import DEFAULT
 from reparam.data.labels import attributes
-from reparam.errors import DataError, RunError
+from reparam.directions import DEFAULT
+from reparam.errors import DataError
 from reparam.evaluation import structured
 from reparam.evaluation.context import VALIDATED
 from reparam.evaluation.features import judge_network
@@ -25,9 +19,10 @@ from reparam.generation import predict_average, sample
 from reparam.reports import answers as answering
 from reparam.reports import charts, panels
 from reparam.reports import moves as moving
-from reparam.reports.charts import Chart
-from reparam.reports.pictures import Panel, cut_sheet, panel
+from reparam.reports.figure import Drawing, Figure, layout
+from reparam.reports.pictures import panel
 from reparam.reports.subject import Subject
+from reparam.reports.training_figures import TRAINING
 
 if TYPE_CHECKING:
     from reparam.trained import Run
@@ -35,45 +30,6 @@ if TYPE_CHECKING:
 CALIBRATED_ON = 200
 MOVED = 6  # rows of moves
 COMPONENTS = 20
-PICTURE = re.compile(r"(samples|reconstructions|predictions)-(\d+\.\d+)\.png")
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What a figure came to: panels of tiles or a chart, and a sentence on what holds for this run only."""
-
-    parts: tuple[Panel | Chart, ...]
-    note: str = ""
-
-
-class Figure(NamedTuple):
-    """A row: its title, what to look for, the ability that a model needs (None: any model), where it stands, the function."""
-
-    title: str
-    caption: str
-    needs: str | None
-    section: str
-    draw: Callable[[Subject], Drawing]
-
-
-class Layout(NamedTuple):
-    """How many tiles there are, by the size of the images, so that a page stays light and its pictures large enough."""
-
-    across: int
-    rows: int
-    noisy_rows: int
-    walk: int
-    walks: int
-    grid: int
-    epochs: int
-
-
-def layout(side: int) -> Layout:
-    if side <= 32:
-        return Layout(across=10, rows=8, noisy_rows=4, walk=11, walks=8, grid=21, epochs=12)
-    if side <= 64:
-        return Layout(across=10, rows=6, noisy_rows=3, walk=9, walks=6, grid=11, epochs=10)
-    return Layout(across=6, rows=3, noisy_rows=2, walk=7, walks=3, grid=5, epochs=4)
 
 
 def samples(subject: Subject) -> Drawing:
@@ -176,13 +132,6 @@ def information(subject: Subject) -> Drawing:
     return Drawing((charts.latent_bars(values, "nats an image"),), f"{float(values.sum()):.3g} nats in all.")
 
 
-def samples_by_epoch(subject: Subject) -> Drawing:
-    sheets = training_pictures(subject, "samples")
-    across = layout(subject.side).across
-    rows = [tiles.flatten(0, 1)[:across] for _, tiles in sheets]
-    return Drawing((_by_epoch([epoch for epoch, _ in sheets], rows),))
-
-
 def answers(subject: Subject) -> Drawing:
     size = layout(subject.side)
     shown = 10 if size.across >= 10 else 4
@@ -213,66 +162,6 @@ def components(subject: Subject) -> Drawing:
     total = run.model.prior.components
     part = panels.components(run, COMPONENTS, layout(subject.side).across)
     return Drawing((part,), f"The {COMPONENTS} heaviest of {total:,}." if total > COMPONENTS else "")
-
-
-def predictions_by_epoch(subject: Subject) -> Drawing:
-    return _rebuilt_by_epoch(subject, "predictions", ["truth", "seen"])
-
-
-def reconstructions_by_epoch(subject: Subject) -> Drawing:
-    return _rebuilt_by_epoch(subject, "reconstructions", ["original", "given"])
-
-
-def _rebuilt_by_epoch(subject: Subject, kind: str, above: list[str]) -> Drawing:
-    sheets = training_pictures(subject, kind)
-    across = layout(subject.side).across
-    _, last = sheets[-1]
-    # All rows but the last are what the model was shown: the originals and, where that is something else, its input.
-    shown = [row[:across] for row in last[:-1]]
-    names = above[: len(shown)]
-    return Drawing(
-        (_by_epoch([epoch for epoch, _ in sheets], [tiles[-1, :across] for _, tiles in sheets], names, shown),)
-    )
-
-
-def _by_epoch(
-    epochs: list[float], rows: list[Tensor], names: list[str] | None = None, above: list[Tensor] | None = None
-) -> Panel:
-    images = [*(above or []), *rows]
-    labels = [*(names or []), *(f"epoch {epoch:.3g}" for epoch in epochs)]
-    return panel(torch.cat(images), len(images[0]), labels)
-
-
-def training_pictures(subject: Subject, kind: str) -> list[tuple[float, Tensor]]:
-    """(epoch, tiles [rows, columns, C, H, W]) of the pictures that training left, in order; damaged ones are left out.
-
-    Of many, some between the first and the last are left out too.
-    """
-    found = []
-    folder: Path = subject.run.folder.pictures
-    for path in sorted(folder.glob("*.png")) if folder.is_dir() else []:
-        match = PICTURE.fullmatch(path.name)
-        if match and match[1] == kind:
-            try:
-                with Image.open(path) as image:
-                    channels = 3 if image.mode == "RGB" else 1
-                    found.append((float(match[2]), cut_sheet(image, (channels, *subject.shape[1:]))))
-            except (OSError, ValueError, SyntaxError):  # Pillow raises SyntaxError for some broken PNG files
-                continue
-    if not found:
-        raise RunError("training left no pictures (they were switched off with --pictures 0, or are no longer there)")
-    shape = found[-1][1].shape
-    alike = [(epoch, tiles) for epoch, tiles in found if tiles.shape == shape]
-    chosen = torch.linspace(0, len(alike) - 1, min(len(alike), layout(subject.side).epochs)).round().long()
-    return [alike[i] for i in chosen.tolist()]
-
-
-def curves(subject: Subject) -> Drawing:
-    try:
-        lines = subject.run.folder.metrics()
-    except ValueError as error:
-        raise RunError(f"metrics.jsonl is damaged ({error})") from None
-    return Drawing((charts.training_curves(lines, subject.kept_epoch),))
 
 
 def kept_classes(subject: Subject) -> Drawing:
@@ -416,33 +305,5 @@ FIGURES: dict[str, Figure] = {
         "pictures",
         draws,
     ),
-    "curves": Figure(
-        "Training curves",
-        "Every term that was minimised; lower is better, except where terms trade off against each other. Validation that "
-        "rises while training falls is overfitting.",
-        None,
-        "training",
-        curves,
-    ),
-    "samples-by-epoch": Figure(
-        "Samples as training went on",
-        "Each column is one latent, decoded by the model of that epoch.",
-        "sample",
-        "training",
-        samples_by_epoch,
-    ),
-    "predictions-by-epoch": Figure(
-        "Answers as training went on",
-        "The same validation images, completed by the model of each epoch: one answer each.",
-        "complete",
-        "training",
-        predictions_by_epoch,
-    ),
-    "reconstructions-by-epoch": Figure(
-        "Reconstructions as training went on",
-        "The same validation images, rebuilt by the model of each epoch.",
-        "reconstruct",
-        "training",
-        reconstructions_by_epoch,
-    ),
+    **TRAINING,
 }

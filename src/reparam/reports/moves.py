@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from reparam.augmentation import Code, effects, top
+from reparam.directions import Code, effects, top
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError
 from reparam.evaluation.features import FeatureNetwork

@@ -20,10 +20,10 @@ from pydantic import TypeAdapter
 
 import reparam
 from reparam import api, trained
-from reparam.augmentation import PIXELS
 from reparam.config import RunConfig, resolve, sections
 from reparam.data import Dataset
 from reparam.data.tasks import with_condition
+from reparam.directions import PIXELS
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.context import Context
