@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -216,6 +216,37 @@ def lines(
         axes.tick_params(length=0)
         axes.legend(frameon=False)
         return _to_chart(canvas)
+
+
+def beside(
+    parts: Mapping[str, Mapping[str, Tensor]], draw: Literal["lines", "points"], across: str = "", up: str = ""
+) -> Chart:
+    """Charts of the same axes next to each other, by title: named series [N, 2], joined to lines or as points."""
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        canvas = _canvas(920, 320)
+        names = list(dict.fromkeys(name for series in parts.values() for name in series))
+        colours = dict(zip(names, PALETTE, strict=False))
+        every = canvas.subplots(1, len(parts), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, (title, series) in zip(every, parts.items(), strict=True):
+            for name, points in series.items():
+                x, y = points.numpy().T
+                if draw == "lines":
+                    axes.plot(x, y, color=colours[name])
+                else:
+                    axes.scatter(x, y, s=3, c=colours[name], alpha=0.5, linewidths=0, rasterized=True)
+            axes.set_title(title)
+            axes.tick_params(length=0)
+            axes.set_xlabel(across)
+            if draw == "points":
+                axes.set_aspect("equal")
+        every[0].set_ylabel(up)
+        mark = "━" if draw == "lines" else "●"
+        for name in names:  # in the picture too, which may stand without a page's legend
+            every[-1].plot([], [], color=colours[name], marker="" if draw == "lines" else "o", label=name)
+        every[-1].legend(frameon=False, fontsize=8)
+        return _to_chart(canvas, [Entry(mark, colours[name], name) for name in names])
 
 
 def latent_bars(values: Tensor, unit: str) -> Chart:

@@ -15,7 +15,7 @@ from reparam.evaluation import EvaluationOptions
 from reparam.files import write_text
 from reparam.reports import charts, panels
 from reparam.reports.pictures import panel, to_picture, write_png
-from reparam.reproduce import augmentation, faces, low_data
+from reparam.reproduce import augmentation, faces, gan, low_data
 from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row
 from reparam.reproduce.quadrants import CELLS as QUADRANT_CELLS
@@ -73,6 +73,7 @@ CELLS: dict[str, Cell] = {
         *faces.CELLS,
         *augmentation.CELLS,
         *low_data.CELLS,
+        *gan.CELLS,
     )
 }
 _SECOND = tuple(f"structure-2-seed{seed}" for seed in range(3))
@@ -217,4 +218,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "occlusion": OCCLUSION,
     "augmentation": augmentation.AUGMENTATION,
     "low-data": low_data.LOW_DATA,
+    "gan": gan.GAN,
 }

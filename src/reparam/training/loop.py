@@ -177,7 +177,7 @@ class Loop:
         return {name: tensor.detach() for name, tensor in self.model.state_dict().items()}
 
     @contextlib.contextmanager
-    def _kept(self) -> Iterator[nn.Module]:
+    def kept(self) -> Iterator[nn.Module]:
         """The model with the weights that would be kept now (their average under keep=ema), in evaluation mode."""
         raw = {name: tensor.clone() for name, tensor in self.weights().items()} if self.average else {}
         if raw:
@@ -317,7 +317,7 @@ class Loop:
 
     def _picture(self) -> None:
         if self.draw and processes.rank() == 0:
-            with self._kept() as model:
+            with self.kept() as model:
                 self.draw(model, self.epoch)
         self._window = (self._window[0], time.monotonic())
 
@@ -327,7 +327,7 @@ class Loop:
     def _validated(self) -> None:
         """Validates and keeps the best weights."""
         assert self.validate
-        with self._kept() as model:
+        with self.kept() as model:
             terms = processes.from_first(self.validate(model))
         if self.record:
             self.record.write(self.step, self.epoch, "validation", terms)
