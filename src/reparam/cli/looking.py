@@ -62,6 +62,14 @@ from reparam.errors import ConfigError
 )
 @directions_option
 @click.option(
+    "--bytes",
+    "size",
+    default=32.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="An image's, where compression is judged.",
+)
+@click.option(
     "--split",
     default="test",
     show_default=True,
@@ -81,6 +89,7 @@ def evaluate(
     draws: int,
     occlusion: float,
     directions: str,
+    size: float,
     split: str,
     seed: int,
     device: str,
@@ -92,7 +101,7 @@ def evaluate(
     from reparam.evaluation import EvaluationOptions, Finding
     from reparam.reports.tables import diagnosis_lines, evaluation_table
 
-    options = EvaluationOptions(seed, samples, nll_images, images, precision, draws, occlusion, directions, split)
+    options = EvaluationOptions(seed, samples, nll_images, images, precision, draws, occlusion, directions, split, size)
     opened = open_run(run, device)
     names = comma_list("metrics", metrics)
     measures = opened.evaluate(names, options, progress(), lambda text: click.echo(text, err=True))

@@ -52,7 +52,8 @@ class EvaluationOptions:
     rest; `precision` of the networks' products in them: float32, or bfloat16 where a processor is much faster at it; `draws`:
     answers for each image where answers are judged; `occlusion`: side of a box, a share of the image's, that is hidden in what is
     observed; `directions`: in which images are moved where moves are judged, a row of `reparam.directions.DIRECTIONS`, or
-    pixels; `split`: test, or validation, to choose by. Where the text of a metric says test images, those are meant."""
+    pixels; `bytes`: an image's, where compression is judged; `split`: test, or validation, to choose by. Where the text of a
+    metric says test images, those are meant."""
 
     seed: int = 0
     samples: int = 5000
@@ -63,12 +64,15 @@ class EvaluationOptions:
     occlusion: float = 0.0
     directions: str = DEFAULT
     split: str = "test"
+    bytes: float = 32.0
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ConfigError(f"option 'precision' must be {' or '.join(PRECISIONS)}, got {self.precision!r}")
         if not isinstance(self.occlusion, int | float) or not 0 <= self.occlusion < 1:
             raise ConfigError(f"option 'occlusion' is a share of the side, from 0 to below 1, got {self.occlusion!r}")
+        if not isinstance(self.bytes, int | float) or not 0 < self.bytes < math.inf:
+            raise ConfigError(f"option 'bytes' is a number above 0, got {self.bytes!r}")
         if self.split not in ("test", "validation"):
             raise ConfigError(f"option 'split' is test or validation, not {self.split!r}")
         if self.directions != PIXELS:
@@ -82,8 +86,9 @@ class EvaluationOptions:
         """The name under which a figure is kept: one that was measured in another way does not replace the plain one."""
         moves = name.startswith(("flips", "sharpness_moved")) and self.directions != DEFAULT
         moved = f" along {self.directions}" if moves else ""
+        rated = f" at {self.bytes:g} bytes" if name.startswith("rate_") and self.bytes != 32.0 else ""
         aside = VALIDATED if self.split == "validation" else ""
-        return name + (f" occluded {self.occlusion:g}" if self.occlusion else moved) + aside
+        return name + (f" occluded {self.occlusion:g}" if self.occlusion else moved + rated) + aside
 
 
 def mean(values: Tensor, unit: str, note: str = "") -> Measure:

@@ -24,6 +24,7 @@ from reparam.evaluation.latents import active_units
 from reparam.evaluation.metric import Metric, effective, few_images, nll, no_classifier
 from reparam.evaluation.moves import MOVES
 from reparam.evaluation.predictions import PREDICTIONS
+from reparam.evaluation.rates import RATES
 from reparam.evaluation.representation import REPRESENTATION
 from reparam.generation import BLOCK, classify, in_blocks
 from reparam.models import Model
@@ -343,6 +344,7 @@ METRICS: dict[str, Metric] = {
     **MOVES,
     **CLUSTERS,
     **REPRESENTATION,
+    **RATES,
     "accuracy": Metric(
         "classify",
         accuracy,

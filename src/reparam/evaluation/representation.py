@@ -36,11 +36,12 @@ def _latents(context: Context) -> Codes:
 
 def _components(context: Context) -> Codes:
     """As many principal components of the training images as there are latents."""
-    pca = _pca(context)
+    pca = principal_components(context)
     return tuple(torch.from_numpy(pca.transform(_flat(batch.shown))) for batch in (context.training, context.batch))  # type: ignore[return-value]
 
 
-def _pca(context: Context) -> Any:
+def principal_components(context: Context) -> Any:
+    """Fitted to training images: as many as there are latents."""
     from sklearn.decomposition import PCA
 
     x = _flat(context.training.shown)
@@ -85,7 +86,7 @@ def probe_accuracy(context: Context, codes: Callable[[Context], Codes]) -> Measu
 
 
 def psnr_pca(context: Context) -> Measure:
-    pca, x = _pca(context), context.batch.shown
+    pca, x = principal_components(context), context.batch.shown
     rebuilt = torch.from_numpy(pca.inverse_transform(pca.transform(_flat(x)))).view_as(x).clamp(0, 1)
     return mean(fidelity.psnr(context.x, rebuilt), "dB", f"{pca.n_components_} components")
 

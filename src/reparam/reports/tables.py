@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 def meaning(name: str) -> str:
     """One sentence or two on a metric; empty for one that this version does not know."""
-    whole, _, along = name.removesuffix(" on validation").partition(" along ")
+    rated, _, size = name.removesuffix(" on validation").partition(" at ")
+    whole, _, along = rated.partition(" along ")
     plain, _, occluded = whole.partition(" occluded ")
     if plain not in METRICS:
         return ""
@@ -20,6 +21,7 @@ def meaning(name: str) -> str:
         METRICS[plain].meaning
         + (f" With a box of {occluded} of the side hidden in what is seen." if occluded else "")
         + (f" Moved along '{along}'." if along else "")
+        + (f" Here: {size}." if size else "")
         + (" Validation images." if name.endswith(" on validation") else "")
     )
 
