@@ -137,6 +137,7 @@ class Laboratory:
             "fast": self.fast,
             "seed": cell.config().training.seed,
             "shape": list(run.spec.image_shape),
+            "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
             "commit": commit(),
             "reparam": reparam.__version__,
             "torch": torch.__version__,

@@ -15,7 +15,7 @@ from reparam.evaluation import EvaluationOptions
 from reparam.files import write_text
 from reparam.reports import charts, panels
 from reparam.reports.pictures import panel, to_picture, write_png
-from reparam.reproduce import augmentation, faces, gan, low_data
+from reparam.reproduce import augmentation, autoencoder, faces, gan, low_data, models
 from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row
 from reparam.reproduce.quadrants import CELLS as QUADRANT_CELLS
@@ -74,6 +74,8 @@ CELLS: dict[str, Cell] = {
         *augmentation.CELLS,
         *low_data.CELLS,
         *gan.CELLS,
+        *autoencoder.CELLS,
+        *models.CELLS,
     )
 }
 _SECOND = tuple(f"structure-2-seed{seed}" for seed in range(3))
@@ -219,4 +221,6 @@ EXPERIMENTS: dict[str, Experiment] = {
     "augmentation": augmentation.AUGMENTATION,
     "low-data": low_data.LOW_DATA,
     "gan": gan.GAN,
+    "autoencoder": autoencoder.AUTOENCODER,
+    "models": models.COMPARISON,
 }
