@@ -16,7 +16,7 @@ from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
 from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
 from reparam.evaluation.metric import Metric
-from reparam.evaluation.representation import principal_components
+from reparam.evaluation.representation import generative, principal_components
 from reparam.generation import decode
 from reparam.models import Model
 
@@ -88,6 +88,7 @@ RATES: dict[str, Metric] = {
         "peak signal-to-noise ratio of images at so many bytes",
         "How good images are that were compressed to a number of bytes (32 unless told), headers counted. Higher is better.",
         no_room,
+        dear=generative,
         best="high",
     ),
     "rate_psnr_pca": Metric(
@@ -96,6 +97,7 @@ RATES: dict[str, Metric] = {
         "the same by as many principal components, with the same quantiser and coder",
         "What a linear model of as many numbers has at the same bytes.",
         no_room,
+        dear=generative,
         best="high",
     ),
     "rate_psnr_jpeg": Metric(
@@ -104,6 +106,7 @@ RATES: dict[str, Metric] = {
         "the same by JPEG without its tables, at the nearest size that it has",
         "What the common format has; for tiny images its smallest files are larger than asked for.",
         no_room,
+        dear=generative,
         best="high",
     ),
 }

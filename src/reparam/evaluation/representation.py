@@ -142,17 +142,23 @@ def no_noise(model: Model, dataset: Dataset, task: TaskOptions, options: Evaluat
     return None if task.task == "denoising" else "its images are not noisy"
 
 
+def generative(model: Model) -> bool:
+    """A model with a prior is for making images up: what its latents are good for besides waits to be asked for."""
+    return model.prior is not None
+
+
 def _beside(name: str, measure: Callable[..., Measure], doc: str, meaning: str) -> dict[str, Metric]:
     """A figure of latents, and the same of as many principal components."""
     of_pca = f"The same of as many principal components: what a linear map of the pixels gives. {meaning}"
     return {
-        name: Metric("encode", partial(measure, codes=_latents), doc, meaning, no_labels, best="high"),
+        name: Metric("encode", partial(measure, codes=_latents), doc, meaning, no_labels, dear=generative, best="high"),
         f"{name}_pca": Metric(
             "encode",
             partial(measure, codes=_components),
             f"{doc}, principal components",
             of_pca,
             no_labels,
+            dear=generative,
             best="high",
         ),
     }
@@ -176,6 +182,7 @@ REPRESENTATION: dict[str, Metric] = {
         psnr_pca,
         "peak signal-to-noise ratio of as many principal components",
         "What psnr is for the best linear model of as many numbers: a model should be above it.",
+        dear=generative,
         best="high",
     ),
     "confident_samples": Metric(
@@ -185,6 +192,7 @@ REPRESENTATION: dict[str, Metric] = {
         "How regular the latent space is: whether a random place in it stands for an image of some kind. Higher is better, up to "
         "the share of test images.",
         no_classifier,
+        dear=generative,
         best="high",
     ),
     "psnr_gain": Metric(

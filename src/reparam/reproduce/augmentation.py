@@ -43,9 +43,7 @@ ALONG = {  # arms that measure another's run: whose, along what
     "noise": ("vae", "noise"),
     "pixels": ("vae", "pixels"),
 }
-OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {  # other weights of the KL, and longer training; one seed
-    "MNIST, 30 epochs: G-VAE": ("moves-long-gvae", "gvae", {**SAME, "epochs": 30}),
-    "MNIST, 30 epochs: VAE": ("moves-long-vae", "vae", {**SAME, "epochs": 30}),
+OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {  # other weights of the KL; one seed
     "MNIST, KL weight 0.1: G-VAE": ("moves-beta-0.1", "gvae", {**SAME, "beta": 0.1}),
     "MNIST, KL weight 0.0025: G-VAE": ("moves-beta-0.0025", "gvae", {**SAME, "beta": 2.5e-3}),
     "MNIST, KL weight 0.0025: VAE": ("moves-beta-0.0025-vae", "vae", {**SAME, "beta": 2.5e-3}),
