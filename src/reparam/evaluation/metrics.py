@@ -376,7 +376,11 @@ def choose(
         elif metric.obstacle and (reason := metric.obstacle(model, dataset, task, options)):
             left_out[name] = reason
         elif metric.waits(model) and name not in names and ALL not in names:
-            why = "they take minutes to hours on a processor" if metric.dear is True else "measured by default of other models"
+            why = (
+                "they take minutes to hours on a processor"
+                if metric.dear is True
+                else "measured by default of other models"
+            )
             left_out[name] = f"{why}: ask by name, or with --metrics all"
     for name in names:
         if name in left_out:
