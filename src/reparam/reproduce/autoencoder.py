@@ -11,7 +11,7 @@ from reparam.reports import charts, panels
 from reparam.reports.pictures import to_picture, write_png
 from reparam.reports.subject import Subject
 from reparam.reproduce.cells import Cell, Laboratory
-from reparam.reproduce.experiment import Experiment, Row
+from reparam.reproduce.experiment import Experiment, Row, figures
 
 SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 EPOCHS = 20
@@ -72,24 +72,25 @@ CELLS: tuple[Cell, ...] = tuple(
 )
 
 
+CALLED = {
+    "psnr": "PSNR",
+    "psnr_pca": "PCA's",
+    "neighbour_accuracy": "by 5 neighbours",
+    "neighbour_accuracy_pca": "PCA's, by 5 neighbours",
+    "probe_accuracy": "linear classifier",
+    "probe_accuracy_pca": "PCA's, linear classifier",
+    "confident_samples": "random latents read with confidence",
+    "rate_psnr": "PSNR at the rate",
+    "rate_psnr_pca": "PCA's at the rate",
+    "rate_psnr_jpeg": "JPEG's, nearest",
+    "psnr_gain": "dB gained",
+    "psnr_gain_median": "median filter's",
+}
+
+
 def columns(document: dict[str, Any]) -> dict[str, float]:
     """Each figure beside what it is compared with."""
-    found = {name: measure["value"] for name, measure in document["metrics"].items()}
-    called = {
-        "psnr": "PSNR",
-        "psnr_pca": "PCA's",
-        "neighbour_accuracy": "by 5 neighbours",
-        "neighbour_accuracy_pca": "PCA's, by 5 neighbours",
-        "probe_accuracy": "linear classifier",
-        "probe_accuracy_pca": "PCA's, linear classifier",
-        "confident_samples": "random latents read with confidence",
-        "rate_psnr": "PSNR at the rate",
-        "rate_psnr_pca": "PCA's at the rate",
-        "rate_psnr_jpeg": "JPEG's, nearest",
-        "psnr_gain": "dB gained",
-        "psnr_gain_median": "median filter's",
-    }
-    return {title: found[name] for name, title in called.items() if name in found}
+    return figures(document, CALLED)
 
 
 def draw(laboratory: Laboratory, folder: Path) -> None:

@@ -44,6 +44,12 @@ class Experiment:
         return list(dict.fromkeys(name for row in self.rows for name in (row.cells[:1] if fast else row.cells)))
 
 
+def figures(document: dict[str, Any], called: Mapping[str, str]) -> dict[str, float]:
+    """Those of a cell's figures that have a name here, in the order of the names."""
+    metrics = document["metrics"]
+    return {title: metrics[name]["value"] for name, title in called.items() if name in metrics}
+
+
 def table(experiment: Experiment, results: Results) -> tuple[list[str], list[list[str]]]:
     """(heading, rows): mean over a row's cells, lowest and highest in brackets for several; rows not run say so.
 

@@ -12,7 +12,7 @@ from reparam.reports import charts, panels
 from reparam.reports.pictures import to_picture, write_png
 from reparam.reproduce import toys
 from reparam.reproduce.cells import Cell, Laboratory
-from reparam.reproduce.experiment import Experiment, Row
+from reparam.reproduce.experiment import Experiment, Row, figures
 
 SEEDS = 5
 SHOWN = 1000  # points of a picture
@@ -44,17 +44,18 @@ CELLS: tuple[Cell, ...] = (
 )
 
 
+CALLED = {
+    "fid_inception": "fid_inception",
+    "fid_classifier": "fid_classifier",
+    "precision": "precision",
+    "recall": "recall",
+    "coverage": "coverage",
+    "classes_made": "classes made",
+}
+
+
 def columns(document: dict[str, Any]) -> dict[str, float]:
-    found = {name: measure["value"] for name, measure in document["metrics"].items()}
-    called = {
-        "fid_inception": "fid_inception",
-        "fid_classifier": "fid_classifier",
-        "precision": "precision",
-        "recall": "recall",
-        "coverage": "coverage",
-        "classes_made": "classes made",
-    }
-    return {title: found[name] for name, title in called.items() if name in found}
+    return figures(document, CALLED)
 
 
 def draw(laboratory: Laboratory, folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from reparam.reports import panels
 from reparam.reports.pictures import to_picture, write_png
 from reparam.reproduce.cells import Cell, Laboratory
-from reparam.reproduce.experiment import Experiment, Row
+from reparam.reproduce.experiment import Experiment, Row, figures
 
 SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 SAME: dict[str, Any] = {"hidden": (512, 256), "latent": 20, "epochs": 20}
@@ -31,20 +31,20 @@ def _cell(data: str, name: str) -> Cell:
 CELLS: tuple[Cell, ...] = tuple(_cell(data, name) for data in SETS for name in MODELS)
 
 
+CALLED = {
+    "nll": "NLL, nats",
+    "cnll_is": "NLL given the class",
+    "psnr": "PSNR of reconstructions",
+    "fid_classifier": "FID of samples",
+    "precision": "precision",
+    "recall": "recall",
+    "accuracy": "accuracy",
+}
+
+
 def columns(document: dict[str, Any]) -> dict[str, float]:
-    found = {name: measure["value"] for name, measure in document["metrics"].items()}
-    called = {
-        "nll": "NLL, nats",
-        "cnll_is": "NLL given the class",
-        "psnr": "PSNR of reconstructions",
-        "fid_classifier": "FID of samples",
-        "precision": "precision",
-        "recall": "recall",
-        "accuracy": "accuracy",
-    }
-    shown = {title: found[name] for name, title in called.items() if name in found}
     minutes, millions = document["seconds"]["training"] / 60, document["parameters"] / 1e6
-    return {**shown, "training, minutes": minutes, "million parameters": millions}
+    return {**figures(document, CALLED), "training, minutes": minutes, "million parameters": millions}
 
 
 def draw(laboratory: Laboratory, folder: Path) -> None:
