@@ -162,9 +162,8 @@ def _train(
     schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
     objective = config.family.objective(config.options, schedule)
     validate = None
-    if (
-        config.data.train_on == "train" and len(objective.players) == 1
-    ):  # of several players none has a loss to choose by
+    alone = len(objective.players) == 1  # of several players none has a loss to choose by
+    if config.data.train_on == "train" and alone:
         validate = validator(objective, dataset, config, schedule, device)
     loop = Loop(
         model,

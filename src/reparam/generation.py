@@ -32,6 +32,14 @@ def full_block(part: Tensor) -> Tensor:
     return part if len(part) == BLOCK else torch.cat([part, part.new_zeros(BLOCK - len(part), *part.shape[1:])])
 
 
+def keyed_noise(n: int, latent: int, *key: int | str) -> Tensor:
+    """Standard normal, [n, K], on the CPU, in blocks: row i is a function of its place and `key` alone."""
+    blocks = range(-(-n // BLOCK))
+    return torch.cat([torch.randn(BLOCK, latent, generator=keyed_generator("cpu", *key, number)) for number in blocks])[
+        :n
+    ]
+
+
 def block_condition(model: Model, c: Tensor | None, number: int) -> Model | ModelGiven:
     """The model at the conditions of block `number`, padded to a full block: see `full_block`."""
     if c is None:

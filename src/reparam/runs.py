@@ -180,6 +180,11 @@ class RunFolder:
             raise RunError(f"{self.path} has no weights yet: continue it with 'reparam resume {self.path}'")
         return read_tensors(self.weights_path)
 
+    def weights_stamp(self) -> list[Any]:
+        """Which weights are kept, as figures of them say it in evaluation.json. Raises RunError where there are none."""
+        _, facts = self.weights()
+        return [facts["step"], facts["kept"]]
+
     def model(self) -> Model:
         """The model with its kept weights, on the CPU, in evaluation mode."""
         config = self.config()

@@ -294,8 +294,7 @@ class Run:
                 reasons.setdefault(why, []).append(name)
         for why, which in reasons.items():
             say(f"left out: {', '.join(which)}: {why}")
-        _, weights = self.folder.weights()
-        stamp = [weights["step"], weights["kept"]]
+        stamp = self.folder.weights_stamp()
         if document.get("weights") != stamp:
             document = {"weights": stamp}  # figures of other weights do not stand beside these
         context = self._context(options, progress, say)

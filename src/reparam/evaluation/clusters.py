@@ -3,12 +3,15 @@
 Shapes: `N` images, `D` classes, `M` components.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
 from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
+from reparam.evaluation.latents import entropy
 from reparam.evaluation.metric import Metric
 from reparam.generation import responsibilities
 from reparam.models import Model
@@ -30,12 +33,8 @@ def normalised_information(counts: Tensor) -> float:
     the same partition."""
     joint = counts.double() / counts.sum()
     rows, columns = joint.sum(1), joint.sum(0)
-
-    def entropy(p: Tensor) -> Tensor:
-        return -torch.special.xlogy(p, p).sum()
-
     both = entropy(rows) + entropy(columns)
-    return float(2 * (both - entropy(joint.flatten())) / both) if both > 0 else 1.0
+    return 2 * (both - entropy(joint)) / both if both > 0 else 1.0
 
 
 def cluster_accuracy(context: Context) -> Measure:
@@ -56,8 +55,7 @@ def cluster_accuracy(context: Context) -> Measure:
 def components_used(context: Context) -> Measure:
     """exp of the entropy of the mean responsibilities."""
     shares = _responsibilities(context).double().mean(0)
-    value = float((-torch.special.xlogy(shares, shares).sum()).exp())
-    return Measure(value, None, len(context.x), f"of {len(shares)}")
+    return Measure(math.exp(entropy(shares)), None, len(context.x), f"of {len(shares)}")
 
 
 def _responsibilities(context: Context) -> Tensor:

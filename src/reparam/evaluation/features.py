@@ -63,7 +63,7 @@ def inception_network(
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> FeatureNetwork:
-    """The network of the standard FID, 0.1 to 0.2 s an image on two processor cores."""
+    """The network of the standard FID, about 0.1 s an image on one processor core."""
     network = inception.load_inception(device, say)
     return FeatureNetwork(
         f"{inception.NAME}, bilinear to 299, no antialiasing",

@@ -196,7 +196,8 @@ def load_inception(device: torch.device, say: Callable[[str], None] = lambda _: 
         script.unlink()
     tensors, _ = read_tensors(path)
     load_weights(model, tensors, path)
-    return model.to(device).eval()
+    # Channels last: on a processor the convolutions take half to two thirds of the time.
+    return model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
 
 def prepared(x: Tensor) -> Tensor:

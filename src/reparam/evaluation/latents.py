@@ -9,8 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reparam.distributions import keyed_generator
-from reparam.generation import BLOCK
+from reparam.generation import keyed_noise
 
 ACTIVE_VARIANCE = 0.01
 ROWS = 1000  # of all pairs of images that are in memory at one time
@@ -19,6 +18,11 @@ ROWS = 1000  # of all pairs of images that are in memory at one time
 def active_units(means: Tensor) -> int:
     """How many latents have Var_x(E_q[z_k|x]) > 0.01 (Burda et al. 2016, section 4.2), from posterior means [N, K]."""
     return int((means.double().var(0) > ACTIVE_VARIANCE).sum())
+
+
+def entropy(shares: Tensor) -> float:
+    """-sum p log p of shares that sum to 1, in nats; e to its power is how many equal shares it is the entropy of."""
+    return float(-torch.special.xlogy(shares, shares).sum())
 
 
 class Aggregate(NamedTuple):
@@ -38,11 +42,7 @@ def aggregate_posterior(loc: Tensor, scale: Tensor, seed: int) -> Aggregate:
     """
     n, latent = loc.shape
     mean, deviation = loc.double(), scale.double().clamp(min=1e-6)
-    noise = [
-        torch.randn(BLOCK, latent, generator=keyed_generator("cpu", seed, "aggregate", number))
-        for number in range(-(-n // BLOCK))
-    ]
-    z = mean + deviation * torch.cat(noise)[:n].double()
+    z = mean + deviation * keyed_noise(n, latent, seed, "aggregate").double()
     # log N(z; m, s) = -1/2 (z^2 / s^2 - 2 z m / s^2 + m^2 / s^2) - log s - K/2 log 2 pi: two products for all pairs.
     precision = deviation.pow(-2)
     constant = -0.5 * (mean.square() * precision).sum(1) - deviation.log().sum(1) - 0.5 * latent * math.log(2 * math.pi)

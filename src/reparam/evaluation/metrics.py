@@ -20,7 +20,7 @@ from reparam.errors import ConfigError, suggest
 from reparam.evaluation import distances, fidelity, likelihood
 from reparam.evaluation.clusters import CLUSTERS
 from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
-from reparam.evaluation.latents import active_units
+from reparam.evaluation.latents import active_units, entropy
 from reparam.evaluation.metric import Metric, effective, few_images, nll, no_classifier
 from reparam.evaluation.moves import MOVES
 from reparam.evaluation.predictions import PREDICTIONS
@@ -139,11 +139,9 @@ def classes_made(context: Context) -> Measure:
     names, network = context.dataset.classes, context.network("classifier")
     counts = network.classes(context.samples).bincount(minlength=len(names))
     shares = counts.double() / counts.sum()
-    value = float((-torch.special.xlogy(shares, shares).sum()).exp())
     rarest = int(shares.argmin())
-    return Measure(
-        value, None, int(counts.sum()), f"of {len(names)}", f"rarest: {names[rarest]}, {float(shares[rarest]):.1%}"
-    )
+    note = f"rarest: {names[rarest]}, {float(shares[rarest]):.1%}"
+    return Measure(math.exp(entropy(shares)), None, int(counts.sum()), f"of {len(names)}", note)
 
 
 def kid(context: Context, network: str) -> Measure:

@@ -14,11 +14,10 @@ from torch import Tensor
 from reparam.batch import Batch
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
-from reparam.distributions import keyed_generator
 from reparam.evaluation import fidelity
 from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
 from reparam.evaluation.metric import Metric, no_classifier
-from reparam.generation import BLOCK, decode, encode, sample_latents
+from reparam.generation import decode, encode, keyed_noise, sample_latents
 from reparam.models import Model
 
 NEIGHBOURS = 5
@@ -104,13 +103,7 @@ def _random_latents(context: Context, n: int) -> Tensor:
     if "decode" in context.model.abilities:
         return sample_latents(context.model, n, context.options.seed)
     codes = _latents(context)[0]
-    noise = [
-        torch.randn(
-            BLOCK, codes.shape[1], generator=keyed_generator("cpu", context.options.seed, "random latents", number)
-        )
-        for number in range(-(-n // BLOCK))
-    ]
-    return codes.mean(0) + codes.std(0) * torch.cat(noise)[:n]
+    return codes.mean(0) + codes.std(0) * keyed_noise(n, codes.shape[1], context.options.seed, "random latents")
 
 
 def psnr_gain(context: Context) -> Measure:

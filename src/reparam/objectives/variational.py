@@ -32,6 +32,11 @@ KLS: dict[str, Divergence] = {  # q(z|x), p(z), draws of q -> [B]
 }
 
 
+def _through_z(q_z: Distribution, p_z: Distribution, z: Tensor) -> Tensor:
+    """`monte_carlo_kl` whose gradient reaches q through the draws alone."""
+    return monte_carlo_kl(detached(q_z), p_z, z)
+
+
 class ELBO(Objective):
     r"""total = c * E_q[-log p(x|z)] + beta(step) * KL(q(z|x) || p(z)), c and beta 1 for the evidence lower bound.
 
@@ -57,6 +62,8 @@ class ELBO(Objective):
         kl: str = "closed",
     ) -> None:
         self.kl = KLS[kl]
+        if path and kl == "monte-carlo":  # one estimate serves as value and as gradient
+            self.kl, path = _through_z, False
         self.beta, self.warmup, self.free_bits = beta, warmup, free_bits
         self.samples, self.weight, self.path = samples, weight, path
 
@@ -76,8 +83,7 @@ class ELBO(Objective):
         p_z = model.prior()
         kl = kl_penalty = self.kl(q_z, p_z, z)
         if self.path:
-            ratio = detached(q_z).log_prob(z) - p_z.log_prob(z)
-            through_z = ratio if self.samples == 1 else ratio.mean(0)
+            through_z = _through_z(q_z, p_z, z)
             kl_penalty = kl.detach() + through_z - through_z.detach()
         elif self.free_bits:
             each = kl_per_dimension(q_z, p_z)

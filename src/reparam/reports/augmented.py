@@ -44,38 +44,24 @@ def write_augmented(
     An image's copies depend on the seed, the copy and the images of its block alone. Pictures are made in OUT.unfinished, which
     becomes OUT when all are there. Raises ConfigError where OUT holds something already.
     """
-    with new_folder(out) as begun:
-        return _fill(begun, run, augmenter, split, chosen, classes, per_image, seed, progress)
-
-
-def _fill(
-    begun: Path,
-    run: "Run",
-    augmenter: Augmenter,
-    split: Images,
-    chosen: Tensor,
-    classes: tuple[str, ...],
-    per_image: int,
-    seed: int,
-    progress: Progress,
-) -> int:
     rows: list[tuple[str, ...]] = []
-    for number, index in enumerate(progress.track(chosen.split(BLOCK), "augment")):
-        part = split.take(index).to(run.device)
-        x = to_float(part.images)
-        still = augmenter.unmoved(x, part.labels)
-        for copy in range(per_image):
-            augmenter.generator = keyed_generator(run.device, seed, "augment", number, copy)
-            moved = augmenter(x, part.labels)
-            change = (moved - still).flatten(1).norm(dim=1).tolist()
-            for row, place in enumerate(index.tolist()):
-                label = int(part.labels[row])
-                name = classes[label] if label >= 0 else UNLABELLED
-                file = f"{name}/{place:06d}-{copy}.png"
-                write_png(begun / file, sheet(moved[row][None], 1))
-                rows.append((file, str(place), name, str(copy), str(seed), f"{change[row]:.3f}"))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([COLUMNS, *rows])
-    write_text(begun / MANIFEST, text.getvalue())
+    with new_folder(out) as begun:
+        for number, index in enumerate(progress.track(chosen.split(BLOCK), "augment")):
+            part = split.take(index).to(run.device)
+            x = to_float(part.images)
+            still = augmenter.unmoved(x, part.labels)
+            for copy in range(per_image):
+                augmenter.generator = keyed_generator(run.device, seed, "augment", number, copy)
+                moved = augmenter(x, part.labels)
+                change = (moved - still).flatten(1).norm(dim=1).tolist()
+                for row, place in enumerate(index.tolist()):
+                    label = int(part.labels[row])
+                    name = classes[label] if label >= 0 else UNLABELLED
+                    file = f"{name}/{place:06d}-{copy}.png"
+                    write_png(begun / file, sheet(moved[row][None], 1))
+                    rows.append((file, str(place), name, str(copy), str(seed), f"{change[row]:.3f}"))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([COLUMNS, *rows])
+        write_text(begun / MANIFEST, text.getvalue())
     return len(rows)

@@ -175,7 +175,8 @@ def _measure(one: Named, progress: Progress | None, say: Callable[[str], None]) 
     """What `evaluate` measures by default and has not yet of these weights."""
     run = one.subject.run
     wanted, _ = measuring.choose(run.model, run.dataset, run.config.task, EvaluationOptions())
-    missing = [name for name in wanted if name not in _measured(run)]
+    known = _measured(run)
+    missing = [name for name in wanted if name not in known]
     if missing:
         say(f"{one.name}: {len(missing)} figures to measure")
         run.evaluate(missing, progress=progress, say=say)
@@ -184,8 +185,7 @@ def _measure(one: Named, progress: Progress | None, say: Callable[[str], None]) 
 def _measured(run: "Run") -> dict[str, Measure]:
     """What is known of the kept weights."""
     document = run.folder.evaluation_document()
-    _, facts = run.folder.weights()
-    if document.get("weights") != [facts["step"], facts["kept"]]:
+    if document.get("weights") != run.folder.weights_stamp():
         return {}
     return {name: Measure(**measure) for name, measure in document.get("metrics", {}).items()}
 

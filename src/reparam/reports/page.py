@@ -231,8 +231,7 @@ def _numbers(run: "Run") -> dict[str, Any]:
         )
     remark = "" if rows else "Nothing has been measured yet."
     try:
-        _, facts = run.folder.weights()
-        if rows and evaluation.get("weights") != [facts["step"], facts["kept"]]:
+        if rows and evaluation.get("weights") != run.folder.weights_stamp():
             remark = "These were measured on earlier weights of this run: measure again."
     except RunError:
         pass

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from reparam.evaluation import EvaluationOptions
 from reparam.files import write_text
 from reparam.reports import charts, panels
 from reparam.reports.pictures import to_picture, write_png
@@ -27,9 +26,7 @@ def _cell(data: str, recipe: str, seed: int, **options: Any) -> Cell:
 
 def _inception(cell: Cell) -> Cell:
     """The same run by the network of published distances, which takes the better part of an hour on a processor."""
-    return dataclasses.replace(
-        cell, name=f"{cell.name}-inception", metrics=("fid_inception",), of=cell.name, evaluation=EvaluationOptions()
-    )
+    return dataclasses.replace(cell, name=f"{cell.name}-inception", metrics=("fid_inception",), of=cell.name)
 
 
 _DEFAULT = {data: [_cell(data, "default", seed) for seed in range(SEEDS)] for data in SETS}
