@@ -161,6 +161,12 @@ def _train(
     steps_per_epoch = len(split) / config.training.batch_size
     schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
     objective = config.family.objective(config.options, schedule)
+    interlude = config.family.interlude(config.options, schedule)
+    if interlude and interlude.step >= schedule.steps:
+        raise ConfigError(
+            f"{interlude.option} is {interlude.step / steps_per_epoch:g} epochs, and training ends after "
+            f"{config.training.epochs:g}: train longer, or take less"
+        )
     validate = None
     alone = len(objective.players) == 1  # of several players none has a loss to choose by
     if config.data.train_on == "train" and alone:
@@ -177,6 +183,7 @@ def _train(
         draw=Painter(folder, dataset, config),
         progress=progress,
         augment=augment,
+        interlude=interlude,
     )
     if continued:
         loop.restore()

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reparam.directions import DEFAULT, ClassLatents, Code, drawn_by, find_direction, kept_share
+from reparam import plane
+from reparam.directions import DEFAULT, ClassLatents, Code, find_direction, kept_share
 from reparam.errors import ConfigError, DataError
 from reparam.models import Model
 from reparam.models.model import ModelGiven
@@ -184,11 +184,7 @@ class Augmenter(Move):
 
 
 class PixelAugmenter(Move):
-    """The usual moves in the plane: turned, shifted and bent, each at random; strength 1 is up to 15 degrees, a fourteenth of the
-    side, and displacements of a twentieth of it. Nothing is learnt."""
-
-    ANGLE, SHIFT, BEND = torch.pi / 12, 1 / 14, 1 / 20
-    KNOTS = 5  # of the field of displacements, a side
+    """The usual moves in the plane (`plane.moves`): turned, shifted and bent, each at random. Nothing is learnt."""
 
     def __init__(self, *, strength: float = 1.0, seed: int | None = 0, device: torch.device | str = "cpu") -> None:
         super().__init__(strength, seed, torch.device(device))
@@ -196,21 +192,7 @@ class PixelAugmenter(Move):
     @torch.no_grad()
     def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
         _checked(images, labels, 0)
-        n, device = len(images), images.device
-        uniform = 2 * torch.rand(n, 3, **drawn_by(self.generator, device)).to(device) - 1
-        knots = torch.randn(n, 2, self.KNOTS, self.KNOTS, **drawn_by(self.generator, device)).to(device)
-        bent = F.interpolate(knots, images.shape[2:], mode="bicubic", align_corners=False).movedim(1, -1)
-
-        @torch.no_grad()
-        def path(strength: float) -> Tensor:
-            angle = strength * self.ANGLE * uniform[:, 0]
-            shift = 2 * strength * self.SHIFT * uniform[:, 1:]  # the plane is 2 wide
-            turned = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(n, 2, 2)
-            grid = F.affine_grid(torch.cat([turned, shift[..., None]], 2), list(images.shape), align_corners=False)
-            grid = grid + 2 * self.BEND * strength * bent
-            return F.grid_sample(images, grid, padding_mode="border", align_corners=False).clamp(0, 1)
-
-        return path
+        return plane.moves(images, self.generator)
 
     def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return images

@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 
 from reparam.data import Images
 from reparam.data.tasks import to_float
+from reparam.distributions import drawn_by
 from reparam.errors import ConfigError, DataError, suggest
 from reparam.models import Model
 
@@ -50,11 +51,6 @@ class Direction(NamedTuple):
     doc: str
     draw: Callable[[Code, Random], Tensor]
     needs: Literal["", "head", "latents"] = ""
-
-
-def drawn_by(generator: Random, device: torch.device) -> dict[str, Any]:
-    """Where a draw is made: by the generator on its own device, as an augmenter may have been moved to another since."""
-    return {"generator": generator, "device": device if generator is None else generator.device}
 
 
 def _normal(like: Tensor, generator: Random) -> Tensor:

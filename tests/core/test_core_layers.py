@@ -13,7 +13,7 @@ SOURCE = Path(reparam.__file__).parent
 
 # Each may import those before it. Names with a dot are single modules that stand apart from their package.
 LAYERS = [
-    "errors", "batch", "files", "importing", "distributions", "networks", "conditionals", "objectives", "models", "data",
+    "errors", "batch", "files", "importing", "distributions", "plane", "networks", "conditionals", "objectives", "models", "data",
     "directions", "augmentation", "config", "runs", "generation", "compression", "training", "evaluation", "reports", "trained",
     "api", "reproduce", "cli", "testing",
 ]  # fmt: skip

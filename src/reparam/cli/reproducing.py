@@ -8,6 +8,8 @@ import click
 
 from reparam.cli.common import comma_list, example, json_option, progress
 
+ALL = "all"
+
 
 class _Experiments(click.Command):
     """Help that lists what can be reproduced."""
@@ -16,7 +18,8 @@ class _Experiments(click.Command):
         from reparam.reproduce import EXPERIMENTS
 
         with formatter.section("Experiments"):
-            formatter.write_dl([(name, f"{one.title}; {one.source}") for name, one in EXPERIMENTS.items()])
+            listed = [(name, f"{one.title}; {one.source}") for name, one in EXPERIMENTS.items()]
+            formatter.write_dl([*listed, (ALL, "each of them")])
         super().format_epilog(ctx, formatter)
 
 
@@ -26,6 +29,7 @@ class _Experiments(click.Command):
         "reparam reproduce structures",
         "reparam reproduce structures --cells 'structure-2-*'",
         "reparam reproduce iwae --dry-run",
+        "reparam reproduce all --fast",
     ),
 )
 @click.argument("experiments", nargs=-1, required=True, metavar="EXPERIMENT...")
@@ -62,9 +66,10 @@ def reproduce(
     )
 
     for name in experiments:
-        if name not in EXPERIMENTS:
-            known = ", ".join(EXPERIMENTS)
+        if name not in (*EXPERIMENTS, ALL):
+            known = ", ".join((*EXPERIMENTS, ALL))
             raise ConfigError(f"no experiment '{name}'{suggest(name, EXPERIMENTS)} (known: {known})")
+    experiments = tuple(EXPERIMENTS) if ALL in experiments else tuple(dict.fromkeys(experiments))
     folder = (out or Path("reproductions-fast" if fast else "reproductions")).absolute()
     laboratory = Laboratory(folder, CELLS, fast, progress())
     page_path(laboratory)  # says at once where it could not be written

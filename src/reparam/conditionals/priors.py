@@ -10,6 +10,9 @@ from torch.distributions import Independent, MixtureSameFamily, Normal
 from reparam.conditionals.context import Given
 from reparam.conditionals.encoders import LOG_SCALE_RANGE, diagonal_normal
 from reparam.distributions import Bernoulli, mixture
+from reparam.errors import ConfigError
+
+STARTS = 10  # of the fit that places components
 
 
 class StandardNormal(nn.Module):
@@ -40,6 +43,33 @@ class MixturePrior(nn.Module):
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(spread * torch.randn(components, latent) if components > 1 else torch.zeros(1, latent))
         self.log_scale = nn.Parameter(torch.zeros(components, latent))
+
+    @torch.no_grad()
+    def place(self, q_z: Independent) -> None:
+        """A component where each cluster of posteriors [N, K] is, with its weight, mean and scales, the posteriors' own variance
+        included. Clusters are the parts of the likeliest of `STARTS` mixtures with full covariances (EM, each from a k-means of
+        its own) of the posteriors' means.
+
+        Raises ConfigError where there are fewer different latents than components.
+        """
+        from sklearn.mixture import GaussianMixture
+        from threadpoolctl import threadpool_limits
+
+        means, variance = q_z.mean.cpu().double(), q_z.variance.cpu().double()
+        if (places := len(means.unique(dim=0))) < self.components:
+            raise ConfigError(
+                f"{self.components} components cannot be placed on {places} different latents: take fewer --components, or "
+                "let them begin apart (--place-after 0)"
+            )
+        ridge = 1e-6 * max(float(means.var(0).mean()), 1e-6)  # for a latent in which a cluster has no width
+        fit = GaussianMixture(self.components, n_init=STARTS, reg_covar=ridge, random_state=0)
+        with threadpool_limits(1):  # several threads add up in any order, and a resumed run is to be the same
+            share = torch.as_tensor(fit.fit(means.numpy()).predict_proba(means.numpy()))
+        own = share.T @ variance / share.sum(0)[:, None]
+        spread = torch.as_tensor(fit.covariances_).diagonal(dim1=1, dim2=2) + own
+        self.logits.copy_(torch.as_tensor(fit.weights_).log())
+        self.loc.copy_(torch.as_tensor(fit.means_))
+        self.log_scale.copy_(0.5 * spread.log())
 
     def forward(self, given: Given | None = None) -> MixtureSameFamily:
         return mixture(self.logits, self.loc, self.log_scale.clamp(*LOG_SCALE_RANGE).exp())

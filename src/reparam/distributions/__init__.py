@@ -4,10 +4,18 @@ and sampling with a generator."""
 from reparam.distributions.bernoulli import Bernoulli
 from reparam.distributions.delta import Delta
 from reparam.distributions.isda import isda_bound
-from reparam.distributions.mixtures import kl_at, mixture, monte_carlo_kl, report_kl, responsibilities, tight_kl
+from reparam.distributions.mixtures import (
+    kl_at,
+    log_responsibilities,
+    mixture,
+    monte_carlo_kl,
+    report_kl,
+    responsibilities,
+    tight_kl,
+)
 from reparam.distributions.partial import Completion, PixelCategorical, pick, prediction
 from reparam.distributions.quantised import DiscretisedLogistic
-from reparam.distributions.sampling import detached, keyed_generator, rsample, with_parameters
+from reparam.distributions.sampling import detached, drawn_by, keyed_generator, rsample, with_parameters
 
 __all__ = [
     "Bernoulli",
@@ -16,9 +24,11 @@ __all__ = [
     "DiscretisedLogistic",
     "PixelCategorical",
     "detached",
+    "drawn_by",
     "isda_bound",
     "keyed_generator",
     "kl_at",
+    "log_responsibilities",
     "mixture",
     "monte_carlo_kl",
     "pick",

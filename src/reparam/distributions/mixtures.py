@@ -52,6 +52,11 @@ def report_kl(q_z: Independent, p_z: MixtureSameFamily) -> Tensor:
     return -log_joint.mean(-1) - math.log(log_joint.shape[-1])
 
 
+def log_responsibilities(q_z: Independent, p_z: MixtureSameFamily) -> Tensor:
+    """log q(m|x), [B, M]: see `responsibilities`."""
+    return _log_joint(q_z, p_z).log_softmax(-1)
+
+
 def responsibilities(q_z: Independent, p_z: MixtureSameFamily) -> Tensor:
     """softmax_m(log pi_m - KL(q || p_m)), [B, M]: the weights with which `tight_kl` is attained, q(m|x). Of a point (scales near
     0) the posterior p(m|z)."""

@@ -10,6 +10,7 @@ Shapes: `S` sample shape, `B` batch shape, `E` event shape.
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,11 @@ def keyed_generator(device: torch.device | str, *key: int | str) -> torch.Genera
     """A generator whose stream is a function of `key` alone, e.g. (seed, "samples", block)."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def drawn_by(generator: torch.Generator | None, device: torch.device) -> dict[str, Any]:
+    """Where a draw is made: by the generator on its own device, as what it draws for may have been moved to another since."""
+    return {"generator": generator, "device": device if generator is None else generator.device}
 
 
 def rsample(distribution: Distribution, shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:

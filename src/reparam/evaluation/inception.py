@@ -197,7 +197,7 @@ def load_inception(device: torch.device, say: Callable[[str], None] = lambda _: 
     tensors, _ = read_tensors(path)
     load_weights(model, tensors, path)
     # Channels last: on a processor the convolutions take half to two thirds of the time.
-    return model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+    return model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 
 def prepared(x: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from reparam.batch import Condition
 from reparam.models.model import Model
@@ -29,6 +31,18 @@ class Schedule:
     steps: int
 
 
+class Interlude(NamedTuple):
+    """What is done to the model once, before the step of that number, with up to `INTERLUDE_IMAGES` training images [N, C, H, W]:
+    an initialisation that wants to see data, or an encoder that has learnt something. `option`: the one that says when."""
+
+    option: str
+    step: int
+    act: Callable[[Model, Tensor], None]
+
+
+INTERLUDE_IMAGES = 5_000
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A named, documented set of options, laid over the defaults."""
@@ -40,7 +54,8 @@ class Recipe:
 @dataclass(frozen=True)
 class Family:
     """One row of `MODELS`. `options` is a frozen dataclass type; `build` and `objective` unpack it into plain arguments.
-    `task_recipes`: for tasks that want another recipe than the default one where none is named."""
+    `task_recipes`: for tasks that want another recipe than the default one where none is named. `interlude`: of options and
+    schedule, None where there is none."""
 
     name: str
     summary: str
@@ -51,3 +66,4 @@ class Family:
     recipes: Mapping[str, Recipe]
     tasks: tuple[str, ...] = ("unconditional",)
     task_recipes: Mapping[str, str] = field(default_factory=dict)
+    interlude: Callable[[Any, Schedule], Interlude | None] = lambda options, schedule: None

@@ -3,14 +3,19 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
+from torch import Tensor
+from torch.distributions import Independent, Normal
 
 from reparam.conditionals import MixturePrior, VampPrior
 from reparam.errors import ConfigError
 from reparam.models import vae
-from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.family import Family, Interlude, Recipe, Schedule, Spec
 from reparam.models.model import Model
-from reparam.objectives import Objective
+from reparam.objectives import ELBO, Clustering, Objective
+
+PART = 500  # images that are encoded at one time
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,20 @@ class GMVAEOptions(vae.VAEOptions):
         ),
     ] = "tight"
     spread: Annotated[float, Field(gt=0, description="standard deviation of the components' first means")] = 1.0
+    place_after: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="epochs under N(0, I), after which the components are placed where latents have clusters (0: they begin "
+            "at random)",
+        ),
+    ] = 0.0
+    agreement: Annotated[
+        float,
+        Field(
+            ge=0, description="weight of the agreement of an image's component with that of its turned and bent copy"
+        ),
+    ] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,6 +58,10 @@ class GMVAEOptions(vae.VAEOptions):
             raise ConfigError(
                 "gradient 'path' goes through the draws, which a bound on the KL has not: take --kl monte-carlo"
             )
+        if self.place_after and self.prior == "vamp":
+            raise ConfigError("place-after places Gaussians, and the VampPrior's components are images: leave it out")
+        if (self.agreement or self.place_after) and self.k > 1:
+            raise ConfigError("agreement and place-after belong to the ELBO: leave --k out")
 
 
 def build(options: GMVAEOptions, spec: Spec) -> Model:
@@ -51,7 +74,27 @@ def build(options: GMVAEOptions, spec: Spec) -> Model:
 
 
 def objective(options: GMVAEOptions, schedule: Schedule) -> Objective:
-    return vae.objective(options, schedule, options.kl)
+    bound = vae.objective(options, schedule, options.kl)
+    if not (options.agreement or options.place_after):
+        return bound
+    assert isinstance(bound, ELBO)
+    return Clustering(bound, _place_at(options, schedule), options.agreement)
+
+
+def _place_at(options: GMVAEOptions, schedule: Schedule) -> int:
+    return round(options.place_after * schedule.steps_per_epoch)
+
+
+def interlude(options: GMVAEOptions, schedule: Schedule) -> Interlude | None:
+    if not options.place_after:
+        return None
+    return Interlude("place-after", _place_at(options, schedule), _place)
+
+
+def _place(model: Model, x: Tensor) -> None:
+    found = [model.encoder(part) for part in x.split(PART)]
+    loc, scale = (torch.cat([getattr(q_z.base_dist, name) for q_z in found]) for name in ("loc", "scale"))
+    model.prior.place(Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False))
 
 
 GMVAE = Family(
@@ -62,11 +105,25 @@ GMVAE = Family(
     options=GMVAEOptions,
     build=build,
     objective=objective,
+    interlude=interlude,
     recipes={
         "default": Recipe("two hidden layers (512, 256), 20 latents, Bernoulli, 10 components, the tight bound"),
         "vamp": Recipe(
             "the VampPrior: 500 learned images, the KL estimated from the draws",
             {"prior": "vamp", "components": 500, "kl": "monte-carlo", "gradient": "path"},
+        ),
+        "clusters": Recipe(
+            "10 latents, 10 components placed after 4 epochs of telling images by their turned, shifted and bent copies; "
+            "from then on an image and its copy are to agree on a component",
+            {
+                "latent": 10,
+                "place_after": 4.0,
+                "agreement": 200.0,
+                "batch_size": 256,
+                "learning_rate": 2e-3,
+                "keep": "last",
+                "epochs": 16,
+            },
         ),
     },
 )

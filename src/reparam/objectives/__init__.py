@@ -3,6 +3,7 @@
 from reparam.objectives.adversarial import Adversarial
 from reparam.objectives.autoencoding import Reconstruction
 from reparam.objectives.classification import ISDA, ClassPreserving, CrossEntropy
+from reparam.objectives.clustering import Clustering
 from reparam.objectives.structured import MonteCarlo, StructuredPrediction
 from reparam.objectives.terms import Objective, Player, Term, Terms
 from reparam.objectives.variational import ELBO, ImportanceWeighted
@@ -12,6 +13,7 @@ __all__ = [
     "ISDA",
     "Adversarial",
     "ClassPreserving",
+    "Clustering",
     "CrossEntropy",
     "ImportanceWeighted",
     "MonteCarlo",

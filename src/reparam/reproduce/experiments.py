@@ -15,7 +15,7 @@ from reparam.evaluation import EvaluationOptions
 from reparam.files import write_text
 from reparam.reports import charts, panels
 from reparam.reports.pictures import panel, to_picture, write_png
-from reparam.reproduce import augmentation, autoencoder, faces, gan, low_data, models
+from reparam.reproduce import augmentation, autoencoder, faces, gan, low_data, mixture, models
 from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row
 from reparam.reproduce.quadrants import CELLS as QUADRANT_CELLS
@@ -73,6 +73,7 @@ CELLS: dict[str, Cell] = {
         *faces.CELLS,
         *augmentation.CELLS,
         *low_data.CELLS,
+        *mixture.CELLS,
         *gan.CELLS,
         *autoencoder.CELLS,
         *models.CELLS,
@@ -220,6 +221,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "occlusion": OCCLUSION,
     "augmentation": augmentation.AUGMENTATION,
     "low-data": low_data.LOW_DATA,
+    "mixture": mixture.MIXTURE,
     "gan": gan.GAN,
     "autoencoder": autoencoder.AUTOENCODER,
     "models": models.COMPARISON,

@@ -22,7 +22,9 @@ from torch.nn.parallel import DistributedDataParallel
 from reparam.config import TrainingOptions
 from reparam.data import Images
 from reparam.data.tasks import TaskOptions, make_batch, mirrored
+from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, ReparamError
+from reparam.models.family import INTERLUDE_IMAGES, Interlude
 from reparam.objectives import Objective
 from reparam.runs import RunFolder
 from reparam.training import checkpoint, processes
@@ -84,6 +86,7 @@ class Loop:
         draw: Draw | None = None,
         progress: Progress | None = None,
         augment: Callable[[Tensor, Tensor], Tensor] | None = None,
+        interlude: Interlude | None = None,
     ) -> None:
         if options.keep == "best" and validate is None:
             raise ConfigError("keep 'best' needs a validation loss, and there is none here: use keep 'last' or 'ema'")
@@ -97,7 +100,7 @@ class Loop:
         flush_denormals()
         self.model, self.objective, self.task, self.options = model.to(device), objective, task, options
         self.device, self.folder, self.validate, self.draw = device, folder, validate, draw
-        self.progress, self.augment = progress or Silent(), augment
+        self.progress, self.augment, self.interlude = progress or Silent(), augment, interlude
         self.split = split.to(device)
         self.omitted = (0.0, task.omission_noise) if task.omission_noise else None  # noise: in training alone
         self.stream = Stream(len(split), options.seed, device)
@@ -118,7 +121,9 @@ class Loop:
     # -- one cycle ----------------------------------------------------------------------------------------------------
 
     def cycle(self) -> None:
-        """Every player's steps, once. Static shapes, no host synchronisation."""
+        """Every player's steps, once. Static shapes, no host synchronisation but for the one interlude."""
+        if self.interlude and self.step == self.interlude.step:
+            self._play(self.interlude)
         position = self.step * self.images_per_cycle
         rate = learning_rate(self.step, self.steps, self.steps_per_epoch, self.options)
         share = self.options.batch_size // processes.world()
@@ -162,6 +167,19 @@ class Loop:
         for parameter in turn.own:
             parameter.grad = None
         turn.remember(means / len(parts) if len(parts) > 1 else means)
+
+    @torch.no_grad()
+    def _play(self, interlude: Interlude) -> None:
+        """The same whether the run was resumed here or not: a function of the weights alone. The average begins anew."""
+        order = torch.randperm(len(self.split), generator=keyed_generator("cpu", "interlude"))
+        index = order[:INTERLUDE_IMAGES].to(self.device)
+        batch = make_batch(self.split.take(index), index, self.task, keyed_generator(self.device, "interlude"))
+        self.model.eval()
+        interlude.act(self.model, batch.shown)  # type: ignore[arg-type]
+        self.model.train()
+        processes.take_first(self.model.state_dict().values())
+        for name, tensor in self.average.items():
+            tensor.copy_(self.weights()[name])
 
     def _update_average(self) -> None:
         decay = min(self.options.ema, (1 + self.step) / (10 + self.step))

@@ -1,6 +1,7 @@
 """The few questions a process asks about its siblings. One process is the case world = 1, not another code path."""
 
 import os
+from collections.abc import Iterable
 
 import torch
 import torch.distributed as dist
@@ -46,6 +47,13 @@ def from_first(values: dict[str, float]) -> dict[str, float]:
     box = [values]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def take_first(tensors: Iterable[Tensor]) -> None:
+    """The first process's values into every process's tensors, in place."""
+    if world() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)
 
 
 def gather(values: Tensor) -> list[Tensor]:
