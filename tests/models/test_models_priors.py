@@ -62,6 +62,31 @@ def test_the_vamp_prior_shares_the_encoder_and_owns_its_images_alone() -> None:
     assert model.prior().component_distribution.base_dist.loc.any()
 
 
+def test_placed_components_are_the_clusters() -> None:
+    n, loc = 4000, torch.tensor([[-4.0, 0.0], [4.0, 1.0], [0.0, 8.0]])
+    spread, own = torch.tensor([[0.5, 1.0], [1.0, 0.3], [0.7, 0.7]]), 0.4
+    g = keyed_generator("cpu", "clusters")
+    which = torch.multinomial(torch.tensor([0.5, 0.3, 0.2]), n, replacement=True, generator=g)
+    means = loc[which] + spread[which] * torch.randn(n, 2, generator=g)
+    prior = MixturePrior(2, 3, spread=1.0)
+    prior.place(Independent(Normal(means, torch.full_like(means, own)), 1))
+    order = torch.cdist(loc, prior.loc.detach()).argmin(1)
+    assert sorted(order.tolist()) == [0, 1, 2]
+    share = torch.bincount(which, minlength=3) / n
+    # Deviations of clusters of at least 800: standard errors below 1 / sqrt(800) of a mean and 1 / sqrt(1,600) of a scale.
+    torch.testing.assert_close(prior().mixture_distribution.probs[order], share, atol=0.01, rtol=0)
+    torch.testing.assert_close(prior.loc.detach()[order], loc, atol=4 / 800**0.5, rtol=0)
+    expected = (spread.square() + own**2).sqrt()
+    torch.testing.assert_close(prior.log_scale.detach().exp()[order], expected, atol=0, rtol=4 / 1600**0.5)
+
+
+def test_components_are_not_placed_on_fewer_latents() -> None:
+    prior = MixturePrior(2, 3, spread=1.0)
+    means = torch.tensor([[0.0, 0.0], [1.0, 1.0]]).repeat(50, 1)
+    with pytest.raises(ConfigError, match="on 2 different latents"):
+        prior.place(Independent(Normal(means, torch.ones_like(means)), 1))
+
+
 def fitted(kl) -> Tensor:
     """Means [M, K] of three components after descent on the mean KL of forty fixed posteriors, in two groups, to the mixture."""
     loc = torch.cat([torch.full((20, 2), -3.0), torch.full((20, 2), 3.0)])
@@ -94,6 +119,9 @@ def test_under_the_reports_bound_all_components_become_one_and_under_the_tight_o
         ({"components": 0}, "components"),
         ({"prior": "normal"}, "prior"),
         ({"spread": 0.0}, "spread"),
+        ({"place_after": 1.0, "prior": "vamp"}, "VampPrior"),
+        ({"place_after": 1.0, "k": 5}, "leave --k out"),
+        ({"agreement": 1.0, "k": 5}, "leave --k out"),
     ],
 )
 def test_what_a_mixture_cannot_have_is_refused_by_name(options: dict, message: str) -> None:

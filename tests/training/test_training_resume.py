@@ -113,25 +113,44 @@ def test_interrupted_by_a_signal_it_writes_a_checkpoint_and_continues(tmp_path: 
         assert torch.equal(tensor, again.weights()[name]), name
 
 
+def _clusters(place_at: int) -> dict:
+    options = {"components": 3, "agreement": 5.0, "place_after": place_at / 4, "keep": "ema"}
+    return {"model": "gmvae", "hidden": (16,), **options}
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {"recipe": "document", "hidden": (16,), "keep": "ema"},
         {"recipe": "document", "hidden": (16,), "momentum": 0.0},
         {"recipe": "hinge", "width": 4, "discriminator_steps": 2},
+        _clusters(3),
+        _clusters(4),
+        _clusters(6),
     ],
-    ids=["momentum", "without momentum", "batch and spectral norms"],
+    ids=[
+        "momentum",
+        "without momentum",
+        "batch and spectral norms",
+        "placed before",
+        "placed just then",
+        "placed after",
+    ],
 )
-def test_a_gan_goes_on_with_the_same_bits(options: dict, tmp_path: Path) -> None:
-    options = dict(options)
-    config = resolve("gan", options.pop("recipe"), latent=3, batch_size=16, log_every=1, epochs=20, **options)
+def test_others_go_on_with_the_same_bits(options: dict, tmp_path: Path) -> None:
+    options = {"model": "gan", "recipe": None, **options}
+    config = resolve(
+        options.pop("model"), options.pop("recipe"), latent=3, batch_size=16, log_every=1, epochs=20, **options
+    )
 
     def loop(folder: str) -> Loop:
         torch.manual_seed(0)
+        schedule = Schedule(4, 80)
         model = config.family.build(config.options, Spec((1, 8, 8)))
-        objective = config.family.objective(config.options, Schedule(4, 80))
-        where = RunFolder(tmp_path / folder)
-        return Loop(model, objective, digits(), config.task, config.training, torch.device("cpu"), folder=where)
+        objective = config.family.objective(config.options, schedule)
+        interlude = config.family.interlude(config.options, schedule)
+        where, device = RunFolder(tmp_path / folder), torch.device("cpu")
+        return Loop(model, objective, digits(), config.task, config.training, device, folder=where, interlude=interlude)
 
     def run(loop: Loop, cycles: int) -> None:
         loop._began, loop._window = time.monotonic(), (loop.step, time.monotonic())
@@ -151,4 +170,7 @@ def test_a_gan_goes_on_with_the_same_bits(options: dict, tmp_path: Path) -> None
     found, _ = read_tensors(RunFolder(tmp_path / "cut").checkpoint_path)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
-    assert any(name.startswith("optimiser.discriminator") for name in expected) == bool(config.training.momentum)
+    if config.model == "gan":
+        assert any(name.startswith("optimiser.discriminator") for name in expected) == bool(config.training.momentum)
+    else:  # placed: no longer where it began
+        assert not torch.equal(expected["model.prior.loc"], loop("new").weights()["prior.loc"])
