@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from reparam.files import write_text
-from reparam.reports import charts, panels
+from reparam.reports import charts, panels, training_figures
 from reparam.reports.pictures import to_picture, write_png
+from reparam.reports.subject import Subject
 from reparam.reproduce import toys
 from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row, figures
@@ -20,7 +21,8 @@ SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 
 
 def _cell(data: str, recipe: str, seed: int, **options: Any) -> Cell:
-    chosen = {"data": data, "recipe": recipe, **options, "seed": seed}
+    """The first seed draws pictures as it goes: figure 1.3."""
+    chosen = {"data": data, "recipe": recipe, **options, "seed": seed} | ({} if seed else {"pictures": 8})
     return Cell(f"gan-{data}-{recipe}-seed{seed}", chosen, OF_SAMPLES, model="gan", fast={"width": 4})
 
 
@@ -33,6 +35,8 @@ _DEFAULT = {data: [_cell(data, "default", seed) for seed in range(SEEDS)] for da
 _DOCUMENT = {data: [_cell(data, "document", 0)] for data in SETS}
 _PHOTOS = _cell("cifar10", "default", 0)
 _DEAR = {data: _inception(cells[0]) for data, cells in _DEFAULT.items()}
+
+_SHOWN = (*(cells[0] for cells in (*_DEFAULT.values(), *_DOCUMENT.values())), _PHOTOS)
 
 CELLS: tuple[Cell, ...] = (
     *(cell for cells in (*_DEFAULT.values(), *_DOCUMENT.values()) for cell in cells),
@@ -72,9 +76,16 @@ def draw(laboratory: Laboratory, folder: Path) -> None:
             modes, near = toys.modes_found(toy.target, points)
             stages[f"after {step:,} steps: {modes} modes, {near:.0%} near one"] = {"made": points[:SHOWN]}
         write_text(folder / f"gan-{name}.svg", charts.beside(stages, "points").svg)
-    for cell in (*(cells[0] for cells in (*_DEFAULT.values(), *_DOCUMENT.values())), _PHOTOS):
+    for cell in _SHOWN:
         run = laboratory.run(cell)
         write_png(folder / f"{cell.name}.png", to_picture([panels.samples(run, 60, 0, False, 15)]))
+        subject = Subject(run)
+        for name, figure in (("epochs", training_figures.samples_by_epoch), ("readings", training_figures.curves)):
+            part = figure(subject).parts[0]
+            if isinstance(part, charts.Chart):
+                write_text(folder / f"{cell.name}-{name}.svg", part.svg)
+            else:
+                write_png(folder / f"{cell.name}-{name}.png", to_picture([part]))
 
 
 GAN = Experiment(
@@ -98,8 +109,13 @@ GAN = Experiment(
         "gan-ring.svg": "A ring of eight normals: what the generator makes.",
         "gan-grid.svg": "A grid of 25 normals: what the generator makes.",
         **{
-            f"{cell.name}.png": f"Samples: {cell.name}."
-            for cell in (*(cells[0] for cells in (*_DEFAULT.values(), *_DOCUMENT.values())), _PHOTOS)
+            f"{cell.name}{part}": f"{said} {cell.name}."
+            for cell in _SHOWN
+            for part, said in (
+                (".png", "Samples:"),
+                ("-epochs.png", "Figure 1.3, the same latents as training went on:"),
+                ("-readings.svg", "What the discriminator reads in images and in samples, and the losses of both:"),
+            )
         },
     },
 )
