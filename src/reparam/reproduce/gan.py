@@ -31,15 +31,15 @@ def _inception(cell: Cell) -> Cell:
     return dataclasses.replace(cell, name=f"{cell.name}-inception", metrics=("fid_inception",), of=cell.name)
 
 
-_DEFAULT = {data: [_cell(data, "default", seed) for seed in range(SEEDS)] for data in SETS}
+DEFAULT = {data: [_cell(data, "default", seed) for seed in range(SEEDS)] for data in SETS}
 _DOCUMENT = {data: [_cell(data, "document", 0)] for data in SETS}
 _PHOTOS = _cell("cifar10", "default", 0)
-_DEAR = {data: _inception(cells[0]) for data, cells in _DEFAULT.items()}
+_DEAR = {data: _inception(cells[0]) for data, cells in DEFAULT.items()}
 
-_SHOWN = (*(cells[0] for cells in (*_DEFAULT.values(), *_DOCUMENT.values())), _PHOTOS)
+_SHOWN = (*(cells[0] for cells in (*DEFAULT.values(), *_DOCUMENT.values())), _PHOTOS)
 
 CELLS: tuple[Cell, ...] = (
-    *(cell for cells in (*_DEFAULT.values(), *_DOCUMENT.values()) for cell in cells),
+    *(cell for cells in (*DEFAULT.values(), *_DOCUMENT.values()) for cell in cells),
     _PHOTOS,
     *_DEAR.values(),
 )
@@ -95,7 +95,7 @@ GAN = Experiment(
     "connected network with plain minimax and momentum, 200 epochs. An epoch is a pass over the training images by both players "
     "together. Distances by the Inception network are of one seed.",
     (
-        *(Row(f"{called}, default", tuple(cell.name for cell in _DEFAULT[data])) for data, called in SETS.items()),
+        *(Row(f"{called}, default", tuple(cell.name for cell in DEFAULT[data])) for data, called in SETS.items()),
         *(Row(f"{called}, default, by Inception", (_DEAR[data].name,)) for data, called in SETS.items()),
         *(Row(f"{called}, document", (_DOCUMENT[data][0].name,)) for data, called in SETS.items()),
         Row("CIFAR-10, default", (_PHOTOS.name,)),

@@ -1,10 +1,12 @@
 """Every model on one page: what each can do, in one table."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from reparam.reports import panels
 from reparam.reports.pictures import to_picture, write_png
+from reparam.reproduce import gan
 from reparam.reproduce.cells import Cell, Laboratory
 from reparam.reproduce.experiment import Experiment, Row, figures
 
@@ -24,8 +26,12 @@ MODELS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {  # calle
 
 def _cell(data: str, name: str) -> Cell:
     _, model, options, metrics = MODELS[name]
-    fast = {"width": 4} if model == "gan" else {"components": 20} if name == "vamp" else {}
-    return Cell(f"models-{data}-{name}", {"data": data, **options, "seed": 0}, metrics, model=model, fast=fast)
+    called = f"models-{data}-{name}"
+    if model == "gan":
+        run = gan.DEFAULT[data][0]
+        return dataclasses.replace(run, name=called, metrics=metrics, of=run.name)
+    fast = {"components": 20} if name == "vamp" else {}
+    return Cell(called, {"data": data, **options, "seed": 0}, metrics, model=model, fast=fast)
 
 
 CELLS: tuple[Cell, ...] = tuple(_cell(data, name) for data in SETS for name in MODELS)
