@@ -52,8 +52,9 @@ GAN = Family(
     objective=objective,
     recipes={
         "default": Recipe(
-            "DCGAN, non-saturating loss, Adam 2e-4 with beta1 0.5, averaged generator",
-            {**_PLAYED, "learning_rate": 2e-4, "adam_beta1": 0.5, "epochs": 50},
+            "DCGAN, non-saturating loss, Adam 1e-3 with beta1 0.5, averaged generator",
+            # On validation digits, 6 epochs, one seed: fid_classifier 6.2, 3.5 and 2.3 at 2e-4, 5e-4 and 1e-3.
+            {**_PLAYED, "width": 32, "learning_rate": 1e-3, "adam_beta1": 0.5, "ema": 0.998, "epochs": 15},
         ),
         "document": Recipe(
             "document 004: fully connected, plain minimax, momentum",
