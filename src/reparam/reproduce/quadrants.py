@@ -69,7 +69,9 @@ TRIED = {1: tuple(REMEDIES), 2: ("beta1", "tuned", "beta1-tuned")}
 def _remedy(name: str, observed: int) -> Cell:
     _, model, options, start = REMEDIES[name]
     cell = _cell(model, observed, name=name, **options)
-    return dataclasses.replace(cell, start=f"quadrants{observed}-{start}-seed0" if start else "")
+    fast: dict[str, Any] = {"prior_draws": 3} if "prior_draws" in options else {}
+    fast |= {"hidden": (32, 32)} if "hidden" in options else {}
+    return dataclasses.replace(cell, start=f"quadrants{observed}-{start}-seed0" if start else "", fast=fast)
 
 
 CELLS: tuple[Cell, ...] = (
