@@ -24,6 +24,7 @@ from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError, suggest
 from reparam.evaluation import EvaluationOptions, Measure
 from reparam.models import Model, Schedule, Spec
+from reparam.models.family import Interlude
 from reparam.objectives import Objective
 from reparam.reports.painter import Painter
 from reparam.runs import RunFolder, load_weights
@@ -77,6 +78,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         config = replace(config, training=replace(config.training, batch_size=fitting))
     model = build(config, with_condition(spec, config.task))  # first: one that cannot be built leaves no folder behind
     augment = _augment(config.training, dataset, split, device)  # nor does a move that cannot be made
+    _plan(config, count)  # nor one whose plan does not hold
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -158,15 +160,8 @@ def _train(
     device = choose_device(config.training.device)
     # Another stream than that of the initial weights, and for each process its own.
     torch.manual_seed(keyed_generator("cpu", config.training.seed, "noise", processes.rank()).initial_seed())
-    steps_per_epoch = len(split) / config.training.batch_size
-    schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
+    schedule, interlude = _plan(config, len(split))
     objective = config.family.objective(config.options, schedule)
-    interlude = config.family.interlude(config.options, schedule)
-    if interlude and interlude.step >= schedule.steps:
-        raise ConfigError(
-            f"{interlude.option} is {interlude.step / steps_per_epoch:g} epochs, and training ends after "
-            f"{config.training.epochs:g}: train longer, or take less"
-        )
     validate = None
     alone = len(objective.players) == 1  # of several players none has a loss to choose by
     if config.data.train_on == "train" and alone:
@@ -189,6 +184,19 @@ def _train(
         loop.restore()
     outcome = loop.run()
     return Run(folder.path, config.training.device), outcome
+
+
+def _plan(config: RunConfig, images: int) -> tuple[Schedule, Interlude | None]:
+    """How long training is, and what happens in between. Raises ConfigError where that would come after the end."""
+    steps_per_epoch = images / config.training.batch_size
+    schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
+    interlude = config.family.interlude(config.options, schedule)
+    if interlude and interlude.step >= schedule.steps:
+        raise ConfigError(
+            f"{interlude.option} is {interlude.epochs:g} epochs, and training ends after {config.training.epochs:g}: train "
+            "longer, or take less"
+        )
+    return schedule, interlude
 
 
 def _movers(options: TrainingOptions) -> dict[str, str]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 import reparam
 from reparam.data.tasks import to_float
+from reparam.reproduce import EXPERIMENTS
 
 TRAIN = ("train", "vae", "--data", "digits", "--epochs", "1")
 
@@ -277,6 +278,13 @@ def test_reproduce_says_what_it_takes_and_then_does_it(command: Callable, tmp_pa
     assert again.code == 0
     assert "training" not in again.err
     assert "done" in again.err
+
+
+def test_reproduce_all_is_every_experiment(command: Callable, tmp_path: Path) -> None:
+    done = command("reproduce", "all", "--fast", "--cells", "structure-1-*", "--out", tmp_path / "lab")
+    assert done.code == 0, done.err
+    for experiment in EXPERIMENTS.values():
+        assert experiment.title in done.out
 
 
 def test_evaluate_ends_in_words(command: Callable, run: Path) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from refusals import refused
 
 import reparam
 from reparam.evaluation import Measure
 from reparam.reports.compare import _leads, lines, write_comparison
 from reparam.reports.compare import _named as named
+from reparam.reports.pictures import panel, to_picture
 
 SMALL = {"hidden": (32,), "epochs": 2, "pictures": 0, "device": "cpu"}
 
@@ -98,3 +100,23 @@ def test_runs_of_one_name_go_by_their_paths(runs: dict[str, Path], tmp_path: Pat
     twin = shutil.copytree(runs["plain"], tmp_path / "plain")
     names = [one.name for one in named([reparam.load(path, device="cpu") for path in (runs["plain"], twin)])]
     assert names == [str(runs["plain"]), str(twin)]
+
+
+def test_components_are_shown_in_rows_by_weight_or_one_alone(
+    runs: dict[str, Path], command: Callable, tmp_path: Path
+) -> None:
+    out, mixed = tmp_path / "rows.png", runs["mixed"]
+    run = reparam.load(mixed, device="cpu")
+    weights = run.model.prior().mixture_distribution.probs.tolist()
+    order = sorted(range(3), key=lambda m: -weights[m])
+    rows = torch.cat([run.sample(4, 5, component=m) for m in order])
+    assert not torch.equal(rows[:4], rows[4:8])
+    assert command("sample", mixed, "--components", "--n", 4, "--seed", 5, "--out", out).code == 0
+    expected = to_picture([panel(rows, 4, [f"{m}: {weights[m]:.0%}" for m in order])])
+    with Image.open(out) as picture:
+        assert np.array_equal(np.array(picture), np.array(expected.convert(picture.mode)))
+    new = ("--out", tmp_path / "new.png")
+    refused(command("sample", mixed, "--components", "--component", 1, *new), "leave --component")
+    refused(command("sample", mixed, "--component", 3, *new), "no component 3", "0 to 2")
+    refused(command("sample", runs["plain"], "--components", *new), "cannot cluster")
+    assert not (tmp_path / "new.png").exists()

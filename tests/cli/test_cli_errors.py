@@ -197,6 +197,10 @@ OPTIONS = {
     "network against size": ([*TRAIN, "--data", "digits", "--network", "residual"], ["residual", "--size"]),
     "no such device": ([*TRAIN, "--data", "digits", "--device", "cuda:9"], ["cuda:9"]),
     "experiment misspelt": (["reproduce", "structure"], ["did you mean 'structures'"]),
+    "placed after the end": (
+        ["train", "gmvae", "--data", "digits", "--place-after", "3", "--epochs", "2"],
+        ["place-after is 3 epochs", "training ends after 2"],
+    ),
     "no cell named": (["reproduce", "structures", "--cells", ""], ["--cells"]),
     "results into a file": (["reproduce", "structures", "--fast", "--out", "/dev/null"], ["/dev/null"]),
     "no such cell": (["reproduce", "structures", "--cells", "x"], ["no cell 'x'", "structure-1-seed0"]),

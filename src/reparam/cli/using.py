@@ -62,29 +62,41 @@ def deliver(picture: Any, out: Path, as_json: bool) -> None:
     click.echo(json.dumps({"out": str(out)}) if as_json else f"picture: {out}")
 
 
-@click.command(epilog=example("reparam sample runs/vae --n 64 --out samples.png"))
-@click.option("--n", default=64, show_default=True, type=click.IntRange(1, 10_000), help="How many.")
+@click.command(
+    epilog=example(
+        "reparam sample runs/vae --n 64 --out samples.png",
+        "reparam sample runs/clusters --components --out components.png",
+    )
+)
+@click.option("--n", default=None, type=click.IntRange(1, 10_000), help="How many (default: 64; of each component 15).")
 @click.option("--draw", is_flag=True, help="Draw from p(x|z) instead of showing its mean.")
 @click.option("--class", "label", default=None, help="Of this class alone, by name or number (model trained by class).")
 @click.option("--component", default=None, type=int, help="Of this component alone (model with a mixture prior).")
+@click.option("--components", is_flag=True, help="A row of each of the components, the heaviest 20 at most.")
 @seed_option
 @picture_command
 def sample(
     run: Path,
     out: Path,
-    n: int,
+    n: int | None,
     draw: bool,
     label: str | None,
     component: int | None,
+    components: bool,
     seed: int,
     device: str,
     as_json: bool,
 ) -> None:
     """New images: z from the prior, then the mean of p(x|z) or a draw from it."""
-    from reparam.reports.panels import samples_picture
+    from reparam.reports.panels import COMPONENTS, components_picture, samples_picture
 
     opened = open_run(run, device)
-    deliver(samples_picture(opened, n, seed, draw, label, component), out, as_json)
+    if not components:
+        deliver(samples_picture(opened, n or 64, seed, draw, label, component), out, as_json)
+        return
+    if label is not None or component is not None:
+        raise ConfigError("--components shows all of them: leave --component and --class out")
+    deliver(components_picture(opened, COMPONENTS, n or 15, seed, draw), out, as_json)
 
 
 @click.command(epilog=example("reparam reconstruct runs/vae --out reconstructions.png"))

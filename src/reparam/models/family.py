@@ -30,12 +30,18 @@ class Schedule:
     steps_per_epoch: float
     steps: int
 
+    def at(self, epochs: float) -> int:
+        """The first step after so many epochs."""
+        return round(epochs * self.steps_per_epoch)
+
 
 class Interlude(NamedTuple):
     """What is done to the model once, before the step of that number, with up to `INTERLUDE_IMAGES` training images [N, C, H, W]:
-    an initialisation that wants to see data, or an encoder that has learnt something. `option`: the one that says when."""
+    an initialisation that wants to see data, or an encoder that has learnt something. `option`: the one that says when, in
+    epochs."""
 
     option: str
+    epochs: float
     step: int
     act: Callable[[Model, Tensor], None]
 

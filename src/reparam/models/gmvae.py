@@ -78,17 +78,13 @@ def objective(options: GMVAEOptions, schedule: Schedule) -> Objective:
     if not (options.agreement or options.place_after):
         return bound
     assert isinstance(bound, ELBO)
-    return Clustering(bound, _place_at(options, schedule), options.agreement)
-
-
-def _place_at(options: GMVAEOptions, schedule: Schedule) -> int:
-    return round(options.place_after * schedule.steps_per_epoch)
+    return Clustering(bound, schedule.at(options.place_after), options.agreement)
 
 
 def interlude(options: GMVAEOptions, schedule: Schedule) -> Interlude | None:
     if not options.place_after:
         return None
-    return Interlude("place-after", _place_at(options, schedule), _place)
+    return Interlude("place-after", options.place_after, schedule.at(options.place_after), _place)
 
 
 def _place(model: Model, x: Tensor) -> None:

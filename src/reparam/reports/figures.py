@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 CALIBRATED_ON = 200
 MOVED = 6  # rows of moves
-COMPONENTS = 20
 
 
 def samples(subject: Subject) -> Drawing:
@@ -160,8 +159,8 @@ def classes(subject: Subject) -> Drawing:
 def components(subject: Subject) -> Drawing:
     run = subject.run
     total = run.model.prior.components
-    part = panels.components(run, COMPONENTS, layout(subject.side).across)
-    return Drawing((part,), f"The {COMPONENTS} heaviest of {total:,}." if total > COMPONENTS else "")
+    part = panels.components(run, panels.COMPONENTS, layout(subject.side).across)
+    return Drawing((part,), f"The {panels.COMPONENTS} heaviest of {total:,}." if total > panels.COMPONENTS else "")
 
 
 def kept_classes(subject: Subject) -> Drawing:

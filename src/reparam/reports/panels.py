@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ACROSS = 10
 TRAVERSED = 8
+COMPONENTS = 20  # rows of them, at most
 SPREAD_DRAWS = 20  # behind each map of standard deviations; the first ten are shown
 
 
@@ -36,12 +37,14 @@ def samples(
     return panel(run.sample(n, seed, draw, label, component), columns)
 
 
-def components(run: "Run", shown: int, columns: int) -> Panel:
-    """A row for each of the `shown` heaviest components: samples of it, named by its number and weight."""
+def components(run: "Run", shown: int, columns: int, seed: int = 0, draw: bool = False) -> Panel:
+    """A row for each of the `shown` heaviest components: samples of it, named by its number and weight. Raises ConfigError where
+    there are none."""
+    run.require("cluster", "draw samples of components")
     with torch.no_grad():
         weights = run.model.prior().mixture_distribution.probs.cpu()
     order = weights.argsort(descending=True, stable=True)[:shown].tolist()
-    rows = torch.cat([run.sample(columns, 0, component=m) for m in order])
+    rows = torch.cat([run.sample(columns, seed, draw, component=m) for m in order])
     return panel(rows, columns, [f"{m}: {float(weights[m]):.0%}" for m in order])
 
 
@@ -135,6 +138,11 @@ def samples_picture(
     """Means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z), on a sheet as square as n allows; of one class, or of one
     component of a mixture prior, if asked."""
     return to_picture([samples(run, n, seed, draw, math.ceil(math.sqrt(n)), label, component)])
+
+
+def components_picture(run: "Run", shown: int, columns: int, seed: int = 0, draw: bool = False) -> Image.Image:
+    """`components` as a picture."""
+    return to_picture([components(run, shown, columns, seed, draw)])
 
 
 def reconstructions_picture(run: "Run", x: Tensor, given: Tensor | None = None) -> Image.Image:
