@@ -45,9 +45,11 @@ def _collapse(seed: int) -> Cell:
     )
 
 
-def _clusters(seed: int, latent: int = 10) -> Cell:
+def _clusters(seed: int, latent: int = 10, data: str = "mnist") -> Cell:
     options: dict[str, Any] = {"recipe": "clusters", "latent": latent, "seed": seed}
     name = f"mixture-clusters-z{latent}-seed{seed}"
+    if data != "mnist":
+        options, name = {"data": data, **options}, f"mixture-clusters-{data}-z{latent}-seed{seed}"
     return Cell(name, options, (*CLUSTERED, "elbo", "kl"), model="gmvae", fast={"place_after": 0.2})
 
 
@@ -56,6 +58,7 @@ def _names(prior: str, latent: int) -> tuple[str, ...]:
 
 
 _CLUSTERS = tuple(_clusters(seed) for seed in range(CLUSTER_SEEDS))
+_CLOTHES = tuple(_clusters(seed, data="fashion-mnist") for seed in range(CLUSTER_SEEDS))
 _SHOWN = {  # pictures of the plane of two latents: the cell, and what it shows
     "tight": (_prior("mixture", 2, 0), "the tight bound: ten Gaussians"),
     "report": (_collapse(0), "the report's eq. 16: all ten became one"),
@@ -63,6 +66,7 @@ _SHOWN = {  # pictures of the plane of two latents: the cell, and what it shows
 }
 CELLS: tuple[Cell, ...] = (
     *_CLUSTERS,
+    *_CLOTHES,
     *(_SHOWN[name][0] for name in ("report", "clusters")),
     *(_prior(prior, latent, seed) for prior, seeds in SEEDS.items() for seed in range(seeds) for latent in LATENTS),
 )
@@ -95,9 +99,10 @@ MIXTURE = Experiment(
     "document 002, section 5; Tomczak and Welling 2018",
     "MNIST, the same two hidden layers (512, 256) for all. Priors: dynamic binarisation, 20 epochs, NLL by importance sampling "
     "with S = 5,000 of 500 test digits, nats; differences are paired by seed, with their standard error over seeds. Cluster "
-    "accuracy: 10,000 test digits, each class given one component, the best way round; no label was used to train, to "
-    "choose or to stop. `clusters` is the recipe for it; a public replication of VaDE has 0.716 with a spread of 0.044 over "
-    "20 seeds.",
+    "accuracy: 10,000 test images, each class given one component, the best way round; nothing in training looks at a label, and "
+    "no run is left out. `clusters` is the recipe for it. It was made with accuracies on MNIST's training and validation digits "
+    "in view, so that clothes, where it is tried as it came out, are the stricter test. A public replication of VaDE has 0.716 "
+    "with a spread of 0.044 over 20 seeds on MNIST.",
     (
         *(
             Row(
@@ -110,6 +115,7 @@ MIXTURE = Experiment(
         ),
         Row("10 Gaussians, the report's eq. 16, z = 2", (_collapse(0).name,)),
         Row("clusters, z = 10", tuple(cell.name for cell in _CLUSTERS)),
+        Row("clusters, z = 10, Fashion-MNIST", tuple(cell.name for cell in _CLOTHES)),
         Row("clusters, z = 2", (_clusters(0, 2).name,)),
     ),
     columns,
