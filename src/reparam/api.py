@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -29,7 +29,7 @@ from reparam.objectives import Objective
 from reparam.reports.painter import Painter
 from reparam.runs import RunFolder, load_weights
 from reparam.trained import Run, choose_device, load, open_data, stored_spec
-from reparam.training import Loop, Outcome, Progress, Silent, flush_denormals, processes
+from reparam.training import Loop, Outcome, Progress, Silent, check_options, flush_denormals, processes
 
 VALIDATION_BLOCK = 100  # it keys the noise, and bounds the memory
 
@@ -160,12 +160,8 @@ def _train(
     device = choose_device(config.training.device)
     # Another stream than that of the initial weights, and for each process its own.
     torch.manual_seed(keyed_generator("cpu", config.training.seed, "noise", processes.rank()).initial_seed())
-    schedule, interlude = _plan(config, len(split))
-    objective = config.family.objective(config.options, schedule)
-    validate = None
-    alone = len(objective.players) == 1  # of several players none has a loss to choose by
-    if config.data.train_on == "train" and alone:
-        validate = validator(objective, dataset, config, schedule, device)
+    schedule, interlude, objective, validated = _plan(config, len(split))
+    validate = validator(objective, dataset, config, schedule, device) if validated else None
     loop = Loop(
         model,
         objective,
@@ -186,8 +182,17 @@ def _train(
     return Run(folder.path, config.training.device), outcome
 
 
-def _plan(config: RunConfig, images: int) -> tuple[Schedule, Interlude | None]:
-    """How long training is, and what happens in between. Raises ConfigError where that would come after the end."""
+class Plan(NamedTuple):
+    """How long training is, what happens in between, what is minimised, and whether a validation loss can be had of it."""
+
+    schedule: Schedule
+    interlude: Interlude | None
+    objective: Objective
+    validated: bool
+
+
+def _plan(config: RunConfig, images: int) -> Plan:
+    """Raises ConfigError where what happens in between would come after the end, and for options that cannot hold."""
     steps_per_epoch = images / config.training.batch_size
     schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
     interlude = config.family.interlude(config.options, schedule)
@@ -196,7 +201,11 @@ def _plan(config: RunConfig, images: int) -> tuple[Schedule, Interlude | None]:
             f"{interlude.option} is {interlude.epochs:g} epochs, and training ends after {config.training.epochs:g}: train "
             "longer, or take less"
         )
-    return schedule, interlude
+    objective = config.family.objective(config.options, schedule)
+    alone = len(objective.players) == 1  # of several players none has a loss to choose by
+    validated = config.data.train_on == "train" and alone
+    check_options(config.training, validated)
+    return Plan(schedule, interlude, objective, validated)
 
 
 def _movers(options: TrainingOptions) -> dict[str, str]:

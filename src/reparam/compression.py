@@ -27,7 +27,9 @@ HEADER = struct.Struct("<4s8sIII")  # magic, whose weights, images, latents, lar
 CHECK = struct.Struct("<I")
 PROBED = 200  # images, at most, that say how much a latent changes an image
 UNUSED = 1e-6  # of the largest sensitivity: below, a latent changes nothing
+TINY = 1e-12  # sensitivity, where no latent changes anything
 NARROWEST = 0.01  # deviation of the whole numbers, of latents that are nearly always 0
+MOST = 2**26  # whole numbers in a file: a forged length is not to fill the memory
 LARGEST = 2**20  # whole number: beyond, a step is too fine to be meant
 STEPS = 40  # of a bisection over sizes
 
@@ -60,7 +62,7 @@ def sensitivities(model: Model, z: Tensor) -> Tensor:
 
 def grid_of(z: Tensor, sensitivity: Tensor, size: float) -> Grid:
     """The grid for latents z [n, K] of the given sensitivities [K]: its steps are `size` / s_k."""
-    sensitivity = sensitivity.clamp(min=float(sensitivity.max()) * UNUSED, max=None)
+    sensitivity = sensitivity.clamp(min=max(float(sensitivity.max()) * UNUSED, TINY))
     centre, step = z.double().mean(0).float(), (size / sensitivity).float()
     whole = Grid(centre, step, torch.ones_like(step))
     spread = whole.numbers(z).double().square().mean(0).sqrt().clamp(min=NARROWEST).float()
@@ -71,6 +73,8 @@ def pack(numbers: Tensor, grid: Grid, whose: bytes) -> bytes:
     """One file of whole numbers [n, K]; `whose`: eight bytes that name the decoder. Raises ConfigError for steps that are too
     fine to be coded."""
     largest = max(1, int(numbers.abs().max()))
+    if numbers.numel() > MOST:
+        raise ConfigError(f"{len(numbers):,} images are too many for one file: compress them in parts")
     if largest > LARGEST:
         raise ConfigError(f"steps are so fine that latents have {largest:,} of them: ask for fewer bytes")
     n, latent = numbers.shape
@@ -95,6 +99,9 @@ def unpack(data: bytes, whose: bytes) -> tuple[Tensor, Grid]:
     if not n or not latent or not 0 < largest <= LARGEST or len(table) != 12 * latent or len(stream) % 4:
         raise DataError("the file is damaged: its parts do not fit together; restore it from a copy")
     grid = Grid(*torch.from_numpy(np.frombuffer(table, "<f4").astype(np.float32)).view(3, latent))
+    parts = torch.stack([grid.centre, grid.step, grid.spread])
+    if not parts.isfinite().all() or not (parts[1:] > 0).all() or n * latent > MOST:
+        raise DataError("the file is damaged: no images have such latents; restore it from a copy")
     decoder = _coder().queue.RangeDecoder(np.frombuffer(stream, "<u4").astype(np.uint32))
     found = decoder.decode(*_model(grid, n, largest))
     return torch.from_numpy(found.astype(np.int64)).view(n, latent), grid
@@ -143,6 +150,8 @@ def _bisected(fits: Callable[[float], bool], low: float, high: float) -> float:
 def compress(model: Model, x: Tensor, budget: float, whose: bytes) -> bytes:
     """Images x [n, C, H, W] in [0, 1] as one file of at most `budget` bytes an image. The finer the grid that fits, the nearer
     the result to the model's own reconstruction, which it cannot surpass."""
+    if not len(x):
+        raise DataError("there are no images to compress: give at least one")
     z, _ = encode(model, x)
     return fitted(z, sensitivities(model, z), budget, whose)
 

@@ -24,6 +24,7 @@ def moves(images: Tensor, generator: torch.Generator | None = None) -> Callable[
     bent = F.interpolate(knots, images.shape[2:], mode="bicubic", align_corners=False).movedim(1, -1)
 
     @torch.no_grad()
+    @torch.autocast(device.type, enabled=False)  # places of pixels are no products to be short of digits
     def path(strength: float) -> Tensor:
         angle = strength * ANGLE * uniform[:, 0]
         shift = 2 * strength * SHIFT * uniform[:, 1:]  # the plane is 2 wide

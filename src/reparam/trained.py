@@ -200,7 +200,13 @@ class Run:
     def decompress(self, data: bytes) -> Tensor:
         """The images [n, C, H, W] of a file of `compress`. Raises DataError for one that is damaged or of other weights."""
         self.require("reconstruct", "decompress images")
-        return generation.decode(self.model, compression.restored(data, self.folder.fingerprint()[:8]))
+        z = compression.restored(data, self.folder.fingerprint()[:8])
+        latent = generation.encode(self.model, torch.zeros(1, *self.spec.image_shape))[0].shape[1]
+        if z.shape[1] != latent:
+            raise DataError(
+                f"the file has {z.shape[1]} latents an image, and this run's model {latent}: it is not its own"
+            )
+        return generation.decode(self.model, z)
 
     def class_latents(self, images: Images | None = None, classes: int = 0) -> ClassLatents:
         """The latents of each class: of labelled `images` of so many classes, or of those that the run was trained on, with

@@ -55,11 +55,30 @@ def test_a_page_measures_what_is_missing_and_shows_every_run(runs: dict[str, Pat
     rows = {line.name: line for line in lines(named(opened(runs, "plain", "mixed", "gan")))}
     assert [bool(cell.value) for cell in rows["elbo"].cells] == [True, True, False]
     # Of 100 images and of 300: not alike, and none leads.
-    assert "not measured alike" in rows["elbo"].note
+    assert rows["elbo"].note == "not to be compared: n = 100, 300"
     assert not any(cell.best for cell in rows["elbo"].cells)
     assert rows["nll"].note == ""
     assert any(cell.best for cell in rows["fid_classifier"].cells)
     assert not any(cell.best for cell in rows["components_used"].cells)
+
+
+def test_figures_lead_where_what_they_depend_on_is_the_same(runs: dict[str, Path], tmp_path: Path) -> None:
+    names = {"grey": {}, "binary": {"binarise": "threshold"}, "density": {"likelihood": "gaussian"}}
+    for name, options in names.items():
+        reparam.train("vae", data="digits", out=tmp_path / name, latent=2, **SMALL, **options)
+    # Draws of an estimator that these figures are not of make no difference.
+    reparam.evaluate(tmp_path / "grey", ["elbo", "psnr", "sharpness"], images=100, samples=7)
+    for name in ("binary", "density"):
+        reparam.evaluate(tmp_path / name, ["elbo", "psnr", "sharpness"], images=100)
+
+    def notes(*names: str) -> dict[str, str]:
+        found = lines(named([reparam.load(tmp_path / name, device="cpu") for name in names]))
+        return {line.name: line.note for line in found}
+
+    assert notes("grey", "density") == {
+        "elbo": "not to be compared: likelihood bernoulli, gaussian", "psnr": "", "sharpness": "",
+    }  # fmt: skip
+    assert notes("grey", "binary")["psnr"] == "not to be compared: binarise none, threshold"
 
 
 def figure(value: float, stderr: float | None = None) -> Measure:
@@ -119,4 +138,5 @@ def test_components_are_shown_in_rows_by_weight_or_one_alone(
     refused(command("sample", mixed, "--components", "--component", 1, *new), "leave --component")
     refused(command("sample", mixed, "--component", 3, *new), "no component 3", "0 to 2")
     refused(command("sample", runs["plain"], "--components", *new), "cannot cluster")
+    refused(command("sample", runs["gan"], "--draw", *new), "cannot draw")
     assert not (tmp_path / "new.png").exists()

@@ -197,6 +197,8 @@ OPTIONS = {
     "network against size": ([*TRAIN, "--data", "digits", "--network", "residual"], ["residual", "--size"]),
     "no such device": ([*TRAIN, "--data", "digits", "--device", "cuda:9"], ["cuda:9"]),
     "experiment misspelt": (["reproduce", "structure"], ["did you mean 'structures'"]),
+    "best of a game": (["train", "gan", "--data", "digits", "--width", "4", "--keep", "best"], ["keep 'best'"]),
+    "patience in a game": (["train", "gan", "--data", "digits", "--width", "4", "--patience", "3"], ["patience"]),
     "placed after the end": (
         ["train", "gmvae", "--data", "digits", "--place-after", "3", "--epochs", "2"],
         ["place-after is 3 epochs", "training ends after 2"],

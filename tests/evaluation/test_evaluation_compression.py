@@ -1,13 +1,15 @@
 """Compression: what is coded comes back exactly, what is damaged is refused, and rounding is spent where the image shows it."""
 
 import math
+import struct
+import zlib
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from reparam.compression import CHECK, HEADER, Grid, fitted, grid_of, pack, restored, sensitivities, unpack
+from reparam.compression import CHECK, HEADER, Grid, compress, fitted, grid_of, pack, restored, sensitivities, unpack
 from reparam.conditionals import StandardNormal
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
@@ -134,3 +136,27 @@ def test_another_decoders_file_and_a_foreign_one_are_refused(file: bytes) -> Non
         unpack(file, b"somebod2")
     with pytest.raises(DataError, match="no file that"):
         unpack(b"\x89PNG\r\n" + bytes(100), WHOSE)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(12, 50_000_000), (HEADER.size + 4 * K, math.nan), (HEADER.size + 4 * K, 0.0), (HEADER.size + 8 * K, -1.0)],
+    ids=["images without end", "a step that is no number", "no step", "a negative deviation"],
+)
+def test_a_forged_file_is_refused(file: bytes, place: int, value: float) -> None:
+    """With a checksum that fits: a length or a table that no image has."""
+    body = bytearray(file[: -CHECK.size])
+    body[place : place + 4] = struct.pack("<I" if isinstance(value, int) else "<f", value)
+    with pytest.raises(DataError, match="damaged"):
+        unpack(bytes(body) + CHECK.pack(zlib.crc32(body)), WHOSE)
+
+
+def test_a_decoder_that_ignores_its_latents_can_be_compressed() -> None:
+    z = latents()
+    found = restored(fitted(z, torch.zeros(K), 8.0, WHOSE), WHOSE)
+    assert found.isfinite().all()
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(DataError, match="at least one"):
+        compress(linear(torch.ones(K)), torch.zeros(0, 1, SIDE, SIDE), 8.0, WHOSE)

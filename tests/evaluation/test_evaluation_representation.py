@@ -10,6 +10,7 @@ from torch.distributions import Independent, Normal
 from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions
 from reparam.distributions import Delta, keyed_generator
+from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions
 from reparam.evaluation.context import Context
 from reparam.evaluation.features import FeatureNetwork
@@ -132,3 +133,29 @@ def test_what_a_metric_needs_is_said() -> None:
     unlabelled = Dataset("none", split, split, split, classes=())
     _, left_out = choose(taking(0, 1), unlabelled, TaskOptions(), EvaluationOptions())
     assert "reads classes" in left_out["probe_accuracy"]
+
+
+def test_few_images_are_read_by_fewer_neighbours_or_left_out_with_a_reason() -> None:
+    few = EvaluationOptions(images=3)
+    context = Context(taking(0, 1), dataset(), TaskOptions(), few)
+    seen = len(context.training.y.unique())
+    assert seen > 1
+    assert 0 <= METRICS["neighbour_accuracy"].measure(context).value <= 1
+    one_class = dataset()
+    one_class.train.labels.fill_(2)
+    for data, options, why in (
+        (one_class, EvaluationOptions(), "no two among the labels"),
+        (dataset(), EvaluationOptions(images=1), "no two among the labels"),
+        (unlabelled(), EvaluationOptions(), "none of the images"),
+    ):
+        _, left = choose(taking(0, 1), data, TaskOptions(), options)
+        assert why in left["neighbour_accuracy"]
+    with pytest.raises(ConfigError, match="needs two among the 300"):
+        METRICS["probe_accuracy"].measure(Context(taking(0, 1), one_class, TaskOptions(), EvaluationOptions()))
+
+
+def unlabelled() -> Dataset:
+    """Its test images have no labels."""
+    found = dataset()
+    found.test.labels.fill_(-1)
+    return found

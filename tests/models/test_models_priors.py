@@ -122,6 +122,7 @@ def test_under_the_reports_bound_all_components_become_one_and_under_the_tight_o
         ({"place_after": 1.0, "prior": "vamp"}, "VampPrior"),
         ({"place_after": 1.0, "k": 5}, "leave --k out"),
         ({"agreement": 1.0, "k": 5}, "leave --k out"),
+        ({"kl": "report", "k": 5}, "no meaning with k > 1"),
     ],
 )
 def test_what_a_mixture_cannot_have_is_refused_by_name(options: dict, message: str) -> None:

@@ -18,6 +18,7 @@ from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
 from reparam.files import read_tensors
 from reparam.models import Schedule, Spec
+from reparam.models.family import Interlude
 from reparam.objectives import Objective, Player, Term, Terms
 from reparam.runs import RunFolder
 from reparam.training import DivergedError, Loop, Stream
@@ -380,3 +381,36 @@ def test_as_many_pictures_are_drawn_as_asked_for(count: int) -> None:
     loop.run()
     assert len(epochs) == count
     assert epochs[-1] == 40
+
+
+def test_before_an_interlude_no_weights_are_chosen_and_nobody_loses_patience(tmp_path: Path) -> None:
+    """What is validated is the loss of the end, which is not minimised until then."""
+    values = iter([1.0, 2.0, 3.0, 5.0, 4.0, 6.0])
+    options = TrainingOptions(epochs=6, batch_size=8, keep="best", patience=2, pictures=0)
+    seen = []
+
+    def act(model: nn.Module, x: torch.Tensor) -> None:
+        seen.append(tuple(x.shape))
+        model.weight.data.fill_(0.5)
+
+    interlude = Interlude("place-after", 3.0, 3 * len(digits()) // 8, act)  # type: ignore[arg-type]
+    folder = RunFolder(tmp_path / "run")
+    outcome = Loop(
+        Plain(), Quadratic(), digits(), TaskOptions(), options, CPU, folder=folder,
+        validate=lambda model: {"total": next(values)}, interlude=interlude,
+    ).run()  # fmt: skip
+    assert seen == [(len(digits()), 1, 8, 8)]
+    assert outcome.best == 4.0
+    assert outcome.state == "finished"
+    assert folder.weights()[1]["epoch"] == 5.0
+
+
+def test_weights_that_are_not_finite_never_reach_an_interlude() -> None:
+    def spoil(model: nn.Module, x: torch.Tensor) -> None:
+        raise AssertionError("it was asked to act on weights that are not finite")
+
+    loop = loop_of(Quadratic(), epochs=2, pictures=3, log_every=1000)
+    loop.interlude = Interlude("place-after", 1.0, 3, spoil)  # type: ignore[arg-type]
+    loop.draw = lambda model, epoch: model.weight.data.fill_(math.nan) if epoch == 0 else None
+    with pytest.raises(DivergedError):
+        loop.run()

@@ -11,8 +11,8 @@ from reparam.errors import ConfigError, DataError
 
 @click.command(
     epilog=example(
-        "reparam compress runs/ae one.png two.png --bytes 64 --out pictures.rpz",
         "reparam compress runs/ae --n 1000 --out digits.rpz",
+        "reparam compress runs/ae one.png two.png --bytes 500 --out pictures.rpz",
     )
 )
 @run_argument
@@ -24,7 +24,7 @@ from reparam.errors import ConfigError, DataError
     default=32.0,
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
-    help="At most so many an image, headers counted.",
+    help="At most so many an image, headers counted: 12 bytes a latent, which many images share.",
 )
 @data_option
 @click.option("--n", default=1000, show_default=True, type=click.IntRange(1), help="Test images, without IMAGE.")

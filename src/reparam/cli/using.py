@@ -91,6 +91,8 @@ def sample(
     from reparam.reports.panels import COMPONENTS, components_picture, samples_picture
 
     opened = open_run(run, device)
+    if draw:
+        opened.require("draw", "draw pixels from p(x|z)")
     if not components:
         deliver(samples_picture(opened, n or 64, seed, draw, label, component), out, as_json)
         return

@@ -12,7 +12,7 @@ from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
 from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
 from reparam.evaluation.latents import entropy
-from reparam.evaluation.metric import Metric
+from reparam.evaluation.metric import Metric, none_labelled
 from reparam.generation import responsibilities
 from reparam.models import Model
 
@@ -63,7 +63,9 @@ def _responsibilities(context: Context) -> Tensor:
 
 
 def no_classes(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
-    return None if len(dataset.classes) > 1 else "the data has no two classes to compare clusters with"
+    if len(dataset.classes) < 2:
+        return "the data has no two classes to compare clusters with"
+    return none_labelled(dataset, options)
 
 
 CLUSTERS: dict[str, Metric] = {

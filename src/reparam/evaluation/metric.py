@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
+from reparam.evaluation.context import Context, EvaluationOptions, Measure, chosen, mean
 from reparam.models import Model
 
 FEWEST_FOR_FID = 128  # twice the features of the small network: below, the covariance is mostly noise
@@ -61,6 +61,12 @@ def few_images(model: Model, dataset: Dataset, task: TaskOptions, options: Evalu
     return (
         None if n >= FEWEST_FOR_FID else f"{n} images are too few to compare distributions: it takes {FEWEST_FOR_FID}"
     )
+
+
+def none_labelled(dataset: Dataset, options: EvaluationOptions) -> str | None:
+    split = dataset.split(options.split)
+    known = split.labels[chosen(split, options.images)] >= 0
+    return None if bool(known.any()) else "none of the images that are asked has a label"
 
 
 def no_classifier(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:

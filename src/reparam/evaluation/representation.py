@@ -14,9 +14,10 @@ from torch import Tensor
 from reparam.batch import Batch
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
+from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
-from reparam.evaluation.metric import Metric, no_classifier
+from reparam.evaluation.context import Context, EvaluationOptions, Measure, chosen, mean
+from reparam.evaluation.metric import Metric, no_classifier, none_labelled
 from reparam.generation import decode, encode, keyed_noise, sample_latents
 from reparam.models import Model
 
@@ -59,6 +60,11 @@ def _read(context: Context, codes: Callable[[Context], Codes], reader: Any) -> M
     """The share of labelled test images of which `reader`, fitted to training images' codes and labels, finds the class."""
     train, test = codes(context)
     known, asked = _labelled(context.training), _labelled(context.batch)
+    if len(context.training.y[known].unique()) < 2:
+        raise ConfigError(
+            f"a reader of classes needs two among the {len(known):,} training images that are looked at: label more, take more "
+            "--images, or leave neighbour_accuracy and probe_accuracy out"
+        )
     reader.fit(train[known].numpy(), context.training.y[known].numpy())
     right = torch.from_numpy(reader.predict(test[asked].numpy())) == context.batch.y[asked]
     return mean(
@@ -73,7 +79,8 @@ def _labelled(batch: Batch) -> Tensor:
 def neighbour_accuracy(context: Context, codes: Callable[[Context], Codes]) -> Measure:
     from sklearn.neighbors import KNeighborsClassifier
 
-    return _read(context, codes, KNeighborsClassifier(NEIGHBOURS))
+    known = int(_labelled(context.training).sum())
+    return _read(context, codes, KNeighborsClassifier(max(1, min(NEIGHBOURS, known))))
 
 
 def probe_accuracy(context: Context, codes: Callable[[Context], Codes]) -> Measure:
@@ -123,12 +130,10 @@ def _gain(context: Context, cleaned: Tensor) -> Measure:
 
 
 def no_labels(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
-    classes = dataset.train.labels[dataset.train.labels >= 0].unique()
-    return (
-        None
-        if len(classes) > 1 and bool((dataset.test.labels >= 0).any())
-        else "it reads classes, and there are no two among the labels"
-    )
+    train = dataset.train.labels[chosen(dataset.train, options.images)]
+    if len(train[train >= 0].unique()) < 2:
+        return "it reads classes, and there are no two among the labels"
+    return none_labelled(dataset, options)
 
 
 def no_noise(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:

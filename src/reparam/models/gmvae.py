@@ -58,6 +58,8 @@ class GMVAEOptions(vae.VAEOptions):
             raise ConfigError(
                 "gradient 'path' goes through the draws, which a bound on the KL has not: take --kl monte-carlo"
             )
+        if self.kl == "report" and self.k > 1:
+            raise ConfigError("kl 'report' changes the ELBO and has no meaning with k > 1: drop one of them")
         if self.place_after and self.prior == "vamp":
             raise ConfigError("place-after places Gaussians, and the VampPrior's components are images: leave it out")
         if (self.agreement or self.place_after) and self.k > 1:

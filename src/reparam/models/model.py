@@ -50,10 +50,12 @@ class Model(nn.Module):
     def abilities(self) -> frozenset[str]:
         """What the fields allow; a likelihood needs an encoder with a density, not one that returns a point. A conditional model
         predicts; it samples where c is a class, which can be named, completes where c is an image, and segments where what is
-        wanted is a label map. A mixture as its prior makes clusters, and its KL has no parts by latent."""
+        wanted is a label map. A mixture as its prior makes clusters, and its KL has no parts by latent. A decoder that returns a
+        point has nothing to draw."""
         free = self.context is None
         by_class = not free and bool(self.context.classes)
         components = getattr(self.prior, "components", 0)
+        has_density = getattr(self.decoder, "density", "") != "none"
         predict = None not in (self.context, self.decoder)
         bound = None not in (self.encoder, self.prior, self.decoder) and not self.point_encoder
         can = {
@@ -65,6 +67,7 @@ class Model(nn.Module):
             "keep the class": bound and free and self.head is not None,
             "sample": None not in (self.prior, self.decoder) and (free or by_class),
             "decode": None not in (self.prior, self.decoder) and free,
+            "draw": None not in (self.prior, self.decoder) and (free or by_class) and has_density,
             "sample by class": None not in (self.prior, self.decoder) and by_class,
             "bound": bound,
             "likelihood": bound and free,

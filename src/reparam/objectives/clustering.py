@@ -51,7 +51,8 @@ class Clustering(Objective):
 
     Before `place_at` (the components are placed there by whoever trains) the loss is the ELBO under N(0, I), right for a prior
     that has no clusters yet; with a weight it is 0.02 times the reconstruction, that KL and 50 times the `contrast` of images and
-    their copies. `weight` 0: no copies are made. Batch statistics are each process's own. `agreement`, `contrast`: nats/image.
+    their copies. `weight` 0: no copies are made. Batch statistics are those of each process's part, and of each part of an
+    accumulated batch. `agreement`, `contrast`: nats/image.
     """
 
     def __init__(self, elbo: ELBO, place_at: float, weight: float) -> None:

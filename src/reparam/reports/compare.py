@@ -8,9 +8,9 @@ Shapes: `n` images, `R` runs.
 import datetime
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -201,13 +201,51 @@ def lines(runs: Sequence[Named]) -> list[Line]:
         known = [measure for measure in measures if measure]
         if not known:
             continue
-        ways = [option.get(name) for option, measure in zip(options, measures, strict=True) if measure]
-        alike = all(way == ways[0] for way in ways) and len({measure.n for measure in known}) == 1
-        note = "" if alike else "not measured alike: " + ", ".join(f"n = {measure.n:,}" for measure in known)
-        best = METRICS[name].best if alike and name in METRICS else ""
+        ways = [
+            _way(one.subject.run, name, measure, option.get(name) or {})
+            for one, measure, option in zip(runs, measures, options, strict=True)
+            if measure
+        ]
+        keys = list(dict.fromkeys(key for way in ways for key in way))
+        differing = [key for key in keys if len({way.get(key, "none") for way in ways}) > 1]
+        note = "; ".join(f"{key} {', '.join(way.get(key, 'none') for way in ways)}" for key in differing)
+        note = f"not to be compared: {note}" if note else ""
+        best = METRICS[name].best if not differing and name in METRICS else ""
         cells = tuple(_cell(measure, known, best) for measure in measures)
         rows.append(Line(name, known[0].unit, meaning(name), note, cells))
     return rows
+
+
+# Options of evaluation that some figures depend on beside how many images there are, by how their names begin.
+READS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("nll", "cnll", "bits_per_dim", "mutual_information"): ("samples", "precision"),
+    ("mean_of_n", "best_of_n", "diversity", "class_", "iou", "ece", "pixel_accuracy", "occluded"): ("draws",),
+    ("flips", "sharpness_moved"): ("directions",),
+    ("rate_",): ("bytes",),
+}
+
+
+def _way(run: "Run", name: str, measure: Measure, options: dict[str, Any]) -> dict[str, str]:
+    """What must be the same for figures to be compared: how many images, the options that this one depends on, and for all but
+    samples, which are compared with the images as they are, what the model is shown and asked for and what its density is of."""
+    defaults = asdict(EvaluationOptions())
+    read = next((found for begins, found in READS.items() if name.startswith(begins)), ())
+    way = {"n =": f"{measure.n:,}"} | {
+        key: str(options.get(key, defaults[key])) for key in (*read, "occlusion", "split")
+    }
+    if name in METRICS and METRICS[name].needs == "sample":
+        return way
+    task = run.config.task
+    way |= {"task": task.task, "binarise": task.binarise}
+    if task.task == "denoising":
+        way |= {"corruption": f"{task.corruption} {task.noise:g}"}
+    if measure.unit.startswith(("nats", "bits")):
+        way |= {"likelihood": _likelihood(run)}
+    return way
+
+
+def _likelihood(run: "Run") -> str:
+    return str(getattr(run.config.options, "likelihood", "none"))
 
 
 def _cell(measure: Measure | None, known: Sequence[Measure], best: str) -> Cell:
@@ -238,5 +276,5 @@ def _facts(run: "Run") -> dict[str, str]:
         "parameters": f"{parameters:,}",
         "epochs": f"{round(status.get('epoch', 0), 2):g}",
         "training": duration(float(status.get("seconds", 0))),
-        "likelihood": str(getattr(run.config.options, "likelihood", "none")),
+        "likelihood": _likelihood(run),
     }

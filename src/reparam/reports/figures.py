@@ -300,7 +300,7 @@ FIGURES: dict[str, Figure] = {
         "Samples with their noise",
         "The latents of the first samples again, but every pixel drawn from p(x|z) instead of its mean. Grain is noise "
         "that the model attributes to the pixels, not to what the image shows.",
-        "sample",
+        "draw",
         "pictures",
         draws,
     ),

@@ -216,9 +216,9 @@ class Laboratory:
                 )
                 if alike not in timed:
                     timed[alike] = _time(config, dataset)
-                step, draw = timed[alike]
+                image, draw = timed[alike]
                 options = one.measured(self.fast)
-                seconds = epochs * _steps_an_epoch(config, dataset) * step
+                seconds = epochs * _images_an_epoch(config, dataset) * image
                 seconds += estimates * draw * options.samples * min(options.nll_images, len(dataset.test))
                 found[cell.name] = found.get(cell.name, 0.0) + seconds
         return found
@@ -228,16 +228,15 @@ class Laboratory:
         return max(cell.config(self.fast).training.epochs - done, 0.0)
 
 
-def _steps_an_epoch(config: RunConfig, dataset: Dataset) -> float:
-    """Validation after each epoch counted: a step without its backward pass takes a third."""
+def _images_an_epoch(config: RunConfig, dataset: Dataset) -> float:
+    """Validation after each epoch counted, of a single player: a step without its backward pass takes a third."""
     images = float(len(config.training_images(dataset)))
-    if config.data.train_on == "train":
-        images += len(dataset.validation) / 3
-    return images / config.training.batch_size
+    alone = len(config.family.objective(config.options, Schedule(1, 1)).players) == 1
+    return images + (len(dataset.validation) / 3 if config.data.train_on == "train" and alone else 0)
 
 
 def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
-    """Seconds a training step, and an importance sample of one image."""
+    """Seconds of training for each image of a cycle, and an importance sample of one image."""
     split = config.training_images(dataset)
     model = api.build(config, with_condition(trained.stored_spec(dataset), config.task))
     device = trained.choose_device(config.training.device)
@@ -246,15 +245,15 @@ def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
         loop = Loop(
             model, config.family.objective(config.options, Schedule(1, 1)), split, config.task, training, device
         )
-        step = _seconds(loop.cycle, TIMED_STEPS)
+        image = _seconds(loop.cycle, TIMED_STEPS) / loop.images_per_cycle
     if not {"likelihood", "predict"} & model.abilities:
-        return step, 0.0
+        return image, 0.0
     options = EvaluationOptions(samples=20, nll_images=100, images=100)
     context = Context(model.eval(), dataset, config.task, options)
     if model.prior is None:
-        return step, 0.0
+        return image, 0.0
     estimate = context.importance_nll if "bound" in model.abilities else context.monte_carlo
-    return step, _seconds(lambda: estimate(context.x), 1) / (20 * len(context.x))
+    return image, _seconds(lambda: estimate(context.x), 1) / (20 * len(context.x))
 
 
 def _seconds(work: Callable[[], object], times: int) -> float:

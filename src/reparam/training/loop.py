@@ -63,6 +63,19 @@ class Outcome:
     seconds: float
 
 
+def check_options(options: TrainingOptions, validated: bool) -> None:
+    """Raises ConfigError for options that cannot hold where there is a validation loss or none."""
+    if options.keep == "best" and not validated:
+        raise ConfigError("keep 'best' needs a validation loss, and there is none here: use keep 'last' or 'ema'")
+    if options.patience and not validated:
+        raise ConfigError("patience needs a validation loss, and there is none here: leave it out")
+    if options.batch_size % (options.accumulate * processes.world()):
+        raise ConfigError(
+            f"batch-size {options.batch_size} does not divide over {processes.world()} processes and "
+            f"accumulate = {options.accumulate}"
+        )
+
+
 class Loop:
     """Trains `model` on one split under an objective. `run()` goes to the end or to an interruption.
 
@@ -88,15 +101,7 @@ class Loop:
         augment: Callable[[Tensor, Tensor], Tensor] | None = None,
         interlude: Interlude | None = None,
     ) -> None:
-        if options.keep == "best" and validate is None:
-            raise ConfigError("keep 'best' needs a validation loss, and there is none here: use keep 'last' or 'ema'")
-        if options.patience and validate is None:
-            raise ConfigError("patience needs a validation loss, and there is none here: leave it out")
-        if options.batch_size % (options.accumulate * processes.world()):
-            raise ConfigError(
-                f"batch-size {options.batch_size} does not divide over {processes.world()} processes and "
-                f"accumulate = {options.accumulate}"
-            )
+        check_options(options, validated=validate is not None)
         flush_denormals()
         self.model, self.objective, self.task, self.options = model.to(device), objective, task, options
         self.device, self.folder, self.validate, self.draw = device, folder, validate, draw
@@ -171,6 +176,8 @@ class Loop:
     @torch.no_grad()
     def _play(self, interlude: Interlude) -> None:
         """The same whether the run was resumed here or not: a function of the weights alone. The average begins anew."""
+        self._log()
+        self._check_weights()
         order = torch.randperm(len(self.split), generator=keyed_generator("cpu", "interlude"))
         index = order[:INTERLUDE_IMAGES].to(self.device)
         batch = make_batch(self.split.take(index), index, self.task, keyed_generator(self.device, "interlude"))
@@ -353,7 +360,9 @@ class Loop:
             raise DivergedError(
                 f"training diverged: the validation loss is {terms['total']} at {self._remedy(self.step)}"
             )
-        if terms["total"] < self.best:
+        if self.interlude and self.step <= self.interlude.step:
+            pass  # what is validated is the loss of the end, and it is not minimised yet: nothing is chosen by it
+        elif terms["total"] < self.best:
             self.best, self.stale = terms["total"], 0
             if self.options.keep == "best":
                 self._write_weights()
