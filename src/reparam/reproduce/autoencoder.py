@@ -96,23 +96,25 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
 def draw(laboratory: Laboratory, folder: Path) -> None:
     """Latents of an autoencoder beside a VAE's, what random ones decode to, PSNR against bytes, cleaned images."""
     for data in SETS:
-        for model in ("ae", "vae"):
-            run = laboratory.run(laboratory.cells[f"ae-{data}-regularity-{model}"])
-            chart = charts.latent_scatter(*Subject(run).codes, run.dataset.classes)
-            write_text(folder / f"ae-{data}-latents-{model}.svg", chart.svg)
-        series: dict[str, list[tuple[float, float]]] = {}
-        for cell in _compression(data):
-            for name, called in CODERS.items():
-                if result := laboratory.result(cell):
-                    figure = result["metrics"][name]
-                    series.setdefault(called, []).append((float(figure["note"].split()[0]), figure["value"]))
-        chart = charts.lines(
-            {name: sorted(set(points)) for name, points in series.items()}, "bytes an image", "PSNR, dB"
-        )
-        write_text(folder / f"ae-{data}-rates.svg", chart.svg)
-        run = laboratory.run(laboratory.cells[f"ae-{data}-denoising-gaussian"])
-        batch = run.examples(10)
-        write_png(folder / f"ae-{data}-denoising.png", to_picture(panels.reconstructions(run, batch.x, batch.shown)))
+        draw_set(laboratory, folder, data)
+
+
+def draw_set(laboratory: Laboratory, folder: Path, data: str) -> None:
+    for model in ("ae", "vae"):
+        run = laboratory.run(laboratory.cells[f"ae-{data}-regularity-{model}"])
+        chart = charts.latent_scatter(*Subject(run).codes, run.dataset.classes)
+        write_text(folder / f"ae-{data}-latents-{model}.svg", chart.svg)
+    series: dict[str, list[tuple[float, float]]] = {}
+    for cell in _compression(data):
+        for name, called in CODERS.items():
+            if result := laboratory.result(cell):
+                figure = result["metrics"][name]
+                series.setdefault(called, []).append((float(figure["note"].split()[0]), figure["value"]))
+    chart = charts.lines({name: sorted(set(points)) for name, points in series.items()}, "bytes an image", "PSNR, dB")
+    write_text(folder / f"ae-{data}-rates.svg", chart.svg)
+    run = laboratory.run(laboratory.cells[f"ae-{data}-denoising-gaussian"])
+    batch = run.examples(10)
+    write_png(folder / f"ae-{data}-denoising.png", to_picture(panels.reconstructions(run, batch.x, batch.shown)))
 
 
 AUTOENCODER = Experiment(

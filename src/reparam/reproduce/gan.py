@@ -60,8 +60,14 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
 
 
 def draw(laboratory: Laboratory, folder: Path) -> None:
-    """Figure 1.2, densities in two dimensions, samples."""
-    played = {name: toy._replace(steps=toy.steps[:1]) if laboratory.fast else toy for name, toy in toys.TOYS.items()}
+    """Figure 1.2, densities in two dimensions; samples, at the end and as training went on."""
+    draw_densities(folder, laboratory.fast)
+    for cell in _SHOWN:
+        draw_run(laboratory, folder, cell)
+
+
+def draw_densities(folder: Path, fast: bool) -> None:
+    played = {name: toy._replace(steps=toy.steps[:1]) if fast else toy for name, toy in toys.TOYS.items()}
     stages = {}
     for step, model in toys.play(played["density"]):
         found = toys.densities(played["density"], model)
@@ -76,16 +82,18 @@ def draw(laboratory: Laboratory, folder: Path) -> None:
             modes, near = toys.modes_found(toy.target, points)
             stages[f"after {step:,} steps: {modes} modes, {near:.0%} near one"] = {"made": points[:SHOWN]}
         write_text(folder / f"gan-{name}.svg", charts.beside(stages, "points").svg)
-    for cell in _SHOWN:
-        run = laboratory.run(cell)
-        write_png(folder / f"{cell.name}.png", to_picture([panels.samples(run, 60, 0, False, 15)]))
-        subject = Subject(run)
-        for name, figure in (("epochs", training_figures.samples_by_epoch), ("readings", training_figures.curves)):
-            part = figure(subject).parts[0]
-            if isinstance(part, charts.Chart):
-                write_text(folder / f"{cell.name}-{name}.svg", part.svg)
-            else:
-                write_png(folder / f"{cell.name}-{name}.png", to_picture([part]))
+
+
+def draw_run(laboratory: Laboratory, folder: Path, cell: Cell) -> None:
+    run = laboratory.run(cell)
+    write_png(folder / f"{cell.name}.png", to_picture([panels.samples(run, 60, 0, False, 15)]))
+    subject = Subject(run)
+    for name, figure in (("epochs", training_figures.samples_by_epoch), ("readings", training_figures.curves)):
+        part = figure(subject).parts[0]
+        if isinstance(part, charts.Chart):
+            write_text(folder / f"{cell.name}-{name}.svg", part.svg)
+        else:
+            write_png(folder / f"{cell.name}-{name}.png", to_picture([part]))
 
 
 GAN = Experiment(
