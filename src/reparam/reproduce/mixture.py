@@ -80,9 +80,10 @@ CALLED = {
 
 
 def columns(document: dict[str, Any]) -> dict[str, float]:
-    """Five hundred posteriors are no clusters."""
+    """Five hundred posteriors are no clusters; bounds of grey images do not stand beside those of binary ones."""
     vamp = document["config"]["options"].get("prior") == "vamp"
-    return figures_of(document, {name: title for name, title in CALLED.items() if not (vamp and name in CLUSTERED)})
+    left_out = CLUSTERED if vamp else () if "nll" in document["metrics"] else LIKELIHOOD
+    return figures_of(document, {name: title for name, title in CALLED.items() if name not in left_out})
 
 
 def draw(laboratory: Laboratory, folder: Path) -> None:
