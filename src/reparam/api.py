@@ -5,12 +5,11 @@ Training, evaluation and reports meet here and nowhere else.
 
 import contextlib
 import datetime
-import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,12 +23,12 @@ from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError, suggest
 from reparam.evaluation import EvaluationOptions, Measure
 from reparam.models import Model, Schedule, Spec
-from reparam.models.family import Interlude
 from reparam.objectives import Objective
 from reparam.reports.painter import Painter
 from reparam.runs import RunFolder, load_weights
 from reparam.trained import Run, choose_device, load, open_data, stored_spec
-from reparam.training import Loop, Outcome, Progress, Silent, check_options, flush_denormals, processes
+from reparam.training import Loop, Outcome, Progress, Silent, flush_denormals, processes
+from reparam.training.plan import Plan, plan
 
 VALIDATION_BLOCK = 100  # it keys the noise, and bounds the memory
 
@@ -78,7 +77,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         config = replace(config, training=replace(config.training, batch_size=fitting))
     model = build(config, with_condition(spec, config.task))  # first: one that cannot be built leaves no folder behind
     augment = _augment(config.training, dataset, split, device)  # nor does a move that cannot be made
-    _plan(config, count)  # nor one whose plan does not hold
+    planned = plan(config, count)  # nor a plan that does not hold
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -90,7 +89,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
     with _alone(folder):
         if processes.rank() == 0:
             folder.create(config, spec, facts, " ".join(sys.argv))
-        return _train(folder, config, model, dataset, split, augment, progress, continued=False)
+        return _train(folder, config, planned, model, dataset, split, augment, progress, continued=False)
 
 
 def resume(run: str | Path, progress: Progress | None = None) -> Run:
@@ -117,7 +116,9 @@ def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
     augment = _augment(config.training, dataset, split, device)
     with _alone(folder):
         model = build(config, spec)
-        return _train(folder, config, model, dataset, split, augment, progress, continued=True)
+        return _train(
+            folder, config, plan(config, len(split)), model, dataset, split, augment, progress, continued=True
+        )
 
 
 def _anchored(config: RunConfig, dataset: Dataset) -> RunConfig:
@@ -150,6 +151,7 @@ def build(config: RunConfig, spec: Spec) -> Model:
 def _train(
     folder: RunFolder,
     config: RunConfig,
+    planned: Plan,
     model: Model,
     dataset: Dataset,
     split: Images,
@@ -160,7 +162,7 @@ def _train(
     device = choose_device(config.training.device)
     # Another stream than that of the initial weights, and for each process its own.
     torch.manual_seed(keyed_generator("cpu", config.training.seed, "noise", processes.rank()).initial_seed())
-    schedule, interlude, objective, validated = _plan(config, len(split))
+    schedule, interlude, objective, validated = planned
     validate = validator(objective, dataset, config, schedule, device) if validated else None
     loop = Loop(
         model,
@@ -180,32 +182,6 @@ def _train(
         loop.restore()
     outcome = loop.run()
     return Run(folder.path, config.training.device), outcome
-
-
-class Plan(NamedTuple):
-    """How long training is, what happens in between, what is minimised, and whether a validation loss can be had of it."""
-
-    schedule: Schedule
-    interlude: Interlude | None
-    objective: Objective
-    validated: bool
-
-
-def _plan(config: RunConfig, images: int) -> Plan:
-    """Raises ConfigError where what happens in between would come after the end, and for options that cannot hold."""
-    steps_per_epoch = images / config.training.batch_size
-    schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
-    interlude = config.family.interlude(config.options, schedule)
-    if interlude and interlude.step >= schedule.steps:
-        raise ConfigError(
-            f"{interlude.option} is {interlude.epochs:g} epochs, and training ends after {config.training.epochs:g}: train "
-            "longer, or take less"
-        )
-    objective = config.family.objective(config.options, schedule)
-    alone = len(objective.players) == 1  # of several players none has a loss to choose by
-    validated = config.data.train_on == "train" and alone
-    check_options(config.training, validated)
-    return Plan(schedule, interlude, objective, validated)
 
 
 def _movers(options: TrainingOptions) -> dict[str, str]:

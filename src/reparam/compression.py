@@ -98,10 +98,10 @@ def unpack(data: bytes, whose: bytes) -> tuple[Tensor, Grid]:
     table, stream = body[HEADER.size :][: 12 * latent], body[HEADER.size + 12 * latent :]
     if not n or not latent or not 0 < largest <= LARGEST or len(table) != 12 * latent or len(stream) % 4:
         raise DataError("the file is damaged: its parts do not fit together; restore it from a copy")
-    grid = Grid(*torch.from_numpy(np.frombuffer(table, "<f4").astype(np.float32)).view(3, latent))
-    parts = torch.stack([grid.centre, grid.step, grid.spread])
+    parts = torch.from_numpy(np.frombuffer(table, "<f4").astype(np.float32)).view(3, latent)
     if not parts.isfinite().all() or not (parts[1:] > 0).all() or n * latent > MOST:
         raise DataError("the file is damaged: no images have such latents; restore it from a copy")
+    grid = Grid(*parts)
     decoder = _coder().queue.RangeDecoder(np.frombuffer(stream, "<u4").astype(np.uint32))
     found = decoder.decode(*_model(grid, n, largest))
     return torch.from_numpy(found.astype(np.int64)).view(n, latent), grid

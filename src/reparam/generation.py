@@ -34,10 +34,8 @@ def full_block(part: Tensor) -> Tensor:
 
 def keyed_noise(n: int, latent: int, *key: int | str) -> Tensor:
     """Standard normal, [n, K], on the CPU, in blocks: row i is a function of its place and `key` alone."""
-    blocks = range(-(-n // BLOCK))
-    return torch.cat([torch.randn(BLOCK, latent, generator=keyed_generator("cpu", *key, number)) for number in blocks])[
-        :n
-    ]
+    generators = (keyed_generator("cpu", *key, number) for number in range(-(-n // BLOCK)))
+    return torch.cat([torch.randn(BLOCK, latent, generator=generator) for generator in generators])[:n]
 
 
 def block_condition(model: Model, c: Tensor | None, number: int) -> Model | ModelGiven:

@@ -55,7 +55,8 @@ class Model(nn.Module):
         free = self.context is None
         by_class = not free and bool(self.context.classes)
         components = getattr(self.prior, "components", 0)
-        has_density = getattr(self.decoder, "density", "") != "none"
+        generates = None not in (self.prior, self.decoder)
+        samples = generates and (free or by_class)
         predict = None not in (self.context, self.decoder)
         bound = None not in (self.encoder, self.prior, self.decoder) and not self.point_encoder
         can = {
@@ -65,10 +66,10 @@ class Model(nn.Module):
             "cluster": bound and free and components > 1,
             "augment": bound and (free or by_class),
             "keep the class": bound and free and self.head is not None,
-            "sample": None not in (self.prior, self.decoder) and (free or by_class),
-            "decode": None not in (self.prior, self.decoder) and free,
-            "draw": None not in (self.prior, self.decoder) and (free or by_class) and has_density,
-            "sample by class": None not in (self.prior, self.decoder) and by_class,
+            "sample": samples,
+            "decode": generates and free,
+            "draw": samples and getattr(self.decoder, "density", "") != "none",
+            "sample by class": generates and by_class,
             "bound": bound,
             "likelihood": bound and free,
             "conditional likelihood": bound and not free,

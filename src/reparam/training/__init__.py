@@ -1,6 +1,6 @@
 """The one training loop, and what it is made of."""
 
-from reparam.training.loop import DivergedError, Loop, Outcome, check_options, flush_denormals
+from reparam.training.loop import DivergedError, Loop, Outcome, flush_denormals
 from reparam.training.progress import LineProgress, Progress, RichProgress, Silent
 from reparam.training.step import Step
 from reparam.training.stream import Stream
@@ -15,6 +15,5 @@ __all__ = [
     "Silent",
     "Step",
     "Stream",
-    "check_options",
     "flush_denormals",
 ]

@@ -23,13 +23,14 @@ from reparam.config import TrainingOptions
 from reparam.data import Images
 from reparam.data.tasks import TaskOptions, make_batch, mirrored
 from reparam.distributions import keyed_generator
-from reparam.errors import ConfigError, ReparamError
+from reparam.errors import ReparamError
 from reparam.models.family import INTERLUDE_IMAGES, Interlude
 from reparam.objectives import Objective
 from reparam.runs import RunFolder
 from reparam.training import checkpoint, processes
 from reparam.training.interruption import Listener
 from reparam.training.optimisers import learning_rate
+from reparam.training.plan import check_options
 from reparam.training.progress import Progress, Silent
 from reparam.training.record import Record
 from reparam.training.stream import Stream
@@ -61,19 +62,6 @@ class Outcome:
     kept: str
     best: float
     seconds: float
-
-
-def check_options(options: TrainingOptions, validated: bool) -> None:
-    """Raises ConfigError for options that cannot hold where there is a validation loss or none."""
-    if options.keep == "best" and not validated:
-        raise ConfigError("keep 'best' needs a validation loss, and there is none here: use keep 'last' or 'ema'")
-    if options.patience and not validated:
-        raise ConfigError("patience needs a validation loss, and there is none here: leave it out")
-    if options.batch_size % (options.accumulate * processes.world()):
-        raise ConfigError(
-            f"batch-size {options.batch_size} does not divide over {processes.world()} processes and "
-            f"accumulate = {options.accumulate}"
-        )
 
 
 class Loop:
@@ -185,8 +173,9 @@ class Loop:
         interlude.act(self.model, batch.shown)  # type: ignore[arg-type]
         self.model.train()
         processes.take_first(self.model.state_dict().values())
+        weights = self.weights()
         for name, tensor in self.average.items():
-            tensor.copy_(self.weights()[name])
+            tensor.copy_(weights[name])
 
     def _update_average(self) -> None:
         decay = min(self.options.ema, (1 + self.step) / (10 + self.step))

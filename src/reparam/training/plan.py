@@ -1,0 +1,50 @@
+"""What a training will be, known before it begins: a plan that does not hold leaves nothing behind."""
+
+import math
+from typing import NamedTuple
+
+from reparam.config import RunConfig, TrainingOptions
+from reparam.errors import ConfigError
+from reparam.models import Schedule
+from reparam.models.family import Interlude
+from reparam.objectives import Objective
+from reparam.training import processes
+
+
+class Plan(NamedTuple):
+    """How long training is, what happens in between, what is minimised, and whether a validation loss can be had of it."""
+
+    schedule: Schedule
+    interlude: Interlude | None
+    objective: Objective
+    validated: bool
+
+
+def plan(config: RunConfig, images: int) -> Plan:
+    """Raises ConfigError where what happens in between would come after the end, and for options that cannot hold."""
+    steps_per_epoch = images / config.training.batch_size
+    schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
+    interlude = config.family.interlude(config.options, schedule)
+    if interlude and interlude.step >= schedule.steps:
+        raise ConfigError(
+            f"{interlude.option} is {interlude.epochs:g} epochs, and training ends after {config.training.epochs:g}: train "
+            "longer, or take less"
+        )
+    objective = config.family.objective(config.options, schedule)
+    alone = len(objective.players) == 1  # of several players none has a loss to choose by
+    validated = config.data.train_on == "train" and alone
+    check_options(config.training, validated)
+    return Plan(schedule, interlude, objective, validated)
+
+
+def check_options(options: TrainingOptions, validated: bool) -> None:
+    """Raises ConfigError for options that cannot hold where there is a validation loss or none."""
+    if options.keep == "best" and not validated:
+        raise ConfigError("keep 'best' needs a validation loss, and there is none here: use keep 'last' or 'ema'")
+    if options.patience and not validated:
+        raise ConfigError("patience needs a validation loss, and there is none here: leave it out")
+    if options.batch_size % (options.accumulate * processes.world()):
+        raise ConfigError(
+            f"batch-size {options.batch_size} does not divide over {processes.world()} processes and "
+            f"accumulate = {options.accumulate}"
+        )
