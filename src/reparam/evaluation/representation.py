@@ -42,14 +42,15 @@ def _components(context: Context) -> Codes:
 
 def principal_components(context: Context) -> Any:
     """Fitted to training images: as many as there are latents."""
+    return context.once("pca", lambda: components_of(context.training.shown, context.codes[0].shape[1]))
+
+
+def components_of(x: Tensor, count: int) -> Any:
+    """The first `count` principal components of images [N, C, H, W], or as many as there are."""
     from sklearn.decomposition import PCA
 
-    x = _flat(context.training.shown)
-    return context.once("pca", lambda: PCA(_dimensions(context, x.shape), random_state=0).fit(x))
-
-
-def _dimensions(context: Context, shape: tuple[int, ...]) -> int:
-    return min(context.codes[0].shape[1], *shape)
+    flat = _flat(x)
+    return PCA(min(count, *flat.shape), random_state=0).fit(flat)
 
 
 def _flat(x: Tensor) -> Any:

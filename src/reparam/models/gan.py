@@ -70,7 +70,14 @@ GAN = Family(
         ),
         "hinge": Recipe(
             "DCGAN, hinge loss, spectral normalisation",
-            {**_PLAYED, "loss": "hinge", "spectral_norm": True, "learning_rate": 2e-4, "adam_beta1": 0.5, "epochs": 50},
+            {
+                **_PLAYED,
+                "loss": "hinge",
+                "normalise": "spectral",
+                "learning_rate": 2e-4,
+                "adam_beta1": 0.5,
+                "epochs": 50,
+            },
         ),
     },
 )

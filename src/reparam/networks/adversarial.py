@@ -3,11 +3,13 @@
 Shapes: `B` batch, `C H W` image, `K` latent.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
+import torch
 from pydantic import Field
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -33,9 +35,12 @@ class GANNetworkOptions:
     width: Annotated[
         int, Field(ge=4, le=1024, description="dcgan: channels at half resolution, doubled with each halving")
     ] = 64
-    spectral_norm: Annotated[
-        bool, Field(description="divide the discriminator's weights by their largest singular value")
-    ] = False
+    normalise: Annotated[
+        Literal["batch", "spectral", "none"],
+        Field(
+            description="the discriminator: batch normalisation of hidden layers, or weights over their largest singular value"
+        ),
+    ] = "batch"
 
 
 class GANPair(NamedTuple):
@@ -49,13 +54,16 @@ def mlp_gan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions
     """Fully connected, leaky ReLU of slope 0.2 (document 004; Goodfellow et al. 2014 for MNIST)."""
     pixels, hidden = math.prod(shape), tuple(options.hidden)
     generator = ImageDecoder(MLP((latent, *hidden, pixels), "leaky-relu"), shape)
-    discriminator = nn.Sequential(nn.Flatten(), MLP((pixels, *reversed(hidden), 1), "leaky-relu"))
-    return GANPair(generator, _normalised(discriminator, options))
+    layers: list[nn.Module] = [nn.Flatten()]
+    for level, (inputs, outputs) in enumerate(itertools.pairwise((pixels, *reversed(hidden)))):
+        layers += _read(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), level, options)
+    discriminator = nn.Sequential(*layers, nn.Linear(hidden[0] if hidden else pixels, 1))
+    return GANPair(generator, _bounded(discriminator, options))
 
 
 def dcgan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions) -> GANPair:
-    """Strided 4 x 4 convolutions down to a grid of 4 to 8 pixels a side and their transpose (Radford et al. 2016). Batch
-    normalisation in the generator alone: in the discriminator it would tie an image's reading to the rest of its batch.
+    """Strided 4 x 4 convolutions from a grid of 4 to 8 pixels a side up to the image, and down to it again, where the
+    discriminator halves once more (Radford et al. 2016).
 
     Raises ConfigError where halving the side does not end there.
     """
@@ -70,9 +78,11 @@ def dcgan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions) 
         )
     widths = [options.width * 2**level for level in range(halvings)]  # of the discriminator, and mirrored
     down: list[nn.Module] = []
-    for inputs, outputs in zip([channels, *widths], widths, strict=False):
-        down += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-    discriminator = nn.Sequential(*down, nn.Flatten(), nn.Linear(widths[-1] * side**2, 1))
+    for level, (inputs, outputs) in enumerate(itertools.pairwise([channels, *widths, 2 * widths[-1]])):
+        kernel = 4 if level < halvings else 3  # from a grid of 7 a kernel of 4 would leave the last row out
+        convolution = nn.Conv2d(inputs, outputs, kernel, stride=2, padding=1)
+        down += _read(convolution, nn.BatchNorm2d(outputs), level, options)
+    discriminator = nn.Sequential(*down, nn.Flatten(), nn.Linear(2 * widths[-1] * math.ceil(side / 2) ** 2, 1))
 
     up: list[nn.Module] = [
         nn.Linear(latent, widths[-1] * side**2, bias=False),
@@ -87,12 +97,18 @@ def dcgan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions) 
             nn.ReLU(),
         ]
     up.append(nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1))
-    return GANPair(ImageDecoder(nn.Sequential(*up), shape), _normalised(discriminator, options))
+    pair = GANPair(ImageDecoder(nn.Sequential(*up), shape), _bounded(discriminator, options))
+    return GANPair(*(network.to(memory_format=torch.channels_last) for network in pair))  # type: ignore[call-overload]
 
 
-def _normalised(discriminator: nn.Module, options: GANNetworkOptions) -> nn.Module:
+def _read(layer: nn.Module, normalisation: nn.Module, level: int, options: GANNetworkOptions) -> list[nn.Module]:
+    """A hidden layer of the discriminator. The first, which sees pixels, has no batch normalisation (Radford et al. 2016)."""
+    return [layer, *([normalisation] if level and options.normalise == "batch" else []), nn.LeakyReLU(0.2)]
+
+
+def _bounded(discriminator: nn.Module, options: GANNetworkOptions) -> nn.Module:
     """Under spectral normalisation (Miyato et al. 2018) each layer is about 1-Lipschitz."""
-    if options.spectral_norm:
+    if options.normalise == "spectral":
         for layer in discriminator.modules():
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 spectral_norm(layer)

@@ -58,8 +58,8 @@ class Adversarial(Objective):
             return Terms(self.loss.generator(on_made), {"reads_made": Term(on_made.sigmoid(), "share")})
 
         real = batch.x.detach().requires_grad_(self.r1 > 0)
-        # Read together: one pass, and under spectral normalisation one estimate of the norms for both.
-        on_real, on_made = model.discriminator(torch.cat([real, made.detach()])).logits.chunk(2)
+        # Read apart: batch normalisation over both would show the discriminator what share of a batch is made.
+        on_real, on_made = model.discriminator(real).logits, model.discriminator(made.detach()).logits
         total = self.loss.real(on_real) + self.loss.made(on_made)
         named = {
             "reads_real": Term(on_real.sigmoid(), "share"),

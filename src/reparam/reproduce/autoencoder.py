@@ -122,9 +122,10 @@ AUTOENCODER = Experiment(
     "document 004, chapter 2",
     f"{EPOCHS} epochs, one seed. Dimension reduction to {LATENTS['reduction']} numbers, and what a classifier finds in them, "
     "beside as many principal components. Compression of 1,000 test images in one file, headers counted, by "
-    f"{LATENTS['compression']} latents, beside principal components with the same quantiser and coder, and JPEG without its "
-    "tables. Denoising: decibels gained over the noisy image, beside a median filter of 3 x 3 pixels. Regularity: random latents "
-    "whose image a classifier reads with 90% confidence, of an autoencoder and a VAE with two latents.",
+    f"{LATENTS['compression']} latents, beside principal components, as many as serve them best, with the same quantiser and "
+    "coder, and JPEG without its tables at its nearest size. Denoising: decibels gained over the noisy image, beside a median "
+    "filter of 3 x 3 pixels. Regularity: random latents whose image a classifier reads with 90% confidence, of an autoencoder "
+    "and a VAE with two latents.",
     tuple(
         row
         for data, called in SETS.items()

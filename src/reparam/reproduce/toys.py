@@ -5,8 +5,8 @@ The same loop and the same objective as for images. Each batch of it is replaced
 Shapes: `B` batch, `N` draws, `K` latent, `X` dimensions of the data.
 """
 
+import copy
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -40,11 +40,13 @@ class Points(nn.Module):
 
 
 class Toy(NamedTuple):
-    """A density, the latents of its generator, how long they play, and at which steps one looks."""
+    """A density, the latents of its generator, at which steps one looks, the discriminator's steps for each, and weight of R1."""
 
     target: Distribution
     latent: int
     steps: tuple[int, ...]
+    discriminator_steps: int = 1
+    r1: float = 0.1
 
 
 def ring(modes: int = 8, radius: float = 2.0, scale: float = 0.1) -> Distribution:
@@ -68,15 +70,16 @@ def bimodal() -> Distribution:
 
 
 TOYS = {
-    "density": Toy(bimodal(), 1, (40, 200, 4000)),
+    # What a discriminator reads nears p / (p + p_G) where it keeps up with the generator and nothing flattens it.
+    "density": Toy(bimodal(), 1, (40, 200, 1000), discriminator_steps=10, r1=0.0),
     "ring": Toy(ring(), 2, (200, 1000, 6000)),
     "grid": Toy(grid(), 2, (200, 1000, 6000)),
 }
 
 
-def play(toy: Toy, seed: int = 0) -> Iterator[tuple[int, Model]]:
-    """(step, model) at each of the toy's steps: non-saturating loss with R1, Adam."""
-    dimensions = toy.target.event_shape[0]
+def play(toy: Toy, seed: int = 0) -> list[tuple[int, Model]]:
+    """(step, model) at each of the toy's steps: non-saturating loss, Adam."""
+    dimensions, found = toy.target.event_shape[0], []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Model(
@@ -88,14 +91,13 @@ def play(toy: Toy, seed: int = 0) -> Iterator[tuple[int, Model]]:
             batch_size=BATCH, learning_rate=2e-3, adam_beta1=0.5, keep="ema", schedule="constant", pictures=0
         )
         blank = Images(torch.zeros(BATCH, 1, 8, 8, dtype=torch.uint8), torch.full((BATCH,), -1))
-        device = torch.device("cpu")
         loop = Loop(
             model,
-            Adversarial("non-saturating", r1=0.1),
+            Adversarial("non-saturating", toy.discriminator_steps, toy.r1),
             blank,
             TaskOptions(),
             options,
-            device,
+            torch.device("cpu"),
             augment=lambda x, y: rsample(toy.target, (len(x),)),
         )
         for step in toy.steps:
@@ -103,7 +105,8 @@ def play(toy: Toy, seed: int = 0) -> Iterator[tuple[int, Model]]:
                 loop.cycle()
             with loop.kept() as kept:
                 assert isinstance(kept, Model)
-                yield step, kept
+                found.append((step, copy.deepcopy(kept)))
+    return found
 
 
 @torch.no_grad()
