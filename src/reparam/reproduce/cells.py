@@ -240,7 +240,8 @@ def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
     split = config.training_images(dataset)
     model = api.build(config, with_condition(trained.stored_spec(dataset), config.task))
     device = trained.choose_device(config.training.device)
-    training = dataclasses.replace(config.training, keep="last", batch_size=min(config.training.batch_size, len(split)))
+    size = min(config.training.batch_size, len(split))
+    training = dataclasses.replace(config.training, keep="last", patience=0, batch_size=size)
     with torch.random.fork_rng():
         loop = Loop(
             model, config.family.objective(config.options, Schedule(1, 1)), split, config.task, training, device
