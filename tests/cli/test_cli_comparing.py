@@ -62,6 +62,26 @@ def test_a_page_measures_what_is_missing_and_shows_every_run(runs: dict[str, Pat
     assert not any(cell.best for cell in rows["components_used"].cells)
 
 
+def test_only_the_figures_that_are_asked_for_are_measured(
+    runs: dict[str, Path], tmp_path: Path, command: Callable
+) -> None:
+    for name in ("plain", "gan"):
+        shutil.copytree(runs[name], tmp_path / name)
+        (tmp_path / name / "evaluation.json").unlink(missing_ok=True)
+    reparam.evaluate(tmp_path / "plain", ["mse"], images=100)
+    words = ("compare", tmp_path / "plain", tmp_path / "gan", "--out", tmp_path / "page.html")
+    assert command(*words, "--metrics", "psnr").code == 0
+    rows = {
+        line.name: line for line in lines(named(opened({n: tmp_path / n for n in ("plain", "gan")}, "plain", "gan")))
+    }
+    # What was known is shown too; what a GAN cannot have, it has not.
+    assert {name: [bool(cell.value) for cell in row.cells] for name, row in rows.items()} == {
+        "mse": [True, False],
+        "psnr": [True, False],
+    }
+    refused(command(*words, "--metrics", "psnrr"), "psnrr")
+
+
 def test_figures_lead_where_what_they_depend_on_is_the_same(runs: dict[str, Path], tmp_path: Path) -> None:
     names = {"grey": {}, "binary": {"binarise": "threshold"}, "density": {"likelihood": "gaussian"}}
     for name, options in names.items():

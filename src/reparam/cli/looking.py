@@ -168,17 +168,24 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
 @click.command(epilog=example("reparam compare runs/vae runs/gmvae runs/gan --out comparison.html"))
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN...")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="An .html file.")
+@click.option(
+    "--metrics",
+    default=None,
+    metavar="A,B,...",
+    help="Which figures to measure where they are missing (default: what each model allows in reasonable time).",
+)
 @device_option
 @json_option
-def compare(runs: tuple[Path, ...], out: Path, device: str, as_json: bool) -> None:
-    """Runs on the same data beside each other: one table of all figures, one figure a question, in one file. Measures what was
-    not measured yet."""
+def compare(runs: tuple[Path, ...], out: Path, metrics: str | None, device: str, as_json: bool) -> None:
+    """Runs on the same data beside each other: one table of all figures that are known, one figure a question, in one file.
+    Measures what was not measured yet."""
     from reparam.reports.compare import write_comparison
 
     if out.suffix.lower() != ".html":
         raise ConfigError(f"--out {out} must end in .html")
     opened = [open_run(run, device) for run in runs]
-    write_comparison(opened, out, progress(), lambda text: click.echo(text, err=True))
+    names = comma_list("metrics", metrics)
+    write_comparison(opened, out, progress(), lambda text: click.echo(text, err=True), names)
     click.echo(json.dumps({"out": str(out)}) if as_json else f"comparison: {out}")
 
 

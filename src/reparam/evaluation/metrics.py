@@ -356,15 +356,20 @@ NOUNS = ("bound", "likelihood", "conditional likelihood")  # abilities that one 
 ALL = "all"  # in place of names: the dear ones too
 
 
-def choose(
-    model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions, names: Sequence[str] = ()
-) -> tuple[list[str], dict[str, str]]:
-    """(metrics to run, why others are left out). Raises ConfigError for an unknown or impossible one asked for by name."""
+def check_known(names: Sequence[str]) -> None:
+    """Raises ConfigError for a name that is no metric's, nor `all`."""
     for name in names:
         if name not in METRICS and name != ALL:
             raise ConfigError(
                 f"unknown metric '{name}'{suggest(name, METRICS)} (known: {', '.join(METRICS)}, or {ALL})"
             )
+
+
+def choose(
+    model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions, names: Sequence[str] = ()
+) -> tuple[list[str], dict[str, str]]:
+    """(metrics to run, why others are left out). Raises ConfigError for an unknown or impossible one asked for by name."""
+    check_known(names)
     left_out = {}
     for name, metric in METRICS.items():
         if metric.needs not in model.abilities:

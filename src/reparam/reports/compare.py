@@ -109,13 +109,19 @@ QUESTIONS: dict[str, Question] = {
 
 
 def write_comparison(
-    runs: Sequence["Run"], out: Path, progress: Progress | None = None, say: Callable[[str], None] = lambda _: None
+    runs: Sequence["Run"],
+    out: Path,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    metrics: Sequence[str] = (),
 ) -> None:
-    """Writes the page of at least two runs on the same data to `out`; what was not measured yet is, as `evaluate` does by
-    default. Raises ConfigError for runs that cannot be compared."""
+    """Writes the page of at least two runs on the same data to `out`, with every figure that is known. What was not measured yet
+    is: what `evaluate` measures by default, or those of `metrics` that apply to a run. Raises ConfigError for runs that cannot
+    be compared."""
+    measuring.check_known(metrics)
     named = _named(runs)
     for one in named:
-        _measure(one, progress, say)
+        _measure(one, metrics, progress, say)
     sections = []
     for key, question in QUESTIONS.items():
         able = [one for one in named if question.needs in one.subject.run.model.abilities]
@@ -171,10 +177,12 @@ def _named(runs: Sequence["Run"]) -> list[Named]:
     return [Named(name, Subject(run)) for name, run in zip(names, runs, strict=True)]
 
 
-def _measure(one: Named, progress: Progress | None, say: Callable[[str], None]) -> None:
-    """What `evaluate` measures by default and has not yet of these weights."""
+def _measure(one: Named, metrics: Sequence[str], progress: Progress | None, say: Callable[[str], None]) -> None:
+    """What is wanted and was not measured of these weights yet."""
     run = one.subject.run
-    wanted, _ = measuring.choose(run.model, run.dataset, run.config.task, EvaluationOptions())
+    every = [measuring.ALL] if metrics else []
+    apply, _ = measuring.choose(run.model, run.dataset, run.config.task, EvaluationOptions(), every)
+    wanted = [name for name in apply if not metrics or name in metrics or measuring.ALL in metrics]
     known = _measured(run)
     missing = [name for name in wanted if name not in known]
     if missing:
