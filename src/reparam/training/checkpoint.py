@@ -99,10 +99,19 @@ def _read_optimiser(turn: "Turn", saved: dict[str, Tensor], stateful: list[int],
     states = {}
     for index in stateful:
         prefix = f"{turn.player.name}.{index}."
-        states[index] = {name.removeprefix(prefix): tensor for name, tensor in saved.items() if name.startswith(prefix)}
+        states[index] = {
+            name.removeprefix(prefix): _laid_out_as(turn.own[index], tensor)
+            for name, tensor in saved.items()
+            if name.startswith(prefix)
+        }
         for key in kept:
             if key not in states[index]:
                 raise KeyError(f"optimiser.{prefix}{key}")
     rate = turn.optimiser.param_groups[0]["lr"]
     turn.optimiser.load_state_dict({**turn.optimiser.state_dict(), "state": states})
     turn.optimiser.param_groups[0]["lr"] = rate
+
+
+def _laid_out_as(parameter: Tensor, state: Tensor) -> Tensor:
+    """A file has no strides, and fused kernels pair a weight with its moments by their places in memory."""
+    return torch.empty_like(parameter, dtype=state.dtype).copy_(state) if state.shape == parameter.shape else state
