@@ -39,7 +39,7 @@ def rate_psnr_pca(context: Context) -> Measure:
     x, budget = context.batch.shown[:TOGETHER], context.options.bytes
     pca = context.once("all components", lambda: components_of(context.training.shown, max(COMPONENTS)))
     z = torch.from_numpy(pca.transform(x.flatten(1).numpy())).float()
-    counts = {count for count in (*COMPONENTS, context.codes[0].shape[1]) if count <= z.shape[1]}
+    counts = {min(count, z.shape[1]) for count in (*COMPONENTS, context.codes[0].shape[1])}
     found = []
     for count in sorted(counts):
         with contextlib.suppress(ConfigError):  # a header of so many leaves no room

@@ -38,7 +38,7 @@ class GANNetworkOptions:
     normalise: Annotated[
         Literal["batch", "spectral", "none"],
         Field(
-            description="the discriminator: batch normalisation of hidden layers, or weights over their largest singular value"
+            description="the discriminator: weights over their largest singular value, or, in a dcgan, batch normalisation"
         ),
     ] = "batch"
 
@@ -54,10 +54,7 @@ def mlp_gan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions
     """Fully connected, leaky ReLU of slope 0.2 (document 004; Goodfellow et al. 2014 for MNIST)."""
     pixels, hidden = math.prod(shape), tuple(options.hidden)
     generator = ImageDecoder(MLP((latent, *hidden, pixels), "leaky-relu"), shape)
-    layers: list[nn.Module] = [nn.Flatten()]
-    for level, (inputs, outputs) in enumerate(itertools.pairwise((pixels, *reversed(hidden)))):
-        layers += _read(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), level, options)
-    discriminator = nn.Sequential(*layers, nn.Linear(hidden[0] if hidden else pixels, 1))
+    discriminator = nn.Sequential(nn.Flatten(), MLP((pixels, *reversed(hidden), 1), "leaky-relu"))
     return GANPair(generator, _bounded(discriminator, options))
 
 
@@ -80,8 +77,9 @@ def dcgan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions) 
     down: list[nn.Module] = []
     for level, (inputs, outputs) in enumerate(itertools.pairwise([channels, *widths, 2 * widths[-1]])):
         kernel = 4 if level < halvings else 3  # from a grid of 7 a kernel of 4 would leave the last row out
-        convolution = nn.Conv2d(inputs, outputs, kernel, stride=2, padding=1)
-        down += _read(convolution, nn.BatchNorm2d(outputs), level, options)
+        # Not of the first layer, which sees pixels (Radford et al. 2016).
+        normalisation = [nn.BatchNorm2d(outputs)] if level and options.normalise == "batch" else []
+        down += [nn.Conv2d(inputs, outputs, kernel, stride=2, padding=1), *normalisation, nn.LeakyReLU(0.2)]
     discriminator = nn.Sequential(*down, nn.Flatten(), nn.Linear(2 * widths[-1] * math.ceil(side / 2) ** 2, 1))
 
     up: list[nn.Module] = [
@@ -99,11 +97,6 @@ def dcgan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions) 
     up.append(nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1))
     pair = GANPair(ImageDecoder(nn.Sequential(*up), shape), _bounded(discriminator, options))
     return GANPair(*(network.to(memory_format=torch.channels_last) for network in pair))  # type: ignore[call-overload]
-
-
-def _read(layer: nn.Module, normalisation: nn.Module, level: int, options: GANNetworkOptions) -> list[nn.Module]:
-    """A hidden layer of the discriminator. The first, which sees pixels, has no batch normalisation (Radford et al. 2016)."""
-    return [layer, *([normalisation] if level and options.normalise == "batch" else []), nn.LeakyReLU(0.2)]
 
 
 def _bounded(discriminator: nn.Module, options: GANNetworkOptions) -> nn.Module:

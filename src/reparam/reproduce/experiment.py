@@ -92,9 +92,8 @@ def _paired(experiment: Experiment, row: Row, name: str, results: Results) -> st
     """Mean and standard error of the differences to the row that is compared with, over cells that both have."""
     column, rows = experiment.paired[0], {other.name: other for other in experiment.rows}
     base = rows[row.bases[name]] if name in row.bases else rows.get(name, row)
-    both = [
-        pair for pair in zip(row.cells, base.cells, strict=False) if results.keys() >= set(pair)
-    ]  # seeds that both have
+    # Seeds that both have: rows may differ in how many.
+    both = [pair for pair in zip(row.cells, base.cells, strict=False) if results.keys() >= set(pair)]
     if row is base or not both:
         return "–"
     ours, theirs = ([experiment.columns(results[cell])[column] for cell in cells] for cells in zip(*both, strict=True))
