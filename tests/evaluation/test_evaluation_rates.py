@@ -4,6 +4,7 @@ import pytest
 import torch
 from test_evaluation_representation import SIDE, dataset, taking
 
+from reparam.data import Images
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions
@@ -30,6 +31,15 @@ def test_more_bytes_are_nearer_and_a_bit_a_pixel_is_six_decibels() -> None:
 def test_all_pixels_and_all_principal_components_are_as_good() -> None:
     """Orthonormal axes of independent pixels of nearly equal variance: neither is better by more than the unequal two give."""
     assert measured("rate_psnr", 48.0) == pytest.approx(measured("rate_psnr_pca", 48.0), abs=0.6)
+
+
+def test_the_rival_does_not_lose_by_a_models_few_latents_nor_by_few_images() -> None:
+    # Of two latents or of all pixels: the number of components is the rival's own choice.
+    assert measured("rate_psnr_pca", 48.0, 0, 1) == measured("rate_psnr_pca", 48.0)
+    data, options = dataset(), EvaluationOptions(bytes=48.0, images=100)
+    few = Images(data.train.images[:10], data.train.labels[:10])
+    measure = METRICS["rate_psnr_pca"].measure(Context(taking(*EVERY), data, TaskOptions(), options, few))
+    assert measure.note.endswith("10 components")  # fewer than any number that is tried
 
 
 def test_jpeg_takes_the_size_that_is_nearest_and_improves_with_it() -> None:
