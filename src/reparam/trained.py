@@ -237,7 +237,7 @@ class Run:
         if change is not None:
             split = self.dataset.train if images is None else images
             part = split.take(chosen(split, CALIBRATED_ON)).to(self.device)
-            augmenter.calibrate(to_float(part.images), part.labels, change)
+            augmenter.calibrate(to_float(part.pixels), part.labels, change)
         return augmenter
 
     def labelled_as_here(self, dataset: Dataset) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
-from reparam.cli.common import INTERRUPTED, example, json_option, progress, run_argument
+from reparam.cli.common import INTERRUPTED, comma_list, example, json_option, progress, run_argument
 from reparam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def models(as_json: bool) -> None:
 
 @click.group()
 def data() -> None:
-    """List data sets, or fetch one."""
+    """List data sets, fetch one, or pack pictures for training on more than memory holds."""
 
 
 @data.command(name="list", epilog=example("reparam data list"))
@@ -84,6 +84,67 @@ def get(name: str, data_root: str | None, as_json: bool) -> None:
 
     path = fetch(name, DataOptions(data_root=data_root))
     click.echo(json.dumps({"path": str(path)}) if as_json else str(path))
+
+
+@data.command(
+    epilog=example(
+        "reparam data shard photos --size 64 --out shards", "reparam train vae --data shards:shards --out runs/vae"
+    )
+)
+@click.argument("source")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
+@click.option("--size", type=int, default=None, help="Side of the square images (default: chosen from the pictures).")
+@click.option("--crop", default="centre", show_default=True, type=click.Choice(["centre", "none"]), help="Or squeeze.")
+@click.option("--colour", default="auto", show_default=True, type=click.Choice(["auto", "grey", "rgb"]))
+@click.option(
+    "--split-sizes", default=None, metavar="A,B,C", help="Training, validation, test (default: 80 / 10 / 10 %)."
+)
+@click.option("--split-seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--mebibytes", default=256, show_default=True, type=click.IntRange(1, 65536), help="Of a file, about.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(0, 64), help="Processes that decode.")
+@click.option(
+    "--damaged",
+    default="stop",
+    show_default=True,
+    type=click.Choice(["stop", "skip"]),
+    help="Pictures that cannot be read.",
+)
+@json_option
+def shard(
+    source: str,
+    out: Path,
+    split_sizes: str | None,
+    mebibytes: int,
+    workers: int,
+    damaged: Any,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Pack pictures into a few large files, for training on more than memory holds.
+
+    SOURCE is a folder or zip of pictures (one subfolder a class), or anything else that --data can name; its pictures are read
+    one by one.
+    """
+    from reparam.data import DataOptions, load
+    from reparam.data.shards import write_shards
+
+    bar = progress()
+    spec = f"folder:{source}" if Path(source).exists() else source
+    if spec.startswith("folder:"):
+        chosen |= {"stream": True, "damaged": damaged}
+    try:
+        sizes = tuple(int(part) for part in comma_list("split-sizes", split_sizes))
+    except ValueError:
+        raise click.UsageError(f"--split-sizes {split_sizes} are no whole numbers: write A,B,C") from None
+    dataset = load(spec, DataOptions(**chosen, split_sizes=sizes), bar.note)
+    skipped = write_shards(dataset, out, workers, damaged, mebibytes, bar.track)
+    counts = [len(dataset.split(split)) for split in ("train", "validation", "test")]
+    if as_json:
+        click.echo(json.dumps({"path": str(out), "images": counts, "skipped": skipped}))
+        return
+    for line in (*dataset.notes, *(f"left out: {line}" for line in skipped)):
+        bar.note(line)
+    click.echo(f"shards: {out} ({sum(counts) - len(skipped):,} images); train with --data shards:{out}")
 
 
 # -- train ------------------------------------------------------------------------------------------------------------

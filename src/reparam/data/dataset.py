@@ -4,7 +4,7 @@ Shapes: `N` images, `C H W` image (C is 1 or 3, H = W), `D` classes.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reparam.batch import IGNORED
 from reparam.data.options import LARGEST, SMALLEST
+from reparam.data.stored import Stored
 from reparam.errors import DataError, suggest
 
 SPLITS = ("train", "validation", "test")
@@ -20,13 +21,13 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """One split: `images` uint8 [N, C, H, W] with H = W, `labels` int64 [N], -1 where there is no label, `maps` uint8
-    [N, 1, H, W] (None: there are none), the label of every pixel, `IGNORED` (255) where it does not count.
+    """One split: `images` uint8 [N, C, H, W] with H = W, in memory or on disk, `labels` int64 [N], -1 where there is no label,
+    `maps` uint8 [N, 1, H, W] (None: there are none), the label of every pixel, `IGNORED` (255) where it does not count.
 
     Raises `DataError` where shapes or types are others, or where N is 0.
     """
 
-    images: Tensor
+    images: Tensor | Stored
     labels: Tensor
     maps: Tensor | None = None
 
@@ -57,17 +58,40 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def pixels(self) -> Tensor:
+        """The images of a split in memory."""
+        assert isinstance(self.images, Tensor)
+        return self.images
+
+    @property
+    def skipped(self) -> dict[str, None]:
+        """Lines on images that could not be read and that others stood in for; images on disk alone have any."""
+        return self.images.skipped if isinstance(self.images, Stored) else {}
+
     def to(self, device: torch.device) -> "Images":
+        """On the device; images on disk stay there, and arrive on it when they are read."""
+        if isinstance(self.images, Stored):
+            return Images(self.images.to(device), self.labels.to(device))
         return self.change(lambda part: part.to(device))
 
     def take(self, index: Tensor) -> "Images":
-        """Those of the given places."""
+        """Those of the given places, in memory."""
+        if isinstance(self.images, Stored):
+            pixels, index = self.images.read(index)
+            return Images(pixels, self.labels.index_select(0, index))
         return self.change(lambda part: part.index_select(0, index))
 
+    def choose(self, index: Tensor) -> "Images":
+        """Those of the given places, where they are."""
+        if isinstance(self.images, Stored):
+            return Images(self.images.choose(index), self.labels.index_select(0, index))
+        return self.take(index)
+
     def change(self, function: Callable[[Tensor], Tensor]) -> "Images":
-        """With each of its tensors changed in the same way."""
+        """With each of its tensors changed in the same way; for images in memory."""
         maps = None if self.maps is None else function(self.maps)
-        return Images(function(self.images), function(self.labels), maps)
+        return Images(function(self.pixels), function(self.labels), maps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,12 +146,17 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over shapes, pixels and labels of the three splits: equal data, equal fingerprint."""
+        """SHA-256 (hex) over shapes, pixels (on disk: what their files say of themselves) and labels of the three splits: equal
+        data, equal fingerprint."""
         digest = hashlib.sha256()
         for split in SPLITS:
             part: Images = getattr(self, split)
             digest.update(f"{split} {tuple(part.images.shape)};".encode())
-            digest.update(part.images.contiguous().numpy().data)
+            if isinstance(part.images, Stored):
+                digest.update(f"{part.images.reader.identity};".encode())
+                digest.update(part.images.places.numpy().astype("<i8").data)
+            else:
+                digest.update(part.images.contiguous().numpy().data)
             digest.update(part.labels.contiguous().numpy().astype("<i8").data)
             if part.maps is not None:
                 digest.update(part.maps.contiguous().numpy().data)
@@ -137,15 +166,18 @@ class Dataset:
         """`train`, `validation`, `test`, or `all` = train and validation (MNIST: all 60,000). Else `DataError`."""
         if name == "all":
             a, b = self.train, self.validation
+            labels = torch.cat([a.labels, b.labels])
+            if isinstance(a.images, Stored) and isinstance(b.images, Stored):
+                return Images(a.images.join(b.images), labels)
             maps = None if a.maps is None or b.maps is None else torch.cat([a.maps, b.maps])
-            return Images(torch.cat([a.images, b.images]), torch.cat([a.labels, b.labels]), maps)
+            return Images(torch.cat([a.pixels, b.pixels]), labels, maps)
         if name not in SPLITS:
             raise DataError(f"no split '{name}': choose {', '.join(SPLITS)} or all{suggest(name, (*SPLITS, 'all'))}")
         return getattr(self, name)
 
 
 def cut(
-    images: Tensor,
+    images: Tensor | Stored,
     labels: Tensor,
     counts: tuple[int, int, int],
     classes: tuple[str, ...],
@@ -155,7 +187,12 @@ def cut(
 ) -> Dataset:
     """A nameless `Dataset` whose splits are consecutive views (no copies) of `images` [N, C, H, W], `labels` [N], `maps`."""
     sizes = list(counts)
+    of_images: Sequence[Tensor | Stored]
+    if isinstance(images, Stored):
+        of_images = [images.choose(part) for part in torch.arange(len(labels)).split(sizes)]
+    else:
+        of_images = images.split(sizes)
     of_maps = maps.split(sizes) if maps is not None else [None] * len(sizes)
-    parts = zip(images.split(sizes), labels.split(sizes), of_maps, strict=True)
+    parts = zip(of_images, labels.split(sizes), of_maps, strict=True)
     train, validation, test = (Images(*part) for part in parts)
     return Dataset("", train, validation, test, classes, notes, map_values)

@@ -3,6 +3,8 @@
 Shapes: `N` pictures, `C H W` image.
 """
 
+import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -12,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.data.archives import Tree, open_tree
+from reparam.data.archives import Tree, ZipTree, open_tree
 from reparam.data.dataset import SPLITS, Dataset, cut
 from reparam.data.options import DataOptions
-from reparam.data.pictures import SUFFIXES, choose_size, count, decode, measure
+from reparam.data.pictures import SUFFIXES, choose_size, count, decode, decode_one, measure
 from reparam.data.splitting import hold_out, tenth
+from reparam.data.stored import Stored
 from reparam.errors import DataError
 
 _SPLIT_NAMES = {"train": 0, "training": 0, "validation": 1, "val": 1, "valid": 1, "test": 2, "testing": 2}
@@ -52,11 +55,53 @@ def load_folder(path: Path, options: DataOptions) -> Dataset:
     """
     with open_tree(path) as tree:
         names, notes = find_pictures(tree)
+        if options.stream:
+            return _left_on_disk(tree, names, notes, options)
         found = arrange([PurePosixPath(name).parts for name in names], options)
-        size, size_notes = choose_size(measure(tree, names), options)
+        size, size_notes = choose_size(list(measure(tree, names)[0].values()), options)
         images, decode_notes = decode(tree, [names[i] for i in found.order], size, options)
     notes = (*notes, *found.notes, *size_notes, *decode_notes)
     return cut(images[: found.kept], found.labels, found.counts, found.classes, notes)
+
+
+class FolderReader:
+    """Pictures of a folder or zip, decoded as they are asked for. Raises `DataError` for a file that is no picture now."""
+
+    def __init__(self, tree: Tree, names: Sequence[str], size: int, options: DataOptions) -> None:
+        self.names, self.size, self.options = tuple(names), size, options
+        self.shape = (1 if options.colour == "grey" else 3, size, size)
+        self._tree, self._process = tree, 0
+        digest = hashlib.sha256(f"{self.shape} {options.crop}".encode())
+        for name in self.names:
+            digest.update(f"{name}\0{tree.size(name)}\0".encode("utf-8", "surrogateescape"))
+        self.identity = f"files {digest.hexdigest()}"
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, place: int) -> np.ndarray:
+        return decode_one(self._open(), self.names[place], self.size, self.options)
+
+    def _open(self) -> Tree:
+        """Processes that share an open zip would share its place in the file: each opens its own."""
+        if isinstance(self._tree, ZipTree) and self._process != os.getpid():
+            self._tree, self._process = ZipTree(Path(self._tree.where)), os.getpid()
+        return self._tree
+
+
+def _left_on_disk(tree: Tree, names: list[str], notes: tuple[str, ...], options: DataOptions) -> Dataset:
+    """Sizes are those of the headers; files without a header that can be read stop it, or are left out."""
+    sizes, lines = measure(tree, names, options.damaged)
+    names = list(sizes)
+    enough(tree, len(names), "readable picture")
+    found = arrange([PurePosixPath(name).parts for name in names], options)
+    size, size_notes = choose_size(list(sizes.values()), options)
+    if lines:
+        notes = (*notes, f"pictures that cannot be read are left out: {len(lines):,} ({'; '.join(lines[:10])})")
+    colour = () if options.colour != "auto" else ("pictures on disk are read as RGB: --colour grey for grey ones",)
+    reader = FolderReader(tree, [names[i] for i in found.order[: found.kept]], size, options)
+    stored = Stored(reader, torch.arange(found.kept), options.damaged, options.workers)
+    return cut(stored, found.labels, found.counts, found.classes, (*notes, *found.notes, *size_notes, *colour))
 
 
 def find_pictures(tree: Tree) -> tuple[list[str], tuple[str, ...]]:

@@ -36,12 +36,12 @@ def few_labels(split: Images, per_class: int, classes: tuple[str, ...], keep: bo
     that have one repeated until they are at least `share` of all. Raises as `chosen_labels`."""
     labelled = chosen_labels(split, per_class, classes, seed)
     if not keep:
-        return split.take(labelled)
+        return split.choose(labelled)
     others = torch.ones(len(split), dtype=torch.bool)
     others[labelled] = False
     rest = others.nonzero().squeeze(1)
     times = max(1, math.ceil(share / (1 - share) * len(rest) / len(labelled)))
-    found = split.take(torch.cat([labelled.repeat(times), rest]))
+    found = split.choose(torch.cat([labelled.repeat(times), rest]))
     found.labels[times * len(labelled) :] = -1
     return found
 

@@ -11,6 +11,7 @@ SMALLEST, LARGEST = 8, 512  # sides of the square images that leave this package
 
 Crop = Literal["centre", "none"]
 Colour = Literal["auto", "grey", "rgb"]
+Damaged = Literal["stop", "skip"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class DataOptions:
         Field(description="folder, pairs: images for training, validation, test (default: 80 / 10 / 10 %)"),
     ] = ()
     split_seed: Annotated[int, Field(ge=0, lt=2**63, description="folder, pairs: another seed, another split")] = 0
+    stream: Annotated[
+        bool, Field(description="folder: leave the pictures on disk and read them as they are needed")
+    ] = False
+    workers: Annotated[int, Field(ge=0, le=64, description="images on disk: processes that read ahead (0: none)")] = 2
+    damaged: Annotated[
+        Damaged,
+        Field(description="images on disk that cannot be read: stop, or skip them, count them and name them"),
+    ] = "stop"
     data_root: Annotated[
         str | None,
         Field(
@@ -66,7 +75,10 @@ class DataOptions:
             raise DataError(f"crop '{self.crop}' is unknown: choose one of {', '.join(get_args(Crop))}")
         if self.colour not in get_args(Colour):
             raise DataError(f"colour '{self.colour}' is unknown: choose one of {', '.join(get_args(Colour))}")
-
+        if self.damaged not in get_args(Damaged):
+            raise DataError(f"damaged '{self.damaged}' is unknown: choose one of {', '.join(get_args(Damaged))}")
+        if not 0 <= self.workers <= 64:
+            raise DataError(f"{self.workers} workers are out of range: choose --workers between 0 and 64")
         if self.ignore is not None and not 0 <= self.ignore <= 255:
             raise DataError(f"ignore {self.ignore} is no mask value: choose --ignore between 0 and 255")
         if self.split_sizes and (len(self.split_sizes) != 3 or min(self.split_sizes) < 1):

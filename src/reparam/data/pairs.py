@@ -71,8 +71,10 @@ def read_pairs(
 
     Raises `DataError` where a mask is not of its image's size, and as `decode` does.
     """
-    sizes = measure(tree, images)
-    for image, mask, wanted, found in zip(images, masks, sizes, measure(tree, masks), strict=True):
+    of_images, of_masks = (measure(tree, names)[0] for names in (images, masks))
+    sizes = [of_images[name] for name in images]
+    for image, mask in zip(images, masks, strict=True):
+        wanted, found = of_images[image], of_masks[mask]
         if found != wanted:
             raise DataError(
                 f"{place(tree, mask)} has {found[0]} x {found[1]} pixels and its image, {image!r}, {wanted[0]} x "

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from reparam.data.archives import Tree
-from reparam.data.options import SMALLEST, Crop, DataOptions
+from reparam.data.options import SMALLEST, Crop, Damaged, DataOptions
 from reparam.errors import DataError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
@@ -33,16 +33,26 @@ _GREY_MODES = ("1", "L")
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
-def measure(tree: Tree, names: Sequence[str]) -> list[tuple[int, int]]:
-    """(width, height) of each picture held upright, from its header alone. Raises `DataError` as `decode` does."""
+def measure(
+    tree: Tree, names: Sequence[str], damaged: Damaged = "stop"
+) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    """(width, height) of each picture held upright, from its header alone, by name.
 
-    def size(name: str) -> tuple[int, int]:
-        with _opened(tree, name) as picture:
-            turned = "exif" in picture.info and picture.getexif().get(ExifTags.Base.Orientation) in _TURNED
-            return picture.size[::-1] if turned else picture.size
-
+    Raises `DataError` as `decode` does, or under "skip" leaves such files out and says so, a line for each.
+    """
+    sizes: dict[str, tuple[int, int]] = {}
+    lines: list[str] = []
     with _quiet_pillow():
-        return [size(name) for name in names]
+        for name in names:
+            try:
+                with _opened(tree, name) as picture:
+                    turned = "exif" in picture.info and picture.getexif().get(ExifTags.Base.Orientation) in _TURNED
+                    sizes[name] = picture.size[::-1] if turned else picture.size
+            except DataError as error:
+                if damaged == "stop":
+                    raise
+                lines.append(str(error))
+    return sizes, lines
 
 
 def choose_size(sizes: Sequence[tuple[int, int]], options: DataOptions) -> tuple[int, tuple[str, ...]]:
@@ -90,6 +100,15 @@ def decode(tree: Tree, names: Sequence[str], size: int, options: DataOptions) ->
         return torch.from_numpy(out[:, :1].copy()), ()
     notes = (f"{grey.sum():,} of {len(names):,} pictures are grey, the others coloured: all are read as RGB",)
     return torch.from_numpy(out), notes if settle and grey.any() else ()
+
+
+def decode_one(tree: Tree, name: str, size: int, options: DataOptions) -> np.ndarray:
+    """One picture as `decode` reads many, uint8 [C, S, S]; C is 3 unless grey is asked for."""
+    with _quiet_pillow(), _opened(tree, name) as picture:
+        pixels = np.asarray(_squared(picture, size, options))
+    if options.colour == "grey":
+        return pixels[None]
+    return np.broadcast_to(pixels, (3, size, size)) if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 def decode_maps(

@@ -14,6 +14,7 @@ from reparam.data.download import Download, Say
 from reparam.data.folder import load_folder
 from reparam.data.options import DataOptions
 from reparam.data.pairs import has_pairs, load_pairs
+from reparam.data.shards import load_shards
 from reparam.errors import DataError, suggest
 from reparam.files import cache_folder
 from reparam.importing import import_object, is_import_path
@@ -119,6 +120,13 @@ DATASETS: dict[str, Source] = {
         path="given",
         obtain=parts.OBTAIN_LFW,
     ),
+    "shards": Source(
+        load_shards,
+        "shards:PATH, your own pictures packed by 'reparam data shard', for more than memory holds",
+        "yours",
+        path="given",
+        obtain="make them with 'reparam data shard'",
+    ),
     "array": Source(
         load_array,
         "array:FILE, your own images in a .npy or .npz",
@@ -133,6 +141,9 @@ _ONLY = {  # options that mean something for these alone
     "ignore": ("pairs", "weizmann-horses"),
     "split_sizes": ("folder", "pairs", "weizmann-horses"),
     "split_seed": ("folder", "pairs", "weizmann-horses"),
+    "stream": ("folder",),
+    "workers": ("folder", "shards"),
+    "damaged": ("folder", "shards"),
 }
 
 

@@ -210,12 +210,12 @@ def random_boxes(x: Tensor, low: float, high: float, generator: torch.Generator 
 
 def mirrored(stored: Images) -> Images:
     """Each image, with its label map, as it is or mirrored left to right, with probability 1/2 each."""
-    coin = torch.rand(len(stored.images), 1, 1, 1, device=stored.images.device) < 0.5
+    coin = torch.rand(len(stored), 1, 1, 1, device=stored.labels.device) < 0.5
 
     def turned(pixels: Tensor) -> Tensor:
         return torch.where(coin, pixels.flip(-1), pixels)
 
-    return replace(stored, images=turned(stored.images), maps=None if stored.maps is None else turned(stored.maps))
+    return replace(stored, images=turned(stored.pixels), maps=None if stored.maps is None else turned(stored.maps))
 
 
 def with_condition(spec: Spec, options: TaskOptions) -> Spec:
@@ -237,7 +237,7 @@ def make_batch(
     omitted: a box of the observed image is zeroed whose side is uniform between these shares of the image's; mask and what is
     wanted stay as they are (input omission noise, Sohn et al. 2015, section 4.2).
     """
-    x = to_float(images.images, options.binarise, generator)
+    x = to_float(images.pixels, options.binarise, generator)
     drawn = TASKS[options.task].make(images, x, options, generator)
     c = drawn.c
     if omitted and c is not None and c.dim() == 4:

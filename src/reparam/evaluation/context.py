@@ -143,7 +143,7 @@ class Context:
     def hidden(self) -> Tensor:
         """[N, 1, H, W] of the images asked, true in the box that `occlusion` hides: of white images, what is not white."""
         split, box = self.split, (self.options.occlusion, self.options.occlusion)
-        white = Images(torch.full((1,), 255, dtype=torch.uint8).expand_as(split.images), split.labels, split.maps)
+        white = Images(torch.full((1,), 255, dtype=torch.uint8).expand(split.images.shape), split.labels, split.maps)
         c = task_images(white, self.task, self.index[: len(self.asked.x)], box).c
         assert c is not None
         return c[:, :1] == 0
@@ -151,7 +151,7 @@ class Context:
     @cached_property
     def grey(self) -> Tensor:
         """The test images as they are, not binarised: what samples and means of p(x|z) are compared with."""
-        return to_float(self.split.images[self.index])
+        return to_float(self.split.take(self.index).pixels)
 
     @cached_property
     def training(self) -> Batch:
@@ -259,7 +259,7 @@ class Context:
 
     def reference(self, name: str) -> Tensor:
         """Features of as many training images: how near to the test images something real comes."""
-        train = to_float(self.dataset.train.images[chosen(self.dataset.train, len(self.grey))])
+        train = to_float(self.dataset.train.take(chosen(self.dataset.train, len(self.grey))).pixels)
         return self.once(f"{name} reference", lambda: self.network(name).features(train, self.progress, "reference"))
 
     def manifolds(self, name: str) -> distances.Manifolds:

@@ -97,7 +97,7 @@ def _explained(context: Context) -> float:
     """1 - mse / mse of the mean training image; of grey values under dynamic binarisation, whose noise no model explains."""
     images, train = context.x, context.training.x
     if context.task.binarise == "dynamic":
-        images, train = context.grey, to_float(context.trained_on.images[chosen(context.trained_on, len(train))])
+        images, train = context.grey, to_float(context.trained_on.take(chosen(context.trained_on, len(train))).pixels)
     plain = fidelity.squared_error(images, train.mean(0).expand_as(images)).mean()
     return 1 - float(fidelity.squared_error(images, context.reconstructions).mean() / plain.clamp(min=1e-12))
 

@@ -137,8 +137,11 @@ def _classifier(
         Loop(model, objective, dataset.train, config.task, config.training, device, progress=progress).run()
     model.eval()
     test = dataset.test
-    known = test.labels >= 0
-    right = classify(model, to_float(test.images[known])) == test.labels[known]
+    known = (test.labels >= 0).nonzero().squeeze(1)
+    parts = (test.take(part) for part in known.split(SCALED_ON))
+    right = (
+        torch.cat([classify(model, to_float(part.pixels)) == part.labels for part in parts]) if len(known) else known
+    )
     raw = FeatureNetwork("", model.head.features, device).features(to_float(dataset.train.images[:SCALED_ON]))
     facts = {
         "accuracy": float(right.float().mean()) if len(right) else float("nan"),

@@ -48,7 +48,7 @@ def write_augmented(
     with new_folder(out) as begun:
         for number, index in enumerate(progress.track(chosen.split(BLOCK), "augment")):
             part = split.take(index).to(run.device)
-            x = to_float(part.images)
+            x = to_float(part.pixels)
             still = augmenter.unmoved(x, part.labels)
             for copy in range(per_image):
                 augmenter.generator = keyed_generator(run.device, seed, "augment", number, copy)

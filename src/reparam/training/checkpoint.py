@@ -46,6 +46,7 @@ def write(loop: "Loop") -> None:
         "device": loop.device.type,
         "stateful": {turn.player.name: sorted(state_of(turn.optimiser)) for turn in loop.turns},
         "metrics_bytes": loop.record.size if loop.record else 0,
+        "skipped": list(loop.split.skipped),
     }
     write_tensors(loop.folder.checkpoint_path, tensors, metadata)
 
@@ -91,6 +92,7 @@ def read(loop: "Loop") -> None:
     loop.step = metadata["step"]
     loop.clock.fill_(loop.step)
     loop.best = math.inf if metadata["best"] is None else metadata["best"]
+    loop.split.skipped.update(dict.fromkeys(metadata.get("skipped", ())))
     loop.stale, loop.seconds, loop.record_size = metadata["stale"], metadata["seconds"], metadata["metrics_bytes"]
 
 

@@ -28,6 +28,7 @@ from reparam.models.family import INTERLUDE_IMAGES, Interlude
 from reparam.objectives import Objective
 from reparam.runs import RunFolder
 from reparam.training import checkpoint, processes
+from reparam.training.feed import Feed
 from reparam.training.interruption import Listener
 from reparam.training.optimisers import learning_rate
 from reparam.training.plan import check_options
@@ -96,7 +97,7 @@ class Loop:
         self.progress, self.augment, self.interlude = progress or Silent(), augment, interlude
         self.split = split.to(device)
         self.omitted = (0.0, task.omission_noise) if task.omission_noise else None  # noise: in training alone
-        self.stream = Stream(len(split), options.seed, device)
+        self.stream = Stream(len(split), options.seed, self.split.images.device)
         trainable = {id(parameter) for parameter in self.model.parameters() if parameter.requires_grad}
         self.turns = [Turn(self.model, objective, player, trainable, options, device) for player in objective.players]
         self.images_per_cycle = options.batch_size * sum(player.steps for player in objective.players)
@@ -107,6 +108,8 @@ class Loop:
             {name: tensor.clone() for name, tensor in self.weights().items()} if options.keep == "ema" else {}
         )
         self.step = 0
+        self._feed: Feed | None = None
+        self._told = 0  # of the lines on images that were skipped
         self.best, self.stale, self.seconds = math.inf, 0, 0.0
         self.record: Record | None = None
         self.record_size = 0  # of metrics.jsonl at the checkpoint that was restored
@@ -117,33 +120,39 @@ class Loop:
         """Every player's steps, once. Static shapes, no host synchronisation but for the one interlude."""
         if self.interlude and self.step == self.interlude.step:
             self._play(self.interlude)
-        position = self.step * self.images_per_cycle
         rate = learning_rate(self.step, self.steps, self.steps_per_epoch, self.options)
-        share = self.options.batch_size // processes.world()
         for turn in self.turns:
             if len(self.turns) > 1:
                 turn.freeze_others()
             turn.optimiser.param_groups[0]["lr"].fill_(rate)
             for _ in range(turn.player.steps):
-                indices = self.stream(position, self.options.batch_size)
-                self._player_step(turn, indices[processes.rank() * share :][:share])
-                position += self.options.batch_size
+                self._player_step(turn)
         if self.average:
             self._update_average()
         self.clock += 1
         self.step += 1
 
-    def _player_step(self, turn: Turn, indices: Tensor) -> None:
-        parts = indices.chunk(self.options.accumulate)
+    def _places(self) -> Iterator[Tensor]:
+        """Of the images of every part of every batch from where the loop stands, this process's share."""
+        position, share = self.step * self.images_per_cycle, self.options.batch_size // processes.world()
+        while True:
+            indices = self.stream(position, self.options.batch_size)
+            yield from indices[processes.rank() * share :][:share].chunk(self.options.accumulate)
+            position += self.options.batch_size
+
+    def _player_step(self, turn: Turn) -> None:
+        if self._feed is None:
+            self._feed = Feed(self.split, self._places())
+        parts = self.options.accumulate
         means = None
-        for number, part in enumerate(parts):
-            stored = self.split.take(part)
+        for number in range(parts):
+            index, stored = next(self._feed)
             if self.task.flip:
                 stored = mirrored(stored)
-            batch = make_batch(stored, part, self.task, omitted=self.omitted)
+            batch = make_batch(stored, index, self.task, omitted=self.omitted)
             if self.augment:
                 batch = dataclasses.replace(batch, x=self.augment(batch.x, batch.y))
-            last = number == len(parts) - 1
+            last = number == parts - 1
             quiet = (
                 turn.call.no_sync
                 if isinstance(turn.call, DistributedDataParallel) and not last
@@ -151,7 +160,7 @@ class Loop:
             )
             with quiet():
                 total, found = turn(batch, self.clock)
-                (total / len(parts) if len(parts) > 1 else total).backward()
+                (total / parts if parts > 1 else total).backward()
             means = found if means is None else means + found
         assert means is not None
         if self.options.clip:
@@ -159,7 +168,7 @@ class Loop:
         turn.optimiser.step()
         for parameter in turn.own:
             parameter.grad = None
-        turn.remember(means / len(parts) if len(parts) > 1 else means)
+        turn.remember(means / parts if parts > 1 else means)
 
     @torch.no_grad()
     def _play(self, interlude: Interlude) -> None:
@@ -250,6 +259,9 @@ class Loop:
             self._status("diverged")
             raise
         finally:
+            if self._feed:
+                self._feed.close()
+                self._feed = None
             self.progress.close()
             if self.record:
                 self.record.close()
@@ -292,6 +304,9 @@ class Loop:
             prefix = f"{turn.player.name}/" if len(self.turns) > 1 else ""
             self._check_finite(window, turn, start)
             terms |= {f"{prefix}{name}": float(v) for name, v in zip(turn.step.names, window.mean(0), strict=True)}
+        for line in list(self.split.skipped)[self._told :]:
+            self._told += 1
+            self.progress.note(f"skipped ({self._told} so far): {line}")
         now = time.monotonic()
         rate = (self.step - start) * self.images_per_cycle / max(now - began, 1e-9)
         self.seconds = now - self._began
@@ -371,6 +386,8 @@ class Loop:
                 "kept": self.options.keep,
                 "best_validation_total": self.best if math.isfinite(self.best) else None,
             }
+            if self.split.skipped:
+                facts["skipped"] = list(self.split.skipped)
             self.folder.write_status(state, **facts)
 
     def _write_weights(self) -> None:
@@ -391,4 +408,5 @@ class Loop:
 
     def restore(self) -> None:
         """Continues from the folder's checkpoint; without one (killed before the first) from the start, which is the same."""
+        self._feed = None
         checkpoint.read(self)

@@ -1,0 +1,102 @@
+"""Images that stay on disk and are read as they are asked for, where `Images` would hold a tensor.
+
+Shapes: `N` images, `n` of them, `C H W` image.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reparam.data.options import Damaged
+from reparam.errors import DataError
+
+IN_A_ROW = 100  # damaged records behind each other: more are not an accident
+
+
+class Reader(Protocol):
+    """Random access to images of one shape; copies of it live in other processes.
+
+    `identity` names their content: equal identity, equal images.
+    """
+
+    shape: tuple[int, int, int]
+    identity: str
+
+    def __len__(self) -> int: ...
+
+    def read(self, place: int) -> np.ndarray:
+        """uint8 [C, H, W]. Raises `DataError`, naming it, for one that cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What `Images` asks of a uint8 tensor [N, C, H, W], answered from `reader`.
+
+    places: int64 [N], which of the reader's images these are. damaged: what becomes of an image that cannot be read; under
+    "skip" the next one stands in for it, and `skipped` (shared by all views) says so, a line for each. workers: processes that
+    read ahead in training.
+    """
+
+    reader: Reader
+    places: Tensor
+    damaged: Damaged = "stop"
+    workers: int = 2
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    skipped: dict[str, None] = field(default_factory=dict)
+
+    dtype = torch.uint8
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size((len(self.places), *self.reader.shape))
+
+    def to(self, device: torch.device) -> "Stored":
+        """The same; what is read will lie on `device`."""
+        return replace(self, device=device)
+
+    def choose(self, index: Tensor) -> "Stored":
+        """Those of the given places, still on disk."""
+        return replace(self, places=self.places[index.cpu()])
+
+    def join(self, other: "Stored") -> "Stored":
+        """These and those of another split of the same files."""
+        return replace(self, places=torch.cat([self.places, other.places]))
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        """uint8 [n, C, H, W]."""
+        return self.read(torch.arange(len(self.places))[rows])[0]
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """All of them, `size` at a time."""
+        for start in range(0, len(self.places), size):
+            yield self[start : start + size]
+
+    def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [n, C, H, W], and whose they are, int64 [n]: `index`, but where another stands in. Raises `DataError`."""
+        pixels, used, lines = self.read_rows(index.tolist())
+        self.skipped.update(dict.fromkeys(lines))
+        return torch.from_numpy(pixels).to(self.device), torch.tensor(used, device=self.device)
+
+    def read_rows(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[str]]:
+        """The work of `read`, for any process; the last are the lines on what was skipped."""
+        pixels = np.empty((len(rows), *self.reader.shape), np.uint8)
+        used, lines = list(rows), list[str]()
+        for row, first in enumerate(rows):
+            for tried in range(IN_A_ROW):
+                used[row] = (first + tried) % len(self.places)
+                try:
+                    pixels[row] = self.reader.read(int(self.places[used[row]]))
+                except DataError as error:
+                    if self.damaged == "stop":
+                        raise DataError(f"{error} (or go on without such images: --damaged skip)") from error
+                    lines.append(str(error))
+                else:
+                    break
+            else:
+                raise DataError(f"{IN_A_ROW} images behind each other cannot be read; the last: {lines[-1]}")
+        return pixels, used, lines

@@ -1,0 +1,94 @@
+"""The images of a training, in the order of its stream: taken where they lie, or read ahead by other processes.
+
+Shapes: `n` images.
+"""
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from reparam.data import Images
+from reparam.data.stored import Stored
+from reparam.errors import DataError
+
+AHEAD = 4  # parts of batches that each worker has ready
+
+
+class Feed:
+    """Iterates over (index [n], images) for the indices that `places` yields, for ever.
+
+    Images in memory are taken when they are asked for. Those on disk are read by `workers` processes, at most
+    `AHEAD` * workers parts ahead of what is asked for, which bounds their memory; order and content do not depend on how
+    many there are. Raises DataError for an image that cannot be read, and where a worker dies.
+    """
+
+    def __init__(self, split: Images, places: Iterator[Tensor]) -> None:
+        self.split, self.places = split, places
+        self.batches: Iterator[Any] | None = None
+        if isinstance(split.images, Stored):
+            workers = split.images.workers
+            loader = DataLoader(
+                _Reading(split.images),
+                batch_size=None,
+                sampler=(index.numpy() for index in places),
+                num_workers=workers,
+                prefetch_factor=AHEAD if workers else None,
+                collate_fn=_as_read,
+                worker_init_fn=_undisturbed,
+                pin_memory=split.images.device.type == "cuda",
+                generator=torch.Generator(),  # else it would draw from the training's own
+            )
+            self.batches = iter(loader)
+
+    def __next__(self) -> tuple[Tensor, Images]:
+        if self.batches is None:
+            index = next(self.places)
+            return index, self.split.take(index)
+        try:
+            found = next(self.batches)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise DataError(
+                f"a process that reads images ended ({str(error).splitlines()[0]}): free memory, or take fewer --workers"
+            ) from error
+        if isinstance(found, str):
+            raise DataError(found)
+        index, pixels, used, lines = found
+        stored, labels = self.split.images, self.split.labels
+        assert isinstance(stored, Stored)
+        stored.skipped.update(dict.fromkeys(lines))
+        index, pixels, used = (part.to(labels.device, non_blocking=True) for part in (index, pixels, used))
+        return index, Images(pixels, labels.index_select(0, used))
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self.batches = None
+
+
+class _Reading(TorchDataset):
+    """What a worker does for a part of a batch; an error travels as its line, as a traceback of another process helps nobody."""
+
+    def __init__(self, stored: Stored) -> None:
+        self.stored = stored
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor, Tensor, list[str]] | str:
+        try:
+            pixels, used, lines = self.stored.read_rows(index.tolist())
+        except DataError as error:
+            return str(error)
+        return torch.from_numpy(index), torch.from_numpy(pixels), torch.tensor(used), lines
+
+
+def _as_read(part: Any) -> Any:
+    return part
+
+
+def _undisturbed(worker: int) -> None:
+    """Ctrl-C reaches all processes of a terminal; the first one ends training in its own time, and then the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,241 @@
+"""Images that stay on disk: loose pictures and shards, whole and damaged."""
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reparam.cli import cli
+from reparam.data import DataOptions, load
+from reparam.data.dataset import SPLITS, cut
+from reparam.data.labels import few_labels
+from reparam.data.shards import write_shards
+from reparam.errors import ConfigError
+
+RNG = np.random.default_rng(0)
+RGB = DataOptions(colour="rgb")
+needs_shards = pytest.mark.skipif(
+    importlib.util.find_spec("array_record") is None, reason="array-record is not installed"
+)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Thirty pictures of two classes, of several sizes, some grey."""
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(15):
+            shape = (20, 24, 3) if i % 3 else (24, 20)
+            Image.fromarray(RNG.integers(0, 256, shape, np.uint8)).save(tmp_path / "photos" / name / f"{i}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def shards(photos, tmp_path):
+    write_shards(load(f"folder:{photos}", DataOptions(stream=True)), tmp_path / "shards", workers=0)
+    return tmp_path / "shards"
+
+
+def same(found, expected):
+    for split in SPLITS:
+        part, wanted = found.split(split), expected.split(split)
+        everything = torch.arange(len(wanted))
+        assert torch.equal(part.take(everything).pixels, wanted.images)
+        assert torch.equal(part.labels, wanted.labels)
+        assert torch.equal(torch.cat(list(part.images.split(4))), wanted.images)
+    assert found.classes == expected.classes
+    both = found.split("all")
+    assert torch.equal(both.take(torch.arange(len(both))).pixels, expected.split("all").images)
+
+
+def damage(path, record):
+    """Breaks a record of the one file of `path`: every fifth byte from its picture's signature on is inverted."""
+    data = bytearray(path.read_bytes())
+    start = -1
+    for _ in range(record + 1):
+        start = data.index(b"\x89PNG", start + 1)
+    for place in range(start + 20, start + 120, 5):
+        data[place] ^= 255
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_pictures_left_on_disk_are_those_of_memory(photos, tmp_path, packed):
+    source = photos
+    if packed:
+        source = shutil.make_archive(str(tmp_path / "photos"), "zip", photos)
+    found = load(f"folder:{source}", DataOptions(stream=True))
+    same(found, load(f"folder:{source}", RGB))
+    grey = load(f"folder:{source}", DataOptions(stream=True, colour="grey", size=16))
+    same(grey, load(f"folder:{source}", DataOptions(colour="grey", size=16)))
+    assert found.fingerprint != grey.fingerprint
+    assert found.fingerprint == load(f"folder:{source}", DataOptions(stream=True)).fingerprint
+
+
+@needs_shards
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shards_hold_the_pictures_bit_for_bit(photos, tmp_path, workers):
+    write_shards(load(f"folder:{photos}", DataOptions(stream=True)), tmp_path / "out", workers)
+    same(load(f"shards:{tmp_path / 'out'}"), load(f"folder:{photos}", RGB))
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+@needs_shards
+def test_many_small_files_hold_them_as_well_and_grey_images_stay_grey(tmp_path):
+    images, labels = torch.from_numpy(RNG.integers(0, 256, (900, 1, 64, 64), np.uint8)), torch.arange(900) % 3 - 1
+    expected = cut(images, labels, (700, 100, 100), ("a", "b"))
+    write_shards(expected, tmp_path / "out", workers=0, mebibytes=1)
+    assert len(list((tmp_path / "out").glob("*.array_record"))) == 4  # noise does not get smaller: 3.6 MB and a little
+    same(load(f"shards:{tmp_path / 'out'}"), expected)
+
+
+@needs_shards
+def test_equal_pictures_have_equal_fingerprints_and_a_label_changes_it(tmp_path):
+    images, labels = torch.from_numpy(RNG.integers(0, 256, (9, 1, 8, 8), np.uint8)), torch.zeros(9, dtype=torch.int64)
+    prints = []
+    for number, label in enumerate((0, 0, 1)):
+        labels[4] = label
+        write_shards(cut(images, labels, (5, 2, 2), ("a", "b")), tmp_path / str(number), workers=0)
+        prints.append(load(f"shards:{tmp_path / str(number)}").fingerprint)
+    assert prints[0] == prints[1] != prints[2]
+
+
+@needs_shards
+def test_a_damaged_record_is_named_or_the_next_stands_in_with_its_own_label(shards, refused):
+    whole = load(f"shards:{shards}").train
+    (file,) = shards.glob("*.array_record")
+    expected = whole.take(torch.arange(8))
+    damage(file, 3)
+    with refused("record 3 of", file.name, "damaged", "--damaged skip"):
+        load(f"shards:{shards}").train.take(torch.arange(8))
+    train = load(f"shards:{shards}", DataOptions(damaged="skip")).train
+    found = train.take(torch.arange(8))
+    stands_in = torch.tensor([0, 1, 2, 4, 4, 5, 6, 7])
+    assert torch.equal(found.pixels, expected.pixels[stands_in])
+    assert torch.equal(found.labels, expected.labels[stands_in])
+    train.take(torch.tensor([3, 3]))
+    (line,) = train.skipped
+    assert "record 3 of" in line
+
+
+@needs_shards
+def test_where_all_is_damaged_skipping_ends(shards, refused):
+    (file,) = shards.glob("*.array_record")
+    for record in range(30):
+        damage(file, record)
+    with refused("100 images behind each other"):
+        load(f"shards:{shards}", DataOptions(damaged="skip")).train.take(torch.arange(1))
+
+
+@needs_shards
+def test_what_is_no_whole_set_of_shards_is_refused(shards, tmp_path, refused):
+    (file,) = shards.glob("*.array_record")
+    data, index = file.read_bytes(), json.loads((shards / "index.json").read_text())
+    with refused("does not exist"):
+        load(f"shards:{tmp_path / 'shard'}")
+    with refused("holds no shards", "reparam data shard"):
+        load(f"shards:{tmp_path}")
+    file.write_bytes(data[:-1])
+    with refused(file.name, "bytes"):
+        load(f"shards:{shards}")
+    file.unlink()
+    with refused(file.name, "0 bytes"):
+        load(f"shards:{shards}")
+    file.write_bytes(data)
+    np.save(shards / "labels.npy", np.zeros(29, np.int64))
+    with refused("29 labels for 30 records"):
+        load(f"shards:{shards}")
+    for broken in ({**index, "format": 9}, {**index, "files": 3}, {**index, "splits": {}}, {**index, "shape": None}):
+        (shards / "index.json").write_text(json.dumps(broken))
+        with refused():
+            load(f"shards:{shards}")
+    (shards / "index.json").write_text("{")
+    with refused("holds no shards"):
+        load(f"shards:{shards}")
+
+
+@needs_shards
+def test_pictures_that_cannot_be_read_stop_the_packing_or_are_left_out(photos, tmp_path, refused):
+    (photos / "cat" / "3.png").write_text("no picture")
+    picture = photos / "dog" / "4.png"
+    picture.write_bytes(picture.read_bytes()[:-300])  # its header is whole
+    spec = f"folder:{photos}"
+    with refused("3.png", "not a picture"):
+        load(spec, DataOptions(stream=True))
+    skipping = load(spec, DataOptions(stream=True, damaged="skip"))
+    assert any("3.png" in note for note in skipping.notes)
+    with refused("4.png", "--damaged skip"):
+        write_shards(skipping, tmp_path / "out", workers=0)
+    assert not list(tmp_path.glob("out*"))
+    (line,) = write_shards(skipping, tmp_path / "out", workers=0, damaged="skip")
+    assert "4.png" in line
+    found = load(f"shards:{tmp_path / 'out'}")
+    assert sum(len(found.split(split)) for split in SPLITS) == 28
+    assert any("left out" in note and "1" in note for note in found.notes)
+
+
+@needs_shards
+def test_an_interrupted_packing_leaves_nothing_and_a_taken_folder_is_left_alone(photos, shards, tmp_path):
+    def interrupted(places, what):
+        yield from places[:5]
+        raise KeyboardInterrupt
+
+    dataset = load(f"folder:{photos}", DataOptions(stream=True))
+    with pytest.raises(KeyboardInterrupt):
+        write_shards(dataset, tmp_path / "out", workers=0, track=interrupted)
+    assert not list(tmp_path.glob("out*"))
+    before = sorted(shards.iterdir())
+    with pytest.raises(ConfigError, match="not empty"):
+        write_shards(dataset, shards, workers=0)
+    assert sorted(shards.iterdir()) == before
+
+
+@needs_shards
+def test_label_maps_are_refused(tmp_path, refused):
+    images = torch.zeros(6, 1, 8, 8, dtype=torch.uint8)
+    pairs = cut(images, torch.full((6,), -1), (2, 2, 2), (), (), images, ("ground", "figure"))
+    with refused("label maps"):
+        write_shards(pairs, tmp_path / "out")
+
+
+def test_without_the_package_the_remedy_is_said(monkeypatch, tmp_path, refused):
+    monkeypatch.setitem(sys.modules, "array_record.python", None)
+    with refused("pip install 'reparam[shards]'"):
+        load(f"shards:{tmp_path}")
+
+
+@needs_shards
+def test_the_command_packs_a_folder_and_says_what_to_do_next(photos, tmp_path, capsys):
+    cli(
+        ["data", "shard", str(photos), "--out", str(tmp_path / "out"), "--size", "16", "--workers", "0", "--json"],
+        standalone_mode=False,
+    )
+    assert json.loads(capsys.readouterr().out) == {"path": str(tmp_path / "out"), "images": [24, 3, 3], "skipped": []}
+    same(load(f"shards:{tmp_path / 'out'}"), load(f"folder:{photos}", DataOptions(colour="rgb", size=16)))
+    cli(["data", "shard", "digits", "--out", str(tmp_path / "digits"), "--workers", "0"], standalone_mode=False)
+    assert f"--data shards:{tmp_path / 'digits'}" in capsys.readouterr().out
+    same(load(f"shards:{tmp_path / 'digits'}"), load("digits"))
+
+
+@needs_shards
+def test_processes_open_the_files_for_themselves(shards):
+    images = load(f"shards:{shards}").train.images
+    expected = images[:]
+    parent = os.fork()
+    if not parent:
+        os._exit(0 if torch.equal(images[:], expected) else 1)
+    assert os.waitpid(parent, 0)[1] == 0
+
+
+def test_few_labels_leave_images_on_disk(photos):
+    found = few_labels(load(f"folder:{photos}", DataOptions(stream=True)).train, 2, ("cat", "dog"), True, 0.3, 0)
+    expected = few_labels(load(f"folder:{photos}", RGB).train, 2, ("cat", "dog"), True, 0.3, 0)
+    assert not isinstance(found.images, torch.Tensor)
+    assert torch.equal(found.images[:], expected.images)
+    assert torch.equal(found.labels, expected.labels)

@@ -1,0 +1,111 @@
+"""Training from disk is training from memory, whoever reads; what cannot be read is named."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toys import Adversarial, Duel, digits
+
+from reparam.config import TrainingOptions
+from reparam.data import Images
+from reparam.data.stored import Stored
+from reparam.data.tasks import TaskOptions
+from reparam.errors import DataError
+from reparam.runs import RunFolder
+from reparam.training import Loop
+
+MEMORY = digits(60)
+
+
+class Shelf:
+    """The toy's images, as if on disk; some are damaged, and `deadly` kills the process that reads it."""
+
+    shape = (1, 8, 8)
+    identity = "toy"
+
+    def __init__(self, damaged: tuple[int, ...] = (), deadly: int | None = None) -> None:
+        self.damaged, self.deadly, self.reader = damaged, deadly, os.getpid()
+
+    def __len__(self) -> int:
+        return len(MEMORY)
+
+    def read(self, place: int) -> np.ndarray:
+        if place == self.deadly and os.getpid() != self.reader:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if place in self.damaged:
+            raise DataError(f"image {place} is damaged: replace it")
+        return MEMORY.pixels[place].numpy()
+
+
+def stored(shelf: Shelf, **options: object) -> Images:
+    return Images(Stored(shelf, torch.arange(len(MEMORY)), **options), MEMORY.labels)  # type: ignore[arg-type]
+
+
+def make(split: Images, folder: Path | None = None, **options: object) -> Loop:
+    torch.manual_seed(3)
+    settings = {"epochs": 6, "batch_size": 8, "keep": "last", "pictures": 0, "log_every": 1, "accumulate": 2}
+    training = TrainingOptions(**{**settings, **options})  # type: ignore[arg-type]
+    where = RunFolder(folder) if folder else None
+    return Loop(Duel(), Adversarial(), split, TaskOptions(), training, torch.device("cpu"), folder=where)
+
+
+def trained(loop: Loop) -> dict[str, torch.Tensor]:
+    torch.manual_seed(5)
+    assert loop.run().state == "finished"
+    return loop.weights()
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_it_has_the_bits_of_training_from_memory(workers: int) -> None:
+    expected = trained(make(MEMORY))
+    found = trained(make(stored(Shelf(), workers=workers)))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_it_goes_on_with_the_same_bits(workers: int, tmp_path: Path) -> None:
+    expected = trained(make(MEMORY))
+    loop = make(stored(Shelf(), workers=workers), tmp_path)
+    cycle = loop.cycle
+
+    def cut() -> None:
+        cycle()
+        if loop.step == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    loop.cycle = cut  # type: ignore[method-assign]
+    torch.manual_seed(5)
+    assert loop.run().state == "interrupted"
+    again = make(stored(Shelf(), workers=workers), tmp_path)
+    again.restore()
+    assert again.step == loop.step < again.steps
+    again.run()
+    assert all(torch.equal(again.weights()[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_images_stop_it_or_are_counted_and_named(workers: int, tmp_path: Path) -> None:
+    shelf = Shelf(damaged=(4, 5, 40))
+    with pytest.raises(DataError, match=r"image (4|5|40) is damaged.*--damaged skip"):
+        make(stored(shelf, workers=workers)).run()
+    loop = make(stored(shelf, workers=workers, damaged="skip"), tmp_path)
+    assert loop.run().state == "finished"
+    said = RunFolder(tmp_path).status()["skipped"]
+    assert sorted(said) == [f"image {number} is damaged: replace it" for number in (4, 40, 5)]
+    # What stood in is the next image that can be read.
+    places = torch.arange(60)
+    places[torch.tensor([4, 5, 40])] = torch.tensor([6, 6, 41])
+    expected = trained(make(Images(MEMORY.pixels[places], MEMORY.labels)))
+    found = trained(make(stored(shelf, workers=workers, damaged="skip")))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    again = make(stored(Shelf(), workers=workers, damaged="skip"), tmp_path)
+    again.restore()
+    assert sorted(again.split.skipped) == sorted(said)
+
+
+def test_a_reading_process_that_is_killed_ends_training_with_a_reason() -> None:
+    with pytest.raises(DataError, match="a process that reads images ended.*--workers"):
+        make(stored(Shelf(deadly=30), workers=2)).run()
