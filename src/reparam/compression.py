@@ -121,7 +121,10 @@ def _model(grid: Grid, n: int, largest: int) -> tuple:
 
 def fitted(z: Tensor, sensitivity: Tensor, budget: float, whose: bytes) -> bytes:
     """The file of latents z [n, K] on the finest grid whose file has at most `budget` bytes an image, headers counted. Raises
-    ConfigError where the header alone has more."""
+    ConfigError where the header alone has more, or where `budget` is no number above 0."""
+
+    if not budget > 0:
+        raise ConfigError(f"bytes an image is a number above 0, got {budget}")
 
     def file(size: float) -> bytes:
         grid = grid_of(z, sensitivity, size)

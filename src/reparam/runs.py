@@ -3,7 +3,7 @@
 run.json              configuration, data, versions, format; written once, before the first step
 weights.safetensors   the kept weights, and which they are
 checkpoint.safetensors everything that `resume` needs, in one file
-status.json           running, finished, interrupted, stopped early or diverged; step, epoch, seconds
+status.json           running, finished, interrupted, stopped early, diverged or failed; step, epoch, seconds
 metrics.jsonl         every logged term by name
 pictures/             samples and reconstructions as training went on
 tensorboard/          the same numbers for TensorBoard

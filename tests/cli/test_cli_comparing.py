@@ -70,7 +70,9 @@ def test_only_the_figures_that_are_asked_for_are_measured(
         (tmp_path / name / "evaluation.json").unlink(missing_ok=True)
     reparam.evaluate(tmp_path / "plain", ["mse"], images=100)
     words = ("compare", tmp_path / "plain", tmp_path / "gan", "--out", tmp_path / "page.html")
-    assert command(*words, "--metrics", "psnr").code == 0
+    done = command(*words, "--metrics", "psnr,iou")
+    assert done.code == 0
+    assert "left out, for they apply to none of the runs: iou" in done.err
     rows = {
         line.name: line for line in lines(named(opened({n: tmp_path / n for n in ("plain", "gan")}, "plain", "gan")))
     }

@@ -51,6 +51,7 @@ def test_pictures_of_ones_own(runs: dict[str, Path], command: Callable, tmp_path
     done = command("compress", runs["ae"], *pictures, "--bytes", 60, "--out", tmp_path / "two.rpz", "--device", "cpu")
     assert done.code == 0, done.err
     assert "2 images" in done.out
+    assert "2 of 2 pictures are cut to their central square and resized to 8 x 8" in done.err
     assert command("decompress", runs["ae"], tmp_path / "two.rpz", "--out", tmp_path / "two").code == 0
     assert len(list((tmp_path / "two").iterdir())) == 2
 
@@ -75,6 +76,9 @@ def test_what_cannot_be_is_refused_in_one_line(runs: dict[str, Path], command: C
     refused(command("compress", runs["ae"], "--n", 1, "--bytes", 4, *new), "header alone")
     refused(command("compress", runs["gan"], *new), "cannot compress images")
     refused(command("compress", runs["ae"], "--bytes", 0, *new), "--bytes")
+    refused(command("compress", runs["ae"], "--bytes", "nan", *new), "above 0", "nan")
+    refused(command("compress", runs["ae"], tmp_path, *new), "is a folder")
+    refused(command("compress", runs["ae"], cut, "--n", 3, *new), "leave --data and --n out")
     refused(command("compress", runs["ae"], cut, *new), "cut.rpz")
     refused(command("compress", runs["ae"], cut, "--out", cut), "would overwrite")
     assert not (tmp_path / "new.rpz").exists()

@@ -203,6 +203,10 @@ OPTIONS = {
         ["train", "gmvae", "--data", "digits", "--place-after", "3", "--epochs", "2"],
         ["place-after is 3 epochs", "training ends after 2"],
     ),
+    "placed on too few": (
+        ["train", "gmvae", "--data", "digits", "--place-after", "1", "--epochs", "2", "--components", "5000"],
+        ["5,000 training images", "has 1,197", "--components"],
+    ),
     "no cell named": (["reproduce", "structures", "--cells", ""], ["--cells"]),
     "results into a file": (["reproduce", "structures", "--fast", "--out", "/dev/null"], ["/dev/null"]),
     "no such cell": (["reproduce", "structures", "--cells", "x"], ["no cell 'x'", "structure-1-seed0"]),

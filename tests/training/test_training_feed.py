@@ -58,7 +58,7 @@ def trained(loop: Loop) -> dict[str, torch.Tensor]:
     return loop.weights()
 
 
-@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_it_has_the_bits_of_training_from_memory(workers: int) -> None:
     expected = trained(make(MEMORY))
     found = trained(make(stored(Shelf(), workers=workers)))
@@ -91,6 +91,9 @@ def test_damaged_images_stop_it_or_are_counted_and_named(workers: int, tmp_path:
     shelf = Shelf(damaged=(4, 5, 40))
     with pytest.raises(DataError, match=r"image (4|5|40) is damaged.*--damaged skip"):
         make(stored(shelf, workers=workers)).run()
+    with pytest.raises(DataError):
+        make(stored(shelf, workers=workers), tmp_path / "stopped").run()
+    assert RunFolder(tmp_path / "stopped").status()["state"] == "failed"
     loop = make(stored(shelf, workers=workers, damaged="skip"), tmp_path)
     assert loop.run().state == "finished"
     said = RunFolder(tmp_path).status()["skipped"]

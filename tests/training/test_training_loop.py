@@ -191,13 +191,14 @@ def test_best_weights_are_those_of_the_lowest_validation_and_patience_stops(tmp_
     assert facts["epoch"] == 2.0
 
 
-def test_pictures_come_first_last_and_ever_further_apart() -> None:
-    loop = loop_of(Quadratic(), epochs=10, pictures=5)
+@pytest.mark.parametrize("length", [10, 1])
+def test_pictures_come_first_last_and_ever_further_apart(length: int) -> None:
+    loop = loop_of(Quadratic(), epochs=length, pictures=5)
     epochs: list[float] = []
     loop.draw = lambda model, epoch: epochs.append(epoch)
     loop.run()
     assert epochs[0] == 0
-    assert epochs[-1] == 10
+    assert epochs[-1] == length
     gaps = [b - a for a, b in zip(epochs, epochs[1:], strict=False)]
     assert gaps == sorted(gaps)
 

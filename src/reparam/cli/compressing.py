@@ -27,7 +27,7 @@ from reparam.errors import ConfigError, DataError
     help="At most so many an image, headers counted: 12 bytes a latent, which many images share.",
 )
 @data_option
-@click.option("--n", default=1000, show_default=True, type=click.IntRange(1), help="Test images, without IMAGE.")
+@click.option("--n", default=None, type=click.IntRange(1), help="Test images, without IMAGE (default: 1000).")
 @device_option
 @json_option
 def compress(
@@ -36,11 +36,12 @@ def compress(
     out: Path,
     budget: float,
     spec: str | None,
-    n: int,
+    n: int | None,
     device: str,
     as_json: bool,
 ) -> None:
-    """Images as the latents of a run, rounded and entropy-coded: pictures of your own, or test images."""
+    """Images as the latents of a run, rounded and entropy-coded: pictures of your own, fitted to the run's size and colours, or
+    test images."""
     import torch
 
     from reparam.data.single import read_picture
@@ -50,15 +51,25 @@ def compress(
 
     opened = open_run(run, device)
     opened.require("reconstruct", "compress images")
-    if images and spec:
-        raise ConfigError("IMAGE... are pictures of your own: leave --data out")
+    if images and (spec or n):
+        raise ConfigError("IMAGE... are pictures of your own: leave --data and --n out")
+    if folder := next((path for path in images if path.is_dir()), None):
+        raise ConfigError(f"{folder} is a folder: name the pictures in it, such as {folder}/*.png")
     if out.resolve() in {path.resolve() for path in images}:
         raise ConfigError(f"--out {out} would overwrite what is read: choose another")
     if images:
         shape, data = opened.spec.image_shape, opened.config.data
-        x = torch.cat([read_picture(path, shape, data).pixels for path in images])
+        pictures = [read_picture(path, shape, data) for path in images]
+        x = torch.cat([picture.pixels for picture in pictures])
+        if others := sum(picture.size != (shape[2], shape[1]) for picture in pictures):
+            how = "cut to their central square and resized" if data.crop == "centre" else "squeezed"
+            click.echo(
+                f"{others:,} of {len(x):,} pictures are {how} to {shape[2]} x {shape[1]}, which is what the run knows: that is "
+                "what is kept, and what PSNR compares with",
+                err=True,
+            )
     else:
-        x = task_images(images_of(opened, spec).test, opened.config.task, n).shown
+        x = task_images(images_of(opened, spec).test, opened.config.task, n or 1000).shown
     packed = opened.compress(x, budget)
     write_bytes(out, packed)
     unpacked = opened.decompress(packed)
@@ -71,7 +82,7 @@ def compress(
     }
     each = f"{len(packed) / len(x):.1f} bytes each"
     best = f"at best {found['psnr_uncompressed']:.1f}"
-    text = f"{len(x):,} images, {len(packed):,} bytes, {each}; PSNR {found['psnr']:.1f} dB ({best}): {out}"
+    text = f"{len(x):,} image{'s' * (len(x) != 1)}, {len(packed):,} bytes, {each}; PSNR {found['psnr']:.1f} dB ({best}): {out}"
     click.echo(json.dumps(found) if as_json else text)
 
 
@@ -98,7 +109,7 @@ def decompress(run: Path, file: Path, out: Path, device: str, as_json: bool) -> 
     with new_folder(out) as begun:
         for number, image in enumerate(found):
             write_png(begun / f"{number:06d}.png", sheet(image[None], 1))
-    text = f"{len(found):,} images: {out}"
+    text = f"{len(found):,} image{'s' * (len(found) != 1)}: {out}"
     click.echo(json.dumps({"out": str(out), "images": len(found)}) if as_json else text)
 
 

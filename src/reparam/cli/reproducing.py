@@ -37,7 +37,11 @@ class _Experiments(click.Command):
 @click.option(
     "--fast", is_flag=True, help="Tiny versions on scikit-learn's digits: tries the machinery, figures mean nothing."
 )
-@click.option("--dry-run", is_flag=True, help="Say what is left to do and how long it will take, and stop.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what is left to do and how long it will take (a few steps of each kind are timed), and stop.",
+)
 @click.option(
     "--out",
     default=None,
@@ -76,8 +80,10 @@ def reproduce(
     names = list(dict.fromkeys(cell for name in experiments for cell in EXPERIMENTS[name].cells(fast)))
     wanted = matching(CELLS, names, comma_list("cells", cells))
     seconds = laboratory.estimate(wanted)
+    done = {cell.name for cell in wanted if laboratory.result(cell)}
+    rows = {cell.name: (cell.command(fast), None if cell.name in done else seconds[cell.name]) for cell in wanted}
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
-    console.print(cells_table({cell.name: (cell.command(fast), seconds[cell.name]) for cell in wanted}))
+    console.print(cells_table(rows))
     if dry_run:
         if as_json:
             click.echo(json.dumps({"seconds": seconds}))

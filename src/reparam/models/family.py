@@ -38,12 +38,13 @@ class Schedule:
 class Interlude(NamedTuple):
     """What is done to the model once, before the step of that number, with up to `INTERLUDE_IMAGES` training images [N, C, H, W]:
     an initialisation that wants to see data, or an encoder that has learnt something. `option`: the one that says when, in
-    epochs."""
+    epochs; `fewest`: how many images it takes at least."""
 
     option: str
     epochs: float
     step: int
     act: Callable[[Model, Tensor], None]
+    fewest: int = 1
 
 
 INTERLUDE_IMAGES = 5_000

@@ -86,7 +86,7 @@ def objective(options: GMVAEOptions, schedule: Schedule) -> Objective:
 def interlude(options: GMVAEOptions, schedule: Schedule) -> Interlude | None:
     if not options.place_after:
         return None
-    return Interlude("place-after", options.place_after, schedule.at(options.place_after), _place)
+    return Interlude("place-after", options.place_after, schedule.at(options.place_after), _place, options.components)
 
 
 def _place(model: Model, x: Tensor) -> None:

@@ -25,9 +25,12 @@ SMALLEST, LARGEST = 4, 8  # side of the grid that a DCGAN begins with
 class GANNetworkOptions:
     """Shape of the two networks."""
 
-    network: Annotated[Literal["dcgan", "mlp"], Field(description="dcgan (convolutions, 28 to 64 pixels), or mlp")] = (
-        "dcgan"
-    )
+    network: Annotated[
+        Literal["dcgan", "mlp"],
+        Field(
+            description="dcgan (convolutions, for sides of 4 to 8 times a power of 2, such as 28, 32, 48, 64), or mlp"
+        ),
+    ] = "dcgan"
     hidden: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...],
         Field(description="mlp: units of each hidden layer of the generator, mirrored in the discriminator"),
@@ -71,7 +74,7 @@ def dcgan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions) 
     if height != width or not SMALLEST <= side <= LARGEST or not halvings:
         raise ConfigError(
             f"network 'dcgan' halves the image to a grid of {SMALLEST} to {LARGEST} pixels, and {height} x {width} does not "
-            "come out there: use --size 28, 32 or 64, or --network mlp"
+            "come out there: use --size 28, 32, 48 or 64, or --network mlp"
         )
     widths = [options.width * 2**level for level in range(halvings)]  # of the discriminator, and mirrored
     down: list[nn.Module] = []

@@ -120,8 +120,9 @@ def write_comparison(
     be compared."""
     measuring.check_known(metrics)
     named = _named(runs)
-    for one in named:
-        _measure(one, metrics, progress, say)
+    applied = [_measure(one, metrics, progress, say) for one in named]
+    if nowhere := [name for name in metrics if name != measuring.ALL and not any(name in names for names in applied)]:
+        say(f"left out, for they apply to none of the runs: {', '.join(nowhere)}")
     sections = []
     for key, question in QUESTIONS.items():
         able = [one for one in named if question.needs in one.subject.run.model.abilities]
@@ -177,8 +178,8 @@ def _named(runs: Sequence["Run"]) -> list[Named]:
     return [Named(name, Subject(run)) for name, run in zip(names, runs, strict=True)]
 
 
-def _measure(one: Named, metrics: Sequence[str], progress: Progress | None, say: Callable[[str], None]) -> None:
-    """What is wanted and was not measured of these weights yet."""
+def _measure(one: Named, metrics: Sequence[str], progress: Progress | None, say: Callable[[str], None]) -> list[str]:
+    """Measures what is wanted and was not measured of these weights yet; the names of all that is wanted."""
     run = one.subject.run
     every = [measuring.ALL] if metrics else []
     apply, _ = measuring.choose(run.model, run.dataset, run.config.task, EvaluationOptions(), every)
@@ -188,6 +189,7 @@ def _measure(one: Named, metrics: Sequence[str], progress: Progress | None, say:
     if missing:
         say(f"{one.name}: {len(missing)} figures to measure")
         run.evaluate(missing, progress=progress, say=say)
+    return wanted
 
 
 def _measured(run: "Run") -> dict[str, Measure]:

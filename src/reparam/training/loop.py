@@ -255,8 +255,8 @@ class Loop:
                         self.save()
             self.save()
             self._status(state)
-        except DivergedError:
-            self._status("diverged")
+        except ReparamError as error:
+            self._status("diverged" if isinstance(error, DivergedError) else "failed")
             raise
         finally:
             if self._feed:
@@ -280,7 +280,7 @@ class Loop:
         pictures: set[int] = set()
         if self.draw and self.options.pictures:
             count = self.options.pictures - 2  # besides the first and the last
-            first = min(self.steps_per_epoch / 4, self.steps)
+            first = min(self.steps_per_epoch / 4, self.steps / 8)
             growth = self.steps / first
             pictures = {0, self.steps} | {round(first * growth ** (i / count)) for i in range(count)}
             if self.options.pictures == 1:

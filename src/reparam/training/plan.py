@@ -6,7 +6,7 @@ from typing import NamedTuple
 from reparam.config import RunConfig, TrainingOptions
 from reparam.errors import ConfigError
 from reparam.models import Schedule
-from reparam.models.family import Interlude
+from reparam.models.family import INTERLUDE_IMAGES, Interlude
 from reparam.objectives import Objective
 from reparam.training import processes
 
@@ -21,7 +21,8 @@ class Plan(NamedTuple):
 
 
 def plan(config: RunConfig, images: int) -> Plan:
-    """Raises ConfigError where what happens in between would come after the end, and for options that cannot hold."""
+    """Raises ConfigError where what happens in between would come after the end or takes more images than there are, and for
+    options that cannot hold."""
     steps_per_epoch = images / config.training.batch_size
     schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
     interlude = config.family.interlude(config.options, schedule)
@@ -29,6 +30,11 @@ def plan(config: RunConfig, images: int) -> Plan:
         raise ConfigError(
             f"{interlude.option} is {interlude.epochs:g} epochs, and training ends after {config.training.epochs:g}: train "
             "longer, or take less"
+        )
+    if interlude and interlude.fewest > min(images, INTERLUDE_IMAGES):
+        raise ConfigError(
+            f"{interlude.option} takes at least {interlude.fewest:,} training images, one a component, and has "
+            f"{min(images, INTERLUDE_IMAGES):,}: take fewer --components"
         )
     objective = config.family.objective(config.options, schedule)
     alone = len(objective.players) == 1  # of several players none has a loss to choose by
