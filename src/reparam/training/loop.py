@@ -217,7 +217,8 @@ class Loop:
     # -- the run ------------------------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
-        """From where the loop stands (`restore` moves it) to the end. Raises DivergedError."""
+        """From where the loop stands (`restore` moves it) to the end. Raises DivergedError, DataError for an image on disk that
+        cannot be read, ReparamError where a sibling process ends."""
         self._began = time.monotonic() - self.seconds
         self._window = (self.step, time.monotonic())
         self._saved = time.monotonic()
@@ -255,6 +256,13 @@ class Loop:
                         self.save()
             self.save()
             self._status(state)
+        except RuntimeError as error:
+            if not processes.tells_of_loss(error):
+                raise
+            raise ReparamError(
+                f"another of the {processes.world()} processes ended, and training with it: continue from the last checkpoint "
+                "with 'reparam resume', under torchrun and as many processes"
+            ) from error
         except ReparamError as error:
             self._status("diverged" if isinstance(error, DivergedError) else "failed")
             raise

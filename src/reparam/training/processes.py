@@ -56,6 +56,11 @@ def take_first(tensors: Iterable[Tensor]) -> None:
             dist.broadcast(tensor, src=0)
 
 
+def tells_of_loss(error: RuntimeError) -> bool:
+    """Whether an error says that another process has gone, as each backend words it."""
+    return world() > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error).lower() or "NCCL" in str(error))
+
+
 def gather(values: Tensor) -> list[Tensor]:
     """`values` of every process, in order of rank."""
     if world() == 1:
