@@ -16,6 +16,7 @@ from reparam.models import Schedule, Spec
 from reparam.training import Loop
 
 CYCLES = 5
+SEEDS, WINDOWS, WINDOW = 6, 4, 25
 
 
 def autoencoder_loop() -> Loop:
@@ -25,6 +26,22 @@ def autoencoder_loop() -> Loop:
     options = TrainingOptions(batch_size=8, keep="last", pictures=0)
     objective = config.family.objective(config.options, Schedule(8, 80))
     return Loop(model, objective, digits(), TaskOptions(), options, torch.device("cpu"))
+
+
+def vae_curve(seed: int) -> torch.Tensor:
+    """The mean loss of each window, [WINDOWS]; the noise is each process's own."""
+    config = resolve("vae", hidden=(16,), latent=2, batch_size=16, log_every=WINDOW, pictures=0, keep="last", seed=seed)
+    torch.manual_seed(seed)
+    model = config.family.build(config.options, Spec((1, 8, 8)))
+    objective = config.family.objective(config.options, Schedule(8, WINDOWS * WINDOW))
+    loop = Loop(model, objective, digits(), TaskOptions(), config.training, torch.device("cpu"))
+    torch.manual_seed(100 * seed + (dist.get_rank() if dist.is_initialized() else 0))
+    curve = []
+    for _ in range(WINDOWS):
+        for _ in range(WINDOW):
+            loop.cycle()
+        curve.append(loop.turns[0].recall(WINDOW)[:, 0].mean())
+    return torch.stack(curve)
 
 
 LOOPS = {"duel": lambda: duel_loop(None, noise=False), "autoencoder": autoencoder_loop}
@@ -43,6 +60,8 @@ def _worker(rank: int, port: int, folder: str) -> None:
     for name, make in LOOPS.items():
         weights = _cycles(make())
         write_tensors(Path(folder) / f"{name}-{rank}.safetensors", weights, {})
+    curves = torch.stack([vae_curve(seed) for seed in range(SEEDS)])
+    write_tensors(Path(folder) / f"curves-{rank}.safetensors", {"curves": curves}, {})
     # A whole run, with checkpoints when the first process's clock says so, cut short on one process and continued on both.
     folder_of_run = Path(folder) / "run"
     loop = duel_loop(folder_of_run, noise=True, epochs=60, checkpoint_seconds=0.02, log_every=2)
@@ -82,6 +101,14 @@ def test_two_processes_take_one_processes_steps(tmp_path: Path) -> None:
             for key, tensor in expected.items():
                 # Adam divides by the root of a squared gradient: rounding of 1e-7 in the gradients shows as up to 1e-5.
                 torch.testing.assert_close(found[key], tensor, rtol=0, atol=1e-5)
+    curves, (_, found) = (
+        torch.stack([vae_curve(seed) for seed in range(SEEDS)]),
+        (read_tensors(tmp_path / f"curves-{rank}.safetensors")[0]["curves"] for rank in (0, 1)),
+    )
+    # Initial weights and batches are the same on both sides, seed by seed, and the noise is not: paired differences.
+    apart = found - curves
+    assert (apart.mean(0).abs() < 4 * apart.std(0) / SEEDS**0.5).all()
+    assert (apart.abs().amax(0) < curves.amax(0) - curves.amin(0)).all()
     for rank in (0, 1):
         whole, resumed = (read_tensors(tmp_path / f"{name}-{rank}.safetensors")[0] for name in ("whole", "resumed"))
         assert all(torch.equal(whole[key], resumed[key]) for key in whole)
