@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 import torch
-from throughput import keep, make_pythae, spread
+from peers import pythae_trainer
+from throughput import keep, spread
 
 import reparam
 from reparam.evaluation import likelihood
@@ -32,7 +33,7 @@ def ours(model: object, x: torch.Tensor, precision: str, seed: int = 0) -> torch
 
 def same_weights(model: object, images: torch.Tensor) -> object:
     """pythae's model with our weights: its encoder gives a log variance, ours a log deviation."""
-    peer = make_pythae(images).model  # type: ignore[attr-defined]
+    peer = pythae_trainer(images).model  # type: ignore[attr-defined]
     own = model.state_dict()  # type: ignore[attr-defined]
     weights = [name.rpartition(".")[0] for name in own if name.endswith("weight")]
     hidden, head, back, pixels = weights

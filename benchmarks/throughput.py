@@ -1,22 +1,22 @@
-"""Training throughput of the notes network against pythae 0.1.2, and against the step's own matrix products.
+"""Training throughput of the notes network against its peers, and against the step's own matrix products.
 
     python benchmarks/throughput.py [--rounds 5] [--threads 2] [--out benchmarks/results/throughput.json]
 
-Both sides train 784-400-20-400-784 with a Bernoulli likelihood, Adam, batch 128, float32, on the 60,000 MNIST images, through
-their own public trainers with their own data paths; they alternate, and the medians are compared. The bound is the time of the
-matrix products that one of our steps performs, recorded from that step with their operands and strides, and replayed alone.
+All train 784-400-20-400-784 with a Bernoulli likelihood, Adam, batch 128, float32, on the 60,000 MNIST images: ours through the
+public loop, pythae 0.1.2 through its own trainer, a plain loop over a DataLoader, and JAX's compiled scan (`peers.py`). They take
+turns, and medians are compared. The bound is the time of the matrix products that one of our steps performs, recorded from that
+step with their operands and strides, and replayed alone.
 """
 
 import argparse
 import json
-import logging
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from peers import PEERS
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reparam.config import resolve
@@ -26,7 +26,6 @@ from reparam.reproduce import machine
 from reparam.runs import RunFolder
 from reparam.training import Loop
 
-BATCH = 128
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 
 
@@ -103,54 +102,6 @@ def products_share(split: object, threads: int, steps: int = 100) -> float:
     return products / 1e6 / whole
 
 
-def make_pythae(images: Tensor) -> object:
-    """pythae's own trainer on the same network, by its own encoder and decoder classes."""
-    from pythae.data.datasets import BaseDataset
-    from pythae.models import VAE, VAEConfig
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
-    from pythae.trainers import BaseTrainer, BaseTrainerConfig
-
-    logging.disable(logging.WARNING)
-
-    class Encoder(BaseEncoder):
-        def __init__(self) -> None:
-            super().__init__()
-            self.hidden, self.mean, self.log_var = nn.Linear(784, 400), nn.Linear(400, 20), nn.Linear(400, 20)
-
-        def forward(self, x: Tensor) -> ModelOutput:
-            h = torch.relu(self.hidden(x.flatten(1)))
-            return ModelOutput(embedding=self.mean(h), log_covariance=self.log_var(h))
-
-    class Decoder(BaseDecoder):
-        def __init__(self) -> None:
-            super().__init__()
-            self.hidden, self.pixels = nn.Linear(20, 400), nn.Linear(400, 784)
-
-        def forward(self, z: Tensor) -> ModelOutput:
-            return ModelOutput(
-                reconstruction=torch.sigmoid(self.pixels(torch.relu(self.hidden(z)))).view(-1, 1, 28, 28)
-            )
-
-    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
-    model = VAE(config, encoder=Encoder(), decoder=Decoder())
-    dataset = BaseDataset(images.float() / 255, torch.zeros(len(images)))
-    with tempfile.TemporaryDirectory() as folder:
-        training = BaseTrainerConfig(
-            output_dir=folder, num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3, no_cuda=True
-        )
-        trainer = BaseTrainer(model, dataset, training_config=training)
-    trainer.prepare_training()
-    return trainer
-
-
-def theirs(trainer: object) -> float:
-    """Steps a second of one pass of pythae's training step over its data."""
-    began = time.perf_counter()
-    trainer.train_step(1)  # type: ignore[attr-defined]
-    return len(trainer.train_loader) / (time.perf_counter() - began)  # type: ignore[attr-defined]
-
-
 def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
@@ -173,13 +124,13 @@ def main() -> None:
 
     split = load("mnist").split("all")
     calls = record_products(split)
-    trainer = make_pythae(split.images)
+    peers = {name: make(split.pixels) for name, make in PEERS.items()}
     rounds = []
     for number in range(arguments.rounds):
         row = {
             "bound": bound(calls, 300),
             "eager": ours(split, arguments.epochs),
-            "pythae": theirs(trainer),
+            **{name: one_pass() for name, one_pass in peers.items()},
             "compiled": ours(split, arguments.epochs, compiled=True),
             "bound_after": bound(calls, 300),
         }
@@ -198,14 +149,11 @@ def main() -> None:
     for kind in ("eager", "compiled"):
         floor = [row[kind] / statistics.mean((row["bound"], row["bound_after"])) for row in rounds]
         result[kind] = {
-            "times_pythae": spread([row[kind] / row["pythae"] for row in rounds]),
+            **{f"times_{name}": spread([row[kind] / row[name] for row in rounds]) for name in PEERS},
             "share_of_bound": spread(floor),
         }
-        ratio, share = result[kind]["times_pythae"], result[kind]["share_of_bound"]
-        print(
-            f"{kind}: {ratio['median']:.2f} x pythae ({ratio['low']:.2f} to {ratio['high']:.2f}), "
-            f"{share['median']:.2f} of the float32 bound ({share['low']:.2f} to {share['high']:.2f})"
-        )
+        for what, ratio in result[kind].items():
+            print(f"{kind}, {what}: {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})")
     print(f"products take {result['products_within_a_step']:.2f} of an eager step where they stand in it")
     keep(result, arguments.out)
 
