@@ -56,7 +56,10 @@ def table(experiment: Experiment, results: Results) -> tuple[list[str], list[lis
     What is published stands beside it, but for rehearsals (`--fast`), which have nothing to do with it.
     """
     found = [[experiment.columns(results[name]) for name in row.cells if name in results] for row in experiment.rows]
-    columns = list(dict.fromkeys(name for cells in found for figures in cells for name in figures))
+    fullest_first = sorted(
+        (figures for cells in found for figures in cells), key=len, reverse=True
+    )  # its order is kept
+    columns = list(dict.fromkeys(name for figures in fullest_first for name in figures))
     rehearsal = any(document["fast"] for document in results.values())
     theirs = " / ".join(dict.fromkeys(name for row in experiment.rows for name in row.published))
     others = ["others"] * any(row.others for row in experiment.rows)
