@@ -70,6 +70,9 @@ class TrainingOptions:
     patience: Annotated[int, Field(ge=0, description="validations without improvement before stopping (0: never)")] = 0
     precision: Annotated[Literal["float32", "bfloat16"], Field(description="of the networks' products")] = "float32"
     compile: Annotated[bool, Field(description="torch.compile the step (needs a C++ compiler on the CPU)")] = False
+    capture: Annotated[
+        bool, Field(description="on a GPU: record the step as a CUDA graph and replay it, several steps at once")
+    ] = False
     device: Annotated[str, Field(description="cpu, cuda, cuda:N, mps, or auto: a CUDA GPU where there is one")] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of initial weights, order of images and noise")] = 0
     init_from: Annotated[str, Field(description="a run whose kept weights are the start")] = ""

@@ -137,7 +137,7 @@ def test_players_own_parameters_alone_move() -> None:
     before = {name: value.clone() for name, value in loop.weights().items()}
     critic.freeze_others()
     critic.optimiser.param_groups[0]["lr"].fill_(0.1)
-    loop._player_step(critic)
+    loop._player_step(critic, iter([(torch.arange(8), loop.split.take(torch.arange(8)))]))
     for name, value in loop.weights().items():
         assert torch.equal(value, before[name]) == name.startswith("maker"), name
     assert critic.step.names == ("total", "reads_real")

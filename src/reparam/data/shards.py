@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from reparam.data.archives import require
 from reparam.data.dataset import SPLITS, Dataset, Images, cut
 from reparam.data.options import Damaged, DataOptions
-from reparam.data.stored import Stored
+from reparam.data.stored import Stored, readers_watched
 from reparam.errors import DataError, ReparamError, RunError
 from reparam.files import make_folder, new_folder, read_json, write_atomically, write_json
 
@@ -159,7 +159,7 @@ def write_shards(
     loader = DataLoader(packed, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
     counts, skipped = dict.fromkeys(SPLITS, 0), list[str]()
     kept: list[int] = []
-    with new_folder(out) as begun:
+    with readers_watched(), new_folder(out) as begun:
         make_folder(begun)
         writer = _Writer(begun, mebibytes * 2**20)
         try:

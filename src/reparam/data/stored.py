@@ -4,6 +4,7 @@ Shapes: `N` images, `n` of them, `C H W` image.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -15,6 +16,20 @@ from reparam.data.options import Damaged
 from reparam.errors import DataError
 
 IN_A_ROW = 100  # damaged records behind each other: more are not an accident
+
+
+@contextmanager
+def readers_watched() -> Iterator[None]:
+    """Where a process that reads images dies, torch interrupts whatever the first one does just then: that becomes a `DataError`
+    with the remedy."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            f"a process that reads images ended ({str(error).splitlines()[0].rstrip('. ')}): free memory, or take fewer --workers"
+        ) from error
 
 
 class Reader(Protocol):

@@ -24,7 +24,7 @@ class Feed:
 
     Images in memory are taken when they are asked for. Those on disk are read by `workers` processes, at most
     `AHEAD` * workers parts ahead of what is asked for, which bounds their memory; order and content do not depend on how
-    many there are. Raises DataError for an image that cannot be read, and where a worker dies.
+    many there are. Raises DataError for an image that cannot be read.
     """
 
     def __init__(self, split: Images, places: Iterator[Tensor]) -> None:
@@ -45,18 +45,14 @@ class Feed:
             )
             self.batches = iter(loader)
 
+    def __iter__(self) -> "Feed":
+        return self
+
     def __next__(self) -> tuple[Tensor, Images]:
         if self.batches is None:
             index = next(self.places)
             return index, self.split.take(index)
-        try:
-            found = next(self.batches)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise DataError(
-                f"a process that reads images ended ({str(error).splitlines()[0]}): free memory, or take fewer --workers"
-            ) from error
+        found = next(self.batches)
         if isinstance(found, str):
             raise DataError(found)
         index, pixels, used, lines = found

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from reparam.config import TrainingOptions
 from reparam.data import Images
+from reparam.data.stored import readers_watched
 from reparam.data.tasks import TaskOptions, make_batch, mirrored
 from reparam.distributions import keyed_generator
 from reparam.errors import ReparamError
@@ -28,6 +29,7 @@ from reparam.models.family import INTERLUDE_IMAGES, Interlude
 from reparam.objectives import Objective
 from reparam.runs import RunFolder
 from reparam.training import checkpoint, processes
+from reparam.training.capture import Pacer
 from reparam.training.feed import Feed
 from reparam.training.interruption import Listener
 from reparam.training.optimisers import learning_rate
@@ -120,17 +122,34 @@ class Loop:
         """Every player's steps, once. Static shapes, no host synchronisation but for the one interlude."""
         if self.interlude and self.step == self.interlude.step:
             self._play(self.interlude)
-        rate = learning_rate(self.step, self.steps, self.steps_per_epoch, self.options)
+        if self._feed is None:
+            self._feed = Feed(self.split, self._places())
+        self.work(self._feed, *self.pace(self.step))
+        self.step += 1
+
+    def rewind(self) -> None:
+        """The next cycle reads where the loop stands then, not where it stood."""
+        if self._feed:
+            self._feed.close()
+        self._feed = None
+
+    def pace(self, step: int) -> tuple[float, float]:
+        """What the host decides for a cycle: the learning rate, and the weight of the new weights in their average."""
+        decay = min(self.options.ema, (1 + step) / (10 + step))
+        return learning_rate(step, self.steps, self.steps_per_epoch, self.options), 1 - decay
+
+    def work(self, batches: Iterator[tuple[Tensor, Images]], rate: float | Tensor, share: float | Tensor) -> None:
+        """What happens on the device in a cycle, a function of its arguments and of what lies there: what a capture records.
+        `batches`: index and images of each part of a batch; `rate`, `share`: as of `pace`."""
         for turn in self.turns:
             if len(self.turns) > 1:
                 turn.freeze_others()
             turn.optimiser.param_groups[0]["lr"].fill_(rate)
             for _ in range(turn.player.steps):
-                self._player_step(turn)
+                self._player_step(turn, batches)
         if self.average:
-            self._update_average()
+            self._update_average(share)
         self.clock += 1
-        self.step += 1
 
     def _places(self) -> Iterator[Tensor]:
         """Of the images of every part of every batch from where the loop stands, this process's share."""
@@ -140,13 +159,11 @@ class Loop:
             yield from indices[processes.rank() * share :][:share].chunk(self.options.accumulate)
             position += self.options.batch_size
 
-    def _player_step(self, turn: Turn) -> None:
-        if self._feed is None:
-            self._feed = Feed(self.split, self._places())
+    def _player_step(self, turn: Turn, batches: Iterator[tuple[Tensor, Images]]) -> None:
         parts = self.options.accumulate
         means = None
         for number in range(parts):
-            index, stored = next(self._feed)
+            index, stored = next(batches)
             if self.task.flip:
                 stored = mirrored(stored)
             batch = make_batch(stored, index, self.task, omitted=self.omitted)
@@ -186,11 +203,14 @@ class Loop:
         for name, tensor in self.average.items():
             tensor.copy_(weights[name])
 
-    def _update_average(self) -> None:
-        decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
+    def _update_average(self, share: float | Tensor) -> None:
         floating = [name for name, tensor in self.average.items() if tensor.is_floating_point()]
         weights = self.weights()
-        torch._foreach_lerp_([self.average[n] for n in floating], [weights[n] for n in floating], 1 - decay)
+        if isinstance(share, Tensor):  # there is no fused kernel for a weight that lies on the device
+            for name in floating:
+                self.average[name].lerp_(weights[name], share)
+        else:
+            torch._foreach_lerp_([self.average[n] for n in floating], [weights[n] for n in floating], share)
         for name in self.average.keys() - set(floating):
             self.average[name].copy_(weights[name])
 
@@ -227,13 +247,16 @@ class Loop:
         pictures, validations = self._moments()
         state = "stopped early" if self._out_of_patience() else "finished"
         self.progress.start(self.steps, self.step)
+        pacer = Pacer(
+            self, pictures | validations | ({self.interlude.step} if self.interlude else set()) | {self.steps}
+        )
         try:
             self._status("running")
-            with Listener(self.progress.note) as self._listener:
+            with readers_watched(), Listener(self.progress.note) as self._listener:
                 if self.step == 0 and 0 in pictures:
                     self._picture()
                 while self.step < self.steps and not self._out_of_patience():
-                    self.cycle()
+                    pacer.advance()
                     event = self.step in validations or self.step in pictures or self.step == self.steps
                     at_window_end = self.step % self.options.log_every == 0
                     stop = self._stopping(at_window_end)
@@ -267,9 +290,7 @@ class Loop:
             self._status("diverged" if isinstance(error, DivergedError) else "failed")
             raise
         finally:
-            if self._feed:
-                self._feed.close()
-                self._feed = None
+            self.rewind()
             self.progress.close()
             if self.record:
                 self.record.close()
@@ -416,5 +437,5 @@ class Loop:
 
     def restore(self) -> None:
         """Continues from the folder's checkpoint; without one (killed before the first) from the start, which is the same."""
-        self._feed = None
+        self.rewind()
         checkpoint.read(self)

@@ -1,0 +1,83 @@
+"""What a CUDA graph would hold, run as it is on the CPU: the same bits as cycle by cycle, whatever lies in between."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from toys import digits, duel_loop
+
+from reparam.config import resolve
+from reparam.models import Schedule, Spec
+from reparam.runs import RunFolder
+from reparam.training import Loop, capture
+from reparam.training.capture import CYCLES, Capture
+
+
+def vae_loop(folder: Path | None = None, **options: object) -> Loop:
+    config = resolve(
+        "vae", hidden=(16,), latent=3, epochs=12, batch_size=16, binarise="dynamic", clip=5.0, pictures=0, keep="ema",
+        ema=0.9, accumulate=2, warmup=2.0, **options,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = config.family.build(config.options, Spec((1, 8, 8)))
+    objective = config.family.objective(config.options, Schedule(4, 48))
+    where = RunFolder(folder) if folder else None
+    return Loop(model, objective, digits(), config.task, config.training, torch.device("cpu"), folder=where)
+
+
+@pytest.mark.parametrize("make", [vae_loop, duel_loop], ids=["one player", "two players"])
+def test_a_replay_has_the_bits_of_its_cycles(make: object) -> None:
+    one, other = (make(None) for _ in range(2))  # type: ignore[operator]
+    torch.manual_seed(1)
+    for _ in range(2 * CYCLES + 3):
+        one.cycle()
+    torch.manual_seed(1)
+    for _ in range(3):  # what optimisers keep is made in the first step
+        other.cycle()
+    replay = Capture(other)
+    replay.replay()
+    replay.replay()
+    assert other.step == one.step
+    assert torch.equal(other.clock, one.clock)
+    for name, tensor in one.weights().items():
+        assert torch.equal(other.weights()[name], tensor), name
+    for name, tensor in one.average.items():  # a weight on the device is rounded to float32, one of the host is not
+        torch.testing.assert_close(other.average[name], tensor, rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_by_replays_logs_and_keeps_what_one_by_cycles_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replays = []
+    monkeypatch.setattr(capture, "obstacle", lambda loop: "")
+    monkeypatch.setattr(Capture, "replay", lambda self, run=Capture.replay: (replays.append(self.loop.step), run(self)))
+    loops = {}
+    for name in ("cycles", "replays"):
+        loops[name] = vae_loop(tmp_path / name, capture=name == "replays", log_every=14)
+        torch.manual_seed(2)
+        assert loops[name].run().state == "finished"
+    assert replays == [3, 14, 28]  # warm-up, and what is left before a window's end, go one by one
+    lines = [[line["terms"] for line in RunFolder(tmp_path / name).metrics()] for name in loops]
+    assert lines[0] == lines[1]
+    for name, tensor in loops["cycles"].weights().items():
+        assert torch.equal(loops["replays"].weights()[name], tensor), name
+
+
+def test_where_it_cannot_be_the_reason_is_said_and_training_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    loop = duel_loop(None, capture=True)
+    monkeypatch.setattr(loop.progress, "note", notes.append)
+    assert loop.run().state == "finished"
+    assert notes == ["not captured, for graphs are for CUDA devices: training goes on step by step"]
+
+    def fails(self: Capture) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(capture, "obstacle", lambda loop: "")
+    monkeypatch.setattr(Capture, "__init__", lambda self, loop, stream: fails(self))
+    loop, notes = duel_loop(None, capture=True), []
+    monkeypatch.setattr(loop.progress, "note", notes.append)
+    assert loop.run().state == "finished"
+    assert notes == [
+        "not captured, for operation not permitted when stream is capturing: training goes on step by step"
+    ]
