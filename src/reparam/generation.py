@@ -208,6 +208,16 @@ def interpolate(model: Model, start: Tensor, end: Tensor, steps: int) -> Tensor:
     return decode(model, z.flatten(0, 1)).unflatten(0, (len(a), steps))
 
 
+def walks(model: Model, n: int, steps: int, seed: int = 0) -> Tensor:
+    """Decodings between n pairs of random latents, [n, T, C, H, W], on the great circle: all of N(0, I) but a sliver lies at one
+    distance from 0, where a straight line does not stay (White 2016, section 2.1)."""
+    a, b = sample_latents(model, 2 * n, seed).cpu().chunk(2)
+    angle = torch.nn.functional.cosine_similarity(a, b)[:, None, None].clamp(-1, 1).acos().clamp(min=1e-4)
+    t = torch.linspace(0, 1, steps)[:, None]
+    z = (((1 - t) * angle).sin() * a[:, None] + (t * angle).sin() * b[:, None]) / angle.sin()
+    return decode(model, z.flatten(0, 1)).unflatten(0, (n, steps))
+
+
 def traverse(model: Model, z: Tensor, dimensions: list[int], low: float, high: float, steps: int) -> Tensor:
     """One latent z [K] with each of `dimensions` in turn set to `steps` values from low to high, [dimensions, T, C, H, W]."""
     values = torch.linspace(low, high, steps)

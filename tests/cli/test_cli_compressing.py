@@ -84,6 +84,17 @@ def test_what_cannot_be_is_refused_in_one_line(runs: dict[str, Path], command: C
     assert not (tmp_path / "new.rpz").exists()
 
 
+def test_a_gan_is_explored_by_walks_between_random_latents(
+    runs: dict[str, Path], command: Callable, tmp_path: Path
+) -> None:
+    words = ("interpolate", runs["gan"], "--steps", 5, "--out", tmp_path / "walks.png")
+    assert command(*words).code == 0
+    first = (tmp_path / "walks.png").read_bytes()
+    assert command(*words, "--seed", 1).code == 0
+    assert (tmp_path / "walks.png").read_bytes() != first
+    refused(command(*words, "--index", 1, "--index", 2), "cannot encode", "--index")
+
+
 def test_in_python(runs: dict[str, Path]) -> None:
     run = reparam.load(runs["ae"], device="cpu")
     x = torch.rand(50, 1, 8, 8)

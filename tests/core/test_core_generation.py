@@ -1,5 +1,6 @@
 """Generation on a decoder that can be read: x = sigmoid(10 z) in one pixel block per latent."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, Normal
@@ -51,6 +52,15 @@ def test_interpolation_is_linear_in_z_and_ends_at_both_reconstructions() -> None
     x = torch.sigmoid(10 * z).repeat_interleave(4, 1)[:, None, :, None].expand(2, 1, 8, 8)
     found = levels(generation.interpolate(model(), x[:1], x[1:], 3))[0]
     torch.testing.assert_close(found, torch.sigmoid(10 * torch.stack([z[0], z.mean(0), z[1]])))
+
+
+def test_walks_go_along_the_great_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    latents = torch.tensor([[0.1, 0.0], [0.1, 0.1], [0.0, 0.2], [0.1, 0.1]])  # at a right angle; twice the same
+    monkeypatch.setattr(generation, "sample_latents", lambda model, n, seed: latents)
+    found = levels(generation.walks(model(), 2, 4))
+    turns = torch.tensor([[0.1, 0.0], [0.05 * 3**0.5, 0.1], [0.05, 0.1 * 3**0.5], [0.0, 0.2]])  # by 30 degrees
+    torch.testing.assert_close(found[0], torch.sigmoid(10 * turns))
+    torch.testing.assert_close(found[1], torch.sigmoid(torch.ones(4, 2)))
 
 
 def test_traversal_moves_one_dimension_alone() -> None:

@@ -121,14 +121,24 @@ def reconstruct(
 @data_option
 @click.option("--index", multiple=True, type=int, help="Test images by number, taken in pairs (default: eight pairs).")
 @click.option("--steps", default=11, show_default=True, type=click.IntRange(2, 100), help="Images a row.")
+@seed_option
 @picture_command
 def interpolate(
-    run: Path, out: Path, spec: str | None, index: tuple[int, ...], steps: int, device: str, as_json: bool
+    run: Path, out: Path, spec: str | None, index: tuple[int, ...], steps: int, seed: int, device: str, as_json: bool
 ) -> None:
-    """Walks from one image to another through latent space, a row a pair."""
-    from reparam.reports.panels import interpolations_picture
+    """Walks from one image to another through latent space, a row a pair; of a model that makes images and cannot encode them (a
+    GAN) from one random latent to another."""
+    from reparam.reports.panels import interpolations_picture, walks
+    from reparam.reports.pictures import to_picture
 
     opened = open_run(run, device)
+    if "reconstruct" not in opened.model.abilities and "decode" in opened.model.abilities:
+        if index or spec:
+            raise ConfigError(
+                "this model cannot encode images: leave --index and --data out for walks between random latents"
+            )
+        deliver(to_picture([walks(opened, 8, steps, seed)]), out, as_json)
+        return
     if len(index) % 2:
         raise ConfigError(
             f"interpolation takes images in pairs: give --index an even number of times, not {len(index)}"

@@ -80,6 +80,12 @@ def interpolations(run: "Run", a: Tensor, b: Tensor, steps: int) -> Panel:
     return panel(images.flatten(0, 1), steps + 2, column_names=["image", *[""] * steps, "image"])
 
 
+def walks(run: "Run", n: int, steps: int, seed: int) -> Panel:
+    """A row a pair of random latents: what the decoder makes between them."""
+    run.require("decode", "walk through the latent space")
+    return panel(generation.walks(run.model, n, steps, seed).flatten(0, 1), steps)
+
+
 def traversals(subject: Subject, x: Tensor, dimensions: Sequence[int], extent: float, steps: int) -> Panel:
     """A row a latent dimension: it runs over [-extent, extent] and all others stay at the code of x [1, C, H, W].
 

@@ -23,6 +23,8 @@ def commands(path: str, data: str, abilities: frozenset[str]) -> list[str]:
         ],
         "encode": [f"reparam encode {run} --data {images} --out latents.npz"],
     }
+    if "reconstruct" not in abilities:
+        by_ability["decode"].append(f"reparam interpolate {run} --out walks.png")
     return [
         f"reparam evaluate {run}",
         *(line for needs, found in by_ability.items() if needs in abilities for line in found),
