@@ -93,12 +93,12 @@ def private(pid: int) -> int:
 class Watch(threading.Thread):
     """The largest private memory while it runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: float = 0.5) -> None:
         super().__init__(daemon=True)
-        self.largest, self.ended = 0, threading.Event()
+        self.every, self.largest, self.ended = every, 0, threading.Event()
 
     def run(self) -> None:
-        while not self.ended.wait(0.5):
+        while not self.ended.wait(self.every):
             self.largest = max(self.largest, private(os.getpid()))
 
 
