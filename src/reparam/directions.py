@@ -179,14 +179,16 @@ def class_latents(model: Model, split: Images, classes: int) -> ClassLatents:
         raise DataError(
             "directions of classes take labelled images of at least two classes: give labels, or use others"
         )
-    means, scales = [], []
+    means, scales, labels = [], [], []
     device = next(model.parameters()).device
-    for part in split.images.split(PART):
-        q_z = model.encoder(to_float(part.to(device)))
+    for index in torch.arange(len(split), device=split.labels.device).split(PART):
+        part = split.take(index)
+        q_z = model.encoder(to_float(part.pixels.to(device)))
         means.append(q_z.mean)
         scales.append(q_z.variance.sqrt())
-    mean, scale = torch.cat(means), torch.cat(scales)
-    own = [(split.labels == number).nonzero().squeeze(1).to(device) for number in range(classes)]
+        labels.append(part.labels)
+    mean, scale, label = torch.cat(means), torch.cat(scales), torch.cat(labels)
+    own = [(label == number).nonzero().squeeze(1).to(device) for number in range(classes)]
     if short := [str(number) for number, index in enumerate(own) if len(index) < 2]:
         raise DataError(
             f"class {', '.join(short)} has fewer than two labelled images, and directions of classes take its mean and "

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import pickle
 import shutil
 import sys
 
@@ -13,10 +14,13 @@ from PIL import Image
 
 from reparam.cli import cli
 from reparam.data import DataOptions, load
+from reparam.data import shards as shards_module
 from reparam.data.dataset import SPLITS, cut
 from reparam.data.labels import few_labels
 from reparam.data.shards import write_shards
-from reparam.errors import ConfigError
+from reparam.data.tasks import TaskOptions
+from reparam.errors import ConfigError, ReparamError
+from reparam.evaluation.context import task_images
 
 RNG = np.random.default_rng(0)
 RGB = DataOptions(colour="rgb")
@@ -107,7 +111,7 @@ def test_equal_pictures_have_equal_fingerprints_and_a_label_changes_it(tmp_path)
 
 
 @needs_shards
-def test_a_damaged_record_is_named_or_the_next_stands_in_with_its_own_label(shards, refused):
+def test_a_damaged_record_is_named_or_the_next_stands_in_with_its_own_label(shards, refused, caplog):
     whole = load(f"shards:{shards}").train
     (file,) = shards.glob("*.array_record")
     expected = whole.take(torch.arange(8))
@@ -116,12 +120,74 @@ def test_a_damaged_record_is_named_or_the_next_stands_in_with_its_own_label(shar
         load(f"shards:{shards}").train.take(torch.arange(8))
     train = load(f"shards:{shards}", DataOptions(damaged="skip")).train
     found = train.take(torch.arange(8))
+    assert "skipped (1 so far): record 3 of" in caplog.text
+    caplog.clear()
     stands_in = torch.tensor([0, 1, 2, 4, 4, 5, 6, 7])
     assert torch.equal(found.pixels, expected.pixels[stands_in])
     assert torch.equal(found.labels, expected.labels[stands_in])
     train.take(torch.tensor([3, 3]))
+    assert not caplog.records  # it has been said
     (line,) = train.skipped
     assert "record 3 of" in line
+
+
+@needs_shards
+def test_what_cannot_be_opened_is_not_called_damaged(shards):
+    train = load(f"shards:{shards}", DataOptions(damaged="skip")).train
+    (file,) = shards.glob("*.array_record")
+    elsewhere = shards / "elsewhere"
+    file.rename(elsewhere)
+    with pytest.raises(ReparamError, match="cannot open .*: check that it is there"):
+        train.take(torch.arange(3))
+    assert not train.skipped
+    elsewhere.rename(file)
+    assert len(train.take(torch.arange(3))) == 3
+
+
+@needs_shards
+def test_few_files_are_open_at_once(tmp_path, monkeypatch):
+    images = torch.from_numpy(RNG.integers(0, 256, (900, 1, 64, 64), np.uint8))
+    expected = cut(images, torch.full((900,), -1), (700, 100, 100), ())
+    write_shards(expected, tmp_path / "out", workers=0, mebibytes=1)
+    monkeypatch.setattr(shards_module, "OPEN_FILES", 2)
+    found = load(f"shards:{tmp_path / 'out'}")
+    same(found, expected)
+    assert len(found.train.images.reader._open) == 2
+
+
+@needs_shards
+def test_shards_are_as_they_were_packed(shards, refused):
+    for options in (DataOptions(size=24), DataOptions(colour="grey")):
+        with refused("coloured images", "settled when they were packed"):
+            load(f"shards:{shards}", options)
+    side = load(f"shards:{shards}").shape[1]
+    assert load(f"shards:{shards}", DataOptions(size=side, colour="rgb")).shape == (3, side, side)
+
+
+def test_readers_travel_to_processes_that_are_started_anew(photos, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "photos"), "zip", photos)
+    for source in (photos, archive):
+        reader = load(f"folder:{source}", DataOptions(stream=True)).train.images.reader
+        expected = reader.read(3)
+        assert np.array_equal(pickle.loads(pickle.dumps(reader)).read(3), expected)
+
+
+def test_options_of_pictures_on_disk_are_refused_without_them(photos, refused):
+    for options in (DataOptions(damaged="skip"), DataOptions(workers=5)):
+        with refused("pictures on disk", "--stream"):
+            load(f"folder:{photos}", options)
+
+
+def test_a_task_reads_from_disk_what_is_asked_for_alone(photos, monkeypatch):
+    train = load(f"folder:{photos}", DataOptions(stream=True, colour="grey", size=16)).train
+    memory = load(f"folder:{photos}", DataOptions(colour="grey", size=16)).train
+    places = []
+    read = train.images.reader.read
+    monkeypatch.setattr(train.images.reader, "read", lambda place: places.append(place) or read(place))
+    which = torch.tensor([7, 2, 19])
+    task = TaskOptions(binarise="dynamic")
+    assert torch.equal(task_images(train, task, which).x, task_images(memory, task, which).x)
+    assert len(places) == 3
 
 
 @needs_shards
@@ -129,7 +195,7 @@ def test_where_all_is_damaged_skipping_ends(shards, refused):
     (file,) = shards.glob("*.array_record")
     for record in range(30):
         damage(file, record)
-    with refused("100 images behind each other"):
+    with refused("24 images behind each other"):
         load(f"shards:{shards}", DataOptions(damaged="skip")).train.take(torch.arange(1))
 
 
@@ -216,7 +282,9 @@ def test_the_command_packs_a_folder_and_says_what_to_do_next(photos, tmp_path, c
         ["data", "shard", str(photos), "--out", str(tmp_path / "out"), "--size", "16", "--workers", "0", "--json"],
         standalone_mode=False,
     )
-    assert json.loads(capsys.readouterr().out) == {"path": str(tmp_path / "out"), "images": [24, 3, 3], "skipped": []}
+    found = json.loads(capsys.readouterr().out)
+    assert found["path"] == str(tmp_path / "out")
+    assert (found["images"], found["skipped"]) == ([24, 3, 3], [])
     same(load(f"shards:{tmp_path / 'out'}"), load(f"folder:{photos}", DataOptions(colour="rgb", size=16)))
     cli(["data", "shard", "digits", "--out", str(tmp_path / "digits"), "--workers", "0"], standalone_mode=False)
     assert f"--data shards:{tmp_path / 'digits'}" in capsys.readouterr().out

@@ -7,7 +7,9 @@ import torch
 from toys import digits, duel_loop
 
 from reparam.config import resolve
+from reparam.errors import ConfigError
 from reparam.models import Schedule, Spec
+from reparam.models.family import Interlude
 from reparam.runs import RunFolder
 from reparam.training import Loop, capture
 from reparam.training.capture import CYCLES, Capture
@@ -63,7 +65,7 @@ def test_a_run_by_replays_logs_and_keeps_what_one_by_cycles_does(
         assert torch.equal(loops["replays"].weights()[name], tensor), name
 
 
-def test_where_it_cannot_be_the_reason_is_said_and_training_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_it_cannot_be_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []
     loop = duel_loop(None, capture=True)
     monkeypatch.setattr(loop.progress, "note", notes.append)
@@ -75,9 +77,19 @@ def test_where_it_cannot_be_the_reason_is_said_and_training_goes_on(monkeypatch:
 
     monkeypatch.setattr(capture, "obstacle", lambda loop: "")
     monkeypatch.setattr(Capture, "__init__", lambda self, loop, stream: fails(self))
-    loop, notes = duel_loop(None, capture=True), []
-    monkeypatch.setattr(loop.progress, "note", notes.append)
-    assert loop.run().state == "finished"
-    assert notes == [
-        "not captured, for operation not permitted when stream is capturing: training goes on step by step"
-    ]
+    with pytest.raises(ConfigError, match=r"cannot be captured \(operation not permitted when.*--capture"):
+        duel_loop(None, capture=True).run()
+
+
+def test_an_interlude_is_played_between_replays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "obstacle", lambda loop: "")
+    played = []
+    weights = {}
+    for captured in (False, True):
+        loop = vae_loop(capture=captured)
+        loop.interlude = Interlude("later", 1, 24, lambda model, x: played.append(len(x)))
+        torch.manual_seed(2)
+        loop.run()
+        weights[captured] = loop.weights()
+    assert played == [64, 64]
+    assert all(torch.equal(weights[True][name], weights[False][name]) for name in weights[True])

@@ -1,7 +1,9 @@
 """Training from disk is training from memory, whoever reads; what cannot be read is named."""
 
+import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from reparam.data.tasks import TaskOptions
 from reparam.errors import DataError
 from reparam.runs import RunFolder
 from reparam.training import Loop
+from reparam.training.feed import Feed
 
 MEMORY = digits(60)
 
@@ -107,6 +110,34 @@ def test_damaged_images_stop_it_or_are_counted_and_named(workers: int, tmp_path:
     again = make(stored(Shelf(), workers=workers, damaged="skip"), tmp_path)
     again.restore()
     assert sorted(again.split.skipped) == sorted(said)
+
+
+def test_what_is_read_arrives_on_another_device() -> None:
+    loop = make(stored(Shelf(), workers=0))
+    assert loop.stream.device.type == "cpu"
+    split = stored(Shelf(), workers=0).to(torch.device("meta"))
+    index, images = next(Feed(split, iter([torch.arange(3)])))
+    assert index.device.type == images.pixels.device.type == images.labels.device.type == "meta"
+
+
+def _train_until_told(folder: Path) -> None:
+    os.setpgrp()
+    loop = make(stored(Shelf(), workers=2), folder, epochs=1e4)
+    loop.run()
+
+
+def test_a_signal_to_the_whole_job_leaves_a_checkpoint(tmp_path: Path) -> None:
+    child = multiprocessing.get_context("fork").Process(target=_train_until_told, args=(tmp_path,))
+    child.start()
+    end = time.monotonic() + 60
+    while not (tmp_path / "metrics.jsonl").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert child.pid
+    os.killpg(child.pid, signal.SIGTERM)
+    child.join(60)
+    assert child.exitcode == 0
+    assert RunFolder(tmp_path).status()["state"] == "interrupted"
+    assert RunFolder(tmp_path).checkpoint_path.exists()
 
 
 def test_a_reading_process_that_is_killed_ends_training_with_a_reason() -> None:

@@ -55,7 +55,7 @@ def test_a_killed_process_ends_the_job_which_goes_on_under_as_many(tmp_path: Pat
     os.kill(_ranks()[1], signal.SIGKILL)
     _, said = job.communicate(timeout=120)
     assert job.returncode != 0
-    assert "error: another of the 2 processes ended" in said or "SIGTERM" in said  # torchrun may be quicker
+    assert "[rank0]" not in said  # so torchrun marks the lines of a traceback
     status = json.loads((run / "status.json").read_text())
     assert status["state"] != "finished"
     assert read_tensors(run / "checkpoint.safetensors")[1]["step"] > 0

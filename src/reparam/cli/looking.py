@@ -149,10 +149,10 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
     opened = open_run(run, device)
     opened.require("encode", "encode images")
     dataset = images_of(opened, spec)
-    images = dataset.split(split)
-    shown = task_images(images, opened.config.task).shown
+    batch = task_images(dataset.split(split), opened.config.task)
+    shown = batch.shown
     mean, scale = opened.encode(shown)
-    arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": images.labels.numpy(), "classes": dataset.classes}
+    arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": batch.y.numpy(), "classes": dataset.classes}
     if "cluster" in opened.model.abilities:
         arrays["responsibilities"] = opened.responsibilities(shown).numpy()
 

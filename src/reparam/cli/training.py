@@ -138,13 +138,14 @@ def shard(
         raise click.UsageError(f"--split-sizes {split_sizes} are no whole numbers: write A,B,C") from None
     dataset = load(spec, DataOptions(**chosen, split_sizes=sizes), bar.note)
     skipped = write_shards(dataset, out, workers, damaged, mebibytes, bar.track)
-    counts = [len(dataset.split(split)) for split in ("train", "validation", "test")]
+    made = load(f"shards:{out}")
+    counts = [len(made.split(split)) for split in ("train", "validation", "test")]
     if as_json:
-        click.echo(json.dumps({"path": str(out), "images": counts, "skipped": skipped}))
+        click.echo(json.dumps({"path": str(out), "images": counts, "skipped": skipped, "notes": made.notes}))
         return
     for line in (*dataset.notes, *(f"left out: {line}" for line in skipped)):
         bar.note(line)
-    click.echo(f"shards: {out} ({sum(counts) - len(skipped):,} images); train with --data shards:{out}")
+    click.echo(f"shards: {out} ({sum(counts):,} images); train with --data shards:{out}")
 
 
 # -- train ------------------------------------------------------------------------------------------------------------

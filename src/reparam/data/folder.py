@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -70,7 +70,8 @@ class FolderReader:
     def __init__(self, tree: Tree, names: Sequence[str], size: int, options: DataOptions) -> None:
         self.names, self.size, self.options = tuple(names), size, options
         self.shape = (1 if options.colour == "grey" else 3, size, size)
-        self._tree, self._process = tree, 0
+        self._tree: Tree | str = tree
+        self._process = 0
         digest = hashlib.sha256(f"{self.shape} {options.crop}".encode())
         for name in self.names:
             digest.update(f"{name}\0{tree.size(name)}\0".encode("utf-8", "surrogateescape"))
@@ -82,10 +83,16 @@ class FolderReader:
     def read(self, place: int) -> np.ndarray:
         return decode_one(self._open(), self.names[place], self.size, self.options)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """An open zip stays where it is; another process opens its own."""
+        tree = self._tree.where if isinstance(self._tree, ZipTree) else self._tree
+        return {**vars(self), "_tree": tree, "_process": 0}
+
     def _open(self) -> Tree:
         """Processes that share an open zip would share its place in the file: each opens its own."""
-        if isinstance(self._tree, ZipTree) and self._process != os.getpid():
-            self._tree, self._process = ZipTree(Path(self._tree.where)), os.getpid()
+        if isinstance(self._tree, str) or (isinstance(self._tree, ZipTree) and self._process != os.getpid()):
+            path = self._tree if isinstance(self._tree, str) else self._tree.where
+            self._tree, self._process = ZipTree(Path(path)), os.getpid()
         return self._tree
 
 

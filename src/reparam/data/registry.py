@@ -227,6 +227,9 @@ def _check(name: str, source: Source, path: str | None, options: DataOptions) ->
         if name not in names and getattr(options, option) != getattr(DataOptions, option):
             flag = option.replace("_", "-")
             raise DataError(f"option {flag} is for {', '.join(names)}: leave --{flag} out for {name}")
+    for option in ("workers", "damaged"):
+        if name == "folder" and not options.stream and getattr(options, option) != getattr(DataOptions, option):
+            raise DataError(f"option {option} is for pictures on disk: add --stream, or leave --{option} out")
 
 
 def _import(spec: str, options: DataOptions) -> Dataset:

@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -31,6 +32,7 @@ from reparam.files import make_folder, new_folder, read_json, write_atomically, 
 FORMAT = 1
 INDEX, LABELS = "index.json", "labels.npy"
 SHARD_MIB = 256
+OPEN_FILES = 128  # of each process: the usual limit is 1,024
 _REMEDY = "copy it again from where it was made, or make it anew with 'reparam data shard'"
 
 
@@ -51,7 +53,7 @@ class ShardReader:
         self.folder, self.shape, self.identity = folder, shape, identity
         self.names = [file["name"] for file in files]
         self.ends = list(accumulate(file["records"] for file in files))
-        self._open: dict[int, Any] = {}
+        self._open: OrderedDict[int, Any] = OrderedDict()
         self._process = 0
 
     def __len__(self) -> int:
@@ -75,16 +77,27 @@ class ShardReader:
         return pixels
 
     def _file(self, number: int) -> Any:
+        """Raises ReparamError where it cannot be opened, which says nothing of its records."""
         if self._process != os.getpid():
-            self._open, self._process = {}, os.getpid()
+            self._open, self._process = OrderedDict(), os.getpid()
         if number not in self._open:
+            path = self.folder / self.names[number]
+            try:
+                path.open("rb").close()  # the reader itself would call it damaged
+            except OSError as error:
+                raise ReparamError(
+                    f"cannot open {path} ({error.strerror}): check that it is there and may be read"
+                ) from None
             # No reading ahead: the records are asked for in a random order.
             options = "readahead_buffer_size:0,max_parallelism:0"
-            self._open[number] = _engine().ArrayRecordReader(str(self.folder / self.names[number]), options)
+            self._open[number] = _engine().ArrayRecordReader(str(path), options)
+            if len(self._open) > OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(number)
         return self._open[number]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_open": {}, "_process": 0}
+        return {**vars(self), "_open": OrderedDict(), "_process": 0}
 
 
 def load_shards(path: Path, options: DataOptions) -> Dataset:
@@ -105,13 +118,18 @@ def load_shards(path: Path, options: DataOptions) -> Dataset:
             size = (path / file["name"]).stat().st_size if (path / file["name"]).is_file() else 0
             if size != file["bytes"]:
                 raise DataError(f"{path / file['name']} has {size:,} bytes, not {file['bytes']:,}: {_REMEDY}")
+        if options.size not in (None, shape[1]) or options.colour not in ("auto", "grey" if shape[0] == 1 else "rgb"):
+            raise DataError(
+                f"{path} holds {'grey' if shape[0] == 1 else 'coloured'} images of {shape[2]} x {shape[1]}, as settled when they "
+                "were packed: leave --size and --colour out, or pack the pictures anew"
+            )
         reader = ShardReader(path, files, shape, identity)
         labels = torch.from_numpy(np.load(path / LABELS, allow_pickle=False).astype(np.int64))
-        if not len(labels) == len(reader) == sum(counts):
+        if not len(labels) == len(reader) == sum(counts) or min(counts) < 1:
             raise DataError(f"{path / LABELS} has {len(labels):,} labels for {len(reader):,} records: {_REMEDY}")
         stored = Stored(reader, torch.arange(len(labels)), options.damaged, options.workers)
         return cut(stored, labels, counts, classes, tuple(index["notes"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
         raise DataError(f"{path} is damaged ({error}): {_REMEDY}") from None
 
 

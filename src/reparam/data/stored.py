@@ -3,6 +3,7 @@
 Shapes: `N` images, `n` of them, `C H W` image.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -53,8 +54,8 @@ class Stored:
     """What `Images` asks of a uint8 tensor [N, C, H, W], answered from `reader`.
 
     places: int64 [N], which of the reader's images these are. damaged: what becomes of an image that cannot be read; under
-    "skip" the next one stands in for it, and `skipped` (shared by all views) says so, a line for each. workers: processes that
-    read ahead in training.
+    "skip" the next one stands in for it, which is logged and kept in `skipped` (shared by all views), a line for each. workers:
+    processes that read ahead in training.
     """
 
     reader: Reader
@@ -94,15 +95,22 @@ class Stored:
     def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [n, C, H, W], and whose they are, int64 [n]: `index`, but where another stands in. Raises `DataError`."""
         pixels, used, lines = self.read_rows(index.tolist())
-        self.skipped.update(dict.fromkeys(lines))
+        self.tell(lines)
         return torch.from_numpy(pixels).to(self.device), torch.tensor(used, device=self.device)
+
+    def tell(self, lines: Sequence[str]) -> None:
+        """Says what was skipped, each once."""
+        for line in lines:
+            if line not in self.skipped:
+                self.skipped[line] = None
+                logging.getLogger("reparam").warning("skipped (%d so far): %s", len(self.skipped), line)
 
     def read_rows(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[str]]:
         """The work of `read`, for any process; the last are the lines on what was skipped."""
         pixels = np.empty((len(rows), *self.reader.shape), np.uint8)
         used, lines = list(rows), list[str]()
         for row, first in enumerate(rows):
-            for tried in range(IN_A_ROW):
+            for tried in range(min(IN_A_ROW, len(self.places))):
                 used[row] = (first + tried) % len(self.places)
                 try:
                     pixels[row] = self.reader.read(int(self.places[used[row]]))
@@ -113,5 +121,5 @@ class Stored:
                 else:
                     break
             else:
-                raise DataError(f"{IN_A_ROW} images behind each other cannot be read; the last: {lines[-1]}")
+                raise DataError(f"{tried + 1} images behind each other cannot be read; the last: {lines[-1]}")
         return pixels, used, lines

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from reparam.data import Images
 from reparam.data.stored import Stored
+from reparam.errors import ConfigError
 from reparam.training import processes
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ def obstacle(loop: "Loop") -> str:
 
 class Capture:
     """`replay()` takes `CYCLES` cycles of the loop; on a device without graphs it runs what a graph would hold, so that this can
-    be tested anywhere. `stream`: where the loop was warmed up. Raises RuntimeError where something cannot be recorded; the loop
-    is then as it was, for nothing runs while it is recorded."""
+    be tested anywhere. `stream`: where the loop was warmed up. Raises RuntimeError where something cannot be recorded."""
 
     def __init__(self, loop: "Loop", stream: "torch.cuda.Stream | None" = None) -> None:
         self.loop = loop
@@ -78,7 +78,8 @@ class Capture:
 
 
 class Pacer:
-    """How a run goes on: cycle by cycle, or by replays where that is asked for and possible; says why where it is not."""
+    """How a run goes on: cycle by cycle, or by replays where that is asked for and possible; says why where it is not. Raises
+    ConfigError where recording fails."""
 
     def __init__(self, loop: "Loop", moments: set[int]) -> None:
         self.loop, self.moments = loop, sorted(moments)
@@ -86,7 +87,8 @@ class Pacer:
         self.warm = 0
         self.wanted = loop.options.capture
         if self.wanted and (why := obstacle(loop)):
-            self._give_up(why)
+            self.wanted = False
+            loop.progress.note(f"not captured, for {why}: training goes on step by step")
         self.stream = torch.cuda.Stream(loop.device) if self.wanted and loop.device.type == "cuda" else None
 
     def advance(self) -> None:
@@ -95,7 +97,8 @@ class Pacer:
             try:
                 self.capture = Capture(self.loop, self.stream)
             except RuntimeError as error:
-                self._give_up(str(error).strip().splitlines()[0])
+                reason = str(error).strip().splitlines()[0]
+                raise ConfigError(f"the step cannot be captured ({reason}): leave --capture out") from error
         if self.capture and self._free() >= CYCLES:
             self.capture.replay()
             return
@@ -111,10 +114,8 @@ class Pacer:
     def _free(self) -> int:
         """Cycles before the next moment at which the host wants to look, or to act."""
         step, every = self.loop.step, self.loop.options.log_every
+        if self.loop.interlude and step == self.loop.interlude.step:
+            return 0
         following = bisect_right(self.moments, step)
         moment = self.moments[following] if following < len(self.moments) else self.loop.steps
         return min(moment, (step // every + 1) * every) - step
-
-    def _give_up(self, why: str) -> None:
-        self.wanted = False
-        self.loop.progress.note(f"not captured, for {why}: training goes on step by step")

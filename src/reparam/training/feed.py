@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data import Images
 from reparam.data.stored import Stored
-from reparam.errors import DataError
+from reparam.errors import DataError, ReparamError
 
 AHEAD = 4  # parts of batches that each worker has ready
 
@@ -58,7 +58,7 @@ class Feed:
         index, pixels, used, lines = found
         stored, labels = self.split.images, self.split.labels
         assert isinstance(stored, Stored)
-        stored.skipped.update(dict.fromkeys(lines))
+        stored.tell(lines)
         index, pixels, used = (part.to(labels.device, non_blocking=True) for part in (index, pixels, used))
         return index, Images(pixels, labels.index_select(0, used))
 
@@ -76,7 +76,7 @@ class _Reading(TorchDataset):
     def __getitem__(self, index: Any) -> tuple[Tensor, Tensor, Tensor, list[str]] | str:
         try:
             pixels, used, lines = self.stored.read_rows(index.tolist())
-        except DataError as error:
+        except ReparamError as error:
             return str(error)
         return torch.from_numpy(index), torch.from_numpy(pixels), torch.tensor(used), lines
 
@@ -86,5 +86,6 @@ def _as_read(part: Any) -> Any:
 
 
 def _undisturbed(worker: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; the first one ends training in its own time, and then the workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Signals reach all processes of a terminal or a job; the first one ends training in its own time, and then the workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

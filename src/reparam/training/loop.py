@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from reparam.config import TrainingOptions
 from reparam.data import Images
-from reparam.data.stored import readers_watched
+from reparam.data.stored import Stored, readers_watched
 from reparam.data.tasks import TaskOptions, make_batch, mirrored
 from reparam.distributions import keyed_generator
 from reparam.errors import ReparamError
@@ -99,7 +99,8 @@ class Loop:
         self.progress, self.augment, self.interlude = progress or Silent(), augment, interlude
         self.split = split.to(device)
         self.omitted = (0.0, task.omission_noise) if task.omission_noise else None  # noise: in training alone
-        self.stream = Stream(len(split), options.seed, self.split.images.device)
+        on_disk = isinstance(self.split.images, Stored)  # other processes read them, which know no device
+        self.stream = Stream(len(split), options.seed, torch.device("cpu") if on_disk else device)
         trainable = {id(parameter) for parameter in self.model.parameters() if parameter.requires_grad}
         self.turns = [Turn(self.model, objective, player, trainable, options, device) for player in objective.players]
         self.images_per_cycle = options.batch_size * sum(player.steps for player in objective.players)
@@ -111,7 +112,6 @@ class Loop:
         )
         self.step = 0
         self._feed: Feed | None = None
-        self._told = 0  # of the lines on images that were skipped
         self.best, self.stale, self.seconds = math.inf, 0, 0.0
         self.record: Record | None = None
         self.record_size = 0  # of metrics.jsonl at the checkpoint that was restored
@@ -252,7 +252,7 @@ class Loop:
         )
         try:
             self._status("running")
-            with readers_watched(), Listener(self.progress.note) as self._listener:
+            with processes.siblings_watched(), readers_watched(), Listener(self.progress.note) as self._listener:
                 if self.step == 0 and 0 in pictures:
                     self._picture()
                 while self.step < self.steps and not self._out_of_patience():
@@ -277,17 +277,14 @@ class Loop:
                     due = time.monotonic() - self._saved >= self.options.checkpoint_seconds
                     if processes.any_process(due and processes.rank() == 0, self.device):
                         self.save()
-            self.save()
-            self._status(state)
-        except RuntimeError as error:
-            if not processes.tells_of_loss(error):
-                raise
-            raise ReparamError(
-                f"another of the {processes.world()} processes ended, and training with it: continue from the last checkpoint "
-                "with 'reparam resume', under torchrun and as many processes"
-            ) from error
+                self.rewind()  # reading processes end before the last checkpoint is written
+                self.save()
+                self._status(state)
         except ReparamError as error:
-            self._status("diverged" if isinstance(error, DivergedError) else "failed")
+            with contextlib.suppress(
+                ReparamError
+            ):  # on a full disk this fails too, and what happened first is what counts
+                self._status("diverged" if isinstance(error, DivergedError) else "failed")
             raise
         finally:
             self.rewind()
@@ -333,9 +330,6 @@ class Loop:
             prefix = f"{turn.player.name}/" if len(self.turns) > 1 else ""
             self._check_finite(window, turn, start)
             terms |= {f"{prefix}{name}": float(v) for name, v in zip(turn.step.names, window.mean(0), strict=True)}
-        for line in list(self.split.skipped)[self._told :]:
-            self._told += 1
-            self.progress.note(f"skipped ({self._told} so far): {line}")
         now = time.monotonic()
         rate = (self.step - start) * self.images_per_cycle / max(now - began, 1e-9)
         self.seconds = now - self._began
@@ -431,6 +425,7 @@ class Loop:
             self.record.sync()
         if self.options.keep != "best":
             self._write_weights()
+        self.split.skipped.update(dict.fromkeys(processes.lines_of_all(self.split.skipped)))
         checkpoint.write(self)
         self._status("running")
         self._saved = time.monotonic()

@@ -1,11 +1,15 @@
 """The few questions a process asks about its siblings. One process is the case world = 1, not another code path."""
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from reparam.errors import ReparamError
 
 
 def rank() -> int:
@@ -56,9 +60,28 @@ def take_first(tensors: Iterable[Tensor]) -> None:
             dist.broadcast(tensor, src=0)
 
 
-def tells_of_loss(error: RuntimeError) -> bool:
-    """Whether an error says that another process has gone, as each backend words it."""
-    return world() > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error).lower() or "NCCL" in str(error))
+@contextlib.contextmanager
+def siblings_watched() -> Iterator[None]:
+    """Where another process ends, whatever this one waits for fails: that becomes a `ReparamError` with the remedy."""
+    try:
+        yield
+    except RuntimeError as error:
+        told = isinstance(error, dist.DistError) or "gloo" in str(error).lower() or "NCCL" in str(error)
+        if world() == 1 or not told:
+            raise
+        raise ReparamError(
+            f"another of the {world()} processes ended, and training with it: continue from the last checkpoint with 'reparam "
+            "resume', under torchrun and as many processes"
+        ) from error
+
+
+def lines_of_all(lines: Iterable[str]) -> list[str]:
+    """The lines of every process, each once."""
+    if world() == 1:
+        return list(lines)
+    gathered: list[Any] = [None] * world()
+    dist.all_gather_object(gathered, list(lines))
+    return list(dict.fromkeys(line for part in gathered for line in part))
 
 
 def gather(values: Tensor) -> list[Tensor]:
