@@ -130,7 +130,8 @@ def test_a_signal_to_the_whole_job_leaves_a_checkpoint(tmp_path: Path) -> None:
     child = multiprocessing.get_context("fork").Process(target=_train_until_told, args=(tmp_path,))
     child.start()
     end = time.monotonic() + 60
-    while not (tmp_path / "metrics.jsonl").exists() and time.monotonic() < end:
+    metrics = tmp_path / "metrics.jsonl"  # a line of it is written where signals are listened to
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < end:
         time.sleep(0.05)
     assert child.pid
     os.killpg(child.pid, signal.SIGTERM)
