@@ -9,14 +9,12 @@ network at batch 16. The figure is `scaling.svg` beside the results.
 """
 
 import argparse
-import multiprocessing
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from streaming import Watch, private
+from streaming import apart, private, train_for
 from throughput import keep
 
 from reparam.config import resolve
@@ -58,18 +56,8 @@ def measure(of: dict[str, int], residual: bool, threads: int, seconds: float, qu
     torch.set_num_threads(threads)
     before = private(os.getpid())
     loop = make_loop(of, residual)
-    watch = Watch(every=0.05)
-    watch.start()
-    for _ in range(3):
-        loop.cycle()
-    began, first = time.perf_counter(), loop.step
-    while time.perf_counter() - began < seconds:
-        loop.cycle()
-    took = (time.perf_counter() - began) / (loop.step - first)
-    watch.ended.set()
-    queue.put(
-        {**of, "milliseconds": took * 1e3, "megabytes": (max(watch.largest, private(os.getpid())) - before) / 1e6}
-    )
+    each, largest = train_for(loop, seconds, 0.05)
+    queue.put({**of, "milliseconds": each * 1e3, "megabytes": (largest - before) / 1e6})
 
 
 def draw(found: dict[str, list[dict[str, float]]], path: Path) -> None:
@@ -100,18 +88,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "scaling.json")
     arguments = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
     found: dict[str, list[dict[str, float]]] = {}
     for name, (_, values) in GROWN.items():
         for value in values:
             residual = name == "side"
             of = {**BASE, **({"batch": 16, "images": 500} if residual else {}), name: value}
-            queue = context.Queue()
-            process = context.Process(target=measure, args=(of, residual, arguments.threads, arguments.seconds, queue))
-            process.start()
-            found.setdefault(name, []).append(queue.get())
-            process.join()
-            point = found[name][-1]
+            point = apart(measure, of, residual, arguments.threads, arguments.seconds)
+            found.setdefault(name, []).append(point)
             print(f"{name} {value:,}: {point['milliseconds']:.2f} ms a step, {point['megabytes']:.0f} MB", flush=True)
     result: dict[str, object] = {
         "what": "training step, float32; see the figure's axes",

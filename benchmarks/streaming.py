@@ -93,7 +93,7 @@ def private(pid: int) -> int:
 class Watch(threading.Thread):
     """The largest private memory while it runs."""
 
-    def __init__(self, every: float = 0.5) -> None:
+    def __init__(self, every: float) -> None:
         super().__init__(daemon=True)
         self.every, self.largest, self.ended = every, 0, threading.Event()
 
@@ -116,6 +116,20 @@ def baseline() -> int:
     return found
 
 
+def train_for(loop: Loop, seconds: float, every: float) -> tuple[float, int]:
+    """Seconds a step after a warm-up, and the largest private memory, looked at so often."""
+    watch = Watch(every)
+    watch.start()
+    for _ in range(3):
+        loop.cycle()
+    began, first = time.perf_counter(), loop.step
+    while time.perf_counter() - began < seconds:
+        loop.cycle()
+    each = (time.perf_counter() - began) / (loop.step - first)
+    watch.ended.set()
+    return each, max(watch.largest, private(os.getpid()))
+
+
 def measure(split: Images, batch: int, seconds: float) -> dict[str, float]:
     """Rate and memory of so many seconds of training, in a process of its own."""
     config = resolve(
@@ -126,17 +140,9 @@ def measure(split: Images, batch: int, seconds: float) -> dict[str, float]:
     model = config.family.build(config.options, Spec((3, SIDE, SIDE)))
     objective = config.family.objective(config.options, Schedule(1, 1))
     loop = Loop(model, objective, split, config.task, config.training, torch.device("cpu"))
-    for _ in range(3):
-        loop.cycle()
-    watch = Watch()
-    watch.start()
-    began, first = time.perf_counter(), loop.step
-    while time.perf_counter() - began < seconds:
-        loop.cycle()
-    rate = (loop.step - first) * batch / (time.perf_counter() - began)
-    watch.ended.set()
+    each, largest = train_for(loop, seconds, 0.5)
     loop.rewind()
-    return {"rate": rate, "private": float(max(watch.largest, private(os.getpid()))), "skipped": len(split.skipped)}
+    return {"rate": batch / each, "private": float(largest), "skipped": len(split.skipped)}
 
 
 def from_disk(folder: Path, batch: int, seconds: float, queue: multiprocessing.Queue) -> None:
@@ -163,8 +169,8 @@ def read_all_damaged(folder: Path) -> list[str]:
     """What is said when each training image is read once, from the first to the last."""
     images = load(f"shards:{folder}", DataOptions(damaged="skip")).train.images
     assert isinstance(images, Stored)
-    for _ in images.split(256):
-        pass
+    for start in range(0, len(images.places), 256):
+        _ = images[start : start + 256]
     return list(images.skipped)
 
 

@@ -80,10 +80,9 @@ def reproduce(
     names = list(dict.fromkeys(cell for name in experiments for cell in EXPERIMENTS[name].cells(fast)))
     wanted = matching(CELLS, names, comma_list("cells", cells))
     seconds = laboratory.estimate(wanted)
-    done = {cell.name for cell in wanted if laboratory.result(cell)}
-    rows = {cell.name: (cell.command(fast), None if cell.name in done else seconds[cell.name]) for cell in wanted}
+    left = {cell.name: None if laboratory.result(cell) else seconds[cell.name] for cell in wanted}
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
-    console.print(cells_table(rows))
+    console.print(cells_table({cell.name: (cell.command(fast), left[cell.name]) for cell in wanted}))
     if dry_run:
         if as_json:
             click.echo(json.dumps({"seconds": seconds}))

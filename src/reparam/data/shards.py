@@ -20,12 +20,11 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from reparam.data.archives import require
 from reparam.data.dataset import SPLITS, Dataset, Images, cut
 from reparam.data.options import Damaged, DataOptions
-from reparam.data.stored import Stored, readers_watched
+from reparam.data.stored import Stored, read_ahead, readers_watched
 from reparam.errors import DataError, ReparamError, RunError
 from reparam.files import make_folder, new_folder, read_json, write_atomically, write_json
 
@@ -46,6 +45,12 @@ def _engine() -> Any:
     return array_record_module
 
 
+def _part(ends: Sequence[int], place: int) -> tuple[int, int]:
+    """Which of several parts behind each other holds a place, and the place within it."""
+    part = bisect_right(ends, place)
+    return part, place - (ends[part - 1] if part else 0)
+
+
 class ShardReader:
     """Random access to the records of files that follow each other; each process opens them for itself, as it needs them."""
 
@@ -60,13 +65,12 @@ class ShardReader:
         return self.ends[-1]
 
     def read(self, place: int) -> np.ndarray:
-        file = bisect_right(self.ends, place)
-        record = place - (self.ends[file - 1] if file else 0)
+        file, record = _part(self.ends, place)
         where = f"record {record} of {self.folder / self.names[file]}"
         try:
             packed = self._file(file).read([record])[0]
         except RuntimeError as error:
-            raise DataError(f"{where} is damaged ({str(error).partition(',')[0]}): {_REMEDY}") from None
+            raise DataError(f"{where} is damaged ({str(error).partition(' (')[0]}): {_REMEDY}") from None
         try:
             pixels = np.asarray(Image.open(io.BytesIO(packed), formats=("PNG",)))
         except Exception as error:  # decoders raise almost anything on damaged data
@@ -144,8 +148,8 @@ class _Packed(torch.utils.data.Dataset):
         return self.ends[-1]
 
     def __getitem__(self, place: int) -> bytes | str:
-        number = bisect_right(self.ends, place)
-        images, row = self.splits[number].images, place - (self.ends[number - 1] if number else 0)
+        number, row = _part(self.ends, place)
+        images = self.splits[number].images
         try:
             pixels = images.reader.read(int(images.places[row])) if isinstance(images, Stored) else images[row].numpy()
         except DataError as error:
@@ -174,7 +178,7 @@ def write_shards(
     splits = [dataset.split(split) for split in SPLITS]
     packed = _Packed(splits)
     labels = torch.cat([split.labels for split in splits])
-    loader = DataLoader(packed, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
+    loader = read_ahead(packed, range(len(packed)), workers)
     counts, skipped = dict.fromkeys(SPLITS, 0), list[str]()
     kept: list[int] = []
     with readers_watched(), new_folder(out) as begun:
@@ -189,7 +193,7 @@ def write_shards(
                     continue
                 writer.write(record, int(labels[place]))
                 kept.append(place)
-                counts[SPLITS[bisect_right(packed.ends, place)]] += 1
+                counts[SPLITS[_part(packed.ends, place)[0]]] += 1
             for split, count in counts.items():
                 if not count:
                     raise DataError(f"no image of {split} can be read: {skipped[-1]}")
@@ -202,10 +206,6 @@ def write_shards(
             writer.remove()
             raise
     return skipped
-
-
-def _as_it_is(item: Any) -> Any:
-    return item
 
 
 class _Writer:

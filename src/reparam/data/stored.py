@@ -4,14 +4,17 @@ Shapes: `N` images, `n` of them, `C H W` image.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data.options import Damaged
 from reparam.errors import DataError
@@ -31,6 +34,34 @@ def readers_watched() -> Iterator[None]:
         raise DataError(
             f"a process that reads images ended ({str(error).splitlines()[0].rstrip('. ')}): free memory, or take fewer --workers"
         ) from error
+
+
+def read_ahead(
+    dataset: TorchDataset, places: Iterable[Any], workers: int, ahead: int | None = None, pin: bool = False
+) -> DataLoader:
+    """What `dataset` gives at each of `places`, in their order, by `workers` processes (0: by this one) that are at most `ahead`
+    items each ahead. It draws nothing from the default generator, which training's is."""
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=places,
+        num_workers=workers,
+        prefetch_factor=ahead if workers else None,
+        collate_fn=_as_it_is,
+        worker_init_fn=_undisturbed,
+        pin_memory=pin,
+        generator=torch.Generator(),
+    )
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _undisturbed(worker: int) -> None:
+    """Signals reach all processes of a terminal or a job; the first one ends its work in its own time, and then the workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Reader(Protocol):
@@ -86,11 +117,6 @@ class Stored:
     def __getitem__(self, rows: slice) -> Tensor:
         """uint8 [n, C, H, W]."""
         return self.read(torch.arange(len(self.places))[rows])[0]
-
-    def split(self, size: int) -> Iterator[Tensor]:
-        """All of them, `size` at a time."""
-        for start in range(0, len(self.places), size):
-            yield self[start : start + size]
 
     def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [n, C, H, W], and whose they are, int64 [n]: `index`, but where another stands in. Raises `DataError`."""

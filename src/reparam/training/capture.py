@@ -78,11 +78,12 @@ class Capture:
 
 
 class Pacer:
-    """How a run goes on: cycle by cycle, or by replays where that is asked for and possible; says why where it is not. Raises
-    ConfigError where recording fails."""
+    """How a run goes on: cycle by cycle, or by replays where that is asked for and possible; says why where it is not.
+    `moments`: steps at which the host looks, besides log points. Raises ConfigError where recording fails."""
 
     def __init__(self, loop: "Loop", moments: set[int]) -> None:
-        self.loop, self.moments = loop, sorted(moments)
+        interlude = {loop.interlude.step} if loop.interlude else set()
+        self.loop, self.moments = loop, sorted(moments | interlude)
         self.capture: Capture | None = None
         self.warm = 0
         self.wanted = loop.options.capture

@@ -3,17 +3,15 @@
 Shapes: `n` images.
 """
 
-import signal
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data import Images
-from reparam.data.stored import Stored
+from reparam.data.stored import Stored, read_ahead
 from reparam.errors import DataError, ReparamError
 
 AHEAD = 4  # parts of batches that each worker has ready
@@ -31,19 +29,9 @@ class Feed:
         self.split, self.places = split, places
         self.batches: Iterator[Any] | None = None
         if isinstance(split.images, Stored):
-            workers = split.images.workers
-            loader = DataLoader(
-                _Reading(split.images),
-                batch_size=None,
-                sampler=(index.numpy() for index in places),
-                num_workers=workers,
-                prefetch_factor=AHEAD if workers else None,
-                collate_fn=_as_read,
-                worker_init_fn=_undisturbed,
-                pin_memory=split.images.device.type == "cuda",
-                generator=torch.Generator(),  # else it would draw from the training's own
-            )
-            self.batches = iter(loader)
+            indices = (index.numpy() for index in places)
+            pin = split.images.device.type == "cuda"
+            self.batches = iter(read_ahead(_Reading(split.images), indices, split.images.workers, AHEAD, pin))
 
     def __iter__(self) -> "Feed":
         return self
@@ -79,13 +67,3 @@ class _Reading(TorchDataset):
         except ReparamError as error:
             return str(error)
         return torch.from_numpy(index), torch.from_numpy(pixels), torch.tensor(used), lines
-
-
-def _as_read(part: Any) -> Any:
-    return part
-
-
-def _undisturbed(worker: int) -> None:
-    """Signals reach all processes of a terminal or a job; the first one ends training in its own time, and then the workers."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)

@@ -247,9 +247,7 @@ class Loop:
         pictures, validations = self._moments()
         state = "stopped early" if self._out_of_patience() else "finished"
         self.progress.start(self.steps, self.step)
-        pacer = Pacer(
-            self, pictures | validations | ({self.interlude.step} if self.interlude else set()) | {self.steps}
-        )
+        pacer = Pacer(self, pictures | validations)
         try:
             self._status("running")
             with processes.siblings_watched(), readers_watched(), Listener(self.progress.note) as self._listener:
@@ -281,9 +279,7 @@ class Loop:
                 self.save()
                 self._status(state)
         except ReparamError as error:
-            with contextlib.suppress(
-                ReparamError
-            ):  # on a full disk this fails too, and what happened first is what counts
+            with contextlib.suppress(ReparamError):  # as on a full disk: what happened first is what counts
                 self._status("diverged" if isinstance(error, DivergedError) else "failed")
             raise
         finally:
