@@ -36,11 +36,13 @@ def readers_watched() -> Iterator[None]:
         ) from error
 
 
-def read_ahead(
-    dataset: TorchDataset, places: Iterable[Any], workers: int, ahead: int | None = None, pin: bool = False
-) -> DataLoader:
+def read_ahead(dataset: TorchDataset, places: Iterable[Any], workers: int, ahead: int | None = None) -> DataLoader:
     """What `dataset` gives at each of `places`, in their order, by `workers` processes (0: by this one) that are at most `ahead`
-    items each ahead. It draws nothing from the default generator, which training's is."""
+    items each ahead. It draws nothing from the default generator, which training's is.
+
+    Items are best arrays, which travel through a pipe: for a tensor's memory the first process asks the worker, which may
+    have died since, and that fails in another way than `readers_watched` knows.
+    """
     return DataLoader(
         dataset,
         batch_size=None,
@@ -49,7 +51,6 @@ def read_ahead(
         prefetch_factor=ahead if workers else None,
         collate_fn=_as_it_is,
         worker_init_fn=_undisturbed,
-        pin_memory=pin,
         generator=torch.Generator(),
     )
 

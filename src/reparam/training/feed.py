@@ -6,6 +6,7 @@ Shapes: `n` images.
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
@@ -30,8 +31,7 @@ class Feed:
         self.batches: Iterator[Any] | None = None
         if isinstance(split.images, Stored):
             indices = (index.numpy() for index in places)
-            pin = split.images.device.type == "cuda"
-            self.batches = iter(read_ahead(_Reading(split.images), indices, split.images.workers, AHEAD, pin))
+            self.batches = iter(read_ahead(_Reading(split.images), indices, split.images.workers, AHEAD))
 
     def __iter__(self) -> "Feed":
         return self
@@ -47,7 +47,7 @@ class Feed:
         stored, labels = self.split.images, self.split.labels
         assert isinstance(stored, Stored)
         stored.tell(lines)
-        index, pixels, used = (part.to(labels.device, non_blocking=True) for part in (index, pixels, used))
+        index, pixels, used = (torch.as_tensor(part).to(labels.device) for part in (index, pixels, used))
         return index, Images(pixels, labels.index_select(0, used))
 
     def close(self) -> None:
@@ -61,9 +61,9 @@ class _Reading(TorchDataset):
     def __init__(self, stored: Stored) -> None:
         self.stored = stored
 
-    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor, Tensor, list[str]] | str:
+    def __getitem__(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int], list[str]] | str:
         try:
             pixels, used, lines = self.stored.read_rows(index.tolist())
         except ReparamError as error:
             return str(error)
-        return torch.from_numpy(index), torch.from_numpy(pixels), torch.tensor(used), lines
+        return index, pixels, used, lines
