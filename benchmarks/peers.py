@@ -31,24 +31,28 @@ class Network(nn.Module):
         return torch.sigmoid(self.pixels(torch.relu(self.back(z)))), mean, log_var
 
 
-def plain(images: Tensor) -> Pass:
-    """The loop of tutorials: pictures one by one through a `DataLoader`, the sum of both losses, `.item()` each step."""
+def plain(images: Tensor, network: Callable[[], nn.Module] = Network) -> Pass:
+    """The loop of tutorials: pictures one by one through a `DataLoader`, the sum of both losses, `.item()` each step. `network`
+    makes a module that takes images [B, C, H, W] to pixels in [0, 1], means and log variances of latents."""
     from PIL import Image
     from torch.utils.data import DataLoader, Dataset
 
+    shape = images.shape[1:]
+    pictures = images[:, 0].numpy() if shape[0] == 1 else images.permute(0, 2, 3, 1).contiguous().numpy()
+
     class Pictures(Dataset):
-        """What torchvision's MNIST with `ToTensor` does."""
+        """What torchvision's data sets with `ToTensor` do."""
 
         def __len__(self) -> int:
-            return len(images)
+            return len(pictures)
 
         def __getitem__(self, place: int) -> tuple[Tensor, int]:
-            picture = Image.fromarray(images[place, 0].numpy(), mode="L")
-            pixels = torch.from_numpy(np.array(picture, np.uint8, copy=True)).view(1, 28, 28)
-            return pixels.to(torch.float32).div(255), 0
+            picture = Image.fromarray(pictures[place])
+            pixels = torch.from_numpy(np.array(picture, np.uint8, copy=True)).view(*shape[1:], shape[0])
+            return pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255), 0
 
     torch.manual_seed(0)
-    model, loader = Network(), DataLoader(Pictures(), batch_size=BATCH, shuffle=True)
+    model, loader = network(), DataLoader(Pictures(), batch_size=BATCH, shuffle=True)
     optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
 
     def one_pass() -> float:
@@ -56,7 +60,7 @@ def plain(images: Tensor) -> Pass:
         for x, _ in loader:
             optimiser.zero_grad()
             made, mean, log_var = model(x)
-            error = F.binary_cross_entropy(made, x.view(-1, 784), reduction="sum")
+            error = F.binary_cross_entropy(made.flatten(1), x.flatten(1), reduction="sum")
             kl = -0.5 * torch.sum(1 + log_var - mean.pow(2) - log_var.exp())
             loss = error + kl
             loss.backward()

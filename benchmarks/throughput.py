@@ -26,7 +26,7 @@ from reparam.reproduce import machine
 from reparam.runs import RunFolder
 from reparam.training import Loop
 
-PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
+PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward")
 
 
 def make_loop(split: object, epochs: float, folder: Path, compiled: bool = False) -> Loop:
@@ -51,7 +51,7 @@ def ours(split: object, epochs: float, compiled: bool = False) -> float:
 
 
 class Recorder(TorchDispatchMode):
-    """Keeps the arguments of every matrix product."""
+    """Keeps the arguments of every matrix product and convolution."""
 
     def __init__(self) -> None:
         super().__init__()

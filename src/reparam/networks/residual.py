@@ -39,7 +39,11 @@ class ResidualBlock(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour to an exact side, then a convolution: no checkerboard, and odd sides come back as they were."""
+    """Nearest-neighbour to an exact side, then a convolution: no checkerboard, and odd sides come back as they were.
+
+    Where the side is doubled, the two are one transposed convolution of stride 2, whose 4 x 4 kernel holds sums of the 3 x 3
+    kernel's weights: 4 products a pixel and channel in place of 9, and no enlarged maps in memory.
+    """
 
     def __init__(self, inputs: int, outputs: int, side: tuple[int, int]) -> None:
         super().__init__()
@@ -47,7 +51,16 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
 
     def forward(self, h: Tensor) -> Tensor:
+        if self.side == (2 * h.shape[-2], 2 * h.shape[-1]):
+            return F.conv_transpose2d(h, doubling_kernel(self.conv.weight), self.conv.bias, stride=2, padding=1)
         return self.conv(F.interpolate(h, size=self.side, mode="nearest"))
+
+
+def doubling_kernel(weight: Tensor) -> Tensor:
+    """[O, I, 3, 3] of a convolution -> [I, O, 4, 4] of the transposed one: each weight reaches the 2 x 2 pixels that were one."""
+    padded = F.pad(weight.transpose(0, 1).flip(-1, -2), (1, 1, 1, 1))
+    rows = padded[..., 1:, :] + padded[..., :-1, :]
+    return rows[..., 1:] + rows[..., :-1]
 
 
 class Centre(nn.Module):
