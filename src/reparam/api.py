@@ -27,7 +27,7 @@ from reparam.objectives import Objective
 from reparam.reports.painter import Painter
 from reparam.runs import RunFolder, load_weights
 from reparam.trained import Run, choose_device, load, open_data, stored_spec
-from reparam.training import Loop, Outcome, Progress, Silent, flush_denormals, processes
+from reparam.training import Loop, Outcome, Progress, Silent, processes, settle_process
 from reparam.training.plan import Plan, plan
 
 VALIDATION_BLOCK = 100  # it keys the noise, and bounds the memory
@@ -55,7 +55,7 @@ def train(
 
 def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[Run, Outcome]:
     """Creates the run folder and trains."""
-    flush_denormals()
+    settle_process()
     device = choose_device(config.training.device)
     processes.join(device)
     if processes.world() > 1 and not out:
@@ -99,7 +99,7 @@ def resume(run: str | Path, progress: Progress | None = None) -> Run:
 
 def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
     """Continues the run in `folder`. Raises DataError if its data is not what it was."""
-    flush_denormals()
+    settle_process()
     config, spec = folder.config(), folder.spec()
     device = choose_device(config.training.device)
     processes.join(device)

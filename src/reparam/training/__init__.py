@@ -1,6 +1,7 @@
 """The one training loop, and what it is made of."""
 
-from reparam.training.loop import DivergedError, Loop, Outcome, flush_denormals
+from reparam.training.host import settle_process
+from reparam.training.loop import DivergedError, Loop, Outcome
 from reparam.training.progress import LineProgress, Progress, RichProgress, Silent
 from reparam.training.step import Step
 from reparam.training.stream import Stream
@@ -15,5 +16,5 @@ __all__ = [
     "Silent",
     "Step",
     "Stream",
-    "flush_denormals",
+    "settle_process",
 ]

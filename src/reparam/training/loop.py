@@ -31,6 +31,7 @@ from reparam.runs import RunFolder
 from reparam.training import checkpoint, processes
 from reparam.training.capture import Pacer
 from reparam.training.feed import Feed
+from reparam.training.host import give_back_memory, settle_process
 from reparam.training.interruption import Listener
 from reparam.training.optimisers import learning_rate
 from reparam.training.plan import check_options
@@ -45,14 +46,6 @@ Draw = Callable[[nn.Module, float], None]
 
 class DivergedError(ReparamError):
     """A term became NaN or infinite."""
-
-
-def flush_denormals() -> None:
-    """Moments of rarely used weights decay into denormal numbers, on which a CPU is many times slower: they become 0.
-
-    Threads take the setting from the one that starts them, so it wants to be made before the first parallel operation.
-    """
-    torch.set_flush_denormal(True)
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,7 @@ class Loop:
         interlude: Interlude | None = None,
     ) -> None:
         check_options(options, validated=validate is not None)
-        flush_denormals()
+        settle_process()
         self.model, self.objective, self.task, self.options = model.to(device), objective, task, options
         self.device, self.folder, self.validate, self.draw = device, folder, validate, draw
         self.progress, self.augment, self.interlude = progress or Silent(), augment, interlude
@@ -284,6 +277,7 @@ class Loop:
             raise
         finally:
             self.rewind()
+            give_back_memory()
             self.progress.close()
             if self.record:
                 self.record.close()

@@ -1,0 +1,38 @@
+"""What training asks of the process that it runs in."""
+
+import platform
+
+import pytest
+import torch
+
+from reparam.config import resolve
+from reparam.data import Images
+from reparam.models import Schedule, Spec
+from reparam.training import Loop, settle_process
+
+PAGE = 4096
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator of another C library")
+def test_memory_that_a_step_frees_serves_the_next() -> None:
+    """A step's activations are tens of megabytes; once they have been had, hardly a page is asked of the system."""
+    resource = pytest.importorskip("resource")
+    config = resolve("vae", network="residual", batch_size=64, epochs=100, keep="last", device="cpu")
+    model = config.family.build(config.options, Spec((3, 32, 32)))
+    objective = config.family.objective(config.options, Schedule(1, 1))
+    split = Images(torch.randint(0, 256, (128, 3, 32, 32), dtype=torch.uint8), torch.full((128,), -1))
+    loop = Loop(model, objective, split, config.task, config.training, torch.device("cpu"))
+    faults = []
+    for _ in range(6):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        loop.cycle()
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+    widest = 64 * 32 * 32 * 32 * 4  # bytes of one map at full resolution
+    assert min(faults[3:]) < widest // PAGE // 20
+
+
+def test_denormal_numbers_are_zero() -> None:
+    settle_process()
+    smallest = torch.tensor([torch.finfo(torch.float32).tiny])
+    assert float(smallest / 2) == 0
