@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from throughput import keep, spread
+from contest import keep, spread
 
 from reparam.augmentation import Augmenter, InTurn
 from reparam.config import resolve

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 import torch
+from contest import keep, spread
 from peers import pythae_trainer
-from throughput import keep, spread
 
 import reparam
 from reparam.evaluation import likelihood

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from throughput import keep
+from contest import keep
 
 import reparam
 from reparam.evaluation import EvaluationOptions

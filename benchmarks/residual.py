@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 import torch
+from contest import Contender, Rate, compare, keep, take_turns
 from peers import BATCH, plain
-from throughput import Recorder, bound, keep, spread
+from throughput import replayed
 from torch import Tensor, nn
 
 from reparam.config import RunConfig, resolve
@@ -66,54 +67,55 @@ class Described(Network):
                 layers[place] = nn.Sequential(nn.Upsample(size=layer.side), layer.conv)
 
 
-def ours(loop: Loop, steps: int) -> float:
-    began = time.perf_counter()
-    for _ in range(steps):
-        loop.cycle()
-    return steps / (time.perf_counter() - began)
+def cycles(loop: Loop, steps: int) -> Rate:
+    def rate() -> float:
+        began = time.perf_counter()
+        for _ in range(steps):
+            loop.cycle()
+        return steps / (time.perf_counter() - began)
+
+    return rate
+
+
+def eager(images: Images, steps: int) -> dict[str, Rate]:
+    loop = make_loop(images)
+    loop.cycle()
+    bound = replayed(loop.cycle, steps)
+    return {"bound": bound, "eager": cycles(loop, steps), "bound_after": bound}
+
+
+def compiled(images: Images, steps: int) -> dict[str, Rate]:
+    loop = make_loop(images, compiled=True)
+    cycles(loop, 2)()
+    return {"compiled": cycles(loop, steps)}
+
+
+def peer(name: str, network: type[Network], pixels: Tensor) -> dict[str, Rate]:
+    return {name: plain(pixels, network)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "residual.json")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.set_flush_denormal(True)
-    split, steps = load("cifar10").train, arguments.steps
-    loops = {"eager": make_loop(split), "compiled": make_loop(split, compiled=True)}
-    peers = {
-        name: plain(split.pixels[: BATCH * steps], network)
-        for name, network in (("plain", Described), ("plain_our_modules", Network))
-    }
-    loops["eager"].cycle()
-    with Recorder() as recorder:
-        loops["eager"].cycle()
-    ours(loops["compiled"], 2)
-    rounds = []
-    for number in range(arguments.rounds):
-        row = {
-            "bound": bound(recorder.calls, steps),
-            **{name: one_pass() for name, one_pass in peers.items()},
-            **{name: ours(loop, steps) for name, loop in loops.items()},
-            "bound_after": bound(recorder.calls, steps),
-        }
-        rounds.append(row)
-        print(f"round {number + 1}: " + ", ".join(f"{name} {rate:.3g}" for name, rate in row.items()), flush=True)
+    split, steps, threads = load("cifar10").train, arguments.steps, arguments.threads
+    some = split.pixels[: BATCH * steps].clone()
+    contenders = [
+        Contender(threads, eager, split, steps),
+        Contender(threads, compiled, split, steps),
+        Contender(threads, peer, "plain", Described, some),
+        Contender(threads, peer, "plain_our_modules", Network, some),
+    ]
+    rounds = take_turns(contenders, arguments.rounds, "steps/s")
     result: dict = {
         "what": f"residual VAE (width 32, one block a side), 3 x 32 x 32, batch {BATCH}, float32",
         "machine": f"{machine()}, torch {torch.__version__}",
         "rounds": rounds,
+        **compare(rounds, ["eager", "compiled"], ["plain", "plain_our_modules"]),
     }
-    for name in loops:
-        result[name] = {
-            **{f"times_{peer}": spread([row[name] / row[peer] for row in rounds]) for peer in peers},
-            "share_of_bound": spread([row[name] * 2 / (row["bound"] + row["bound_after"]) for row in rounds]),
-        }
-        for what, ratio in result[name].items():
-            print(f"{name}, {what}: {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})")
     keep(result, arguments.out)
 
 

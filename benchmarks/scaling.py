@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from contest import keep
 from streaming import apart, private, train_for
-from throughput import keep
 
 from reparam.config import resolve
 from reparam.data import Images

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from throughput import keep, spread
+from contest import keep, spread
 
 from reparam.config import resolve
 from reparam.data import DataOptions, Images, load

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 import torch
-from throughput import Recorder, bound, keep, spread
+from contest import keep, spread
+from throughput import replayed
 
 from reparam.config import resolve
 from reparam.data import load
@@ -41,23 +42,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "structured.json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    torch.set_flush_denormal(True)
     split = load("mnist").train
     with tempfile.TemporaryDirectory() as folder:
         loop = make_loop(split, Path(folder), 1)
         loop.cycle()
-        with Recorder() as recorder:
-            loop.cycle()
+        bound = replayed(loop.cycle, 60)
     rounds = []
     for number in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as folder:
             loop = make_loop(split, Path(folder), arguments.epochs)
             loop.cycle()
-            before = bound(recorder.calls, 60)
+            before = bound()
             began = time.perf_counter()
             loop.run()
             rate = (loop.steps - 1) / (time.perf_counter() - began)
-        row = {"bound": before, "step": rate, "bound_after": bound(recorder.calls, 60)}
+        row = {"bound": before, "step": rate, "bound_after": bound()}
         rounds.append({**row, "share": rate / statistics.mean((row["bound"], row["bound_after"]))})
         print(
             f"round {number + 1}: " + ", ".join(f"{key} {value:.3g}" for key, value in rounds[-1].items()), flush=True
