@@ -9,7 +9,9 @@ import argparse
 import dataclasses
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from contest import keep
@@ -21,6 +23,17 @@ from reparam.reproduce import machine
 METRICS = ("elbo", "nll", "reconstruction", "kl", "active_units")
 
 
+def trained(seed: int, metrics: Sequence[str], **options: Any) -> tuple[dict[str, dict[str, Any]], float]:
+    """The figures of the recipe's run of a seed, and the seconds of its training."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = reparam.train(
+            "vae", data="mnist", recipe="notes", epochs=10, seed=seed, pictures=0, out=f"{folder}/run", **options
+        )
+        measures = run.evaluate(metrics, EvaluationOptions(samples=500, nll_images=1000))
+        figures = {name: dataclasses.asdict(measure) for name, measure in measures.items()}
+        return figures, run.folder.status()["seconds"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The notes recipe over seeds")
     parser.add_argument("--seeds", type=int, default=3)
@@ -28,13 +41,9 @@ def main() -> None:
     arguments = parser.parse_args()
     figures, seconds = [], []
     for seed in range(arguments.seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            run = reparam.train(
-                "vae", data="mnist", recipe="notes", epochs=10, seed=seed, pictures=0, out=f"{folder}/run"
-            )
-            measures = run.evaluate(METRICS, EvaluationOptions(samples=500, nll_images=1000))
-            figures.append({name: dataclasses.asdict(measure) for name, measure in measures.items()})
-            seconds.append(run.folder.status()["seconds"])
+        found, took = trained(seed, METRICS)
+        figures.append(found)
+        seconds.append(took)
         print(
             f"seed {seed}: "
             + ", ".join(f"{n} {f['value']:.2f}" for n, f in figures[-1].items())

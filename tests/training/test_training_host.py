@@ -8,7 +8,8 @@ import torch
 from reparam.config import resolve
 from reparam.data import Images
 from reparam.models import Schedule, Spec
-from reparam.training import Loop, settle_process
+from reparam.training import Loop, Silent, settle_process
+from reparam.training import loop as loop_module
 
 PAGE = 4096
 
@@ -36,3 +37,24 @@ def test_denormal_numbers_are_zero() -> None:
     settle_process()
     smallest = torch.tensor([torch.finfo(torch.float32).tiny])
     assert float(smallest / 2) == 0
+
+
+@pytest.mark.parametrize(("has", "notes"), [(True, 0), (False, 1)])
+def test_slow_products_are_announced(has: bool, notes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    monkeypatch.setattr(loop_module, "multiplies_bfloat16", lambda: has)
+    monkeypatch.setattr(Silent, "note", lambda self, text: said.append(text))
+    config = resolve("vae", hidden=(8,), precision="bfloat16", keep="last", device="cpu")
+    model = config.family.build(config.options, Spec((1, 28, 28)))
+    split = Images(torch.zeros(8, 1, 28, 28, dtype=torch.uint8), torch.full((8,), -1))
+    Loop(
+        model,
+        config.family.objective(config.options, Schedule(1, 1)),
+        split,
+        config.task,
+        config.training,
+        torch.device("cpu"),
+    )
+
+    assert len(said) == notes
+    assert all("bfloat16" in line for line in said)

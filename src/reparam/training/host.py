@@ -31,6 +31,12 @@ def give_back_memory() -> None:
         allocator.malloc_trim(0)
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions that serve products in bfloat16; without them torch's are many times slower than
+    those in float32."""
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def _glibc() -> Any:
     """The C library where it is glibc, else None."""
     return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

@@ -31,7 +31,7 @@ from reparam.runs import RunFolder
 from reparam.training import checkpoint, processes
 from reparam.training.capture import Pacer
 from reparam.training.feed import Feed
-from reparam.training.host import give_back_memory, settle_process
+from reparam.training.host import give_back_memory, multiplies_bfloat16, settle_process
 from reparam.training.interruption import Listener
 from reparam.training.optimisers import learning_rate
 from reparam.training.plan import check_options
@@ -90,6 +90,10 @@ class Loop:
         self.model, self.objective, self.task, self.options = model.to(device), objective, task, options
         self.device, self.folder, self.validate, self.draw = device, folder, validate, draw
         self.progress, self.augment, self.interlude = progress or Silent(), augment, interlude
+        if options.precision == "bfloat16" and device.type == "cpu" and not multiplies_bfloat16():
+            self.progress.note(
+                "this processor has no products in bfloat16: they take several times as long as in float32"
+            )
         self.split = split.to(device)
         self.omitted = (0.0, task.omission_noise) if task.omission_noise else None  # noise: in training alone
         on_disk = isinstance(self.split.images, Stored)  # other processes read them, which know no device
