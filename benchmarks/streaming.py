@@ -2,16 +2,18 @@
 
     python benchmarks/streaming.py --folder /some/large/disk [--gigabytes 20] [--seconds 60] [--rounds 3]
 
-Makes shards of random 64 x 64 RGB images (PNGs of noise, which do not get smaller) once, damages ten records, and trains the
-residual VAE on them with `--damaged skip`, and on as many images as fit into memory easily; the two take turns. Memory is what
-the training and its workers hold for themselves (private pages, from /proc, sampled twice a second, all processes summed) beyond
-what a process that has only imported torch and multiplied two matrices holds. Rates are images a second after a warm-up.
+Makes shards of random 64 x 64 RGB images (PNGs of noise, which do not get smaller) once, a quarter of them anew and the rest as
+copies of those files, and damages ten records. Then the residual VAE trains on them with `--damaged skip`, and on as many images as
+fit into memory easily; the two take turns. Memory is what the training and its workers hold for themselves (private pages, from
+/proc, sampled twice a second, all processes summed) beyond what a process holds that has only imported torch and multiplied two
+matrices. Rates are images a second after a warm-up.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -32,7 +34,7 @@ from reparam.models import Schedule, Spec
 from reparam.reproduce import machine
 from reparam.training import LineProgress, Loop
 
-SIDE, DAMAGED, RESIDENT = 64, 10, 20_000
+SIDE, DAMAGED, RESIDENT, COPIES = 64, 10, 20_000, 4
 EACH = SIDE * SIDE * 3 + 200  # bytes of a record, about
 
 
@@ -52,13 +54,30 @@ class Noise:
 
 
 def make_shards(folder: Path, gigabytes: float) -> None:
-    count = int(gigabytes * 1e9 / EACH)
+    count = int(gigabytes * 1e9 / EACH / COPIES)
     stored = Stored(Noise(count), torch.arange(count))
     held = max(1, min(1000, count // 10))
     dataset = cut(stored, torch.full((count,), -1), (count - 2 * held, held, held), ())
     began = time.perf_counter()
     write_shards(dataset, folder, workers=2, track=LineProgress(30).track)
+    multiply(folder)
     print(f"made {count:,} images in {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def multiply(folder: Path) -> None:
+    """Copies each file of shards, so that there are `COPIES` of it."""
+    index = json.loads((folder / "index.json").read_text())
+    files = index["files"]
+    index["files"] = [{**file, "name": f"{copy}-{file['name']}"} for copy in range(COPIES) for file in files]
+    for file in index["files"]:
+        shutil.copyfile(folder / file["name"].partition("-")[2], folder / file["name"])
+    for file in files:
+        (folder / file["name"]).unlink()
+    labels = np.tile(np.load(folder / "labels.npy"), COPIES)
+    np.save(folder / "labels.npy", labels)
+    held = index["splits"]["test"]
+    index["splits"]["train"] = len(labels) - 2 * held
+    (folder / "index.json").write_text(json.dumps(index))
 
 
 def damage(folder: Path, records: int) -> None:
