@@ -2,11 +2,11 @@
 
     python benchmarks/streaming.py --folder /some/large/disk [--gigabytes 20] [--seconds 60] [--rounds 3]
 
-Makes shards of random 64 x 64 RGB images (PNGs of noise, which do not get smaller) once, a quarter of them anew and the rest as
-copies of those files, and damages ten records. Then the residual VAE trains on them with `--damaged skip`, and on as many images as
-fit into memory easily; the two take turns. Memory is what the training and its workers hold for themselves (private pages, from
-/proc, sampled twice a second, all processes summed) beyond what a process holds that has only imported torch and multiplied two
-matrices. Rates are images a second after a warm-up.
+Makes shards of random 64 x 64 RGB images (PNGs of noise: incompressible) once, a quarter anew and the rest as copies of those
+files, and damages ten records. Then the residual VAE trains on them with `--damaged skip`, and on as many images as fit into
+memory easily; the two take turns. Memory is what training and its workers hold for themselves (private pages, from /proc,
+sampled twice a second, all processes summed) beyond what a process holds that has only imported torch and made one product.
+Rates are images a second after a warm-up.
 """
 
 import argparse

@@ -68,7 +68,12 @@ class TrainingOptions:
     ema: Annotated[float, Field(gt=0, lt=1, description="decay of the moving average that keep=ema uses")] = 0.999
     validate_every: Annotated[float, Field(ge=0.01, description="epochs between validations")] = 1.0
     patience: Annotated[int, Field(ge=0, description="validations without improvement before stopping (0: never)")] = 0
-    precision: Annotated[Literal["float32", "bfloat16"], Field(description="of the networks' products")] = "float32"
+    precision: Annotated[
+        Literal["float32", "tf32", "bfloat16"],
+        Field(
+            description="of the networks' products (tf32: on CUDA GPUs, float32 rounded to 10 bits behind the point)"
+        ),
+    ] = "float32"
     compile: Annotated[bool, Field(description="torch.compile the step (needs a C++ compiler on the CPU)")] = False
     capture: Annotated[
         bool, Field(description="on a GPU: record the step as a CUDA graph and replay it, several steps at once")

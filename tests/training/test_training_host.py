@@ -1,5 +1,6 @@
 """What training asks of the process that it runs in."""
 
+import dataclasses
 import platform
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from reparam.config import resolve
 from reparam.data import Images
+from reparam.errors import ConfigError
 from reparam.models import Schedule, Spec
 from reparam.training import Loop, Silent, settle_process
 from reparam.training import loop as loop_module
@@ -58,3 +60,20 @@ def test_slow_products_are_announced(has: bool, notes: int, monkeypatch: pytest.
 
     assert len(said) == notes
     assert all("bfloat16" in line for line in said)
+
+
+def test_float32_means_float32_unless_tf32_is_asked_for() -> None:
+    """torch itself rounds in convolutions unless told otherwise."""
+    torch.backends.cudnn.allow_tf32 = True
+    config = resolve("vae", hidden=(8,), keep="last", device="cpu")
+    made = (
+        config.family.build(config.options, Spec((1, 28, 28))),
+        config.family.objective(config.options, Schedule(1, 1)),
+    )
+    split = Images(torch.zeros(8, 1, 28, 28, dtype=torch.uint8), torch.full((8,), -1))
+    Loop(*made, split, config.task, config.training, torch.device("cpu"))
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+    with pytest.raises(ConfigError, match="tf32"):
+        Loop(*made, split, config.task, dataclasses.replace(config.training, precision="tf32"), torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""What training asks of the process that it runs in, on the CPU."""
+"""What training asks of the process that it runs in: settings that torch and the C library have only one of."""
 
 import ctypes
 import platform
@@ -29,6 +29,13 @@ def give_back_memory() -> None:
     """What the process holds and does not use goes back to the system."""
     if allocator := _glibc():
         allocator.malloc_trim(0)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether CUDA GPUs may round float32 to 10 bits behind the point in products and convolutions; torch, left alone, lets
+    them in convolutions."""
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def multiplies_bfloat16() -> bool:
