@@ -28,9 +28,8 @@ docs: $(VENV)/.ready-docs
 	@echo "docs: build/docs/index.html"
 
 bench: $(VENV)/.ready-bench
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/structured.py
-	$(BIN)/python benchmarks/augmentation.py
+	for name in throughput residual processes scaling structured augmentation nll precision notes; do \
+	$(BIN)/python benchmarks/$$name.py || exit 1; done
 
 setup: $(VENV)/.ready-dev
 
