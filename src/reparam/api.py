@@ -17,6 +17,7 @@ from torch import nn
 from reparam.augmentation import InTurn, Move, PixelAugmenter
 from reparam.config import RunConfig, TrainingOptions, resolve
 from reparam.data import Dataset, Images
+from reparam.data.options import Damaged
 from reparam.data.tasks import make_batch, with_condition
 from reparam.directions import PIXELS, find_direction
 from reparam.distributions import keyed_generator
@@ -92,15 +93,19 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         return _train(folder, config, planned, model, dataset, split, augment, progress, continued=False)
 
 
-def resume(run: str | Path, progress: Progress | None = None) -> Run:
-    """Continues a run from its last checkpoint, exactly as if it had not stopped; a finished run is left as it is."""
-    return proceed(RunFolder(Path(run)), progress or Silent())[0]
+def resume(run: str | Path, progress: Progress | None = None, damaged: Damaged | None = None) -> Run:
+    """Continues a run from its last checkpoint, exactly as if it had not stopped; a finished run is left as it is.
+
+    `damaged`: from here on, and in evaluation, what becomes of images on disk that cannot be read (None: as it was)."""
+    return proceed(RunFolder(Path(run)), progress or Silent(), damaged)[0]
 
 
-def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
+def proceed(folder: RunFolder, progress: Progress, damaged: Damaged | None = None) -> tuple[Run, Outcome]:
     """Continues the run in `folder`. Raises DataError if its data is not what it was."""
     settle_process()
     config, spec = folder.config(), folder.spec()
+    if damaged:
+        config = replace(config, data=replace(config.data, damaged=damaged))
     device = choose_device(config.training.device)
     processes.join(device)
     dataset = open_data(config.data.data, config, spec)
@@ -115,6 +120,8 @@ def proceed(folder: RunFolder, progress: Progress) -> tuple[Run, Outcome]:
     split = config.training_images(dataset)
     augment = _augment(config.training, dataset, split, device)
     with _alone(folder):
+        if damaged and processes.rank() == 0:
+            folder.amend_data(damaged=damaged)
         model = build(config, spec)
         return _train(
             folder, config, plan(config, len(split)), model, dataset, split, augment, progress, continued=True

@@ -288,6 +288,7 @@ def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> Ru
         training = dataclasses.replace(training, keep=keep, patience=0)
     if training.batch_size % training.accumulate:
         raise ConfigError(
-            f"batch-size {training.batch_size} does not divide into accumulate = {training.accumulate} equal parts"
+            f"batch-size {training.batch_size} does not divide into accumulate = {training.accumulate} equal parts: take a "
+            f"multiple of {training.accumulate}"
         )
     return dataclasses.replace(config, training=training)

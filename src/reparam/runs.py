@@ -1,6 +1,6 @@
 """The run folder: the only interface between training and everything after it.
 
-run.json              configuration, data, versions, format; written once, before the first step
+run.json              configuration, data, versions, format; written before the first step (`resume --damaged` amends it)
 weights.safetensors   the kept weights, and which they are
 checkpoint.safetensors everything that `resume` needs, in one file
 status.json           running, finished, interrupted, stopped early, diverged or failed; step, epoch, seconds
@@ -103,9 +103,7 @@ class RunFolder:
                 if fcntl:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunError(
-                    f"another process is training {self.path}: wait for it, or choose another --out"
-                ) from None
+                raise RunError(f"another process is training {self.path}: wait for it, or end it") from None
             sweep(self.path)
             yield
 
@@ -125,6 +123,12 @@ class RunFolder:
             if not isinstance(document.get(key), dict):
                 raise RunError(f"{self.path / 'run.json'} lacks '{key}': restore it from a copy, or train again")
         return document
+
+    def amend_data(self, **options: Any) -> None:
+        """Changes options of how the run's data is read, for good; for the process that has locked the folder."""
+        document = self.document()
+        document["config"]["data"] |= options
+        write_json(self.path / "run.json", document)
 
     def config(self) -> RunConfig:
         try:

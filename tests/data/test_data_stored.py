@@ -1,25 +1,32 @@
 """Images that stay on disk: loose pictures and shards, whole and damaged."""
 
 import importlib.util
+import itertools
 import json
+import multiprocessing
 import os
 import pickle
 import shutil
+import signal
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import reparam
 from reparam.cli import cli
 from reparam.data import DataOptions, load
 from reparam.data import shards as shards_module
 from reparam.data.dataset import SPLITS, cut
 from reparam.data.labels import few_labels
 from reparam.data.shards import write_shards
+from reparam.data.stored import TOLD, Stored, read_ahead
 from reparam.data.tasks import TaskOptions
-from reparam.errors import ConfigError, ReparamError
+from reparam.errors import ConfigError, DataError, ReparamError
 from reparam.evaluation.context import task_images
 
 RNG = np.random.default_rng(0)
@@ -129,6 +136,72 @@ def test_a_damaged_record_is_named_or_the_next_stands_in_with_its_own_label(shar
     assert not caplog.records  # it has been said
     (line,) = train.skipped
     assert "record 3 of" in line
+
+
+@needs_shards
+def test_a_run_that_a_damaged_record_stopped_goes_on_without_it(shards, tmp_path):
+    (file,) = shards.glob("*.array_record")
+    damage(file, 3)
+    options = {"hidden": (8,), "latent": 2, "batch_size": 4, "epochs": 3, "keep": "last", "pictures": 0}
+    with pytest.raises(DataError, match="record 3 of"):
+        reparam.train("vae", data=f"shards:{shards}", out=tmp_path / "run", **options)
+    with pytest.raises(DataError, match="record 3 of"):
+        reparam.resume(tmp_path / "run")
+    run = reparam.resume(tmp_path / "run", damaged="skip")
+    assert run.folder.status()["state"] == "finished"
+    (line,) = run.folder.status()["skipped"]
+    assert "record 3 of" in line
+    assert run.folder.config().data.damaged == "skip"  # evaluation reads them the same way
+    whole = reparam.train("vae", data=f"shards:{shards}", out=tmp_path / "whole", damaged="skip", **options)
+    assert run.folder.fingerprint() == whole.folder.fingerprint()
+
+
+def test_many_damaged_records_are_counted_and_not_all_told(caplog):
+    stored = Stored(None, torch.arange(3))
+    stored.tell([f"record {number}" for number in range(250)])
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == TOLD + 1
+    assert said[-1] == "skipped (100 so far): record 99"
+    assert len(stored.skipped) == 250
+
+
+class Heavy(torch.utils.data.Dataset):
+    """More than a pipe holds."""
+
+    def __getitem__(self, place):
+        return np.zeros(1_000_000, np.uint8)
+
+
+def read_a_little(pipe):
+    items = iter(read_ahead(Heavy(), itertools.count(), workers=2, ahead=4))
+    next(items)
+    pipe.send([reader.pid for reader in multiprocessing.active_children()])
+    time.sleep(600)
+
+
+def lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+def test_readers_end_with_the_process_that_they_read_for():
+    """They would hold its locks and connections otherwise, for ever: what they write, nobody reads."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=read_a_little, args=(theirs,))
+    child.start()
+    readers = ours.recv()
+    assert len(readers) == 2
+    assert all(map(lives, readers))
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    end = time.monotonic() + 30
+    while any(map(lives, readers)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(lives, readers))
 
 
 @needs_shards

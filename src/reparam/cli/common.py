@@ -1,5 +1,6 @@
 """What several commands share: options, examples, opening a run."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,10 +44,17 @@ def comma_list(option: str, text: str | None) -> list[str]:
     return parts
 
 
-def progress() -> "Progress":
-    """A bar on a terminal, else a line now and then."""
-    from reparam.training import LineProgress, RichProgress
+def is_first() -> bool:
+    """Whether this process speaks: there is no other, or it is the first of those that torchrun has started."""
+    return os.environ.get("RANK", "0") == "0"
 
+
+def progress() -> "Progress":
+    """A bar on a terminal, else a line now and then; of several processes under torchrun the first one shows it."""
+    from reparam.training import LineProgress, RichProgress, Silent
+
+    if not is_first():
+        return Silent()
     return RichProgress() if sys.stderr.isatty() else LineProgress()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
-from reparam.cli.common import INTERRUPTED, comma_list, example, json_option, progress, run_argument
+from reparam.cli.common import INTERRUPTED, comma_list, example, is_first, json_option, progress, run_argument
 from reparam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ def shard(
     from reparam.data.shards import write_shards
 
     bar = progress()
+    if not Path(source).exists() and "/" in source.partition(":")[0]:
+        raise click.UsageError(f"there is no {source}: name a folder or zip of pictures, or what --data can name")
     spec = f"folder:{source}" if Path(source).exists() else source
     if spec.startswith("folder:"):
         chosen |= {"stream": True, "damaged": damaged}
@@ -274,9 +276,9 @@ def _metavar(kind: Any) -> str:
 
 def _finish(run: "Run", outcome: "Outcome", as_json: bool) -> None:
     facts = {"run": str(run.path), **dataclasses.asdict(outcome)}
-    if as_json:
+    if as_json and is_first():
         click.echo(json.dumps(facts))
-    else:
+    elif is_first():
         _, weights = run.folder.weights() if run.folder.weights_path.exists() else ({}, None)
         which = f"; kept weights: {weights['kept']}, of epoch {weights['epoch']:.2f}" if weights else ""
         click.echo(f"{outcome.state} at epoch {outcome.epoch:.2f} after {outcome.seconds:.0f} s{which}")
@@ -292,13 +294,18 @@ def _finish(run: "Run", outcome: "Outcome", as_json: bool) -> None:
 
 @click.command(epilog=example("reparam resume runs/vae"))
 @run_argument
+@click.option(
+    "--damaged",
+    type=click.Choice(["stop", "skip"]),
+    help="From here on: images on disk that cannot be read stop it, or others stand in (default: as it began).",
+)
 @json_option
-def resume(run: Path, as_json: bool) -> None:
+def resume(run: Path, damaged: Any, as_json: bool) -> None:
     """Continue a run exactly from its last checkpoint."""
     from reparam.api import proceed
     from reparam.runs import RunFolder
 
-    _finish(*proceed(RunFolder(run), progress()), as_json)
+    _finish(*proceed(RunFolder(run), progress(), damaged), as_json)
 
 
 COMMANDS = (train, resume, models, data)

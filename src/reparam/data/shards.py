@@ -119,7 +119,9 @@ def load_shards(path: Path, options: DataOptions) -> Dataset:
         files, counts = index["files"], tuple(index["splits"][split] for split in SPLITS)
         shape, classes, identity = tuple(index["shape"]), tuple(index["classes"]), index["sha256"]
         for file in files:
-            size = (path / file["name"]).stat().st_size if (path / file["name"]).is_file() else 0
+            if not (path / file["name"]).is_file():
+                raise DataError(f"{path / file['name']} is missing: {_REMEDY}")
+            size = (path / file["name"]).stat().st_size
             if size != file["bytes"]:
                 raise DataError(f"{path / file['name']} has {size:,} bytes, not {file['bytes']:,}: {_REMEDY}")
         if options.size not in (None, shape[1]) or options.colour not in ("auto", "grey" if shape[0] == 1 else "rgb"):
@@ -128,13 +130,20 @@ def load_shards(path: Path, options: DataOptions) -> Dataset:
                 "were packed: leave --size and --colour out, or pack the pictures anew"
             )
         reader = ShardReader(path, files, shape, identity)
-        labels = torch.from_numpy(np.load(path / LABELS, allow_pickle=False).astype(np.int64))
+        labels = torch.from_numpy(_labels(path / LABELS).astype(np.int64))
         if not len(labels) == len(reader) == sum(counts) or min(counts) < 1:
             raise DataError(f"{path / LABELS} has {len(labels):,} labels for {len(reader):,} records: {_REMEDY}")
         stored = Stored(reader, torch.arange(len(labels)), options.damaged, options.workers)
         return cut(stored, labels, counts, classes, tuple(index["notes"]))
     except (KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
         raise DataError(f"{path} is damaged ({error}): {_REMEDY}") from None
+
+
+def _labels(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}): {_REMEDY}") from None
 
 
 class _Packed(torch.utils.data.Dataset):

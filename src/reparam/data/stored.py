@@ -4,7 +4,10 @@ Shapes: `N` images, `n` of them, `C H W` image.
 """
 
 import logging
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +23,7 @@ from reparam.data.options import Damaged
 from reparam.errors import DataError
 
 IN_A_ROW = 100  # damaged records behind each other: more are not an accident
+TOLD = 20  # damaged records, as they are met
 
 
 @contextmanager
@@ -50,7 +54,7 @@ def read_ahead(dataset: TorchDataset, places: Iterable[Any], workers: int, ahead
         num_workers=workers,
         prefetch_factor=ahead if workers else None,
         collate_fn=_as_it_is,
-        worker_init_fn=_undisturbed,
+        worker_init_fn=_begin,
         generator=torch.Generator(),
     )
 
@@ -59,10 +63,19 @@ def _as_it_is(item: Any) -> Any:
     return item
 
 
-def _undisturbed(worker: int) -> None:
-    """Signals reach all processes of a terminal or a job; the first one ends its work in its own time, and then the workers."""
+def _begin(worker: int) -> None:
+    """Signals reach all processes of a terminal or a job; the first one ends its work in its own time, and then the workers.
+    Where it is killed they end at once: they hold what they have inherited of it, the run's lock, its siblings' connections."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)  # an ordinary end would wait for a pipe to be read
 
 
 class Reader(Protocol):
@@ -126,11 +139,14 @@ class Stored:
         return torch.from_numpy(pixels).to(self.device), torch.tensor(used, device=self.device)
 
     def tell(self, lines: Sequence[str]) -> None:
-        """Says what was skipped, each once."""
+        """Says what was skipped, each once: the first `TOLD` of them, and then the 100th, the 1000th, ..."""
         for line in lines:
             if line not in self.skipped:
                 self.skipped[line] = None
-                logging.getLogger("reparam").warning("skipped (%d so far): %s", len(self.skipped), line)
+                count = len(self.skipped)
+                if count <= TOLD or str(count).strip("0") == "1":  # 100, 1000, ...
+                    more = "; further ones are counted, and told now and then" if count == TOLD else ""
+                    logging.getLogger("reparam").warning("skipped (%d so far): %s%s", count, line, more)
 
     def read_rows(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[str]]:
         """The work of `read`, for any process; the last are the lines on what was skipped."""

@@ -52,5 +52,5 @@ def check_options(options: TrainingOptions, validated: bool) -> None:
     if options.batch_size % (options.accumulate * processes.world()):
         raise ConfigError(
             f"batch-size {options.batch_size} does not divide over {processes.world()} processes and "
-            f"accumulate = {options.accumulate}"
+            f"accumulate = {options.accumulate}: take a multiple of {options.accumulate * processes.world()}"
         )

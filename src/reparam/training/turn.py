@@ -3,6 +3,9 @@
 Shapes: `T` logged terms, `R` steps in a window.
 """
 
+import inspect
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -14,6 +17,13 @@ from reparam.objectives import Objective, Player
 from reparam.training import processes
 from reparam.training.optimisers import make_optimiser
 from reparam.training.step import Step
+
+# Until torch 2.12 under another name.
+_BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in inspect.signature(DistributedDataParallel).parameters
+)
 
 
 class Turn:
@@ -38,7 +48,8 @@ class Turn:
         self.step = Step(model, objective, player, options.precision)
         self.call: nn.Module = self.step
         if processes.world() > 1:
-            self.call = DistributedDataParallel(self.step, broadcast_buffers=False)
+            own_buffers: dict[str, Any] = {_BUFFERS: False}  # begun alike, and the first process's are kept
+            self.call = DistributedDataParallel(self.step, **own_buffers)
         if options.compile:
             self.call = torch.compile(self.call)  # type: ignore[assignment]
         self.rows = options.log_every * player.steps
