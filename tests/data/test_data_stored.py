@@ -284,9 +284,13 @@ def test_what_is_no_whole_set_of_shards_is_refused(shards, tmp_path, refused):
     with refused(file.name, "bytes"):
         load(f"shards:{shards}")
     file.unlink()
-    with refused(file.name, "0 bytes"):
+    with refused(file.name, "is missing", "reparam data shard"):
         load(f"shards:{shards}")
     file.write_bytes(data)
+    for broken in (b"", b"no array"):
+        (shards / "labels.npy").write_bytes(broken)
+        with refused("labels.npy", "cannot be read", "reparam data shard"):
+            load(f"shards:{shards}")
     np.save(shards / "labels.npy", np.zeros(29, np.int64))
     with refused("29 labels for 30 records"):
         load(f"shards:{shards}")
