@@ -38,13 +38,15 @@ def _serve(pipe: Any, threads: int, make: Callable[..., dict[str, Rate]], argume
 
 
 def take_turns(contenders: list[Contender], rounds: int, unit: str) -> list[dict[str, float]]:
-    """The rates of all that they offer, round by round."""
-    found = []
-    for number in range(rounds):
+    """The rates of all that they offer, round by round, behind one that warms everything up and is not counted."""
+    found: list[dict[str, float]] = []
+    for number in range(rounds + 1):
         row = {name: contender(name) for contender in contenders for name in contender.names}
+        if not number:
+            continue
         found.append(row)
         print(
-            f"round {number + 1}: " + ", ".join(f"{name} {rate:.3g}" for name, rate in row.items()) + f" {unit}",
+            f"round {number}: " + ", ".join(f"{name} {rate:.3g}" for name, rate in row.items()) + f" {unit}",
             flush=True,
         )
     return found
