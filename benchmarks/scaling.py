@@ -74,6 +74,9 @@ def draw(found: dict[str, list[dict[str, float]]], path: Path) -> None:
             one.loglog(
                 [point[name] for point in found[name]], [point[what] for point in found[name]], "o-", color="#2a6f97"
             )
+            one.minorticks_off()
+            one.set_xticks([point[name] for point in found[name]], [f"{point[name]:,}" for point in found[name]])
+            one.tick_params("x", labelrotation=30)
             one.grid(alpha=0.3)
             if not column:
                 one.set_ylabel(unit)
