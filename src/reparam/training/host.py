@@ -39,9 +39,9 @@ def allow_tf32(allowed: bool) -> None:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the processor has instructions that serve products in bfloat16; without them torch's are many times slower than
-    those in float32."""
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    """Whether torch has quick products in bfloat16 for this processor, as far as it can be asked; others are many times slower
+    than those in float32."""
+    return not torch.backends.mkldnn.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _glibc() -> Any:

@@ -24,7 +24,7 @@ from reparam.data import Images
 from reparam.data.stored import Stored, readers_watched
 from reparam.data.tasks import TaskOptions, make_batch, mirrored
 from reparam.distributions import keyed_generator
-from reparam.errors import ConfigError, ReparamError
+from reparam.errors import ReparamError
 from reparam.models.family import INTERLUDE_IMAGES, Interlude
 from reparam.objectives import Objective
 from reparam.runs import RunFolder
@@ -34,7 +34,7 @@ from reparam.training.feed import Feed
 from reparam.training.host import allow_tf32, give_back_memory, multiplies_bfloat16, settle_process
 from reparam.training.interruption import Listener
 from reparam.training.optimisers import learning_rate
-from reparam.training.plan import check_options
+from reparam.training.plan import check_options, check_precision
 from reparam.training.progress import Progress, Silent
 from reparam.training.record import Record
 from reparam.training.stream import Stream
@@ -90,8 +90,7 @@ class Loop:
         self.model, self.objective, self.task, self.options = model.to(device), objective, task, options
         self.device, self.folder, self.validate, self.draw = device, folder, validate, draw
         self.progress, self.augment, self.interlude = progress or Silent(), augment, interlude
-        if options.precision == "tf32" and device.type != "cuda":
-            raise ConfigError(f"precision 'tf32' is of CUDA GPUs, and this is '{device.type}': use float32 or bfloat16")
+        check_precision(options, device)
         allow_tf32(options.precision == "tf32")
         if options.precision == "bfloat16" and device.type == "cpu" and not multiplies_bfloat16():
             self.progress.note(

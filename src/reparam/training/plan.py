@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+import torch
+
 from reparam.config import RunConfig, TrainingOptions
 from reparam.errors import ConfigError
 from reparam.models import Schedule
@@ -41,6 +43,12 @@ def plan(config: RunConfig, images: int) -> Plan:
     validated = config.data.train_on == "train" and alone
     check_options(config.training, validated)
     return Plan(schedule, interlude, objective, validated)
+
+
+def check_precision(options: TrainingOptions, device: torch.device) -> None:
+    """Raises ConfigError for one that the device has not."""
+    if options.precision == "tf32" and device.type != "cuda":
+        raise ConfigError(f"precision 'tf32' is of CUDA GPUs, and this is '{device.type}': use float32 or bfloat16")
 
 
 def check_options(options: TrainingOptions, validated: bool) -> None:
