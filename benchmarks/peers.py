@@ -12,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from contest import Rate
 from torch import Tensor, nn
 
 BATCH, RATE = 128, 1e-3
-Pass = Callable[[], float]
 
 
 class Network(nn.Module):
@@ -31,7 +31,7 @@ class Network(nn.Module):
         return torch.sigmoid(self.pixels(torch.relu(self.back(z)))), mean, log_var
 
 
-def plain(images: Tensor, network: Callable[[], nn.Module] = Network) -> Pass:
+def plain(images: Tensor, network: Callable[[], nn.Module] = Network) -> Rate:
     """The loop of tutorials: pictures one by one through a `DataLoader`, the sum of both losses, `.item()` each step. `network`
     makes a module that takes images [B, C, H, W] to pixels in [0, 1], means and log variances of latents."""
     from PIL import Image
@@ -71,7 +71,7 @@ def plain(images: Tensor, network: Callable[[], nn.Module] = Network) -> Pass:
     return one_pass
 
 
-def scanned(images: Tensor) -> Pass:
+def scanned(images: Tensor) -> Rate:
     """JAX: a whole pass is one compiled `lax.scan` over images that lie on the device."""
     import jax
     import jax.numpy as jnp
@@ -171,7 +171,7 @@ def pythae_trainer(images: Tensor) -> object:
     return trainer
 
 
-def pythae(images: Tensor) -> Pass:
+def pythae(images: Tensor) -> Rate:
     trainer = pythae_trainer(images)
 
     def one_pass() -> float:
@@ -182,4 +182,4 @@ def pythae(images: Tensor) -> Pass:
     return one_pass
 
 
-PEERS: dict[str, Callable[[Tensor], Pass]] = {"pythae": pythae, "plain": plain, "jax": scanned}
+PEERS: dict[str, Callable[[Tensor], Rate]] = {"pythae": pythae, "plain": plain, "jax": scanned}

@@ -21,28 +21,24 @@ from contest import keep, spread
 from reparam.reproduce import machine
 
 WORK = {
-    "notes": ("--data", "mnist", "--recipe", "notes", "--epochs", "1"),
-    "residual": (
-        "--data",
-        "cifar10",
-        "--network",
-        "residual",
-        "--batch-size",
-        "32",
-        "--epochs",
-        "0.05",
-        "--log-every",
-        "5",
-    ),
+    "notes": "--data mnist --recipe notes --epochs 1",
+    "residual": "--data cifar10 --network residual --batch-size 32 --epochs 0.05 --log-every 5",
 }
-TRAIN = ("-m", "reparam", "train", "vae", "--keep", "last", "--pictures", "0", "--validate-every", "100")
+TRAIN = "-m reparam train vae --keep last --pictures 0 --validate-every 100"
 
 
-def rate(work: tuple[str, ...], processes: int) -> float:
+def rate(work: str, processes: int) -> float:
     """Images a second of a run."""
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
+    torchrun = f"-m torch.distributed.run --standalone --nproc-per-node {processes}".split()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, *(torchrun if processes > 1 else ()), *TRAIN, *work, "--out", f"{folder}/run"]
+        command = [
+            sys.executable,
+            *(torchrun if processes > 1 else []),
+            *TRAIN.split(),
+            *work.split(),
+            "--out",
+            f"{folder}/run",
+        ]
         environment = {**os.environ, "OMP_NUM_THREADS": str(2 // processes)}
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         lines = [json.loads(line) for line in Path(folder, "run", "metrics.jsonl").read_text().splitlines()]
@@ -59,7 +55,7 @@ def main() -> None:
     for name, work in WORK.items():
         rounds = [{"one": rate(work, 1), "two": rate(work, 2)} for _ in range(arguments.rounds)]
         ratio = spread([row["two"] / row["one"] for row in rounds])
-        result[name] = {"command": " ".join(work), "two_over_one": ratio, "rounds": rounds}
+        result[name] = {"command": work, "two_over_one": ratio, "rounds": rounds}
         print(f"{name}: two processes {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) of one's rate")
     keep(result, arguments.out)
 

@@ -1,6 +1,6 @@
 """The residual VAE's training step on CIFAR-10 against the same network in a plain loop, and against its own convolutions.
 
-    python benchmarks/residual.py [--rounds 5] [--steps 10] [--threads 2] [--out benchmarks/results/residual.json]
+    python benchmarks/residual.py [--rounds 15] [--steps 3] [--threads 2] [--out benchmarks/results/residual.json]
 
 Ours is `reparam train vae --network residual --data cifar10 --batch-size 128`, eager and with `--compile`, by the public loop;
 the plain loop is that of `peers.py`, around the network as it is described (`nn.Upsample`, then `nn.Conv2d`), and around our own
@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 from contest import Contender, Rate, compare, keep, take_turns
 from peers import BATCH, plain
-from throughput import replayed
+from throughput import loop_of, replayed
 from torch import Tensor, nn
 
 from reparam.config import RunConfig, resolve
 from reparam.data import Images, load
-from reparam.models import Schedule, Spec
+from reparam.models import Spec
 from reparam.networks.residual import Upsample
 from reparam.reproduce import machine
 from reparam.training import Loop
@@ -28,18 +28,10 @@ from reparam.training import Loop
 SHAPE = (3, 32, 32)
 
 
-def make(compiled: bool = False) -> tuple[RunConfig, nn.Module]:
-    config = resolve(
+def make_config(compiled: bool = False) -> RunConfig:
+    return resolve(
         "vae", network="residual", batch_size=BATCH, epochs=1e3, keep="last", pictures=0, device="cpu", compile=compiled
     )
-    torch.manual_seed(0)
-    return config, config.family.build(config.options, Spec(SHAPE))
-
-
-def make_loop(split: Images, compiled: bool = False) -> Loop:
-    config, model = make(compiled)
-    objective = config.family.objective(config.options, Schedule(1, 1))
-    return Loop(model, objective, split, config.task, config.training, torch.device("cpu"))
 
 
 class Network(nn.Module):
@@ -47,7 +39,8 @@ class Network(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        _, model = make()
+        config = make_config()
+        model = config.family.build(config.options, Spec(SHAPE))
         self.down, self.head, self.up = model.encoder.network, model.encoder.head, model.decoder.network
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,14 +71,14 @@ def cycles(loop: Loop, steps: int) -> Rate:
 
 
 def eager(images: Images, steps: int) -> dict[str, Rate]:
-    loop = make_loop(images)
+    loop = loop_of(make_config(), Spec(SHAPE), images)
     loop.cycle()
     bound = replayed(loop.cycle, steps)
     return {"bound": bound, "eager": cycles(loop, steps), "bound_after": bound}
 
 
 def compiled(images: Images, steps: int) -> dict[str, Rate]:
-    loop = make_loop(images, compiled=True)
+    loop = loop_of(make_config(compiled=True), Spec(SHAPE), images)
     cycles(loop, 2)()
     return {"compiled": cycles(loop, steps)}
 

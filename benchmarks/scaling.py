@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from contest import keep
 from streaming import apart, private, train_for
+from throughput import loop_of
 
 from reparam.config import resolve
 from reparam.data import Images
-from reparam.models import Schedule, Spec
+from reparam.models import Spec
 from reparam.reproduce import machine
 from reparam.training import Loop
 
@@ -38,18 +39,8 @@ def make_loop(of: dict[str, int], residual: bool) -> Loop:
         "vae", latent=of["latent"], batch_size=of["batch"], epochs=1e4, keep="last", pictures=0, device="cpu", **network
     )
     shape = (3 if residual else 1, of["side"], of["side"])
-    torch.manual_seed(0)
-    model = config.family.build(config.options, Spec(shape))
     images = torch.randint(0, 256, (of["images"], *shape), dtype=torch.uint8)
-    split = Images(images, torch.full((of["images"],), -1))
-    return Loop(
-        model,
-        config.family.objective(config.options, Schedule(1, 1)),
-        split,
-        config.task,
-        config.training,
-        torch.device("cpu"),
-    )
+    return loop_of(config, Spec(shape), Images(images, torch.full((of["images"],), -1)))
 
 
 def measure(of: dict[str, int], residual: bool, threads: int, seconds: float, queue: Any) -> None:

@@ -24,13 +24,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from contest import keep, spread
+from throughput import loop_of
 
 from reparam.config import resolve
 from reparam.data import DataOptions, Images, load
 from reparam.data.dataset import cut
 from reparam.data.shards import write_shards
 from reparam.data.stored import Stored
-from reparam.models import Schedule, Spec
+from reparam.models import Spec
 from reparam.reproduce import machine
 from reparam.training import LineProgress, Loop
 
@@ -155,10 +156,7 @@ def measure(split: Images, batch: int, seconds: float) -> dict[str, float]:
         "vae", network="residual", latent=64, likelihood="discretised-logistic", batch_size=batch, epochs=1e3, keep="last",
         pictures=0, device="cpu", log_every=10,
     )  # fmt: skip
-    torch.manual_seed(0)
-    model = config.family.build(config.options, Spec((3, SIDE, SIDE)))
-    objective = config.family.objective(config.options, Schedule(1, 1))
-    loop = Loop(model, objective, split, config.task, config.training, torch.device("cpu"))
+    loop = loop_of(config, Spec((3, SIDE, SIDE)), split)
     each, largest = train_for(loop, seconds, 0.5)
     loop.rewind()
     return {"rate": batch / each, "private": float(largest), "skipped": len(split.skipped)}

@@ -15,23 +15,19 @@ from pathlib import Path
 
 import torch
 from contest import keep, spread
-from throughput import replayed
+from throughput import loop_of, replayed
 
 from reparam.config import resolve
-from reparam.data import load
+from reparam.data import Images, load
 from reparam.data.tasks import with_condition
-from reparam.models import Schedule, Spec
+from reparam.models import Spec
 from reparam.reproduce import machine
-from reparam.runs import RunFolder
 from reparam.training import Loop
 
 
-def make_loop(split: object, folder: Path, epochs: float) -> Loop:
-    config = resolve("cvae", data="mnist", epochs=epochs, keep="last", pictures=0, device="cpu")
-    torch.manual_seed(0)
-    model = config.family.build(config.options, with_condition(Spec((1, 28, 28), 10), config.task))
-    objective = config.family.objective(config.options, Schedule(1, 1))
-    return Loop(model, objective, split, config.task, config.training, torch.device("cpu"), folder=RunFolder(folder))  # type: ignore[arg-type]
+def make_loop(split: Images, folder: Path, epochs: float) -> Loop:
+    config = resolve("cvae", data="mnist", epochs=epochs, keep="last", patience=0, pictures=0, device="cpu")
+    return loop_of(config, with_condition(Spec((1, 28, 28), 10), config.task), split, folder)
 
 
 def main() -> None:

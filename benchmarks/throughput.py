@@ -20,7 +20,7 @@ from peers import PEERS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reparam.config import resolve
+from reparam.config import RunConfig, resolve
 from reparam.data import Images, load
 from reparam.models import Schedule, Spec
 from reparam.reproduce import machine
@@ -30,15 +30,21 @@ from reparam.training import Loop
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward")
 
 
+def loop_of(config: RunConfig, spec: Spec, split: Images, folder: Path | None = None) -> Loop:
+    """A new model of a configuration in the public loop; with a folder, metrics and checkpoints are written as always."""
+    torch.manual_seed(0)
+    model = config.family.build(config.options, spec)
+    objective = config.family.objective(config.options, Schedule(1, 1))
+    where = RunFolder(folder) if folder else None
+    return Loop(model, objective, split, config.task, config.training, torch.device("cpu"), folder=where)
+
+
 def make_loop(split: Images, epochs: float, folder: Path, compiled: bool = False) -> Loop:
     """The notes recipe through the one training loop, metrics and checkpoints written as always."""
     config = resolve(
         "vae", "notes", epochs=epochs, gradient="analytic", keep="last", pictures=0, device="cpu", compile=compiled
     )
-    torch.manual_seed(0)
-    model = config.family.build(config.options, Spec((1, 28, 28)))
-    objective = config.family.objective(config.options, Schedule(1, 1))
-    return Loop(model, objective, split, config.task, config.training, torch.device("cpu"), folder=RunFolder(folder))
+    return loop_of(config, Spec((1, 28, 28)), split, folder)
 
 
 class Recorder(TorchDispatchMode):

@@ -1,7 +1,7 @@
 """What training asks of the process that it runs in."""
 
-import dataclasses
 import platform
+from typing import Any
 
 import pytest
 import torch
@@ -16,15 +16,19 @@ from reparam.training import loop as loop_module
 PAGE = 4096
 
 
+def make(shape: tuple[int, int, int], images: int, **options: Any) -> Loop:
+    config = resolve("vae", keep="last", device="cpu", **options)
+    model = config.family.build(config.options, Spec(shape))
+    objective = config.family.objective(config.options, Schedule(1, 1))
+    split = Images(torch.randint(0, 256, (images, *shape), dtype=torch.uint8), torch.full((images,), -1))
+    return Loop(model, objective, split, config.task, config.training, torch.device("cpu"))
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator of another C library")
 def test_memory_that_a_step_frees_serves_the_next() -> None:
     """A step's activations are tens of megabytes; once they have been had, hardly a page is asked of the system."""
     resource = pytest.importorskip("resource")
-    config = resolve("vae", network="residual", batch_size=32, epochs=100, keep="last", device="cpu")
-    model = config.family.build(config.options, Spec((3, 32, 32)))
-    objective = config.family.objective(config.options, Schedule(1, 1))
-    split = Images(torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8), torch.full((64,), -1))
-    loop = Loop(model, objective, split, config.task, config.training, torch.device("cpu"))
+    loop = make((3, 32, 32), 64, network="residual", batch_size=32, epochs=100)
     faults = []
     for _ in range(6):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -46,17 +50,7 @@ def test_slow_products_are_announced(has: bool, notes: int, monkeypatch: pytest.
     said = []
     monkeypatch.setattr(loop_module, "multiplies_bfloat16", lambda: has)
     monkeypatch.setattr(Silent, "note", lambda self, text: said.append(text))
-    config = resolve("vae", hidden=(8,), precision="bfloat16", keep="last", device="cpu")
-    model = config.family.build(config.options, Spec((1, 28, 28)))
-    split = Images(torch.zeros(8, 1, 28, 28, dtype=torch.uint8), torch.full((8,), -1))
-    Loop(
-        model,
-        config.family.objective(config.options, Schedule(1, 1)),
-        split,
-        config.task,
-        config.training,
-        torch.device("cpu"),
-    )
+    make((1, 28, 28), 8, hidden=(8,), precision="bfloat16")
 
     assert len(said) == notes
     assert all("bfloat16" in line for line in said)
@@ -65,15 +59,9 @@ def test_slow_products_are_announced(has: bool, notes: int, monkeypatch: pytest.
 def test_float32_means_float32_unless_tf32_is_asked_for() -> None:
     """torch itself rounds in convolutions unless told otherwise."""
     torch.backends.cudnn.allow_tf32 = True
-    config = resolve("vae", hidden=(8,), keep="last", device="cpu")
-    made = (
-        config.family.build(config.options, Spec((1, 28, 28))),
-        config.family.objective(config.options, Schedule(1, 1)),
-    )
-    split = Images(torch.zeros(8, 1, 28, 28, dtype=torch.uint8), torch.full((8,), -1))
-    Loop(*made, split, config.task, config.training, torch.device("cpu"))
+    make((1, 28, 28), 8, hidden=(8,))
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
 
     with pytest.raises(ConfigError, match="tf32"):
-        Loop(*made, split, config.task, dataclasses.replace(config.training, precision="tf32"), torch.device("cpu"))
+        make((1, 28, 28), 8, hidden=(8,), precision="tf32")
