@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from reparam.config import TrainingOptions
 from reparam.data import Images
@@ -168,15 +167,7 @@ class Loop:
             batch = make_batch(stored, index, self.task, omitted=self.omitted)
             if self.augment:
                 batch = dataclasses.replace(batch, x=self.augment(batch.x, batch.y))
-            last = number == parts - 1
-            quiet = (
-                turn.call.no_sync
-                if isinstance(turn.call, DistributedDataParallel) and not last
-                else contextlib.nullcontext
-            )
-            with quiet():
-                total, found = turn(batch, self.clock)
-                (total / parts if parts > 1 else total).backward()
+            found = turn.differentiate(batch, self.clock, last=number == parts - 1)
             means = found if means is None else means + found
         assert means is not None
         if self.options.clip:

@@ -3,6 +3,7 @@
 Shapes: `T` logged terms, `R` steps in a window.
 """
 
+import contextlib
 import inspect
 from typing import Any
 
@@ -12,9 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from reparam.batch import Batch
 from reparam.config import TrainingOptions
-from reparam.errors import ConfigError
 from reparam.objectives import Objective, Player
 from reparam.training import processes
+from reparam.training.compiled import Compiled, compiler_failed
 from reparam.training.optimisers import make_optimiser
 from reparam.training.step import Step
 
@@ -46,27 +47,37 @@ class Turn:
         self.freeze_others()
         self.optimiser = make_optimiser(self.own, options, device)
         self.step = Step(model, objective, player, options.precision)
+        self.parts = options.accumulate
         self.call: nn.Module = self.step
+        self.compiled: Compiled | None = None
         if processes.world() > 1:
             own_buffers: dict[str, Any] = {_BUFFERS: False}  # begun alike, and the first process's are kept
             self.call = DistributedDataParallel(self.step, **own_buffers)
-        if options.compile:
-            self.call = torch.compile(self.call)  # type: ignore[assignment]
+            if options.compile:  # in pieces, between which gradients are averaged while the next are computed
+                self.call = torch.compile(self.call)  # type: ignore[assignment]
+        elif options.compile:
+            self.compiled = Compiled(self.step, self.own, self.parts)
         self.rows = options.log_every * player.steps
         self.history = torch.empty(0)
         self.row = torch.zeros(1, dtype=torch.int64, device=device)  # counted on the device: nothing is baked in
 
-    def __call__(self, batch: Batch, clock: Tensor) -> tuple[Tensor, Tensor]:
-        """The step. Raises ConfigError where the compiler fails."""
-        try:
-            return self.call(batch, clock)
-        except Exception as error:
-            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                reason = str(error).strip().splitlines()[0]
-                raise ConfigError(
-                    f"torch.compile failed ({type(error).__name__}: {reason}): leave --compile out, or install a C++ compiler"
-                ) from error
-            raise
+    def differentiate(self, batch: Batch, clock: Tensor, last: bool) -> Tensor:
+        """Adds the gradients of one of `parts` parts of a batch to the player's, and gives the means of its terms [1 + T].
+        Processes average gradients at the last part. Raises ConfigError where the compiler fails."""
+        if self.compiled:
+            return self.compiled(batch, clock)
+        quiet = (
+            self.call.no_sync if isinstance(self.call, DistributedDataParallel) and not last else contextlib.nullcontext
+        )
+        with quiet():
+            try:
+                total, means = self.call(batch, clock)
+            except Exception as error:
+                if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                    raise compiler_failed(error) from error
+                raise
+            (total / self.parts if self.parts > 1 else total).backward()
+        return means
 
     def freeze_others(self) -> None:
         for parameter in self.others:

@@ -1,0 +1,103 @@
+"""A player's step and its gradients as one compiled function of tensors.
+
+`torch.compile` makes two functions, forward and backward, and puts checks and bookkeeping around both at every call: a
+millisecond a step, which is a fifth of a small network's. Here the step is run once under a tracer, forward and backward,
+everything that it reads and writes an argument, and the whole is compiled as it stands. As in a capture, what the host
+decides is baked in.
+
+Shapes: `B` batch, `T` logged terms.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from reparam.batch import Batch
+from reparam.errors import ConfigError, ReparamError
+from reparam.training.step import Step
+
+
+class _Made(NamedTuple):
+    """A function of state, batch and clock -> (means, gradients of `reached`)."""
+
+    function: Callable[..., Sequence[Tensor]]
+    reached: Sequence[nn.Parameter]
+
+
+class Compiled:
+    """`compiled(batch, clock)` adds d total / d parameter / `parts` to the gradients of `own` and gives the terms' means [1 + T].
+
+    Random numbers are torch's own, in the order of the step as it is: the same seed gives the same numbers up to rounding.
+    A batch of another form (shapes, fields) is compiled anew. Raises ConfigError where something cannot be traced or compiled.
+    """
+
+    def __init__(self, step: Step, own: Sequence[nn.Parameter], parts: int = 1) -> None:
+        self.step, self.own, self.parts = step, own, parts
+        self.state = dict(step.named_parameters()) | dict(step.named_buffers())
+        self.made: dict[Any, _Made] = {}
+
+    def __call__(self, batch: Batch, clock: Tensor) -> Tensor:
+        given = {name: value for name, value in vars(batch).items() if value is not None}
+        form = tuple((name, value.shape) for name, value in given.items())
+        if form not in self.made:
+            self.made[form] = self._make(given, clock)
+        made = self.made[form]
+        with torch.no_grad():
+            means, *gradients = made.function(*self.state.values(), *given.values(), clock)
+            for parameter, gradient in zip(made.reached, gradients, strict=True):
+                parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+        return means
+
+    def _make(self, given: dict[str, Tensor], clock: Tensor) -> _Made:
+        from torch._inductor import compile as compile_graph  # two seconds, where they are wanted
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        # The tracer runs the step once: on copies of what it would change, and random numbers are put back.
+        copies = [tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in self.state.values()]
+        tensors = [*copies, *given.values(), clock]
+        places: list[int] = []
+        try:
+            with torch.random.fork_rng(devices=[clock.device] if clock.device.type == "cuda" else []):
+                graph = make_fx(lambda *tensors: self._whole(tensors, list(given), places))(*tensors)
+                with torch.no_grad():
+                    plain: list[Any] = [tensor.detach() for tensor in tensors]
+                    function = compile_graph(graph, plain, options={"fallback_random": True})
+        except ReparamError:
+            raise
+        except Exception as error:
+            raise compiler_failed(error) from error
+        return _Made(function, [self.own[place] for place in places])
+
+    def _whole(self, tensors: Sequence[Tensor], fields: list[str], places: list[int]) -> list[Tensor]:
+        """What is traced: (means, gradients), of the parameters at those `places` of `own` that the total depends on."""
+        state = dict(zip(self.state, tensors, strict=False))
+        batch: dict[str, Any] = dict.fromkeys(Batch.__dataclass_fields__)
+        batch.update(zip(fields, tensors[len(state) : -1], strict=True))
+        total, means = functional_call(self.step, state, (Batch(**batch), tensors[-1]))
+
+        names = {id(tensor): name for name, tensor in self.state.items()}
+        own = [state[names[id(parameter)]] for parameter in self.own]
+        found = torch.autograd.grad(total / self.parts, own, allow_unused=True)
+        gradients = []
+        for place, (parameter, gradient) in enumerate(zip(own, found, strict=True)):
+            if gradient is not None:
+                places.append(place)
+                gradients.append(_laid_out_as(gradient, parameter))
+        return [means, *gradients]
+
+
+def compiler_failed(error: Exception) -> ConfigError:
+    reason = str(error).strip().splitlines()[0]
+    return ConfigError(
+        f"the step cannot be compiled ({type(error).__name__}: {reason}): leave --compile out, or install a C++ compiler"
+    )
+
+
+def _laid_out_as(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """The gradient with the parameter's strides, as backward() leaves it: fused optimisers pair elements by their place."""
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)

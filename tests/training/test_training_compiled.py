@@ -1,0 +1,120 @@
+"""The step as one function: its trace has the bits of the step as it is, for every family; compiled it rounds otherwise."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch._inductor
+from toys import Adversarial, Duel, digits, duel_loop
+
+from reparam.batch import Batch
+from reparam.config import resolve
+from reparam.data import Images
+from reparam.data.tasks import with_condition
+from reparam.errors import ConfigError
+from reparam.models import MODELS, Schedule, Spec
+from reparam.objectives import Term, Terms
+from reparam.training import Loop
+from reparam.training.compiled import Compiled
+from reparam.training.step import Step
+
+
+def loop_of(name: str, compiled: bool, shape: tuple[int, int, int] = (1, 8, 8), **options: Any) -> Loop:
+    fields = MODELS[name].options.__dataclass_fields__
+    small = {"hidden": (16,), "latent": 3, "components": 3, "features": 8}
+    small = {key: value for key, value in small.items() if key in fields}
+    if name == "gan" and "network" not in options:
+        options["network"] = "mlp"
+    config = resolve(name, batch_size=16, device="cpu", compile=compiled, **{**small, **options})
+    torch.manual_seed(0)
+    model = config.family.build(config.options, with_condition(Spec(shape, 3), config.task))
+    objective = config.family.objective(config.options, Schedule(4, 40))
+    pixels = torch.randint(0, 256, (64, *shape), dtype=torch.uint8)
+    split = Images(pixels, torch.arange(64) % 3)
+    return Loop(model, objective, split, config.task, config.training, torch.device("cpu"), validate=lambda model: {})
+
+
+def train(loop: Loop, cycles: int = 3) -> dict[str, torch.Tensor]:
+    torch.manual_seed(5)
+    for _ in range(cycles):
+        loop.cycle()
+    return {"logged": loop.turns[0].history, **loop.weights()}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in MODELS),
+        ("vae", {"accumulate": 2, "clip": 1.0, "binarise": "dynamic"}),
+        ("vae", {"k": 3, "gradient": "path"}),  # a hook on a gradient
+        ("vae", {"precision": "bfloat16"}),
+        ("gmvae", {"prior": "vamp"}),
+        (
+            "gan",
+            {"network": "dcgan", "width": 4, "r1": 1.0, "shape": (1, 28, 28)},
+        ),  # gradients of gradients, running means
+        ("gan", {"network": "dcgan", "width": 4, "normalise": "spectral", "shape": (1, 28, 28)}),
+    ],
+)
+def test_the_trace_of_a_step_has_its_bits(name: str, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs, options: graph)
+    plain, traced = (train(loop_of(name, compiled, **options)) for compiled in (False, True))
+    for key, value in plain.items():
+        assert torch.equal(traced[key], value), key
+        assert traced[key].stride() == value.stride(), key
+
+
+def test_compiled_training_differs_by_rounding() -> None:
+    """After one step of plain descent at learning rate 1, weights differ as their gradients do: sums of 64 pixels' terms, then of
+    16 images', each rounded by at most half of 2^-23 of a sum below 64 (what is logged) or 1 (a gradient)."""
+    options = {"optimiser": "sgd", "momentum": 0.0, "learning_rate": 1.0, "gradient": "analytic"}
+    plain, compiled = (train(loop_of("vae", which, **options), cycles=1) for which in (False, True))
+    for key, value in plain.items():
+        largest = 64 if key == "logged" else 1
+        error = (compiled[key] - value).abs().max()
+        assert error <= (64 + 16) * 2**-24 * largest, f"{key}: {error:.2g}"
+
+
+def test_another_form_of_batch_is_another_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs, options: (made.append(1), graph)[1])
+    torch.manual_seed(0)
+    duel, objective = Duel(), Adversarial(noise=False)
+    step = Step(duel, objective, objective.players[0])
+    compiled = Compiled(step, list(duel.critic.parameters()))
+    for count in (4, 6, 4):
+        batch = Batch(digits().take(torch.arange(count)).pixels / 255, None, torch.zeros(count), torch.arange(count))
+        duel.zero_grad()
+        means = compiled(batch, torch.tensor(0))
+        found = [parameter.grad for parameter in duel.critic.parameters()]
+        duel.zero_grad()
+        total, expected = step(batch, torch.tensor(0))
+        total.backward()
+        assert torch.equal(means, expected)
+        for parameter, gradient in zip(duel.critic.parameters(), found, strict=True):
+            assert torch.equal(gradient, parameter.grad)
+    assert len(made) == 2
+    # The critic's loss does not reach the maker.
+    assert all(parameter.grad is None for parameter in duel.maker.parameters())
+
+
+class Curious(Adversarial):
+    """Asks for a number."""
+
+    def __call__(self, player: str, model: Any, batch: Batch, step: Any, generator: Any = None) -> Terms:
+        total = model.critic(batch.x.flatten(1))[:, 0]
+        return Terms(total * float(total.detach().mean()), {"critic": Term(total, "logit")})
+
+
+def test_what_cannot_be_compiled_is_an_error_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toys.Adversarial", Curious)
+    with pytest.raises(ConfigError, match=r"cannot be compiled \(.*leave --compile out"):
+        duel_loop(None, compile=True).cycle()
+    monkeypatch.undo()
+
+    def fails(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("no working C++ compiler\nat all")
+
+    monkeypatch.setattr(torch._inductor, "compile", fails)
+    with pytest.raises(ConfigError, match=r"\(RuntimeError: no working C\+\+ compiler\).*install a C\+\+ compiler"):
+        duel_loop(None, compile=True).cycle()
