@@ -151,11 +151,11 @@ class Loop:
 
     def _places(self) -> Iterator[Tensor]:
         """Of the images of every part of every batch from where the loop stands, this process's share."""
-        position, share = self.step * self.images_per_cycle, self.options.batch_size // processes.world()
+        position, parts = self.step * self.images_per_cycle, self.options.accumulate
+        first, size = processes.rank() * parts, self.options.batch_size
         while True:
-            indices = self.stream(position, self.options.batch_size)
-            yield from indices[processes.rank() * share :][:share].chunk(self.options.accumulate)
-            position += self.options.batch_size
+            yield from self.stream(position, size).chunk(processes.world() * parts)[first : first + parts]
+            position += size
 
     def _player_step(self, turn: Turn, batches: Iterator[tuple[Tensor, Images]]) -> None:
         parts = self.options.accumulate

@@ -2,14 +2,50 @@
 
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from reparam.config import TrainingOptions
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+class _Adam(torch.optim.Adam):
+    """torch's, with its lists of tensors gathered once: at every step that takes as long as a small network's update."""
+
+    gathered: dict[str, Any] | None = None
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.gathered = None
+        super().load_state_dict(state_dict)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        (group,) = self.param_groups
+        gradients: list[Any] = [parameter.grad for parameter in group["params"]]
+        if any(gradient is None for gradient in gradients) or len(self.state) < len(gradients):
+            return super().step(closure)
+        if self.gathered is None:
+            states = [self.state[parameter] for parameter in group["params"]]
+            names = {"exp_avgs": "exp_avg", "exp_avg_sqs": "exp_avg_sq", "state_steps": "step"}
+            self.gathered = {argument: [state[name] for state in states] for argument, name in names.items()}
+        settings = ("fused", "capturable", "weight_decay", "decoupled_weight_decay", "eps", "lr", "maximize")
+        beta1, beta2 = group["betas"]
+        adam(
+            group["params"],
+            gradients,
+            **self.gathered,
+            max_exp_avg_sqs=[],
+            amsgrad=False,
+            beta1=beta1,
+            beta2=beta2,
+            **{name: group[name] for name in settings},
+        )
+        return None
 
 
 def _adam(options: TrainingOptions, device: torch.device) -> dict[str, Any]:
@@ -20,14 +56,14 @@ def _adam(options: TrainingOptions, device: torch.device) -> dict[str, Any]:
 class _Kind(NamedTuple):
     """An optimiser's class, its own settings, and the state that it keeps of a parameter."""
 
-    make: type[torch.optim.Optimizer]
+    make: Callable[..., torch.optim.Optimizer]
     settings: Callable[[TrainingOptions, torch.device], dict[str, Any]]
     state: tuple[str, ...]
 
 
 _KINDS = {
-    "adam": _Kind(torch.optim.Adam, _adam, _MOMENTS),
-    "adamw": _Kind(torch.optim.AdamW, _adam, _MOMENTS),
+    "adam": _Kind(_Adam, _adam, _MOMENTS),
+    "adamw": _Kind(partial(_Adam, decoupled_weight_decay=True), _adam, _MOMENTS),
     "sgd": _Kind(torch.optim.SGD, lambda options, device: {"momentum": options.momentum}, ("momentum_buffer",)),
 }
 
