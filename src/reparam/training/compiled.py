@@ -59,12 +59,14 @@ class Compiled:
         copies = [tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in self.state.values()]
         tensors = [*copies, *given.values(), clock]
         places: list[int] = []
+        # Taken for inference, as it asks for no gradient, it would get channels_last on a CPU, which pays in no backward pass.
+        options = {"fallback_random": True, "layout_optimization": clock.device.type != "cpu"}
         try:
             with torch.random.fork_rng(devices=[clock.device] if clock.device.type == "cuda" else []):
                 graph = make_fx(lambda *tensors: self._whole(tensors, list(given), places))(*tensors)
                 with torch.no_grad():
                     plain: list[Any] = [tensor.detach() for tensor in tensors]
-                    function = compile_graph(graph, plain, options={"fallback_random": True})
+                    function = compile_graph(graph, plain, options=options)
         except ReparamError:
             raise
         except Exception as error:
