@@ -106,6 +106,24 @@ class Curious(Adversarial):
         return Terms(total * float(total.detach().mean()), {"critic": Term(total, "logit")})
 
 
+class Forgetful(Adversarial):
+    """Counts its steps in a buffer that is another one each time."""
+
+    def __call__(self, player: str, model: Any, batch: Batch, step: Any, generator: Any = None) -> Terms:
+        model.count = model.count + 1
+        return super().__call__(player, model, batch, step, generator)
+
+
+def test_a_buffer_that_is_not_changed_in_place_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toys.Adversarial", Forgetful)
+    loop = duel_loop(None, compile=True)
+    loop.model.register_buffer("count", torch.zeros(()))
+    for turn in loop.turns:
+        turn.compiled = Compiled(turn.step, turn.own)
+    with pytest.raises(ConfigError, match=r"assigns 'count' anew.*in place, or leave --compile out"):
+        loop.cycle()
+
+
 def test_what_cannot_be_compiled_is_an_error_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toys.Adversarial", Curious)
     with pytest.raises(ConfigError, match=r"cannot be compiled \(.*leave --compile out"):

@@ -9,6 +9,7 @@ Shapes: `B` batch, `T` logged terms.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -31,7 +32,8 @@ class Compiled:
     """`compiled(batch, clock)` adds d total / d parameter / `parts` to the gradients of `own` and gives the terms' means [1 + T].
 
     Random numbers are torch's own, in the order of the step as it is: the same seed gives the same numbers up to rounding.
-    A batch of another form (shapes, fields) is compiled anew. Raises ConfigError where something cannot be traced or compiled.
+    A batch of another form (shapes, fields) is compiled anew. Raises ConfigError where something cannot be traced or compiled,
+    or where a buffer is not changed in place.
     """
 
     def __init__(self, step: Step, own: Sequence[nn.Parameter], parts: int = 1) -> None:
@@ -78,7 +80,11 @@ class Compiled:
         state = dict(zip(self.state, tensors, strict=False))
         batch: dict[str, Any] = dict.fromkeys(Batch.__dataclass_fields__)
         batch.update(zip(fields, tensors[len(state) : -1], strict=True))
-        total, means = functional_call(self.step, state, (Batch(**batch), tensors[-1]))
+        check = self.step.register_forward_hook(partial(_check_buffers, state))
+        try:
+            total, means = functional_call(self.step, state, (Batch(**batch), tensors[-1]))
+        finally:
+            check.remove()
 
         names = {id(tensor): name for name, tensor in self.state.items()}
         own = [state[names[id(parameter)]] for parameter in self.own]
@@ -89,6 +95,15 @@ class Compiled:
                 places.append(place)
                 gradients.append(_laid_out_as(gradient, parameter))
         return [means, *gradients]
+
+
+def _check_buffers(state: dict[str, Tensor], step: nn.Module, *_: Any) -> None:
+    for name, buffer in step.named_buffers():
+        if buffer is not state[name]:
+            raise ConfigError(
+                f"the step cannot be compiled: it assigns '{name.removeprefix('model.')}' anew, which would be lost; change it "
+                "in place, or leave --compile out"
+            )
 
 
 def compiler_failed(error: Exception) -> ConfigError:
