@@ -15,6 +15,7 @@ from reparam.errors import ConfigError
 from reparam.models import MODELS, Schedule, Spec
 from reparam.objectives import Term, Terms
 from reparam.training import Loop
+from reparam.training.capture import CYCLES, Capture
 from reparam.training.compiled import Compiled
 from reparam.training.step import Step
 
@@ -62,6 +63,16 @@ def test_the_trace_of_a_step_has_its_bits(name: str, options: dict, monkeypatch:
     for key, value in plain.items():
         assert torch.equal(traced[key], value), key
         assert traced[key].stride() == value.stride(), key
+
+
+def test_replays_of_compiled_steps_have_the_bits_of_their_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs, options: graph)
+    one, other = (loop_of("gmvae", True, keep="ema") for _ in range(2))
+    expected = train(one, 3 + CYCLES)
+    train(other, 3)  # what optimisers keep is made in the first step
+    Capture(other).replay()
+    for key, value in expected.items():
+        assert torch.equal({"logged": other.turns[0].history, **other.weights()}[key], value), key
 
 
 def test_compiled_training_differs_by_rounding() -> None:
