@@ -74,7 +74,10 @@ class TrainingOptions:
             description="of the networks' products (tf32: on CUDA GPUs, float32 rounded to 10 bits behind the point)"
         ),
     ] = "float32"
-    compile: Annotated[bool, Field(description="compile a step, forward and backward, as one function (needs a C++ compiler on the CPU)")] = False
+    compile: Annotated[
+        bool,
+        Field(description="compile a step, forward and backward, as one function (needs a C++ compiler on the CPU)"),
+    ] = False
     capture: Annotated[
         bool, Field(description="on a GPU: record the step as a CUDA graph and replay it, several steps at once")
     ] = False
