@@ -107,16 +107,16 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(document, indent=2, allow_nan=True) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Raises RunError naming the file if it is missing or no JSON object."""
+def read_json(path: Path, remedy: str = "restore it, or train the run again") -> dict[str, Any]:
+    """Raises RunError naming the file, with the remedy, if it is missing or no JSON object."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is no valid JSON ({error}): restore it, or train the run again") from None
+        raise RunError(f"{path} is no valid JSON ({error}): {remedy}") from None
     if not isinstance(document, dict):
-        raise RunError(f"{path} does not hold a JSON object: restore it, or train the run again")
+        raise RunError(f"{path} does not hold a JSON object: {remedy}")
     return document
 
 

@@ -298,9 +298,10 @@ def test_what_is_no_whole_set_of_shards_is_refused(shards, tmp_path, refused):
         (shards / "index.json").write_text(json.dumps(broken))
         with refused():
             load(f"shards:{shards}")
-    (shards / "index.json").write_text("{")
-    with refused("holds no shards"):
-        load(f"shards:{shards}")
+    for broken, why in (("", "no valid JSON"), ("{", "no valid JSON"), ("[]", "JSON object"), ("{}", "no format")):
+        (shards / "index.json").write_text(broken)
+        with refused("index.json", why, "reparam data shard"):
+            load(f"shards:{shards}")
 
 
 @needs_shards

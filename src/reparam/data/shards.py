@@ -109,12 +109,15 @@ def load_shards(path: Path, options: DataOptions) -> Dataset:
     short."""
     require(path)
     _engine()
+    if not (path / INDEX).exists():
+        raise DataError(f"{path} holds no shards (there is no {INDEX}): make them with 'reparam data shard'")
     try:
-        index = read_json(path / INDEX)
+        index = read_json(path / INDEX, _REMEDY)
     except RunError as error:
-        raise DataError(f"{path} holds no shards ({error}): make them with 'reparam data shard'") from None
+        raise DataError(str(error)) from None
     if index.get("format") != FORMAT:
-        raise DataError(f"{path / INDEX} has format {index.get('format')!r} and this version reads {FORMAT}: {_REMEDY}")
+        found = f"format {index['format']!r}" if "format" in index else "no format"
+        raise DataError(f"{path / INDEX} has {found} and this version reads {FORMAT}: {_REMEDY}")
     try:
         files, counts = index["files"], tuple(index["splits"][split] for split in SPLITS)
         shape, classes, identity = tuple(index["shape"]), tuple(index["classes"]), index["sha256"]
