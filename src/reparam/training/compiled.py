@@ -107,7 +107,7 @@ def _check_buffers(state: dict[str, Tensor], step: nn.Module, *_: Any) -> None:
 
 
 def compiler_failed(error: Exception) -> ConfigError:
-    reason = str(error).strip().splitlines()[0]
+    reason = (str(error).strip() or "no reason given").splitlines()[0]
     return ConfigError(
         f"the step cannot be compiled ({type(error).__name__}: {reason}): leave --compile out, or install a C++ compiler"
     )
