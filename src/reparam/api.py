@@ -29,7 +29,7 @@ from reparam.reports.painter import Painter
 from reparam.runs import RunFolder, load_weights
 from reparam.trained import Run, choose_device, load, open_data, stored_spec
 from reparam.training import Loop, Outcome, Progress, Silent, processes, settle_process
-from reparam.training.plan import Plan, check_precision, plan
+from reparam.training.plan import Plan, check_device, plan
 
 VALIDATION_BLOCK = 100  # it keys the noise, and bounds the memory
 
@@ -58,7 +58,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
     """Creates the run folder and trains."""
     settle_process()
     device = choose_device(config.training.device)
-    check_precision(config.training, device)
+    check_device(config.training, device)
     processes.join(device)
     if processes.world() > 1 and not out:
         raise ConfigError("several processes need one folder to write to: give --out")

@@ -1,5 +1,6 @@
 """The step as one function: its trace has the bits of the step as it is, for every family; compiled it rounds otherwise."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 import torch._inductor
 from toys import Adversarial, Duel, digits, duel_loop
 
+import reparam
 from reparam.batch import Batch
 from reparam.config import resolve
 from reparam.data import Images
@@ -46,6 +48,8 @@ def train(loop: Loop, cycles: int = 3) -> dict[str, torch.Tensor]:
     ("name", "options"),
     [
         *((name, {}) for name in MODELS),
+        *((name, {"task": task}) for name, task in (("cvae", "labelled"), ("hybrid", "boxes"), ("nn", "half"))),
+        ("cvae", {"network": "residual", "width": 8, "task": "labelled", "shape": (1, 28, 28)}),
         ("vae", {"accumulate": 2, "clip": 1.0, "binarise": "dynamic"}),
         ("vae", {"k": 3, "gradient": "path"}),  # a hook on a gradient
         ("vae", {"precision": "bfloat16"}),
@@ -109,14 +113,6 @@ def test_another_form_of_batch_is_another_function(monkeypatch: pytest.MonkeyPat
     assert all(parameter.grad is None for parameter in duel.maker.parameters())
 
 
-class Curious(Adversarial):
-    """Asks for a number."""
-
-    def __call__(self, player: str, model: Any, batch: Batch, step: Any, generator: Any = None) -> Terms:
-        total = model.critic(batch.x.flatten(1))[:, 0]
-        return Terms(total * float(total.detach().mean()), {"critic": Term(total, "logit")})
-
-
 class Forgetful(Adversarial):
     """Counts its steps in a buffer that is another one each time."""
 
@@ -135,15 +131,88 @@ def test_a_buffer_that_is_not_changed_in_place_is_an_error(monkeypatch: pytest.M
         loop.cycle()
 
 
-def test_what_cannot_be_compiled_is_an_error_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toys.Adversarial", Curious)
-    with pytest.raises(ConfigError, match=r"cannot be compiled \(.*leave --compile out"):
-        duel_loop(None, compile=True).cycle()
-    monkeypatch.undo()
+class Curious(Adversarial):
+    """Asks for a number."""
 
+    def __call__(self, player: str, model: Any, batch: Batch, step: Any, generator: Any = None) -> Terms:
+        total = model.critic(batch.x.flatten(1))[:, 0]
+        return Terms(total * float(total.detach().mean()), {"critic": Term(total, "logit")})
+
+
+class Counting(Adversarial):
+    """Counts its steps itself."""
+
+    steps = 0
+
+    def __call__(self, player: str, model: Any, batch: Batch, step: Any, generator: Any = None) -> Terms:
+        self.steps += 1
+        return super().__call__(player, model, batch, step, generator)
+
+
+class Remembering(Adversarial):
+    """Learns in a tensor that is no buffer."""
+
+    def __init__(self, noise: bool) -> None:
+        super().__init__(noise)
+        self.mean = torch.zeros(())
+
+    def __call__(self, player: str, model: Any, batch: Batch, step: Any, generator: Any = None) -> Terms:
+        self.mean.lerp_(batch.x.mean(), 0.1)
+        return super().__call__(player, model, batch, step, generator)
+
+
+class Mistaken(Adversarial):
+    """Fails under any circumstances."""
+
+    def __call__(self, player: str, model: Any, batch: Batch, step: Any, generator: Any = None) -> Terms:
+        raise ValueError("of another shape")
+
+
+@pytest.mark.parametrize(
+    ("objective", "why"),
+    [
+        (Curious, r"test_training_compiled\.py, line \d+, asks for values"),
+        (Counting, r"changes 'objective\.steps'"),
+        (Remembering, r"changes 'objective\.mean'"),
+    ],
+)
+def test_what_cannot_be_compiled_is_an_error_with_the_place(
+    objective: type, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toys.Adversarial", objective)
+    with pytest.raises(ConfigError, match=why + ".*leave --compile out"):
+        duel_loop(None, compile=True).cycle()
+
+
+def test_an_ordinary_mistake_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toys.Adversarial", Mistaken)
+    with pytest.raises(ValueError, match="of another shape"):
+        duel_loop(None, compile=True).cycle()
+
+
+def test_without_a_compiler_or_a_folder_for_its_code_nothing_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with (
+        torch._inductor.config.patch({"cpp.cxx": (None, "/no/compiler")}),
+        pytest.raises(ConfigError, match=r"/no/compiler.*install a C\+\+ compiler, or leave --compile out"),
+    ):
+        train_it(tmp_path / "one")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ConfigError, match=r"file.*cannot be made.*TORCHINDUCTOR_CACHE_DIR"):
+        train_it(tmp_path / "two")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def train_it(out: Path) -> None:
+    reparam.train("vae", data="digits", hidden=(4,), latent=2, epochs=0.1, compile=True, out=out)
+
+
+def test_a_failure_of_the_compiler_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*arguments: Any, **options: Any) -> None:
-        raise RuntimeError("no working C++ compiler\nat all")
+        raise RuntimeError("an instruction\nthat is long")
 
     monkeypatch.setattr(torch._inductor, "compile", fails)
-    with pytest.raises(ConfigError, match=r"\(RuntimeError: no working C\+\+ compiler\).*install a C\+\+ compiler"):
+    with pytest.raises(ConfigError, match=r"\(RuntimeError: an instruction\)"):
         duel_loop(None, compile=True).cycle()

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import torch
+import torch._inductor
 import torch.distributed as dist
 import torch.multiprocessing
 from toys import digits, duel_loop
@@ -44,10 +45,15 @@ def vae_curve(seed: int) -> torch.Tensor:
     return torch.stack(curve)
 
 
-LOOPS = {"duel": lambda: duel_loop(None, noise=False), "autoencoder": autoencoder_loop}
+LOOPS = {
+    "duel": lambda: duel_loop(None, noise=False),
+    "autoencoder": autoencoder_loop,
+    "traced": lambda: duel_loop(None, noise=False, compile=True, accumulate=2),
+}
 
 
 def _cycles(loop: Loop) -> dict[str, torch.Tensor]:
+    torch._inductor.compile = lambda graph, inputs, options: graph  # the step as it was traced
     for _ in range(CYCLES):
         loop.cycle()
     return loop.weights()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -18,6 +17,11 @@ from reparam.batch import Condition
 from reparam.networks import residual
 from reparam.networks.mlp import MLP
 from reparam.networks.pair import ACTIVATIONS, ImageDecoder, NetworkOptions
+
+
+def one_hot(c: Tensor, classes: int) -> Tensor:
+    """float [..., D]; unlike torch's it does not look whether classes are below D, for which the host would wait."""
+    return (c[..., None] == torch.arange(classes, device=c.device)).float()
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class FlatCondition(nn.Module):
 
     def forward(self, c: Tensor) -> Tensor:
         if self.classes:
-            return F.one_hot(c, self.classes).float()
+            return one_hot(c, self.classes)
         return c.flatten(1) if self.seen is None else c[:, :-1].flatten(2).index_select(-1, self.seen).flatten(1)
 
 
@@ -199,7 +203,7 @@ class UNet(nn.Module):
     def forward(self, c: Tensor) -> Maps:
         planes = c
         if self.classes:
-            planes = F.one_hot(c, self.classes).float()[:, :, None, None].expand(-1, -1, self.side, self.side)
+            planes = one_hot(c, self.classes)[:, :, None, None].expand(-1, -1, self.side, self.side)
         h = self.stem(2 * planes - 1)
         passed, maps = [], []
         for stage in self.down:

@@ -8,8 +8,10 @@ decides is baked in.
 Shapes: `B` batch, `T` logged terms.
 """
 
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +19,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from reparam.batch import Batch
-from reparam.errors import ConfigError, ReparamError
+from reparam.errors import ConfigError
+from reparam.objectives import Objective
 from reparam.training.step import Step
 
 
@@ -33,7 +36,7 @@ class Compiled:
 
     Random numbers are torch's own, in the order of the step as it is: the same seed gives the same numbers up to rounding.
     A batch of another form (shapes, fields) is compiled anew. Raises ConfigError where something cannot be traced or compiled,
-    or where a buffer is not changed in place.
+    or where a step changes something else than buffers in place.
     """
 
     def __init__(self, step: Step, own: Sequence[nn.Parameter], parts: int = 1) -> None:
@@ -61,18 +64,27 @@ class Compiled:
         copies = [tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in self.state.values()]
         tensors = [*copies, *given.values(), clock]
         places: list[int] = []
-        # Taken for inference, as it asks for no gradient, it would get channels_last on a CPU, which pays in no backward pass.
-        options = {"fallback_random": True, "layout_optimization": clock.device.type != "cpu"}
-        try:
-            with torch.random.fork_rng(devices=[clock.device] if clock.device.type == "cuda" else []):
+        with torch.random.fork_rng(devices=[clock.device] if clock.device.type == "cuda" else []):
+            before = _attributes(self.step)
+            try:
                 graph = make_fx(lambda *tensors: self._whole(tensors, list(given), places))(*tensors)
+            except Exception as error:
+                tracers = type(error).__module__.startswith(("torch._subclasses", "torch.fx"))
+                if not tracers and "tracing tensor" not in str(error):
+                    raise  # it would have happened without a tracer too
+                raise ConfigError(
+                    f"the step cannot be compiled: {_place(error)} asks for values of tensors, which are not there before it is "
+                    "run; keep to operations on tensors, or leave --compile out"
+                ) from error
+            _check_attributes(before, _attributes(self.step))
+            # Taken for inference, as it asks for no gradient, it would get channels_last on a CPU: no gain with a backward pass.
+            options = {"fallback_random": True, "layout_optimization": clock.device.type != "cpu"}
+            try:
                 with torch.no_grad():
                     plain: list[Any] = [tensor.detach() for tensor in tensors]
                     function = compile_graph(graph, plain, options=options)
-        except ReparamError:
-            raise
-        except Exception as error:
-            raise compiler_failed(error) from error
+            except Exception as error:
+                raise _failed(error) from error
         return _Made(function, [self.own[place] for place in places])
 
     def _whole(self, tensors: Sequence[Tensor], fields: list[str], places: list[int]) -> list[Tensor]:
@@ -106,11 +118,58 @@ def _check_buffers(state: dict[str, Tensor], step: nn.Module, *_: Any) -> None:
             )
 
 
-def compiler_failed(error: Exception) -> ConfigError:
+def _attributes(step: Step) -> dict[str, tuple[Any, int]]:
+    """What the modules of a step and its objective hold besides parameters and buffers; of tensors also their version."""
+    owners: dict[str, Any] = {name: module for name, module in step.named_modules() if name}
+    owners["objective"] = step.objective
+    owners |= {f"objective.{name}": part for name, part in vars(step.objective).items() if isinstance(part, Objective)}
+    return {
+        f"{name}.{key}".removeprefix("model."): (value, value._version if isinstance(value, Tensor) else 0)
+        for name, owner in owners.items()
+        for key, value in vars(owner).items()
+        if key not in ("_parameters", "_buffers", "_modules")
+    }
+
+
+def _check_attributes(before: dict[str, tuple[Any, int]], after: dict[str, tuple[Any, int]]) -> None:
+    for name, (value, version) in after.items():
+        if name not in before or before[name][0] is not value or before[name][1] != version:
+            raise ConfigError(
+                f"the step cannot be compiled: it changes '{name}', which would stay as it was in the first step; take the time "
+                "from the objective's step, what is learned from a buffer that is changed in place, or leave --compile out"
+            )
+
+
+def _place(error: Exception) -> str:
+    """The line that was running in code that is not torch's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    outside = [frame for frame in frames if Path(torch.__file__).parent not in Path(frame.filename).parents]
+    return f"{outside[-1].filename}, line {outside[-1].lineno},"
+
+
+def _failed(error: Exception) -> ConfigError:
     reason = (str(error).strip() or "no reason given").splitlines()[0]
     return ConfigError(
-        f"the step cannot be compiled ({type(error).__name__}: {reason}): leave --compile out, or install a C++ compiler"
+        f"a step cannot be compiled ({type(error).__name__}: {reason}): install a C++ compiler, or leave --compile out"
     )
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raises ConfigError where there is no C++ compiler for a CPU, or no folder for what is compiled."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    try:
+        cache_dir()
+        if device.type == "cpu":
+            get_cpp_compiler()
+    except OSError as error:
+        raise ConfigError(
+            f"the folder for compiled code, '{error.filename}', cannot be made ({error.strerror}): set TORCHINDUCTOR_CACHE_DIR "
+            "to one that can be written to"
+        ) from error
+    except Exception as error:
+        raise _failed(error) from error
 
 
 def _laid_out_as(gradient: Tensor, parameter: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from reparam.training.feed import Feed
 from reparam.training.host import allow_tf32, give_back_memory, multiplies_bfloat16, settle_process
 from reparam.training.interruption import Listener
 from reparam.training.optimisers import learning_rate
-from reparam.training.plan import check_options, check_precision
+from reparam.training.plan import check_device, check_options
 from reparam.training.progress import Progress, Silent
 from reparam.training.record import Record
 from reparam.training.stream import Stream
@@ -89,7 +89,7 @@ class Loop:
         self.model, self.objective, self.task, self.options = model.to(device), objective, task, options
         self.device, self.folder, self.validate, self.draw = device, folder, validate, draw
         self.progress, self.augment, self.interlude = progress or Silent(), augment, interlude
-        check_precision(options, device)
+        check_device(options, device)
         allow_tf32(options.precision == "tf32")
         if options.precision == "bfloat16" and device.type == "cpu" and not multiplies_bfloat16():
             self.progress.note(
@@ -238,6 +238,9 @@ class Loop:
         state = "stopped early" if self._out_of_patience() else "finished"
         self.progress.start(self.steps, self.step)
         pacer = Pacer(self, pictures | validations)
+        compiling = self.options.compile
+        if compiling:
+            self.progress.note("compiling the step: seconds for small networks, minutes for large ones")
         try:
             self._status("running")
             with processes.siblings_watched(), readers_watched(), Listener(self.progress.note) as self._listener:
@@ -245,6 +248,8 @@ class Loop:
                     self._picture()
                 while self.step < self.steps and not self._out_of_patience():
                     pacer.advance()
+                    if compiling:  # which is no part of the rate
+                        self._window, compiling = (self._window[0], time.monotonic()), False
                     event = self.step in validations or self.step in pictures or self.step == self.steps
                     at_window_end = self.step % self.options.log_every == 0
                     stop = self._stopping(at_window_end)

@@ -11,6 +11,7 @@ from reparam.models import Schedule
 from reparam.models.family import INTERLUDE_IMAGES, Interlude
 from reparam.objectives import Objective
 from reparam.training import processes
+from reparam.training.compiled import check_compiler
 
 
 class Plan(NamedTuple):
@@ -45,10 +46,12 @@ def plan(config: RunConfig, images: int) -> Plan:
     return Plan(schedule, interlude, objective, validated)
 
 
-def check_precision(options: TrainingOptions, device: torch.device) -> None:
-    """Raises ConfigError for one that the device has not."""
+def check_device(options: TrainingOptions, device: torch.device) -> None:
+    """Raises ConfigError for a precision that the device has not, and where there is nothing to compile with."""
     if options.precision == "tf32" and device.type != "cuda":
         raise ConfigError(f"precision 'tf32' is of CUDA GPUs, and this is '{device.type}': use float32 or bfloat16")
+    if options.compile:
+        check_compiler(device)
 
 
 def check_options(options: TrainingOptions, validated: bool) -> None:

@@ -35,6 +35,16 @@ def mean_over_processes(values: Tensor) -> Tensor:
     return values
 
 
+def average_gradients(parameters: Iterable[Tensor]) -> None:
+    """The mean of each process's gradients, in place, on every process, in one message."""
+    if world() == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    means = mean_over_processes(torch.cat([gradient.flatten() for gradient in gradients]))
+    for gradient, mean in zip(gradients, means.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
 def any_process(flag: bool, device: torch.device) -> bool:
     """Whether `flag` holds on any process."""
     if world() == 1:

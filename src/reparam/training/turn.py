@@ -15,7 +15,7 @@ from reparam.batch import Batch
 from reparam.config import TrainingOptions
 from reparam.objectives import Objective, Player
 from reparam.training import processes
-from reparam.training.compiled import Compiled, compiler_failed
+from reparam.training.compiled import Compiled
 from reparam.training.optimisers import make_optimiser
 from reparam.training.step import Step
 
@@ -48,15 +48,11 @@ class Turn:
         self.optimiser = make_optimiser(self.own, options, device)
         self.step = Step(model, objective, player, options.precision)
         self.parts = options.accumulate
+        self.compiled = Compiled(self.step, self.own, self.parts) if options.compile else None
         self.call: nn.Module = self.step
-        self.compiled: Compiled | None = None
-        if processes.world() > 1:
+        if processes.world() > 1 and not self.compiled:
             own_buffers: dict[str, Any] = {_BUFFERS: False}  # begun alike, and the first process's are kept
             self.call = DistributedDataParallel(self.step, **own_buffers)
-            if options.compile:  # in pieces, between which gradients are averaged while the next are computed
-                self.call = torch.compile(self.call)  # type: ignore[assignment]
-        elif options.compile:
-            self.compiled = Compiled(self.step, self.own, self.parts)
         self.rows = options.log_every * player.steps
         self.history = torch.empty(0)
         self.row = torch.zeros(1, dtype=torch.int64, device=device)  # counted on the device: nothing is baked in
@@ -65,17 +61,15 @@ class Turn:
         """Adds the gradients of one of `parts` parts of a batch to the player's, and gives the means of its terms [1 + T].
         Processes average gradients at the last part. Raises ConfigError where the compiler fails."""
         if self.compiled:
-            return self.compiled(batch, clock)
+            means = self.compiled(batch, clock)
+            if last:
+                processes.average_gradients(self.own)
+            return means
         quiet = (
             self.call.no_sync if isinstance(self.call, DistributedDataParallel) and not last else contextlib.nullcontext
         )
         with quiet():
-            try:
-                total, means = self.call(batch, clock)
-            except Exception as error:
-                if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                    raise compiler_failed(error) from error
-                raise
+            total, means = self.call(batch, clock)
             (total / self.parts if self.parts > 1 else total).backward()
         return means
 
