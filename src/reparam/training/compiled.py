@@ -84,7 +84,7 @@ class Compiled:
                     plain: list[Any] = [tensor.detach() for tensor in tensors]
                     function = compile_graph(graph, plain, options=options)
             except Exception as error:
-                raise _failed(error) from error
+                raise ConfigError(f"the step cannot be compiled ({_reason(error)}): leave --compile out") from error
         return _Made(function, [self.own[place] for place in places])
 
     def _whole(self, tensors: Sequence[Tensor], fields: list[str], places: list[int]) -> list[Tensor]:
@@ -147,19 +147,16 @@ def _place(error: Exception) -> str:
     return f"{outside[-1].filename}, line {outside[-1].lineno},"
 
 
-def _failed(error: Exception) -> ConfigError:
-    reason = (str(error).strip() or "no reason given").splitlines()[0]
-    return ConfigError(
-        f"a step cannot be compiled ({type(error).__name__}: {reason}): install a C++ compiler, or leave --compile out"
-    )
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
 
 
 def check_compiler(device: torch.device) -> None:
     """Raises ConfigError where there is no C++ compiler for a CPU, or no folder for what is compiled."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.runtime.cache_dir_utils import cache_dir
-
     try:
+        from torch._inductor.cpp_builder import get_cpp_compiler  # needs the folder already
+        from torch._inductor.runtime.cache_dir_utils import cache_dir
+
         cache_dir()
         if device.type == "cpu":
             get_cpp_compiler()
@@ -169,7 +166,9 @@ def check_compiler(device: torch.device) -> None:
             "to one that can be written to"
         ) from error
     except Exception as error:
-        raise _failed(error) from error
+        raise ConfigError(
+            f"a step cannot be compiled ({_reason(error)}): install a C++ compiler, or leave --compile out"
+        ) from error
 
 
 def _laid_out_as(gradient: Tensor, parameter: Tensor) -> Tensor:
