@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch._inductor
-from toys import Adversarial, Duel, digits, duel_loop
+from toys import Adversarial, Duel, as_traced, digits, duel_loop
 
 import reparam
 from reparam.batch import Batch
@@ -54,15 +54,13 @@ def train(loop: Loop, cycles: int = 3) -> dict[str, torch.Tensor]:
         ("vae", {"k": 3, "gradient": "path"}),  # a hook on a gradient
         ("vae", {"precision": "bfloat16"}),
         ("gmvae", {"prior": "vamp"}),
-        (
-            "gan",
-            {"network": "dcgan", "width": 4, "r1": 1.0, "shape": (1, 28, 28)},
-        ),  # gradients of gradients, running means
+        # Gradients of gradients, running means.
+        ("gan", {"network": "dcgan", "width": 4, "r1": 1.0, "shape": (1, 28, 28)}),
         ("gan", {"network": "dcgan", "width": 4, "normalise": "spectral", "shape": (1, 28, 28)}),
     ],
 )
 def test_the_trace_of_a_step_has_its_bits(name: str, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs, options: graph)
+    monkeypatch.setattr(torch._inductor, "compile", as_traced)
     plain, traced = (train(loop_of(name, compiled, **options)) for compiled in (False, True))
     for key, value in plain.items():
         assert torch.equal(traced[key], value), key
@@ -70,7 +68,7 @@ def test_the_trace_of_a_step_has_its_bits(name: str, options: dict, monkeypatch:
 
 
 def test_replays_of_compiled_steps_have_the_bits_of_their_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs, options: graph)
+    monkeypatch.setattr(torch._inductor, "compile", as_traced)
     one, other = (loop_of("gmvae", True, keep="ema") for _ in range(2))
     expected = train(one, 3 + CYCLES)
     train(other, 3)  # what optimisers keep is made in the first step

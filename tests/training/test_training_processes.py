@@ -8,7 +8,7 @@ import torch
 import torch._inductor
 import torch.distributed as dist
 import torch.multiprocessing
-from toys import digits, duel_loop
+from toys import as_traced, digits, duel_loop
 
 from reparam.config import TrainingOptions, resolve
 from reparam.data.tasks import TaskOptions
@@ -53,7 +53,7 @@ LOOPS = {
 
 
 def _cycles(loop: Loop) -> dict[str, torch.Tensor]:
-    torch._inductor.compile = lambda graph, inputs, options: graph  # the step as it was traced
+    torch._inductor.compile = as_traced
     for _ in range(CYCLES):
         loop.cycle()
     return loop.weights()

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +23,7 @@ from reparam.errors import ConfigError
 from reparam.objectives import Objective
 from reparam.training.step import Step
 
-
-class _Made(NamedTuple):
-    """A function of state, batch and clock -> (means, gradients of `reached`)."""
-
-    function: Callable[..., Sequence[Tensor]]
-    reached: Sequence[nn.Parameter]
+Function = Callable[..., Sequence[Any]]  # of state, batch and clock: (means, gradients)
 
 
 class Compiled:
@@ -40,34 +35,35 @@ class Compiled:
     """
 
     def __init__(self, step: Step, own: Sequence[nn.Parameter], parts: int = 1) -> None:
-        self.step, self.own, self.parts = step, own, parts
+        self.step, self.parts = step, parts
         self.state = dict(step.named_parameters()) | dict(step.named_buffers())
-        self.made: dict[Any, _Made] = {}
+        owned = {id(parameter) for parameter in own}
+        self.own = {name: parameter for name, parameter in step.named_parameters() if id(parameter) in owned}
+        self.made: dict[Any, Function] = {}
 
     def __call__(self, batch: Batch, clock: Tensor) -> Tensor:
         given = {name: value for name, value in vars(batch).items() if value is not None}
         form = tuple((name, value.shape) for name, value in given.items())
         if form not in self.made:
             self.made[form] = self._make(given, clock)
-        made = self.made[form]
         with torch.no_grad():
-            means, *gradients = made.function(*self.state.values(), *given.values(), clock)
-            for parameter, gradient in zip(made.reached, gradients, strict=True):
-                parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+            means, *gradients = self.made[form](*self.state.values(), *given.values(), clock)
+            for parameter, gradient in zip(self.own.values(), gradients, strict=True):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
         return means
 
-    def _make(self, given: dict[str, Tensor], clock: Tensor) -> _Made:
+    def _make(self, given: dict[str, Tensor], clock: Tensor) -> Function:
         from torch._inductor import compile as compile_graph  # two seconds, where they are wanted
         from torch.fx.experimental.proxy_tensor import make_fx
 
         # The tracer runs the step once: on copies of what it would change, and random numbers are put back.
         copies = [tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in self.state.values()]
         tensors = [*copies, *given.values(), clock]
-        places: list[int] = []
         with torch.random.fork_rng(devices=[clock.device] if clock.device.type == "cuda" else []):
             before = _attributes(self.step)
             try:
-                graph = make_fx(lambda *tensors: self._whole(tensors, list(given), places))(*tensors)
+                graph = make_fx(lambda *tensors: self._whole(tensors, list(given)))(*tensors)
             except Exception as error:
                 tracers = type(error).__module__.startswith(("torch._subclasses", "torch.fx"))
                 if not tracers and "tracing tensor" not in str(error):
@@ -82,13 +78,12 @@ class Compiled:
             try:
                 with torch.no_grad():
                     plain: list[Any] = [tensor.detach() for tensor in tensors]
-                    function = compile_graph(graph, plain, options=options)
+                    return compile_graph(graph, plain, options=options)
             except Exception as error:
                 raise ConfigError(f"the step cannot be compiled ({_reason(error)}): leave --compile out") from error
-        return _Made(function, [self.own[place] for place in places])
 
-    def _whole(self, tensors: Sequence[Tensor], fields: list[str], places: list[int]) -> list[Tensor]:
-        """What is traced: (means, gradients), of the parameters at those `places` of `own` that the total depends on."""
+    def _whole(self, tensors: Sequence[Tensor], fields: list[str]) -> list[Tensor | None]:
+        """What is traced: (means, gradients), None of a parameter that the total does not depend on."""
         state = dict(zip(self.state, tensors, strict=False))
         batch: dict[str, Any] = dict.fromkeys(Batch.__dataclass_fields__)
         batch.update(zip(fields, tensors[len(state) : -1], strict=True))
@@ -98,15 +93,9 @@ class Compiled:
         finally:
             check.remove()
 
-        names = {id(tensor): name for name, tensor in self.state.items()}
-        own = [state[names[id(parameter)]] for parameter in self.own]
+        own = [state[name] for name in self.own]
         found = torch.autograd.grad(total / self.parts, own, allow_unused=True)
-        gradients = []
-        for place, (parameter, gradient) in enumerate(zip(own, found, strict=True)):
-            if gradient is not None:
-                places.append(place)
-                gradients.append(_laid_out_as(gradient, parameter))
-        return [means, *gradients]
+        return [means, *map(_laid_out_as, found, own)]
 
 
 def _check_buffers(state: dict[str, Tensor], step: nn.Module, *_: Any) -> None:
@@ -171,8 +160,8 @@ def check_compiler(device: torch.device) -> None:
         ) from error
 
 
-def _laid_out_as(gradient: Tensor, parameter: Tensor) -> Tensor:
+def _laid_out_as(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
     """The gradient with the parameter's strides, as backward() leaves it: fused optimisers pair elements by their place."""
-    if gradient.stride() == parameter.stride():
+    if gradient is None or gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)

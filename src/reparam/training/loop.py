@@ -249,7 +249,8 @@ class Loop:
                 while self.step < self.steps and not self._out_of_patience():
                     pacer.advance()
                     if compiling:  # which is no part of the rate
-                        self._window, compiling = (self._window[0], time.monotonic()), False
+                        self._restart_clock()
+                        compiling = False
                     event = self.step in validations or self.step in pictures or self.step == self.steps
                     at_window_end = self.step % self.options.log_every == 0
                     stop = self._stopping(at_window_end)
@@ -363,6 +364,10 @@ class Loop:
         if self.draw and processes.rank() == 0:
             with self.kept() as model:
                 self.draw(model, self.epoch)
+        self._restart_clock()
+
+    def _restart_clock(self) -> None:
+        """What was done since the last step is no part of the window's rate."""
         self._window = (self._window[0], time.monotonic())
 
     def _out_of_patience(self) -> bool:
@@ -387,7 +392,7 @@ class Loop:
                 self._write_weights()
         else:
             self.stale += 1
-        self._window = (self._window[0], time.monotonic())
+        self._restart_clock()
 
     # -- what is written ----------------------------------------------------------------------------------------------
 

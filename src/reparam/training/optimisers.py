@@ -15,7 +15,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 class _Adam(torch.optim.Adam):
-    """torch's, with its lists of tensors gathered once: at every step that takes as long as a small network's update."""
+    """torch's, with its tensors and settings gathered once: at every step that takes as long as a small network's update."""
 
     gathered: dict[str, Any] | None = None
 
@@ -31,20 +31,15 @@ class _Adam(torch.optim.Adam):
             return super().step(closure)
         if self.gathered is None:
             states = [self.state[parameter] for parameter in group["params"]]
-            names = {"exp_avgs": "exp_avg", "exp_avg_sqs": "exp_avg_sq", "state_steps": "step"}
-            self.gathered = {argument: [state[name] for state in states] for argument, name in names.items()}
-        settings = ("fused", "capturable", "weight_decay", "decoupled_weight_decay", "eps", "lr", "maximize")
-        beta1, beta2 = group["betas"]
-        adam(
-            group["params"],
-            gradients,
-            **self.gathered,
-            max_exp_avg_sqs=[],
-            amsgrad=False,
-            beta1=beta1,
-            beta2=beta2,
-            **{name: group[name] for name in settings},
-        )
+            lists = {"exp_avgs": "exp_avg", "exp_avg_sqs": "exp_avg_sq", "state_steps": "step"}
+            settings = ("fused", "capturable", "weight_decay", "decoupled_weight_decay", "eps", "amsgrad", "maximize")
+            beta1, beta2 = group["betas"]
+            self.gathered = {
+                **{argument: [state[name] for state in states] for argument, name in lists.items()},
+                **{name: group[name] for name in settings},
+                **{"beta1": beta1, "beta2": beta2, "max_exp_avg_sqs": []},
+            }
+        adam(group["params"], gradients, lr=group["lr"], **self.gathered)
         return None
 
 
