@@ -29,6 +29,7 @@ from reparam.reports.painter import Painter
 from reparam.runs import RunFolder, load_weights
 from reparam.trained import Run, choose_device, load, open_data, stored_spec
 from reparam.training import Loop, Outcome, Progress, Silent, processes, settle_process
+from reparam.training.feed import Feed
 from reparam.training.plan import Plan, check_device, plan
 
 VALIDATION_BLOCK = 100  # it keys the noise, and bounds the memory
@@ -233,20 +234,21 @@ def validator(
 ) -> Callable[[nn.Module], dict[str, float]]:
     """Means of the objective's terms over the validation images, with the weights that terms have at the end of training
     (so that a warm-up does not make later epochs look worse) and the same random numbers every time."""
-    split = dataset.validation
+    split = dataset.validation.to(device)
     end = torch.tensor(schedule.steps, device=device)
     player = objective.players[0].name
 
     def validate(model: nn.Module) -> dict[str, float]:
         sums: dict[str, float] = {}
-        indices = torch.arange(len(split))
-        for number, index in enumerate(indices.split(VALIDATION_BLOCK)):
-            generator = keyed_generator(device, 0, "validation", number)
-            batch = make_batch(split.take(index).to(device), index.to(device), config.task, generator)
-            terms = objective(player, model, batch, end, generator)
-            means = {"total": terms.total, **{name: term.value for name, term in terms.named.items()}}
-            for name, value in means.items():
-                sums[name] = sums.get(name, 0.0) + float(value.sum())
+        places = torch.arange(len(split), device=device).split(VALIDATION_BLOCK)
+        with contextlib.closing(Feed(split, iter(places))) as feed:
+            for number, (index, images) in enumerate(feed):
+                generator = keyed_generator(device, 0, "validation", number)
+                batch = make_batch(images, index, config.task, generator)
+                terms = objective(player, model, batch, end, generator)
+                means = {"total": terms.total, **{name: term.value for name, term in terms.named.items()}}
+                for name, value in means.items():
+                    sums[name] = sums.get(name, 0.0) + float(value.sum())
         return {name: value / len(split) for name, value in sums.items()}
 
     return validate

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import nullcontext as nothing
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ import pytest
 import torch
 from toys import Adversarial, Duel, digits
 
-from reparam.config import TrainingOptions
-from reparam.data import Images
-from reparam.data.stored import Stored
+from reparam.api import build, validator
+from reparam.config import TrainingOptions, resolve
+from reparam.data import Dataset, Images
+from reparam.data.stored import Stored, readers_watched
 from reparam.data.tasks import TaskOptions
 from reparam.errors import DataError
+from reparam.models import Schedule, Spec
 from reparam.runs import RunFolder
 from reparam.training import Loop
 from reparam.training.feed import Feed
@@ -110,6 +113,31 @@ def test_damaged_images_stop_it_or_are_counted_and_named(workers: int, tmp_path:
     again = make(stored(Shelf(), workers=workers, damaged="skip"), tmp_path)
     again.restore()
     assert sorted(again.split.skipped) == sorted(said)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_validation_has_the_values_of_memory_and_leaves_no_process(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is to read the image numbered `deadly` would die of it: with workers, they read and not this process."""
+    monkeypatch.setattr("reparam.api.VALIDATION_BLOCK", 7)
+    config = resolve("vae", hidden=(16,), latent=2)
+    model = build(config, Spec((1, 8, 8))).eval()
+    found = []
+    for split in (MEMORY, stored(Shelf(), workers=workers)):
+        dataset = Dataset("toy", MEMORY, split, MEMORY, ())
+        schedule = Schedule(1, 1)
+        objective = config.family.objective(config.options, schedule)
+        validate = validator(objective, dataset, config, schedule, torch.device("cpu"))
+        with torch.no_grad():
+            found.append((validate(model), validate(model)))
+    assert found[0] == found[1]
+    assert not multiprocessing.active_children()
+    dataset = Dataset("toy", MEMORY, stored(Shelf(deadly=40), workers=workers), MEMORY, ())
+    validate = validator(objective, dataset, config, schedule, torch.device("cpu"))
+    dies = pytest.raises(DataError, match="a process that reads images ended") if workers else nothing()
+    with torch.no_grad(), dies, readers_watched():
+        validate(model)
 
 
 def test_what_is_read_arrives_on_another_device() -> None:

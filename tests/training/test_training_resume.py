@@ -90,6 +90,23 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(make: Callable[[Pat
     assert in_writing > 0, "no kill fell into the writing of a checkpoint: the test proves less than it says"
 
 
+def test_a_second_signal_stops_it_at_once_and_is_told_apart_from_a_kill(tmp_path: Path) -> None:
+    def strike(model: torch.nn.Module, epoch: float) -> None:
+        if epoch > 2:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    loop = duel_loop(tmp_path, pictures=5, checkpoint_seconds=0, log_every=7)
+    loop.draw = strike
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    assert RunFolder(tmp_path).status()["state"] == "interrupted"
+    again = duel_loop(tmp_path, checkpoint_seconds=1e9, log_every=7)
+    again.restore()
+    assert 0 < again.step < loop.step, "it stopped behind a checkpoint"
+    assert again.run().state == "finished"
+
+
 def test_interrupted_by_a_signal_it_writes_a_checkpoint_and_continues(tmp_path: Path) -> None:
     def strike(model: torch.nn.Module, epoch: float) -> None:
         if 2 < epoch < 6:

@@ -1,4 +1,4 @@
-"""The images of a training, in the order of its stream: taken where they lie, or read ahead by other processes.
+"""Images in a given order, as training and validation ask for them: taken where they lie, or read ahead by other processes.
 
 Shapes: `n` images.
 """
@@ -19,7 +19,7 @@ AHEAD = 4  # parts of batches that each worker has ready
 
 
 class Feed:
-    """Iterates over (index [n], images) for the indices that `places` yields, for ever.
+    """Iterates over (index [n], images) for the indices that `places` yields.
 
     Images in memory are taken when they are asked for. Those on disk are read by `workers` processes, at most
     `AHEAD` * workers parts ahead of what is asked for, which bounds their memory; order and content do not depend on how
@@ -30,7 +30,7 @@ class Feed:
         self.split, self.places = split, places
         self.batches: Iterator[Any] | None = None
         if isinstance(split.images, Stored):
-            indices = (index.numpy() for index in places)
+            indices = (index.cpu().numpy() for index in places)
             self.batches = iter(read_ahead(_Reading(split.images), indices, split.images.workers, AHEAD))
 
     def __iter__(self) -> "Feed":

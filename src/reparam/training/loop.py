@@ -47,6 +47,9 @@ class DivergedError(ReparamError):
     """A term became NaN or infinite."""
 
 
+_ENDS = {DivergedError: "diverged", KeyboardInterrupt: "interrupted"}
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How training ended: `state` is finished, stopped early or interrupted; `best` the lowest validation total."""
@@ -238,7 +241,7 @@ class Loop:
         state = "stopped early" if self._out_of_patience() else "finished"
         self.progress.start(self.steps, self.step)
         pacer = Pacer(self, pictures | validations)
-        compiling = self.options.compile
+        compiling = self.options.compile and state == "finished" and self.step < self.steps
         if compiling:
             self.progress.note("compiling the step: seconds for small networks, minutes for large ones")
         try:
@@ -274,9 +277,9 @@ class Loop:
                 self.rewind()  # reading processes end before the last checkpoint is written
                 self.save()
                 self._status(state)
-        except ReparamError as error:
+        except (ReparamError, KeyboardInterrupt) as error:
             with contextlib.suppress(ReparamError):  # as on a full disk: what happened first is what counts
-                self._status("diverged" if isinstance(error, DivergedError) else "failed")
+                self._status(_ENDS.get(type(error), "failed"))
             raise
         finally:
             self.rewind()
