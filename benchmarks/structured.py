@@ -8,14 +8,12 @@ strides, and replayed alone.
 """
 
 import argparse
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import torch
-from contest import keep, spread
-from throughput import loop_of, replayed
+from contest import Contender, Rate, compare, keep, take_turns
+from throughput import loop_of, replayed, whole_run
 
 from reparam.config import resolve
 from reparam.data import Images, load
@@ -25,9 +23,23 @@ from reparam.reproduce import machine
 from reparam.training import Loop
 
 
-def make_loop(split: Images, folder: Path, epochs: float) -> Loop:
-    config = resolve("cvae", data="mnist", epochs=epochs, keep="last", patience=0, pictures=0, device="cpu")
+def make_loop(split: Images, folder: Path, epochs: float, compiled: bool = False) -> Loop:
+    options = {"keep": "last", "patience": 0, "pictures": 0, "device": "cpu", "compile": compiled}
+    config = resolve("cvae", data="mnist", epochs=epochs, **options)
     return loop_of(config, with_condition(Spec((1, 28, 28), 10), config.task), split, folder)
+
+
+def eager(images: Images, epochs: float) -> dict[str, Rate]:
+    with tempfile.TemporaryDirectory() as folder:
+        loop = make_loop(images, Path(folder), 1)
+        loop.cycle()
+        bound = replayed(loop.cycle, 60)
+    rate = whole_run(lambda folder: make_loop(images, folder, epochs))
+    return {"bound": bound, "eager": rate, "bound_after": bound}
+
+
+def compiled(images: Images, epochs: float) -> dict[str, Rate]:
+    return {"compiled": whole_run(lambda folder: make_loop(images, folder, epochs, True))}
 
 
 def main() -> None:
@@ -38,32 +50,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "structured.json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    split = load("mnist").train
-    with tempfile.TemporaryDirectory() as folder:
-        loop = make_loop(split, Path(folder), 1)
-        loop.cycle()
-        bound = replayed(loop.cycle, 60)
-    rounds = []
-    for number in range(arguments.rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            loop = make_loop(split, Path(folder), arguments.epochs)
-            loop.cycle()
-            before = bound()
-            began = time.perf_counter()
-            loop.run()
-            rate = (loop.steps - 1) / (time.perf_counter() - began)
-        row = {"bound": before, "step": rate, "bound_after": bound()}
-        rounds.append({**row, "share": rate / statistics.mean((row["bound"], row["bound_after"]))})
-        print(
-            f"round {number + 1}: " + ", ".join(f"{key} {value:.3g}" for key, value in rounds[-1].items()), flush=True
-        )
-    shares = spread([row["share"] for row in rounds])
-    print(f"share of the float32 bound: {shares['median']:.2f} ({shares['low']:.2f} to {shares['high']:.2f})")
-    result = {
-        "what": f"quadrant CVAE, default recipe, batch {loop.options.batch_size}, float32",
+    split, threads, epochs = load("mnist").train, arguments.threads, arguments.epochs
+    contenders = [Contender(threads, eager, split, epochs), Contender(threads, compiled, split, epochs)]
+    rounds = take_turns(contenders, arguments.rounds, "steps/s")
+    result: dict = {
+        "what": "quadrant CVAE, default recipe, batch 128, float32",
         "machine": f"{machine()}, torch {torch.__version__}",
-        "share_of_bound": shares,
         "rounds": rounds,
+        **compare(rounds, ["eager", "compiled"], []),
     }
     keep(result, arguments.out)
 

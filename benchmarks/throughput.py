@@ -82,25 +82,30 @@ def eager(images: Images, epochs: float, precision: str) -> dict[str, Rate]:
         loop = make_loop(images, 1, Path(folder), precision)
         loop.cycle()
         bound = replayed(loop.cycle, 300)
-    return {"bound": bound, "eager": lambda: whole_run(images, epochs, precision, False), "bound_after": bound}
+    rate = whole_run(lambda folder: make_loop(images, epochs, folder, precision))
+    return {"bound": bound, "eager": rate, "bound_after": bound}
 
 
 def compiled(images: Images, epochs: float, precision: str) -> dict[str, Rate]:
-    return {"compiled": lambda: whole_run(images, epochs, precision, True)}
+    return {"compiled": whole_run(lambda folder: make_loop(images, epochs, folder, precision, True))}
 
 
 def peer(name: str, pixels: Tensor) -> dict[str, Rate]:
     return {name: PEERS[name](pixels)}
 
 
-def whole_run(split: Images, epochs: float, precision: str, compiled: bool) -> float:
+def whole_run(make: Callable[[Path], Loop]) -> Rate:
     """Steps a second of `Loop.run` to its last checkpoint, without the first step, which makes optimiser state or compiles."""
-    with tempfile.TemporaryDirectory() as folder:
-        loop = make_loop(split, epochs, Path(folder), precision, compiled)
-        loop.cycle()
-        began = time.perf_counter()
-        loop.run()
-        return (loop.steps - 1) / (time.perf_counter() - began)
+
+    def rate() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            loop = make(Path(folder))
+            loop.cycle()
+            began = time.perf_counter()
+            loop.run()
+            return (loop.steps - 1) / (time.perf_counter() - began)
+
+    return rate
 
 
 def products_share(split: Images, precision: str, steps: int = 100) -> float:

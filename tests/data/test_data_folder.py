@@ -335,6 +335,13 @@ def test_a_bad_picture_is_named(tmp_path, name, content, words, zipped, refused)
         load(f"folder:{path}", DataOptions(size=32))
 
 
+def test_a_link_that_leads_nowhere_is_no_damaged_picture(tmp_path, refused):
+    fill(tmp_path, 3)
+    (tmp_path / "x.png").symlink_to(tmp_path / "gone" / "x.png")
+    with refused("x.png is not there, or a link that leads nowhere"):
+        load(f"folder:{tmp_path}")
+
+
 def test_a_name_with_a_newline_stays_on_one_line(tmp_path, refused):
     fill(tmp_path, 3)
     (tmp_path / "a\nb.png").write_text("text")

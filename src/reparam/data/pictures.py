@@ -217,6 +217,8 @@ def _opened(tree: Tree, name: str) -> Iterator[Image.Image]:
         ) from error
     except PermissionError as error:
         raise DataError(f"{where} cannot be opened (permission denied): make it readable") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{where} is not there, or a link that leads nowhere: put it back or remove it") from error
     except Exception as error:  # decoders raise almost anything on damaged data
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{where} is damaged or cut short ({reason}): replace it or remove it") from error
