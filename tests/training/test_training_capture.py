@@ -1,35 +1,26 @@
 """What a CUDA graph would hold, run as it is on the CPU: the same bits as cycle by cycle, whatever lies in between."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from toys import digits, duel_loop
+from toys import duel_loop, family_loop
 
-from reparam.config import resolve
 from reparam.errors import ConfigError
-from reparam.models import Schedule, Spec
 from reparam.models.family import Interlude
 from reparam.runs import RunFolder
-from reparam.training import Loop, capture
+from reparam.training import capture
 from reparam.training.capture import CYCLES, Capture
 
-
-def vae_loop(folder: Path | None = None, **options: object) -> Loop:
-    config = resolve(
-        "vae", hidden=(16,), latent=3, epochs=12, batch_size=16, binarise="dynamic", clip=5.0, pictures=0, keep="ema",
-        ema=0.9, accumulate=2, warmup=2.0, **options,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = config.family.build(config.options, Spec((1, 8, 8)))
-    objective = config.family.objective(config.options, Schedule(4, 48))
-    where = RunFolder(folder) if folder else None
-    return Loop(model, objective, digits(), config.task, config.training, torch.device("cpu"), folder=where)
+vae_loop = partial(
+    family_loop, "vae", epochs=12, binarise="dynamic", clip=5.0, keep="ema", ema=0.9, accumulate=2, warmup=2.0
+)
 
 
 @pytest.mark.parametrize("make", [vae_loop, duel_loop], ids=["one player", "two players"])
 def test_a_replay_has_the_bits_of_its_cycles(make: object) -> None:
-    one, other = (make(None) for _ in range(2))  # type: ignore[operator]
+    one, other = (make(folder=None) for _ in range(2))  # type: ignore[operator]
     torch.manual_seed(1)
     for _ in range(2 * CYCLES + 3):
         one.cycle()
@@ -55,7 +46,7 @@ def test_a_run_by_replays_logs_and_keeps_what_one_by_cycles_does(
     monkeypatch.setattr(Capture, "replay", lambda self, run=Capture.replay: (replays.append(self.loop.step), run(self)))
     loops = {}
     for name in ("cycles", "replays"):
-        loops[name] = vae_loop(tmp_path / name, capture=name == "replays", log_every=14)
+        loops[name] = vae_loop(folder=tmp_path / name, capture=name == "replays", log_every=14)
         torch.manual_seed(2)
         assert loops[name].run().state == "finished"
     assert replays == [3, 14, 28]  # warm-up, and what is left before a window's end, go one by one

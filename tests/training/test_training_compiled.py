@@ -6,35 +6,17 @@ from typing import Any
 import pytest
 import torch
 import torch._inductor
-from toys import Adversarial, Duel, as_traced, digits, duel_loop
+from toys import Adversarial, Duel, as_traced, digits, duel_loop, family_loop
 
 import reparam
 from reparam.batch import Batch
-from reparam.config import resolve
-from reparam.data import Images
-from reparam.data.tasks import with_condition
 from reparam.errors import ConfigError
-from reparam.models import MODELS, Schedule, Spec
+from reparam.models import MODELS
 from reparam.objectives import Term, Terms
 from reparam.training import Loop
 from reparam.training.capture import CYCLES, Capture
 from reparam.training.compiled import Compiled
 from reparam.training.step import Step
-
-
-def loop_of(name: str, compiled: bool, shape: tuple[int, int, int] = (1, 8, 8), **options: Any) -> Loop:
-    fields = MODELS[name].options.__dataclass_fields__
-    small = {"hidden": (16,), "latent": 3, "components": 3, "features": 8}
-    small = {key: value for key, value in small.items() if key in fields}
-    if name == "gan" and "network" not in options:
-        options["network"] = "mlp"
-    config = resolve(name, batch_size=16, device="cpu", compile=compiled, **{**small, **options})
-    torch.manual_seed(0)
-    model = config.family.build(config.options, with_condition(Spec(shape, 3), config.task))
-    objective = config.family.objective(config.options, Schedule(4, 40))
-    pixels = torch.randint(0, 256, (64, *shape), dtype=torch.uint8)
-    split = Images(pixels, torch.arange(64) % 3)
-    return Loop(model, objective, split, config.task, config.training, torch.device("cpu"), validate=lambda model: {})
 
 
 def train(loop: Loop, cycles: int = 3) -> dict[str, torch.Tensor]:
@@ -61,7 +43,7 @@ def train(loop: Loop, cycles: int = 3) -> dict[str, torch.Tensor]:
 )
 def test_the_trace_of_a_step_has_its_bits(name: str, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch._inductor, "compile", as_traced)
-    plain, traced = (train(loop_of(name, compiled, **options)) for compiled in (False, True))
+    plain, traced = (train(family_loop(name, compile=compiled, **options)) for compiled in (False, True))
     for key, value in plain.items():
         assert torch.equal(traced[key], value), key
         assert traced[key].stride() == value.stride(), key
@@ -69,7 +51,7 @@ def test_the_trace_of_a_step_has_its_bits(name: str, options: dict, monkeypatch:
 
 def test_replays_of_compiled_steps_have_the_bits_of_their_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch._inductor, "compile", as_traced)
-    one, other = (loop_of("gmvae", True, keep="ema") for _ in range(2))
+    one, other = (family_loop("gmvae", compile=True, keep="ema") for _ in range(2))
     expected = train(one, 3 + CYCLES)
     train(other, 3)  # what optimisers keep is made in the first step
     Capture(other).replay()
@@ -81,7 +63,7 @@ def test_compiled_training_differs_by_rounding() -> None:
     """After one step of plain descent at learning rate 1, weights differ as their gradients do: sums of 64 pixels' terms, then of
     16 images', each rounded by at most half of 2^-23 of a sum below 64 (what is logged) or 1 (a gradient)."""
     options = {"optimiser": "sgd", "momentum": 0.0, "learning_rate": 1.0, "gradient": "analytic"}
-    plain, compiled = (train(loop_of("vae", which, **options), cycles=1) for which in (False, True))
+    plain, compiled = (train(family_loop("vae", compile=which, **options), cycles=1) for which in (False, True))
     for key, value in plain.items():
         largest = 64 if key == "logged" else 1
         error = (compiled[key] - value).abs().max()

@@ -1,4 +1,4 @@
-"""A two-player toy: a maker that shifts noise onto data and a critic that tells them apart. Deterministic given the batch."""
+"""Small loops. The two-player toy: a maker that shifts noise onto data and a critic that tells them apart."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reparam.batch import Batch
-from reparam.config import TrainingOptions
+from reparam.config import TrainingOptions, resolve
 from reparam.data import Images
-from reparam.data.tasks import TaskOptions
+from reparam.data.tasks import TaskOptions, with_condition
 from reparam.distributions import keyed_generator
+from reparam.models import MODELS, Schedule, Spec
 from reparam.objectives import Objective, Player, Term, Terms
 from reparam.runs import RunFolder
 from reparam.training import Loop
@@ -59,6 +60,29 @@ def duel_loop(folder: Path | None, noise: bool = True, **options: Any) -> Loop:
     training = TrainingOptions(**{**settings, **options})
     where = RunFolder(folder) if folder else None
     return Loop(Duel(), Adversarial(noise), digits(), TaskOptions(), training, torch.device("cpu"), folder=where)
+
+
+def family_loop(
+    name: str,
+    shape: tuple[int, int, int] = (1, 8, 8),
+    folder: Path | None = None,
+    device: torch.device | None = None,
+    **options: Any,
+) -> Loop:
+    """A small network of a family on 64 random images of three classes; the same initial weights every time."""
+    fields = MODELS[name].options.__dataclass_fields__
+    small = {"hidden": (16,), "latent": 3, "components": 3, "features": 8}
+    small = {key: value for key, value in small.items() if key in fields}
+    if name == "gan" and "network" not in options:
+        options["network"] = "mlp"
+    settings = {"batch_size": 16, "keep": "last", "patience": 0, "pictures": 0, "device": "cpu"}
+    config = resolve(name, **{**small, **settings, **options})
+    torch.manual_seed(0)
+    model = config.family.build(config.options, with_condition(Spec(shape, 3), config.task))
+    objective = config.family.objective(config.options, Schedule(4, 40))
+    split = Images(torch.randint(0, 256, (64, *shape), dtype=torch.uint8), torch.arange(64) % 3)
+    where = RunFolder(folder) if folder else None
+    return Loop(model, objective, split, config.task, config.training, device or torch.device("cpu"), folder=where)
 
 
 def as_traced(graph: Any, inputs: Any, options: Any) -> Any:
