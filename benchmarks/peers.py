@@ -1,10 +1,12 @@
 """The loops that Reparam's training is compared with: the same network, loss, optimiser, batch and images, each its own way.
 
-Each function prepares a peer on uint8 images [N, 1, 28, 28] and returns a call that trains one pass and gives its steps a second.
+Each function prepares a peer on uint8 images [N, 1, 28, 28], for a device ("cpu", "cuda"), and returns a call that trains one
+pass and gives its steps a second.
 The network is 784-400-20-400-784 with a Bernoulli likelihood, trained by Adam at 1e-3 in batches of 128.
 """
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -31,7 +33,7 @@ class Network(nn.Module):
         return torch.sigmoid(self.pixels(torch.relu(self.back(z)))), mean, log_var
 
 
-def plain(images: Tensor, network: Callable[[], nn.Module] = Network) -> Rate:
+def plain(images: Tensor, device: str = "cpu", network: Callable[[], nn.Module] = Network) -> Rate:
     """The loop of tutorials: pictures one by one through a `DataLoader`, the sum of both losses, `.item()` each step. `network`
     makes a module that takes images [B, C, H, W] to pixels in [0, 1], means and log variances of latents."""
     from PIL import Image
@@ -52,12 +54,13 @@ def plain(images: Tensor, network: Callable[[], nn.Module] = Network) -> Rate:
             return pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255), 0
 
     torch.manual_seed(0)
-    model, loader = network(), DataLoader(Pictures(), batch_size=BATCH, shuffle=True)
+    model, loader = network().to(device), DataLoader(Pictures(), batch_size=BATCH, shuffle=True)
     optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
 
     def one_pass() -> float:
         began, total = time.perf_counter(), 0.0
         for x, _ in loader:
+            x = x.to(device)
             optimiser.zero_grad()
             made, mean, log_var = model(x)
             error = F.binary_cross_entropy(made.flatten(1), x.flatten(1), reduction="sum")
@@ -71,8 +74,12 @@ def plain(images: Tensor, network: Callable[[], nn.Module] = Network) -> Rate:
     return one_pass
 
 
-def scanned(images: Tensor) -> Rate:
+def scanned(images: Tensor, device: str = "cpu") -> Rate:
     """JAX: a whole pass is one compiled `lax.scan` over images that lie on the device."""
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = (
+        "false"  # or it takes most of a GPU's memory, which others use as well
+    )
+    os.environ["JAX_PLATFORMS"] = device
     import jax
     import jax.numpy as jnp
     import optax
@@ -130,7 +137,7 @@ def scanned(images: Tensor) -> Rate:
     return one_pass
 
 
-def pythae_trainer(images: Tensor) -> object:
+def pythae_trainer(images: Tensor, device: str = "cpu") -> object:
     """pythae's own trainer on the same network, by its own encoder and decoder classes."""
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
@@ -164,15 +171,19 @@ def pythae_trainer(images: Tensor) -> object:
     dataset = BaseDataset(images.float() / 255, torch.zeros(len(images)))
     with tempfile.TemporaryDirectory() as folder:
         training = BaseTrainerConfig(
-            output_dir=folder, num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=RATE, no_cuda=True
+            output_dir=folder,
+            num_epochs=1,
+            per_device_train_batch_size=BATCH,
+            learning_rate=RATE,
+            no_cuda=device == "cpu",
         )
         trainer = BaseTrainer(model, dataset, training_config=training)
     trainer.prepare_training()
     return trainer
 
 
-def pythae(images: Tensor) -> Rate:
-    trainer = pythae_trainer(images)
+def pythae(images: Tensor, device: str = "cpu") -> Rate:
+    trainer = pythae_trainer(images, device)
 
     def one_pass() -> float:
         began = time.perf_counter()
@@ -182,4 +193,4 @@ def pythae(images: Tensor) -> Rate:
     return one_pass
 
 
-PEERS: dict[str, Callable[[Tensor], Rate]] = {"pythae": pythae, "plain": plain, "jax": scanned}
+PEERS: dict[str, Callable[[Tensor, str], Rate]] = {"pythae": pythae, "plain": plain, "jax": scanned}

@@ -84,7 +84,7 @@ def compiled(images: Images, steps: int) -> dict[str, Rate]:
 
 
 def peer(name: str, network: type[Network], pixels: Tensor) -> dict[str, Rate]:
-    return {name: plain(pixels, network)}
+    return {name: plain(pixels, network=network)}
 
 
 def main() -> None:

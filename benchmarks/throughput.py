@@ -26,18 +26,22 @@ from reparam.data import Images, load
 from reparam.models import Schedule, Spec
 from reparam.reproduce import machine
 from reparam.runs import RunFolder
-from reparam.training import Loop
+from reparam.trained import choose_device
+from reparam.training import Loop, Progress
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward")
 
 
-def loop_of(config: RunConfig, spec: Spec, split: Images, folder: Path | None = None) -> Loop:
+def loop_of(
+    config: RunConfig, spec: Spec, split: Images, folder: Path | None = None, progress: Progress | None = None
+) -> Loop:
     """A new model of a configuration in the public loop; with a folder, metrics and checkpoints are written as always."""
     torch.manual_seed(0)
     model = config.family.build(config.options, spec)
     objective = config.family.objective(config.options, Schedule(1, 1))
     where = RunFolder(folder) if folder else None
-    return Loop(model, objective, split, config.task, config.training, torch.device("cpu"), folder=where)
+    device = choose_device(config.training.device)
+    return Loop(model, objective, split, config.task, config.training, device, folder=where, progress=progress)
 
 
 def make_loop(split: Images, epochs: float, folder: Path, precision: str, compiled: bool = False) -> Loop:
@@ -91,7 +95,7 @@ def compiled(images: Images, epochs: float, precision: str) -> dict[str, Rate]:
 
 
 def peer(name: str, pixels: Tensor) -> dict[str, Rate]:
-    return {name: PEERS[name](pixels)}
+    return {name: PEERS[name](pixels, "cpu")}
 
 
 def whole_run(make: Callable[[Path], Loop]) -> Rate:

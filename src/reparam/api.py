@@ -5,6 +5,8 @@ Training, evaluation and reports meet here and nowhere else.
 
 import contextlib
 import datetime
+import math
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -89,10 +91,19 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         "notes": list(dataset.notes),
         "moved_by": _movers(config.training),
     }
-    with _alone(folder):
-        if processes.rank() == 0:
-            folder.create(config, spec, facts, " ".join(sys.argv))
-        return _train(folder, config, planned, model, dataset, split, augment, progress, continued=False)
+    place = {"processes": processes.world(), "device": device.type}
+    fresh = not folder.path.exists() or not any(folder.path.iterdir())
+    try:
+        with _alone(folder):
+            if processes.rank() == 0:
+                folder.create(config, spec, facts, place, " ".join(sys.argv))
+            return _train(folder, config, planned, model, dataset, split, augment, progress, continued=False)
+    except (
+        ConfigError
+    ):  # as a step that cannot be compiled: nothing was trained, and nothing can be under this configuration
+        if fresh and processes.rank() == 0 and not folder.checkpoint_path.exists():
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
 
 
 def resume(run: str | Path, progress: Progress | None = None, damaged: Damaged | None = None) -> Run:
@@ -106,10 +117,16 @@ def proceed(folder: RunFolder, progress: Progress, damaged: Damaged | None = Non
     """Continues the run in `folder`. Raises DataError if its data is not what it was."""
     settle_process()
     config, spec = folder.config(), folder.spec()
+    if folder.ended():
+        if damaged:
+            with folder.locked():
+                folder.amend_data(damaged=damaged)
+        return Run(folder.path, config.training.device), _outcome(folder)
     if damaged:
         config = replace(config, data=replace(config.data, damaged=damaged))
     device = choose_device(config.training.device)
     processes.join(device)
+    _check_place(folder.document(), device)
     dataset = open_data(config.data.data, config, spec)
     if dataset.fingerprint != folder.document()["data"]["fingerprint"]:
         raise DataError(
@@ -127,6 +144,29 @@ def proceed(folder: RunFolder, progress: Progress, damaged: Damaged | None = Non
         model = build(config, spec)
         return _train(
             folder, config, plan(config, len(split)), model, dataset, split, augment, progress, continued=True
+        )
+
+
+def _outcome(folder: RunFolder) -> Outcome:
+    """How a run that has ended did so."""
+    facts = folder.status()
+    best = facts["best_validation_total"]
+    best = math.inf if best is None else best
+    return Outcome(facts["state"], facts["step"], facts["epoch"], facts["kept"], best, facts["seconds"])
+
+
+def _check_place(document: dict[str, Any], device: torch.device) -> None:
+    """Raises ConfigError where a run would not continue exactly: under another number of processes, or on another device."""
+    count, kind = document.get("processes", 1), document.get("device", device.type)
+    if count != processes.world():
+        raise ConfigError(
+            f"this run was begun by {count} process{'es' * (count > 1)} and continues exactly only with as many, "
+            f"not {processes.world()}"
+        )
+    if kind != device.type:
+        raise ConfigError(
+            f"this run was begun on '{kind}' and continues exactly only there, not on '{device.type}'; to go on elsewhere, start "
+            "a new run with --init-from"
         )
 
 

@@ -28,7 +28,9 @@ from reparam.models import MODELS, Family
 class DataSection(DataOptions):
     """Which images, and how they are read."""
 
-    data: Annotated[str, Field(description="NAME, NAME:PATH, folder:PATH, array:FILE or package.module:NAME")] = ""
+    data: Annotated[
+        str, Field(description="NAME, NAME:PATH, folder:PATH, shards:PATH, pairs:PATH, array:FILE, package.module:NAME")
+    ] = ""
     train_on: Annotated[
         Literal["train", "all"], Field(description="train, or all: training and validation images together")
     ] = "train"

@@ -69,8 +69,8 @@ class RunFolder:
     def report_path(self) -> Path:
         return self.path / "report.html"
 
-    def create(self, config: RunConfig, spec: Spec, data: dict[str, Any], command: str) -> None:
-        """Writes run.json. Raises RunError where a run lies already."""
+    def create(self, config: RunConfig, spec: Spec, data: dict[str, Any], place: dict[str, Any], command: str) -> None:
+        """Writes run.json; `place` is where it is trained, and so where it continues. Raises RunError where a run lies there."""
         if (self.path / "run.json").exists():
             raise RunError(
                 f"{self.path} holds a run already: continue it with 'reparam resume {self.path}', or choose --out"
@@ -84,6 +84,7 @@ class RunFolder:
                 "python": platform.python_version(),
                 "command": command,
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                **place,
                 "config": config.to_json(),
                 "spec": {
                     "image_shape": list(spec.image_shape),
@@ -144,6 +145,12 @@ class RunFolder:
 
     def write_status(self, state: str, **facts: Any) -> None:
         write_json(self.path / "status.json", {"state": state, **facts})
+
+    def ended(self) -> bool:
+        """Whether there is nothing left to train."""
+        with contextlib.suppress(RunError):  # a status that cannot be read is written anew
+            return self.status().get("state") in ("finished", "stopped early")
+        return False
 
     def status(self) -> dict[str, Any]:
         path = self.path / "status.json"

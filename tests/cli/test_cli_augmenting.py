@@ -186,6 +186,7 @@ def test_a_training_resumes_with_the_run_that_moved_its_images(gvae: Path, tmp_p
     moved = {"augment": (str(tmp_path / "mover"),)}
     run = reparam.train("classifier", epochs=1, out=tmp_path / "run", **options, **moved)
     other = {"data": "digits", "epochs": 1, "hidden": (16,), "latent": 3, "pictures": 0, "device": "cpu"}
+    run.folder.write_status("running")  # as after a kill: what has ended is left as it is
     shutil.rmtree(tmp_path / "mover")
     reparam.train("gvae", out=tmp_path / "mover", **other)
     with pytest.raises(DataError, match="put back"):

@@ -279,7 +279,14 @@ def test_damaged_runs(case: str, command: Callable, run: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == before
 
 
+def cut_off(run: Path) -> None:
+    """As a kill behind the last checkpoint leaves it: what has ended is left as it is."""
+    path = run / "status.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "state": "running"}))
+
+
 def test_a_checkpoint_with_a_missing_key(command: Callable, run: Path) -> None:
+    cut_off(run)
     tensors, metadata = read_tensors(run / "checkpoint.safetensors")
     tensors.pop("optimiser.model.0.exp_avg")
     write_tensors(run / "checkpoint.safetensors", tensors, metadata)
@@ -292,7 +299,23 @@ def test_resume_refuses_other_data(command: Callable, run: Path, tmp_path: Path)
     document = json.loads(path.read_text())
     document["config"]["data"]["data"] = f"array:{tmp_path / 'x.npz'}"
     path.write_text(json.dumps(document))
+    cut_off(run)
     refused(command("resume", run), "is not what")
+
+
+@pytest.mark.parametrize(
+    ("fact", "words"),
+    [({"processes": 2}, ("begun by 2 processes", "not 1")), ({"device": "cuda"}, ("begun on 'cuda'", "--init-from"))],
+)
+def test_resume_elsewhere_is_refused_also_before_the_first_checkpoint(
+    command: Callable, run: Path, fact: dict, words: tuple[str, ...]
+) -> None:
+    path = run / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fact}))
+    assert command("resume", run).code == 0  # it has ended: there is nothing to continue
+    cut_off(run)
+    (run / "checkpoint.safetensors").unlink()
+    refused(command("resume", run), *words)
 
 
 USES = {
@@ -350,6 +373,7 @@ def test_divergence_is_one_line_and_keeps_the_run(command: Callable, tmp_path: P
 
 
 def test_two_processes_cannot_train_one_run(command: Callable, run: Path) -> None:
+    cut_off(run)
     with reparam.load(run).folder.locked():
         refused(command("resume", run), "another process is training")
     assert command("resume", run).code == 0
@@ -357,5 +381,6 @@ def test_two_processes_cannot_train_one_run(command: Callable, run: Path) -> Non
 
 def test_what_a_killed_process_left_half_written_is_swept(command: Callable, run: Path) -> None:
     (run / ".checkpoint.safetensors.abc.partial").write_bytes(b"half")
+    cut_off(run)
     assert command("resume", run).code == 0
     assert not list(run.glob(".*.partial"))

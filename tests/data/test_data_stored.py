@@ -173,10 +173,16 @@ class Heavy(torch.utils.data.Dataset):
 
 
 def read_a_little(pipe):
-    items = iter(read_ahead(Heavy(), itertools.count(), workers=2, ahead=4))
+    items = read_ahead(Heavy(), itertools.count(), workers=2, ahead=4)
     next(items)
     pipe.send([reader.pid for reader in multiprocessing.active_children()])
     time.sleep(600)
+
+
+@pytest.mark.filterwarnings("error")
+def test_more_workers_than_cores_are_what_was_asked_for():
+    items = read_ahead(Heavy(), range(3), workers=len(os.sched_getaffinity(0)) + 1, ahead=1)
+    assert sum(len(item) for item in items) == 3_000_000
 
 
 def lives(pid):
@@ -310,7 +316,7 @@ def test_pictures_that_cannot_be_read_stop_the_packing_or_are_left_out(photos, t
     picture = photos / "dog" / "4.png"
     picture.write_bytes(picture.read_bytes()[:-300])  # its header is whole
     spec = f"folder:{photos}"
-    with refused("3.png", "not a picture"):
+    with refused("3.png", "not a picture", "--damaged skip"):
         load(spec, DataOptions(stream=True))
     skipping = load(spec, DataOptions(stream=True, damaged="skip"))
     assert any("3.png" in note for note in skipping.notes)

@@ -189,10 +189,13 @@ def train_it(out: Path) -> None:
     reparam.train("vae", data="digits", hidden=(4,), latent=2, epochs=0.1, compile=True, out=out)
 
 
-def test_a_failure_of_the_compiler_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_the_compiler_is_an_error_that_leaves_no_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def fails(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("an instruction\nthat is long")
 
     monkeypatch.setattr(torch._inductor, "compile", fails)
     with pytest.raises(ConfigError, match=r"\(RuntimeError: an instruction\)"):
-        duel_loop(None, compile=True).cycle()
+        train_it(tmp_path / "run")
+    assert not list(tmp_path.iterdir()), "the way is free for the same folder without --compile"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from toys import family_loop
 from torch import Tensor
+from toys import family_loop
 
 from reparam.models import MODELS
 from reparam.training import Loop

@@ -16,6 +16,7 @@ from reparam.files import read_tensors
 from reparam.models import Schedule, Spec
 from reparam.runs import RunFolder
 from reparam.training import Loop
+from reparam.training.interruption import Listener
 
 KILLS = 20
 
@@ -105,6 +106,22 @@ def test_a_second_signal_stops_it_at_once_and_is_told_apart_from_a_kill(tmp_path
     again.restore()
     assert 0 < again.step < loop.step, "it stopped behind a checkpoint"
     assert again.run().state == "finished"
+
+
+def test_a_second_signal_in_a_finaliser_is_no_noise(capsys: pytest.CaptureFixture) -> None:
+    """An exception there would be printed and lost: reading processes are ended by one."""
+
+    class Ending:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with Listener(lambda text: None) as listener:
+        signal.raise_signal(signal.SIGINT)
+        Ending()
+        assert listener.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert "Exception ignored" not in capsys.readouterr().err
 
 
 def test_interrupted_by_a_signal_it_writes_a_checkpoint_and_continues(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_killed_process_ends_the_job_which_goes_on_under_as_many(tmp_path: Pat
     status = json.loads((run / "status.json").read_text())
     assert status["state"] != "finished"
     assert read_tensors(run / "checkpoint.safetensors")[1]["step"] > 0
-    with pytest.raises(ConfigError, match="trained by 2 processes"):
+    with pytest.raises(ConfigError, match="begun by 2 processes"):
         reparam.resume(run)
     job = start("resume", run)
     _, said = job.communicate(timeout=240)

@@ -34,11 +34,12 @@ _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
 def measure(
-    tree: Tree, names: Sequence[str], damaged: Damaged = "stop"
+    tree: Tree, names: Sequence[str], damaged: Damaged | None = None
 ) -> tuple[dict[str, tuple[int, int]], list[str]]:
     """(width, height) of each picture held upright, from its header alone, by name.
 
-    Raises `DataError` as `decode` does, or under "skip" leaves such files out and says so, a line for each.
+    Raises `DataError` as `decode` does (of "stop" with the remedy that there is then), or under "skip" leaves such files out
+    and says so, a line for each.
     """
     sizes: dict[str, tuple[int, int]] = {}
     lines: list[str] = []
@@ -49,8 +50,10 @@ def measure(
                     turned = "exif" in picture.info and picture.getexif().get(ExifTags.Base.Orientation) in _TURNED
                     sizes[name] = picture.size[::-1] if turned else picture.size
             except DataError as error:
-                if damaged == "stop":
+                if damaged is None:
                     raise
+                if damaged == "stop":
+                    raise DataError(f"{error} (or leave such pictures out: --damaged skip)") from error
                 lines.append(str(error))
     return sizes, lines
 

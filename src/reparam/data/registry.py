@@ -259,5 +259,6 @@ def _unknown(spec: str) -> str:
     if spec and Path(spec).exists():
         kind = "array" if Path(spec).suffix in (".npy", ".npz") else "pairs" if has_pairs(Path(spec)) else "folder"
         return f"'{spec}' is not a data set: for your own files, --data {kind}:{spec}"
-    near = suggest(name, DATASETS) or f"; known are {', '.join(DATASETS)}, and package.module:NAME"
+    known = ", ".join(name + ":PATH" * (source.path == "given") for name, source in DATASETS.items())
+    near = suggest(name, DATASETS) or f", nor a file or folder of that name; known are {known}, and package.module:NAME"
     return f"no data set '{name}'{near}"

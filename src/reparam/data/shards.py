@@ -190,14 +190,14 @@ def write_shards(
     splits = [dataset.split(split) for split in SPLITS]
     packed = _Packed(splits)
     labels = torch.cat([split.labels for split in splits])
-    loader = read_ahead(packed, range(len(packed)), workers)
     counts, skipped = dict.fromkeys(SPLITS, 0), list[str]()
     kept: list[int] = []
     with readers_watched(), new_folder(out) as begun:
         make_folder(begun)
         writer = _Writer(begun, mebibytes * 2**20)
         try:
-            for place, record in zip(track(range(len(packed)), "shards"), loader, strict=True):
+            records = read_ahead(packed, range(len(packed)), workers)
+            for place, record in zip(track(range(len(packed)), "shards"), records, strict=True):
                 if isinstance(record, str):
                     if damaged == "stop":
                         raise DataError(f"{record} (or leave such images out: --damaged skip)")

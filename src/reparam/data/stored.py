@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -40,23 +41,27 @@ def readers_watched() -> Iterator[None]:
         ) from error
 
 
-def read_ahead(dataset: TorchDataset, places: Iterable[Any], workers: int, ahead: int | None = None) -> DataLoader:
+def read_ahead(dataset: TorchDataset, places: Iterable[Any], workers: int, ahead: int | None = None) -> Iterator[Any]:
     """What `dataset` gives at each of `places`, in their order, by `workers` processes (0: by this one) that are at most `ahead`
     items each ahead. It draws nothing from the default generator, which training's is.
 
     Items are best arrays, which travel through a pipe: for a tensor's memory the first process asks the worker, which may
     have died since, and that fails in another way than `readers_watched` knows.
     """
-    return DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=places,
-        num_workers=workers,
-        prefetch_factor=ahead if workers else None,
-        collate_fn=_as_it_is,
-        worker_init_fn=_begin,
-        generator=torch.Generator(),
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores: what was asked for
+        return iter(
+            DataLoader(
+                dataset,
+                batch_size=None,
+                sampler=places,
+                num_workers=workers,
+                prefetch_factor=ahead if workers else None,
+                collate_fn=_as_it_is,
+                worker_init_fn=_begin,
+                generator=torch.Generator(),
+            )
+        )
 
 
 def _as_it_is(item: Any) -> Any:

@@ -160,9 +160,6 @@ class Laboratory:
         """The trained run of a cell. Raises RunError where it is not there."""
         return trained.load(self.run_path(cell))
 
-    def _finished(self, cell: Cell) -> bool:
-        return RunFolder(self.run_path(cell)).status().get("state") in ("finished", "stopped early")
-
     def _trained(self, cell: Cell) -> trained.Run:
         """The cell's run, after training what is left of it; that of the cell it starts from first."""
         folder = RunFolder(self.run_path(cell))
@@ -170,7 +167,7 @@ class Laboratory:
         if (folder.path / "run.json").exists():
             if _plain(folder.config()) != _plain(config):
                 raise RunError(f"{folder.path} was trained under other settings than {cell.name} has now: delete it")
-            if self._finished(cell):
+            if folder.ended():
                 return trained.load(folder.path)
             run, outcome = api.proceed(folder, self.progress)
         else:
@@ -200,10 +197,10 @@ class Laboratory:
             measured = [cell] if source in wanted else [cell, source]
             trained_there = cell.of and self.cells[cell.of] in wanted
             for one in measured:
-                if one is None or (one is source and self._finished(one)):
+                if one is None or (one is source and RunFolder(self.run_path(one)).ended()):
                     continue
                 estimates = len({"nll", "cnll_is", "cnll_mc"} & set(one.metrics)) if one is cell else 0
-                epochs = 0.0 if trained_there or self._finished(one) else self._epochs_left(one)
+                epochs = 0.0 if trained_there or RunFolder(self.run_path(one)).ended() else self._epochs_left(one)
                 if not epochs and not estimates:  # metrics that take moments
                     found.setdefault(cell.name, 0.0)
                     continue

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from reparam.errors import ConfigError, RunError
+from reparam.errors import RunError
 from reparam.files import read_tensors, write_tensors
 from reparam.runs import load_weights
 from reparam.training import processes
@@ -42,8 +42,6 @@ def write(loop: "Loop") -> None:
         "best": loop.best if math.isfinite(loop.best) else None,
         "stale": loop.stale,
         "seconds": loop.seconds,
-        "processes": processes.world(),
-        "device": loop.device.type,
         "stateful": {turn.player.name: sorted(state_of(turn.optimiser)) for turn in loop.turns},
         "metrics_bytes": loop.record.size if loop.record else 0,
         "skipped": list(loop.split.skipped),
@@ -54,7 +52,7 @@ def write(loop: "Loop") -> None:
 def read(loop: "Loop") -> None:
     """Puts a loop where its folder's checkpoint was written; does nothing where there is none.
 
-    Raises RunError for a damaged or foreign checkpoint, ConfigError under another number of processes.
+    Raises RunError for a damaged or foreign checkpoint.
     """
     assert loop.folder
     path = loop.folder.checkpoint_path
@@ -63,16 +61,6 @@ def read(loop: "Loop") -> None:
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise RunError(f"{path} has checkpoint format {metadata.get('format')!r} and this version reads {FORMAT}")
-    if metadata["processes"] != processes.world():
-        raise ConfigError(
-            f"this run was trained by {metadata['processes']} processes and continues exactly only with as many, "
-            f"not {processes.world()}"
-        )
-    if metadata["device"] != loop.device.type:
-        raise ConfigError(
-            f"this run was trained on '{metadata['device']}' and continues exactly only there, not on '{loop.device.type}'; "
-            "to go on elsewhere, start a new run with --init-from"
-        )
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "random": {}, "optimiser": {}}
     try:
         for name, tensor in tensors.items():

@@ -31,7 +31,7 @@ class Feed:
         self.batches: Iterator[Any] | None = None
         if isinstance(split.images, Stored):
             indices = (index.cpu().numpy() for index in places)
-            self.batches = iter(read_ahead(_Reading(split.images), indices, split.images.workers, AHEAD))
+            self.batches = read_ahead(_Reading(split.images), indices, split.images.workers, AHEAD)
 
     def __iter__(self) -> "Feed":
         return self

@@ -7,7 +7,8 @@ from types import FrameType, TracebackType
 
 
 class Listener:
-    """While entered, the first Ctrl-C or SIGTERM sets `asked`; a second one raises KeyboardInterrupt at once.
+    """While entered, the first Ctrl-C or SIGTERM sets `asked`; a second one raises KeyboardInterrupt at once, but not in a
+    finaliser, which would print it and go on: that is how reading processes are ended.
 
     Signals reach Python's main thread only: elsewhere it never hears anything.
     """
@@ -31,6 +32,16 @@ class Listener:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
-            raise KeyboardInterrupt
+            if not _in_finaliser(frame):
+                raise KeyboardInterrupt
+            return
         self.asked = True
         self._note("stopping after this step and writing a checkpoint; once more to stop at once")
+
+
+def _in_finaliser(frame: FrameType | None) -> bool:
+    while frame:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False

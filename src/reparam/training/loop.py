@@ -239,11 +239,12 @@ class Loop:
             self.record = Record(self.folder, self.record_size, self.step)
         pictures, validations = self._moments()
         state = "stopped early" if self._out_of_patience() else "finished"
-        self.progress.start(self.steps, self.step)
         pacer = Pacer(self, pictures | validations)
-        compiling = self.options.compile and state == "finished" and self.step < self.steps
+        compiling = self.options.compile and self.step < self.steps
         if compiling:
             self.progress.note("compiling the step: seconds for small networks, minutes for large ones")
+        else:
+            self.progress.start(self.steps, self.step)
         try:
             self._status("running")
             with processes.siblings_watched(), readers_watched(), Listener(self.progress.note) as self._listener:
@@ -251,8 +252,9 @@ class Loop:
                     self._picture()
                 while self.step < self.steps and not self._out_of_patience():
                     pacer.advance()
-                    if compiling:  # which is no part of the rate
+                    if compiling:  # which is no part of the rate, nor of what is left
                         self._restart_clock()
+                        self.progress.start(self.steps, self.step)
                         compiling = False
                     event = self.step in validations or self.step in pictures or self.step == self.steps
                     at_window_end = self.step % self.options.log_every == 0
