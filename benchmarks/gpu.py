@@ -155,7 +155,7 @@ def main() -> None:
     for name, options in notes.items():
         rates = [row[name] for row in rounds]
         of_notes[name] = {
-            "images_per_second": spread([rate * BATCH for rate in rates]),
+            "images_per_second": spread([rate * options.get("batch_size", BATCH) for rate in rates]),
             "milliseconds_an_epoch": spread([1e3 * 60_000 / BATCH / rate for rate in rates]),
             **{f"times_{other}": spread([row[name] / row[other] for row in rounds]) for other in peers},
         }
