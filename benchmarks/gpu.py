@@ -43,7 +43,14 @@ NOTES: dict[str, Options] = {
     "compiled_bfloat16": {**FUSED, "precision": "bfloat16"},
 }
 RESIDUAL: dict[str, Options] = {
-    f"{name}_width{width}": {"network": "residual", "precision": "bfloat16", "batch_size": 256, "width": width, **how}
+    f"{name}_width{width}": {
+        "network": "residual",
+        "precision": "bfloat16",
+        "batch_size": 256,
+        "width": width,
+        "log_every": 10,
+        **how,
+    }
     for width in (32, 128)
     for name, how in (("eager", {}), ("compiled", FUSED))
 }
@@ -67,6 +74,8 @@ def ours(name: str, options: Options, shape: tuple[int, int, int], count: int, s
 
     def rate() -> float:
         watch.seen.clear()
+        for turn in loop.turns:
+            turn.recall(0)  # kernels that were timed alone are in its history
         loop.steps = loop.step + steps
         loop.run()
         (first, began), (last, ended) = watch.seen[0], watch.seen[-1]  # compiled and recorded before the first
@@ -87,15 +96,18 @@ def make_loop(options: Options, shape: tuple[int, int, int], count: int, watch: 
 def of_kernels(loop: Loop, replays: int = 5) -> float:
     """Steps a second if the kernels of captured cycles (on a CPU: its operations) followed each other without a gap."""
     on_gpu = loop.device.type == "cuda"
+    settle = torch.cuda.synchronize if on_gpu else lambda: None
     capture = Capture(loop)
     capture.replay()
+    settle()
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as profiler:
         for _ in range(replays):
             capture.replay()
-        if on_gpu:
-            torch.cuda.synchronize()
+        settle()
     wanted = DeviceType.CUDA if on_gpu else DeviceType.CPU
-    events = [event for event in profiler.key_averages() if event.device_type == wanted]
+    events = [
+        event for event in profiler.key_averages() if event.device_type == wanted and not event.is_user_annotation
+    ]
     busy = sum(event.self_device_time_total if on_gpu else event.self_cpu_time_total for event in events)
     return replays * CYCLES / (busy / 1e6)
 
@@ -110,14 +122,18 @@ def operations(options: Options, shape: tuple[int, int, int]) -> int:
 
 
 def peak(device: str) -> float:
-    """Operations a second of a large product in bfloat16, the best of ten."""
+    """Operations a second of a large product in bfloat16, the best of five stretches."""
     side = 8192 if device == "cuda" else 512
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    best = 0.0
-    for _ in range(13):  # the first few warm up
+    settle = torch.cuda.synchronize if device == "cuda" else lambda: None
+    best, products = 0.0, 10
+    for _ in range(5):  # the first warms up
+        settle()
         began = time.perf_counter()
-        (a @ b).sum().item()
-        best = max(best, 2 * side**3 / (time.perf_counter() - began))
+        for _ in range(products):
+            a @ b
+        settle()
+        best = max(best, products * 2 * side**3 / (time.perf_counter() - began))
     return best
 
 

@@ -84,6 +84,8 @@ def scanned(images: Tensor, device: str = "cpu") -> Rate:
     import jax.numpy as jnp
     import optax
 
+    jax.config.update("jax_default_matmul_precision", "highest")  # float32 on a GPU too, where it would round to TF32
+
     stored = jnp.asarray(images.view(-1, 784).numpy())
     steps = len(images) // BATCH
     optimiser = optax.adam(RATE)

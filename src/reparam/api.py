@@ -23,7 +23,7 @@ from reparam.data.options import Damaged
 from reparam.data.tasks import make_batch, with_condition
 from reparam.directions import PIXELS, find_direction
 from reparam.distributions import keyed_generator
-from reparam.errors import ConfigError, DataError, suggest
+from reparam.errors import ConfigError, DataError, StepError, suggest
 from reparam.evaluation import EvaluationOptions, Measure
 from reparam.models import Model, Schedule, Spec
 from reparam.objectives import Objective
@@ -92,16 +92,15 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         "moved_by": _movers(config.training),
     }
     place = {"processes": processes.world(), "device": device.type}
-    fresh = not folder.path.exists() or not any(folder.path.iterdir())
+    fresh = not folder.path.exists()
     try:
         with _alone(folder):
             if processes.rank() == 0:
                 folder.create(config, spec, facts, place, " ".join(sys.argv))
             return _train(folder, config, planned, model, dataset, split, augment, progress, continued=False)
-    except (
-        ConfigError
-    ):  # as a step that cannot be compiled: nothing was trained, and nothing can be under this configuration
-        if fresh and processes.rank() == 0 and not folder.checkpoint_path.exists():
+    except StepError:  # its remedy is another configuration, for which the place is wanted
+        kept = folder.checkpoint_path.exists() or folder.weights_path.exists()
+        if fresh and processes.rank() == 0 and not kept:
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
 
@@ -117,15 +116,15 @@ def proceed(folder: RunFolder, progress: Progress, damaged: Damaged | None = Non
     """Continues the run in `folder`. Raises DataError if its data is not what it was."""
     settle_process()
     config, spec = folder.config(), folder.spec()
+    device = choose_device(config.training.device)
+    processes.join(device)
     if folder.ended():
-        if damaged:
+        if damaged and processes.rank() == 0:
             with folder.locked():
                 folder.amend_data(damaged=damaged)
         return Run(folder.path, config.training.device), _outcome(folder)
     if damaged:
         config = replace(config, data=replace(config.data, damaged=damaged))
-    device = choose_device(config.training.device)
-    processes.join(device)
     _check_place(folder.document(), device)
     dataset = open_data(config.data.data, config, spec)
     if dataset.fingerprint != folder.document()["data"]["fingerprint"]:
@@ -157,7 +156,7 @@ def _outcome(folder: RunFolder) -> Outcome:
 
 def _check_place(document: dict[str, Any], device: torch.device) -> None:
     """Raises ConfigError where a run would not continue exactly: under another number of processes, or on another device."""
-    count, kind = document.get("processes", 1), document.get("device", device.type)
+    count, kind = document.get("processes", processes.world()), document.get("device", device.type)
     if count != processes.world():
         raise ConfigError(
             f"this run was begun by {count} process{'es' * (count > 1)} and continues exactly only with as many, "

@@ -16,6 +16,10 @@ class ConfigError(ReparamError):
     """An option that does not exist, has the wrong type, or contradicts another."""
 
 
+class StepError(ConfigError):
+    """A step that cannot be compiled or captured, as it was asked to be: the run has hardly begun, and cannot go on."""
+
+
 class DataError(ReparamError):
     """Data that is missing, malformed, or does not fit what is asked of it."""
 

@@ -149,7 +149,9 @@ class RunFolder:
     def ended(self) -> bool:
         """Whether there is nothing left to train."""
         with contextlib.suppress(RunError):  # a status that cannot be read is written anew
-            return self.status().get("state") in ("finished", "stopped early")
+            status = self.status()
+            whole = {"step", "epoch", "kept", "seconds", "best_validation_total"} <= status.keys()
+            return whole and status.get("state") in ("finished", "stopped early")
         return False
 
     def status(self) -> dict[str, Any]:

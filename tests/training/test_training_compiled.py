@@ -12,7 +12,7 @@ import reparam
 from reparam.batch import Batch
 from reparam.errors import ConfigError
 from reparam.models import MODELS
-from reparam.objectives import Term, Terms
+from reparam.objectives import Player, Term, Terms
 from reparam.training import Loop
 from reparam.training.capture import CYCLES, Capture
 from reparam.training.compiled import Compiled
@@ -91,6 +91,33 @@ def test_another_form_of_batch_is_another_function(monkeypatch: pytest.MonkeyPat
     assert len(made) == 2
     # The critic's loss does not reach the maker.
     assert all(parameter.grad is None for parameter in duel.maker.parameters())
+
+
+class Summed(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.critic = torch.nn.ParameterList([torch.nn.Parameter(torch.zeros(64)) for _ in range(2)])
+
+
+class OfTheSum(Adversarial):
+    """Two parameters with one gradient."""
+
+    players = (Player("critic", ("critic",)),)
+
+    def __call__(self, player: str, model: Any, batch: Batch, step: Any, generator: Any = None) -> Terms:
+        return Terms(batch.x.flatten(1) @ (model.critic[0] + model.critic[1]), {})
+
+
+def test_parameters_of_one_gradient_have_each_their_own() -> None:
+    objective = OfTheSum()
+    batch = Batch(digits().take(torch.arange(4)).pixels / 255, None, torch.zeros(4), torch.arange(4))
+    model = Summed()
+    compiled = Compiled(Step(model, objective, objective.players[0]), list(model.critic))
+    for times in (1, 2):  # as of parts of a batch, which are added up
+        compiled(batch, torch.tensor(0))
+        for parameter in model.critic:
+            # A mean of four numbers, in whatever order.
+            torch.testing.assert_close(parameter.grad, times * batch.x.flatten(1).mean(0), rtol=4 * 2**-24, atol=0)
 
 
 class Forgetful(Adversarial):

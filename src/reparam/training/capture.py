@@ -16,7 +16,7 @@ from torch import Tensor
 
 from reparam.data import Images
 from reparam.data.stored import Stored
-from reparam.errors import ConfigError
+from reparam.errors import StepError
 from reparam.training import processes
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def obstacle(loop: "Loop") -> str:
         return "graphs are for CUDA devices"
     if processes.world() > 1:
         return "several processes average their gradients between the kernels"
+    if loop.augment:
+        return "what moves the images (--augment) looks at values between the kernels"
     if isinstance(loop.split.images, Stored):
         return "images are read from disk as training goes"
     return ""
@@ -79,7 +81,7 @@ class Capture:
 
 class Pacer:
     """How a run goes on: cycle by cycle, or by replays where that is asked for and possible; says why where it is not.
-    `moments`: steps at which the host looks, besides log points. Raises ConfigError where recording fails."""
+    `moments`: steps at which the host looks, besides log points. Raises StepError where recording fails."""
 
     def __init__(self, loop: "Loop", moments: set[int]) -> None:
         interlude = {loop.interlude.step} if loop.interlude else set()
@@ -98,8 +100,9 @@ class Pacer:
             try:
                 self.capture = Capture(self.loop, self.stream)
             except RuntimeError as error:
-                reason = str(error).strip().splitlines()[0]
-                raise ConfigError(f"the step cannot be captured ({reason}): leave --capture out") from error
+                cause = error.__context__ or error  # a recording that is broken off ends with an error of its own
+                reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+                raise StepError(f"the step cannot be captured ({reason}): leave --capture out") from error
         if self.capture and self._free() >= CYCLES:
             self.capture.replay()
             return

@@ -9,7 +9,8 @@ Shapes: `B` batch, `T` logged terms.
 """
 
 import traceback
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from reparam.batch import Batch
-from reparam.errors import ConfigError
+from reparam.errors import ConfigError, StepError
 from reparam.objectives import Objective
 from reparam.training.step import Step
 
@@ -30,7 +31,7 @@ class Compiled:
     """`compiled(batch, clock)` adds d total / d parameter / `parts` to the gradients of `own` and gives the terms' means [1 + T].
 
     Random numbers are torch's own, in the order of the step as it is: the same seed gives the same numbers up to rounding.
-    A batch of another form (shapes, fields) is compiled anew. Raises ConfigError where something cannot be traced or compiled,
+    A batch of another form (shapes, fields) is compiled anew. Raises StepError where something cannot be traced or compiled,
     or where a step changes something else than buffers in place.
     """
 
@@ -68,7 +69,7 @@ class Compiled:
                 tracers = type(error).__module__.startswith(("torch._subclasses", "torch.fx"))
                 if not tracers and "tracing tensor" not in str(error):
                     raise  # it would have happened without a tracer too
-                raise ConfigError(
+                raise StepError(
                     f"the step cannot be compiled: {_place(error)} asks for values of tensors, which are not there before it is "
                     "run; keep to operations on tensors, or leave --compile out"
                 ) from error
@@ -76,11 +77,12 @@ class Compiled:
             # Taken for inference, as it asks for no gradient, it would get channels_last on a CPU: no gain with a backward pass.
             options = {"fallback_random": True, "layout_optimization": clock.device.type != "cpu"}
             try:
-                with torch.no_grad():
+                with torch.no_grad(), warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "TensorFloat32")  # float32 was asked for, or tf32 is on
                     plain: list[Any] = [tensor.detach() for tensor in tensors]
                     return compile_graph(graph, plain, options=options)
             except Exception as error:
-                raise ConfigError(f"the step cannot be compiled ({_reason(error)}): leave --compile out") from error
+                raise StepError(f"the step cannot be compiled ({_reason(error)}): leave --compile out") from error
 
     def _whole(self, tensors: Sequence[Tensor], fields: list[str]) -> list[Tensor | None]:
         """What is traced: (means, gradients), None of a parameter that the total does not depend on."""
@@ -95,13 +97,13 @@ class Compiled:
 
         own = [state[name] for name in self.own]
         found = torch.autograd.grad(total / self.parts, own, allow_unused=True)
-        return [means, *map(_laid_out_as, found, own)]
+        return [means, *_apart(map(_laid_out_as, found, own))]
 
 
 def _check_buffers(state: dict[str, Tensor], step: nn.Module, *_: Any) -> None:
     for name, buffer in step.named_buffers():
         if buffer is not state[name]:
-            raise ConfigError(
+            raise StepError(
                 f"the step cannot be compiled: it assigns '{name.removeprefix('model.')}' anew, which would be lost; change it "
                 "in place, or leave --compile out"
             )
@@ -123,7 +125,7 @@ def _attributes(step: Step) -> dict[str, tuple[Any, int]]:
 def _check_attributes(before: dict[str, tuple[Any, int]], after: dict[str, tuple[Any, int]]) -> None:
     for name, (value, version) in after.items():
         if name not in before or before[name][0] is not value or before[name][1] != version:
-            raise ConfigError(
+            raise StepError(
                 f"the step cannot be compiled: it changes '{name}', which would stay as it was in the first step; take the time "
                 "from the objective's step, what is learned from a buffer that is changed in place, or leave --compile out"
             )
@@ -158,6 +160,19 @@ def check_compiler(device: torch.device) -> None:
         raise ConfigError(
             f"a step cannot be compiled ({_reason(error)}): install a C++ compiler, or leave --compile out"
         ) from error
+
+
+def _apart(gradients: Iterable[Tensor | None]) -> Iterator[Tensor | None]:
+    """Each in memory of its own, as backward() leaves them: what is added to one must not be added to another. Parameters whose
+    sum is all that is used have one gradient."""
+    seen = set()
+    for gradient in gradients:
+        if gradient is None:
+            yield None
+            continue
+        where = gradient.untyped_storage().data_ptr()
+        yield gradient.clone() if where in seen else gradient
+        seen.add(where)
 
 
 def _laid_out_as(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:

@@ -120,7 +120,7 @@ class Loop:
     # -- one cycle ----------------------------------------------------------------------------------------------------
 
     def cycle(self) -> None:
-        """Every player's steps, once. Static shapes, no host synchronisation but for the one interlude."""
+        """Every player's steps, once. Static shapes, no host synchronisation but for the one interlude and what moves images."""
         if self.interlude and self.step == self.interlude.step:
             self._play(self.interlude)
         if self._feed is None:

@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 
 class Progress(Protocol):
-    """Training tells it at every log point, and always calls `close`; other long work goes through `track`."""
+    """Training tells it at every log point, and always calls `close`, also where it ends before `start`; other long work goes
+    through `track`."""
 
     def start(self, steps: int, step: int) -> None: ...
     def update(self, step: int, epoch: float, images_per_second: float, terms: dict[str, float]) -> None: ...
