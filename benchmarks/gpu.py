@@ -95,20 +95,25 @@ def make_loop(options: Options, shape: tuple[int, int, int], count: int, watch: 
 def of_kernels(loop: Loop, replays: int = 5) -> float:
     """Steps a second if the kernels of captured cycles (on a CPU: its operations) followed each other without a gap."""
     on_gpu = loop.device.type == "cuda"
-    settle = torch.cuda.synchronize if on_gpu else lambda: None
     capture = Capture(loop)
     capture.replay()
-    settle()
+    settle(loop.device.type)
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as profiler:
         for _ in range(replays):
             capture.replay()
-        settle()
+        settle(loop.device.type)
     wanted = DeviceType.CUDA if on_gpu else DeviceType.CPU
     events = [
         event for event in profiler.key_averages() if event.device_type == wanted and not event.is_user_annotation
     ]
     busy = sum(event.self_device_time_total if on_gpu else event.self_cpu_time_total for event in events)
     return replays * CYCLES / (busy / 1e6)
+
+
+def settle(device: str) -> None:
+    """Waits until all that was asked of the device is done."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def operations(options: Options, shape: tuple[int, int, int]) -> int:
@@ -124,14 +129,13 @@ def peak(device: str) -> float:
     """Operations a second of a large product in bfloat16, the best of five stretches."""
     side = 8192 if device == "cuda" else 512
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    settle = torch.cuda.synchronize if device == "cuda" else lambda: None
     best, products = 0.0, 10
     for _ in range(5):  # the first warms up
-        settle()
+        settle(device)
         began = time.perf_counter()
         for _ in range(products):
             a @ b
-        settle()
+        settle(device)
         best = max(best, products * 2 * side**3 / (time.perf_counter() - began))
     return best
 

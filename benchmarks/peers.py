@@ -76,9 +76,8 @@ def plain(images: Tensor, device: str = "cpu", network: Callable[[], nn.Module] 
 
 def scanned(images: Tensor, device: str = "cpu") -> Rate:
     """JAX: a whole pass is one compiled `lax.scan` over images that lie on the device."""
-    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = (
-        "false"  # or it takes most of a GPU's memory, which others use as well
-    )
+    # It would take most of a GPU's memory, which others use as well.
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     os.environ["JAX_PLATFORMS"] = device
     import jax
     import jax.numpy as jnp

@@ -125,15 +125,16 @@ def proceed(folder: RunFolder, progress: Progress, damaged: Damaged | None = Non
         return Run(folder.path, config.training.device), _outcome(folder)
     if damaged:
         config = replace(config, data=replace(config.data, damaged=damaged))
-    _check_place(folder.document(), device)
+    document = folder.document()
+    _check_place(document, device)
     dataset = open_data(config.data.data, config, spec)
-    if dataset.fingerprint != folder.document()["data"]["fingerprint"]:
+    if dataset.fingerprint != document["data"]["fingerprint"]:
         raise DataError(
             f"'{config.data.data}' is not what {folder.path} was trained on: restore it, or train a new run"
         )
     if folder.checkpoint_path.exists():  # weights come from there: where they once began may be gone
         config = replace(config, training=replace(config.training, init_from=""))
-    if (movers := folder.document()["data"].get("moved_by", {})) != _movers(config.training):
+    if (movers := document["data"].get("moved_by", {})) != _movers(config.training):
         raise DataError(f"not what moved the images of {folder.path}: put back {', '.join(movers)}, or train a new run")
     split = config.training_images(dataset)
     augment = _augment(config.training, dataset, split, device)

@@ -160,9 +160,12 @@ class Laboratory:
         """The trained run of a cell. Raises RunError where it is not there."""
         return trained.load(self.run_path(cell))
 
+    def _folder(self, cell: Cell) -> RunFolder:
+        return RunFolder(self.run_path(cell))
+
     def _trained(self, cell: Cell) -> trained.Run:
         """The cell's run, after training what is left of it; that of the cell it starts from first."""
-        folder = RunFolder(self.run_path(cell))
+        folder = self._folder(cell)
         config = cell.config(self.fast)
         if (folder.path / "run.json").exists():
             if _plain(folder.config()) != _plain(config):
@@ -197,10 +200,10 @@ class Laboratory:
             measured = [cell] if source in wanted else [cell, source]
             trained_there = cell.of and self.cells[cell.of] in wanted
             for one in measured:
-                if one is None or (one is source and RunFolder(self.run_path(one)).ended()):
+                if one is None or (one is source and self._folder(one).ended()):
                     continue
                 estimates = len({"nll", "cnll_is", "cnll_mc"} & set(one.metrics)) if one is cell else 0
-                epochs = 0.0 if trained_there or RunFolder(self.run_path(one)).ended() else self._epochs_left(one)
+                epochs = 0.0 if trained_there or self._folder(one).ended() else self._epochs_left(one)
                 if not epochs and not estimates:  # metrics that take moments
                     found.setdefault(cell.name, 0.0)
                     continue
@@ -221,7 +224,7 @@ class Laboratory:
         return found
 
     def _epochs_left(self, cell: Cell) -> float:
-        done = RunFolder(self.run_path(cell)).status().get("epoch", 0.0)
+        done = self._folder(cell).status().get("epoch", 0.0)
         return max(cell.config(self.fast).training.epochs - done, 0.0)
 
 
