@@ -1,7 +1,8 @@
 """The one training loop, and what it is made of."""
 
+from reparam.training.divergence import DivergedError
 from reparam.training.host import settle_process
-from reparam.training.loop import DivergedError, Loop, Outcome
+from reparam.training.loop import Loop, Outcome
 from reparam.training.progress import LineProgress, Progress, RichProgress, Silent
 from reparam.training.step import Step
 from reparam.training.stream import Stream

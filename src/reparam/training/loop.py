@@ -27,13 +27,14 @@ from reparam.errors import ReparamError
 from reparam.models.family import INTERLUDE_IMAGES, Interlude
 from reparam.objectives import Objective
 from reparam.runs import RunFolder
-from reparam.training import checkpoint, processes
+from reparam.training import checkpoint, divergence, processes
 from reparam.training.capture import Pacer
+from reparam.training.divergence import DivergedError
 from reparam.training.feed import Feed
 from reparam.training.host import allow_tf32, give_back_memory, multiplies_bfloat16, settle_process
 from reparam.training.interruption import Listener
 from reparam.training.optimisers import learning_rate
-from reparam.training.plan import check_device, check_options
+from reparam.training.plan import check_device, check_options, moments
 from reparam.training.progress import Progress, Silent
 from reparam.training.record import Record
 from reparam.training.stream import Stream
@@ -41,10 +42,6 @@ from reparam.training.turn import Turn
 
 Validate = Callable[[nn.Module], dict[str, float]]
 Draw = Callable[[nn.Module, float], None]
-
-
-class DivergedError(ReparamError):
-    """A term became NaN or infinite."""
 
 
 _ENDS = {DivergedError: "diverged", KeyboardInterrupt: "interrupted"}
@@ -184,7 +181,7 @@ class Loop:
     def _play(self, interlude: Interlude) -> None:
         """The same whether the run was resumed here or not: a function of the weights alone. The average begins anew."""
         self._log()
-        self._check_weights()
+        divergence.check_weights(self)
         order = torch.randperm(len(self.split), generator=keyed_generator("cpu", "interlude"))
         index = order[:INTERLUDE_IMAGES].to(self.device)
         batch = make_batch(self.split.take(index), index, self.task, keyed_generator(self.device, "interlude"))
@@ -237,7 +234,8 @@ class Loop:
         self._saved = time.monotonic()
         if self.folder and processes.rank() == 0:
             self.record = Record(self.folder, self.record_size, self.step)
-        pictures, validations = self._moments()
+        drawn, validated = self.draw is not None, self.validate is not None
+        pictures, validations = moments(self.options, self.steps, self.steps_per_epoch, drawn, validated)
         state = "stopped early" if self._out_of_patience() else "finished"
         pacer = Pacer(self, pictures | validations)
         compiling = self.options.compile and self.step < self.steps
@@ -295,22 +293,6 @@ class Loop:
     def epoch(self) -> float:
         return self.step / self.steps_per_epoch
 
-    def _moments(self) -> tuple[set[int], set[int]]:
-        """Steps at which pictures are drawn (the first, the last, the rest ever further apart) and validation is done."""
-        validations: set[int] = set()
-        if self.validate:
-            every = self.options.validate_every * self.steps_per_epoch
-            validations = {max(1, round(every * i)) for i in range(1, int(self.steps / every) + 1)} | {self.steps}
-        pictures: set[int] = set()
-        if self.draw and self.options.pictures:
-            count = self.options.pictures - 2  # besides the first and the last
-            first = min(self.steps_per_epoch / 4, self.steps / 8)
-            growth = self.steps / first
-            pictures = {0, self.steps} | {round(first * growth ** (i / count)) for i in range(count)}
-            if self.options.pictures == 1:
-                pictures = {self.steps}
-        return pictures, validations
-
     def _stopping(self, at_window_end: bool) -> bool:
         """Whether to stop here. Processes agree at window ends, so that none waits for another's gradient for ever."""
         if processes.world() == 1:
@@ -326,7 +308,7 @@ class Loop:
         for turn in self.turns:
             window = turn.recall((self.step - start) * turn.player.steps)
             prefix = f"{turn.player.name}/" if len(self.turns) > 1 else ""
-            self._check_finite(window, turn, start)
+            divergence.check_terms(self, turn, window, start)
             terms |= {f"{prefix}{name}": float(v) for name, v in zip(turn.step.names, window.mean(0), strict=True)}
         now = time.monotonic()
         rate = (self.step - start) * self.images_per_cycle / max(now - began, 1e-9)
@@ -336,34 +318,6 @@ class Loop:
             lr = learning_rate(self.step - 1, self.steps, self.steps_per_epoch, self.options)
             self.record.write(self.step, self.epoch, "train", terms, learning_rate=lr, images_per_second=round(rate, 1))
         self.progress.update(self.step, self.epoch, rate, terms)
-
-    def _check_finite(self, window: Tensor, turn: Turn, start: int) -> None:
-        bad = (~window.isfinite()).nonzero()
-        if not len(bad):
-            return
-        row, column = bad[0].tolist()
-        # The total is not finite because a term is not: name the term where there is one.
-        broken = [n for n, v in zip(turn.step.names, window[row], strict=True) if not math.isfinite(v) and n != "total"]
-        step = start + row // turn.player.steps
-        raise DivergedError(
-            f"training diverged: {broken[0] if broken else 'total'} of player '{turn.player.name}' became "
-            f"{float(window[row, column])} at {self._remedy(step)}"
-        )
-
-    def _remedy(self, step: int) -> str:
-        where = f"; '{self.folder.path}' keeps its last good checkpoint and weights" if self.folder else ""
-        return (
-            f"step {step} (epoch {step / self.steps_per_epoch:.2f}){where}: "
-            "lower --learning-rate, set --clip, or use --precision float32"
-        )
-
-    def _check_weights(self) -> None:
-        """A finite loss can have a gradient that is not: no weight that is not finite is ever written."""
-        floating = {name: tensor for name, tensor in self.weights().items() if tensor.is_floating_point()}
-        norms = torch.stack(torch._foreach_norm(list(floating.values()))).cpu()
-        for name, norm in zip(floating, norms, strict=True):
-            if not math.isfinite(norm):
-                raise DivergedError(f"training diverged: weight '{name}' is not finite at {self._remedy(self.step)}")
 
     def _picture(self) -> None:
         if self.draw and processes.rank() == 0:
@@ -385,10 +339,7 @@ class Loop:
             terms = processes.from_first(self.validate(model))
         if self.record:
             self.record.write(self.step, self.epoch, "validation", terms)
-        if not math.isfinite(terms["total"]):
-            raise DivergedError(
-                f"training diverged: the validation loss is {terms['total']} at {self._remedy(self.step)}"
-            )
+        divergence.check_validation(self, terms["total"])
         if self.interlude and self.step <= self.interlude.step:
             pass  # what is validated is the loss of the end, and it is not minimised yet: nothing is chosen by it
         elif terms["total"] < self.best:
@@ -422,7 +373,7 @@ class Loop:
     def save(self) -> None:
         """Writes the checkpoint, and the kept weights where they are the last or their average."""
         self._log()
-        self._check_weights()
+        divergence.check_weights(self)
         if self.record:
             self.record.sync()
         if self.options.keep != "best":

@@ -65,3 +65,22 @@ def check_options(options: TrainingOptions, validated: bool) -> None:
             f"batch-size {options.batch_size} does not divide over {processes.world()} processes and "
             f"accumulate = {options.accumulate}: take a multiple of {options.accumulate * processes.world()}"
         )
+
+
+def moments(
+    options: TrainingOptions, steps: int, steps_per_epoch: float, drawn: bool, validated: bool
+) -> tuple[set[int], set[int]]:
+    """Steps at which pictures are drawn (the first, the last, the rest ever further apart) and validation is done."""
+    validations: set[int] = set()
+    if validated:
+        every = options.validate_every * steps_per_epoch
+        validations = {max(1, round(every * i)) for i in range(1, int(steps / every) + 1)} | {steps}
+    pictures: set[int] = set()
+    if drawn and options.pictures:
+        count = options.pictures - 2  # besides the first and the last
+        first = min(steps_per_epoch / 4, steps / 8)
+        growth = steps / first
+        pictures = {0, steps} | {round(first * growth ** (i / count)) for i in range(count)}
+        if options.pictures == 1:
+            pictures = {steps}
+    return pictures, validations
