@@ -176,3 +176,12 @@ def test_cells_are_chosen_by_pattern_and_a_wrong_one_is_named() -> None:
 
 def test_tracking_passes_items_through() -> None:
     assert list(Silent().track([1, 2], "x")) == [1, 2]
+
+
+def test_every_committed_result_is_current() -> None:
+    """Stored options keep their form: a result that no longer fits its cell would be thrown away."""
+    folder = Path(__file__).parents[2] / "docs" / "reproductions"
+    laboratory = Laboratory(folder, CELLS)
+    stored = {path.stem for path in (folder / "cells").glob("*.json")}
+    assert stored
+    assert stored == {name for name in stored if name in CELLS and laboratory.result(CELLS[name])}
