@@ -5,8 +5,8 @@
 
 Each case trains for two epochs on scikit-learn's digits, is evaluated, and draws every picture that its model can be asked for.
 Written down are the kept weights, the logged terms and the figures as numbers, and everything that lies in a picture or an
-array as a digest. `--compare` prints what differs (weights: by more than 1e-6) and ends with 1 where anything does; `--losses` lets weights, figures and
-pictures differ (another order of random numbers) and holds training losses to 5%.
+array as a digest. `--compare` prints what differs (weights: by more than 1e-6) and ends with 1 where anything does; `--losses`
+lets weights, figures and pictures differ (another order of random numbers) and holds training losses to 5%.
 """
 
 import argparse
