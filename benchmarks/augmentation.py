@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from contest import keep, spread
 
-from reparam.augmentation import Augmenter, InTurn
-from reparam.config import resolve
+from experiments import machine
 from reparam.data import Images, load
+from reparam.latent.augmentation import Augmenter, InTurn
 from reparam.models import Schedule, Spec
-from reparam.reproduce import machine
-from reparam.runs import RunFolder
+from reparam.run.config import resolve
+from reparam.run.folder import RunFolder
 from reparam.training import Loop
 
 SPEC = Spec((1, 28, 28), 10)

@@ -24,10 +24,10 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from reparam.config import resolve
+from experiments import machine
 from reparam.data import Images
 from reparam.models import Spec
-from reparam.reproduce import machine
+from reparam.run.config import resolve
 from reparam.training import Loop, Silent
 from reparam.training.capture import CYCLES, Capture
 

@@ -19,8 +19,8 @@ from contest import keep, spread
 from peers import pythae_trainer
 
 import reparam
+from experiments import machine
 from reparam.evaluation import likelihood
-from reparam.reproduce import machine
 
 SAMPLES = 5000
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -17,8 +17,8 @@ import torch
 from contest import keep
 
 import reparam
+from experiments import machine
 from reparam.evaluation import EvaluationOptions
-from reparam.reproduce import machine
 
 METRICS = ("elbo", "nll", "reconstruction", "kl", "active_units")
 

@@ -13,7 +13,7 @@ import torch
 from contest import keep, spread
 from notes import trained
 
-from reparam.reproduce import machine
+from experiments import machine
 
 
 def main() -> None:

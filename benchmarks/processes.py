@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from contest import keep, spread
 
-from reparam.reproduce import machine
+from experiments import machine
 
 WORK = {
     "notes": "--data mnist --recipe notes --epochs 1",

@@ -18,11 +18,11 @@ from peers import BATCH, plain
 from throughput import loop_of, replayed
 from torch import Tensor, nn
 
-from reparam.config import RunConfig, resolve
+from experiments import machine
 from reparam.data import Images, load
 from reparam.models import Spec
 from reparam.networks.residual import Upsample
-from reparam.reproduce import machine
+from reparam.run.config import RunConfig, resolve
 from reparam.training import Loop
 
 SHAPE = (3, 32, 32)

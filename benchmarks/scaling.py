@@ -18,10 +18,10 @@ from contest import keep
 from streaming import apart, private, train_for
 from throughput import loop_of
 
-from reparam.config import resolve
+from experiments import machine
 from reparam.data import Images
 from reparam.models import Spec
-from reparam.reproduce import machine
+from reparam.run.config import resolve
 from reparam.training import Loop
 
 BASE = {"batch": 128, "latent": 20, "side": 28, "images": 60_000}

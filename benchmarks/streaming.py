@@ -26,13 +26,13 @@ import torch
 from contest import keep, spread
 from throughput import loop_of
 
-from reparam.config import resolve
+from experiments import machine
 from reparam.data import DataOptions, Images, load
 from reparam.data.dataset import cut
-from reparam.data.shards import write_shards
-from reparam.data.stored import Stored
+from reparam.data.io.on_disk import Stored
+from reparam.data.sources.shards import write_shards
 from reparam.models import Spec
-from reparam.reproduce import machine
+from reparam.run.config import resolve
 from reparam.training import LineProgress, Loop
 
 SIDE, DAMAGED, RESIDENT, COPIES = 64, 10, 20_000, 4

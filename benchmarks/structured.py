@@ -15,11 +15,11 @@ import torch
 from contest import Contender, Rate, compare, keep, take_turns
 from throughput import loop_of, replayed, whole_run
 
-from reparam.config import resolve
+from experiments import machine
 from reparam.data import Images, load
 from reparam.data.tasks import with_condition
 from reparam.models import Spec
-from reparam.reproduce import machine
+from reparam.run.config import resolve
 from reparam.training import Loop
 
 

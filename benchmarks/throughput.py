@@ -21,12 +21,12 @@ from peers import PEERS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reparam.config import RunConfig, resolve
+from experiments import machine
 from reparam.data import Images, load
 from reparam.models import Schedule, Spec
-from reparam.reproduce import machine
-from reparam.runs import RunFolder
-from reparam.trained import choose_device
+from reparam.run.config import RunConfig, resolve
+from reparam.run.folder import RunFolder
+from reparam.run.loaded import choose_device
 from reparam.training import Loop, Progress
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward")

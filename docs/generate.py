@@ -18,13 +18,17 @@ import click
 
 from reparam.cli import cli
 from reparam.conditionals import LIKELIHOODS
-from reparam.config import DataSection, TrainingOptions, resolve
 from reparam.data import DATASETS
 from reparam.data.tasks import TaskOptions, with_condition
-from reparam.directions import DEFAULT, DIRECTIONS
 from reparam.evaluation import METRICS
+from reparam.latent.directions import DEFAULT, DIRECTIONS
 from reparam.models import MODELS, Family, Spec
 from reparam.reports.figures import FIGURES
+from reparam.run.config import DataSection, TrainingOptions, resolve
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where the experiments are
+
+from experiments.command import reproduce  # noqa: E402
 
 MARK = "<!-- table -->"
 HERE = Path(__file__).resolve().parent / "generated"
@@ -215,7 +219,7 @@ def _leaves(group: click.Group, prefix: str) -> Iterable[tuple[str, click.Comman
         if isinstance(command, click.Group) and command.commands:
             yield from _leaves(command, f"{prefix} {name}")
         else:
-            yield f"{prefix} {name}", command
+            yield f"{prefix} {name}", reproduce if name == "reproduce" else command  # the package has a stub of it
 
 
 def _command(name: str, command: click.Command) -> str:

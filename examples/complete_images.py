@@ -1,7 +1,7 @@
 """Complete images of which a half is seen, with several answers, and see how sure the model is."""
 
 import reparam
-from reparam.reports.answers import answers_picture
+from reparam.reports.predictions import answers_picture
 
 run = reparam.train(
     "cvae", data="digits", task="half", half="top", hidden=(200,), batch_size=32, epochs=30, out="runs/c"

@@ -12,10 +12,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "train": "reparam.api",
     "resume": "reparam.api",
-    "load": "reparam.trained",
+    "load": "reparam.run.loaded",
     "evaluate": "reparam.api",
-    "Augmenter": "reparam.augmentation",
-    "Run": "reparam.trained",
+    "Augmenter": "reparam.latent.augmentation",
+    "Run": "reparam.run.loaded",
     "Family": "reparam.models",
     "Model": "reparam.models",
     "Recipe": "reparam.models",
@@ -27,10 +27,10 @@ __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from reparam.api import evaluate, resume, train
-    from reparam.augmentation import Augmenter
     from reparam.errors import ReparamError
+    from reparam.latent.augmentation import Augmenter
     from reparam.models import Family, Model, Recipe, Spec
-    from reparam.trained import Run, load
+    from reparam.run.loaded import Run, load
 
 
 def __getattr__(name: str) -> Any:

@@ -16,23 +16,23 @@ from typing import Any
 import torch
 from torch import nn
 
-from reparam.augmentation import InTurn, Move, PixelAugmenter
-from reparam.config import RunConfig, TrainingOptions, resolve
 from reparam.data import Dataset, Images
 from reparam.data.options import Damaged
 from reparam.data.tasks import make_batch, with_condition
-from reparam.directions import PIXELS, find_direction
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError, StepError, suggest
 from reparam.evaluation import EvaluationOptions, Measure
+from reparam.latent.augmentation import InTurn, Move, PixelAugmenter
+from reparam.latent.directions import PIXELS, find_direction
 from reparam.models import Model, Schedule, Spec
 from reparam.objectives import Objective
-from reparam.reports.painter import Painter
-from reparam.runs import RunFolder, load_weights
-from reparam.trained import Run, choose_device, load, open_data, stored_spec
+from reparam.reports.previews import Painter
+from reparam.run.config import RunConfig, TrainingOptions, resolve
+from reparam.run.folder import RunFolder, load_weights
+from reparam.run.loaded import Run, choose_device, load, open_data, stored_spec
 from reparam.training import Loop, Outcome, Progress, Silent, processes, settle_process
-from reparam.training.feed import Feed
 from reparam.training.plan import Plan, check_device, plan
+from reparam.training.reader import Feed
 
 VALIDATION_BLOCK = 100  # it keys the noise, and bounds the memory
 

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from reparam import generation
-from reparam.batch import Batch
-from reparam.config import resolve_family
+from reparam.core.batch import Batch
 from reparam.data import DataOptions, Dataset, Images
 from reparam.data.dataset import cut
 from reparam.data.tasks import make_batch, with_condition
 from reparam.distributions import keyed_generator, prediction, rsample
 from reparam.files import read_tensors, write_tensors
+from reparam.latent import generation
 from reparam.models import Family, Model, Schedule, Spec
-from reparam.runs import load_weights
+from reparam.run.config import resolve_family
+from reparam.run.folder import load_weights
 
 
 def discs(options: DataOptions) -> Dataset:

@@ -15,17 +15,17 @@ from refusals import refused
 
 import reparam
 from reparam.cli import common
-from reparam.directions import DIRECTIONS
 from reparam.errors import DataError
 from reparam.evaluation.context import chosen
 from reparam.evaluation.fidelity import sharpness
-from reparam.evaluation.moves import change_for
-from reparam.generation import BLOCK, encode
+from reparam.evaluation.metrics.latent_moves import change_for
+from reparam.latent.directions import DIRECTIONS
+from reparam.latent.generation import BLOCK, encode
 from reparam.reports.charts import Chart
 from reparam.reports.figures import FIGURES
-from reparam.reports.moves import class_directions, short
+from reparam.reports.latent_moves import class_directions, short
 from reparam.reports.subject import Subject
-from reparam.trained import Run
+from reparam.run.loaded import Run
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 import reparam
+from experiments import EXPERIMENTS
 from reparam.data.tasks import to_float
-from reparam.reproduce import EXPERIMENTS
 
 TRAIN = ("train", "vae", "--data", "digits", "--epochs", "1")
 
@@ -108,7 +108,7 @@ def test_seeds_reproduce_and_differ(command: Callable, tmp_path: Path) -> None:
 
 def test_init_from_starts_at_the_runs_weights(command: Callable, run: Path, tmp_path: Path) -> None:
     from reparam.api import build
-    from reparam.config import resolve
+    from reparam.run.config import resolve
 
     config = resolve("vae", data="digits", hidden=(32,), latent=2, init_from=str(run))
     model = build(config, reparam.load(run).spec)

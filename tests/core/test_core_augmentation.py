@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reparam.augmentation import Augmenter, InTurn, PixelAugmenter
 from reparam.conditionals import LIKELIHOODS, DiagonalNormal, LinearClass, StandardNormal
-from reparam.directions import DIRECTIONS, ClassLatents, Code, effects, kept_share, top
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
+from reparam.latent.augmentation import Augmenter, InTurn, PixelAugmenter
+from reparam.latent.directions import DIRECTIONS, ClassLatents, Code, effects, kept_share, top
 from reparam.models import Model
 
 K, SIDE, D = 6, 8, 3

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from reparam.config import fields, from_json, resolve
 from reparam.errors import ConfigError
 from reparam.models import MODELS, Recipe
+from reparam.run.config import fields, from_json, resolve
 
 
 @pytest.mark.parametrize(("model", "recipe"), [(name, recipe) for name, f in MODELS.items() for recipe in f.recipes])

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, Normal
 
-from reparam import generation
 from reparam.conditionals import StandardNormal
+from reparam.latent import generation
 from reparam.models import Model
 
 

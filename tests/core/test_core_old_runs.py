@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import reparam
-from reparam.config import resolve
 from reparam.data.tasks import with_condition
 from reparam.models import Spec
+from reparam.run.config import resolve
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((FIXTURES / "runs_of_format_1" / "expected.json").read_text())

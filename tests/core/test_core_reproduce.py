@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import reparam
+from experiments import CELLS, EXPERIMENTS, Laboratory, draw, matching, page, results
+from experiments.experiment import table
+from experiments.experiments import energies
 from reparam.errors import ReparamError, RunError
 from reparam.files import write_json
-from reparam.reproduce import CELLS, EXPERIMENTS, Laboratory, draw, matching, page, results
-from reparam.reproduce.experiment import table
-from reparam.reproduce.experiments import energies
 from reparam.training import Silent
 
 
@@ -121,7 +121,7 @@ def test_results_are_kept_and_those_of_other_settings_are_not_taken(fast: Labora
 
 def test_an_interrupted_cell_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     laboratory, cell = Laboratory(tmp_path / "lab", CELLS, fast=True), CELLS["iwae-k1-epochs10"]
-    monkeypatch.setattr("reparam.reproduce.cells.FAST", {"data": "digits", "epochs": 2})
+    monkeypatch.setattr("experiments.cells.FAST", {"data": "digits", "epochs": 2})
     steps = []
     cycle = reparam.training.Loop.cycle
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from reparam.reproduce.toys import TOYS, densities, grid, made, modes_found, play, ring
+from experiments.toys import TOYS, densities, grid, made, modes_found, play, ring
 
 
 def test_rings_and_grids_are_where_they_are_said_to_be() -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reparam.data import archives, load
-from reparam.data.archives import ZipTree, read_tar
+from reparam.data import load
+from reparam.data.io import archives
+from reparam.data.io.archives import ZipTree, read_tar
 
 
 def picture():

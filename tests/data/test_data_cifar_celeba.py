@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from reparam.data import DataOptions, load
-from reparam.data.cifar import CLASSES
+from reparam.data.sources.cifar import CLASSES
 
 RNG = np.random.default_rng(0)
 TRAIN = [f"data_batch_{i}.bin" for i in range(1, 6)]

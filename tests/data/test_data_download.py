@@ -19,9 +19,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from reparam.data import DATASETS, DataOptions, download, get, load, mnist
-from reparam.data.download import Download, File, Mirror, Package, fetch
-from reparam.data.idx import idx_bytes
+from reparam.data import DATASETS, DataOptions, get, load
+from reparam.data.io import download
+from reparam.data.io.download import Download, File, Mirror, Package, fetch
+from reparam.data.io.idx import idx_bytes
+from reparam.data.sources import mnist
 
 RNG = np.random.default_rng(0)
 ARRAYS = (
@@ -216,7 +218,7 @@ def test_what_a_killed_process_left_half_done_is_completed(tmp_path, monkeypatch
 CHILD = """
 import sys
 from pathlib import Path
-from reparam.data.download import Download, File, Mirror, fetch
+from reparam.data.io.download import Download, File, Mirror, fetch
 url, folder, *pairs = sys.argv[1:]
 files = tuple(File(name, digest) for name, digest in zip(pairs[::2], pairs[1::2]))
 fetch("mnist", Download(1, files, (Mirror(url),)), Path(folder), lambda line: None, "put it there")

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from reparam.data import DataOptions, load
-from reparam.data.pictures import conform
+from reparam.data.io.pictures import conform
 
 RNG = np.random.default_rng(0)
 SPLITS = ("train", "validation", "test")
@@ -277,8 +277,8 @@ def test_grey_of_arrays_is_that_of_pictures():
 
 
 def test_many_pictures_decode_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("reparam.data.pictures._WORTH_THREADS", 0)
-    monkeypatch.setattr("reparam.data.pictures._CHUNK", 3)
+    monkeypatch.setattr("reparam.data.io.pictures._WORTH_THREADS", 0)
+    monkeypatch.setattr("reparam.data.io.pictures._CHUNK", 3)
     for i in range(100):
         put(tmp_path / f"{i % 4}" / f"{i}.png", np.full((8, 8), i, np.uint8))
     data = load(f"folder:{tmp_path}")

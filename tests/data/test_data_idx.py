@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from reparam.data import DataOptions, load
-from reparam.data.idx import idx_bytes, read_idx
-from reparam.data.mnist import _FILES
+from reparam.data.io.idx import idx_bytes, read_idx
+from reparam.data.sources.mnist import _FILES
 
 HEAD = struct.pack(">HBBIII", 0, 8, 3, 12, 28, 28)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from reparam.config import from_json, resolve
 from reparam.data import DATASETS, DataOptions, load
+from reparam.run.config import from_json, resolve
 
 RNG = np.random.default_rng(0)
 SPLITS = ("train", "validation", "test")

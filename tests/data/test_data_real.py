@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from reparam.data import DataOptions, download, load, mnist
+from reparam.data import DataOptions, load
+from reparam.data.io import download
+from reparam.data.sources import mnist
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reparam.batch import Batch
+from reparam.core.batch import Batch
 from reparam.data import Images
 from reparam.data.tasks import (
     TaskOptions,

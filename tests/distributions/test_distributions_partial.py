@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, Normal
 
-from reparam.batch import IGNORED
+from reparam.core.batch import IGNORED
 from reparam.distributions import Bernoulli, Completion, PixelCategorical, keyed_generator, pick, prediction, rsample
 
 SIDE = 4

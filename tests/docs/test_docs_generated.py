@@ -34,7 +34,7 @@ def test_every_metric_is_explained() -> None:
 
 
 def test_the_page_of_reproductions_is_made_from_the_results() -> None:
-    from reparam.reproduce import CELLS, Laboratory, page
+    from experiments import CELLS, Laboratory, page
 
     made = page(Laboratory(ROOT / "docs" / "reproductions", CELLS))
     assert made == (ROOT / "docs" / "reproductions.md").read_text("utf-8"), (

@@ -12,10 +12,10 @@ import pytest
 
 import reparam
 from reparam.cli import cli
-from reparam.config import resolve
 from reparam.data import DATASETS
 from reparam.errors import ReparamError
 from reparam.evaluation import METRICS
+from reparam.run.config import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from reparam import generation
 from reparam.conditionals import MixturePrior
-from reparam.config import resolve
 from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions
 from reparam.distributions import keyed_generator
 from reparam.evaluation import EvaluationOptions
-from reparam.evaluation.clusters import best_assignment, normalised_information
 from reparam.evaluation.context import Context
-from reparam.evaluation.metrics import METRICS, choose
+from reparam.evaluation.metrics.clusters import best_assignment, normalised_information
+from reparam.evaluation.metrics.table import METRICS, choose
+from reparam.latent import generation
 from reparam.models import Model, Spec
+from reparam.run.config import resolve
 
 SIDE = 8
 

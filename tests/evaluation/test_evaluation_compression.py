@@ -9,10 +9,21 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from reparam.compression import CHECK, HEADER, Grid, compress, fitted, grid_of, pack, restored, sensitivities, unpack
 from reparam.conditionals import StandardNormal
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
+from reparam.latent.compression import (
+    CHECK,
+    HEADER,
+    Grid,
+    compress,
+    fitted,
+    grid_of,
+    pack,
+    restored,
+    sensitivities,
+    unpack,
+)
 from reparam.models import Model
 
 WHOSE = b"somebody"

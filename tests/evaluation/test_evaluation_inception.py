@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from reparam.distributions import keyed_generator
-from reparam.evaluation import inception
 from reparam.evaluation.distances import frechet_distance
-from reparam.evaluation.features import FeatureNetwork
-from reparam.evaluation.inception import Convolution, Inception, folded, load_inception, prepared
+from reparam.evaluation.networks import inception
+from reparam.evaluation.networks.features import FeatureNetwork
+from reparam.evaluation.networks.inception import Convolution, Inception, folded, load_inception, prepared
 
 
 def test_folding_is_the_batch_normalisation_it_replaces() -> None:

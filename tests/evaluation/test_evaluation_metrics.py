@@ -20,8 +20,8 @@ from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions, diagnose, evaluate
 from reparam.evaluation import likelihood as estimators
 from reparam.evaluation.context import Context, chosen, ratio, task_images
-from reparam.evaluation.features import FeatureNetwork
-from reparam.evaluation.metrics import choose
+from reparam.evaluation.metrics.table import choose
+from reparam.evaluation.networks.features import FeatureNetwork
 from reparam.models import Model
 
 SIDE = 8
@@ -148,7 +148,7 @@ def test_nll_neither_depends_on_what_is_decoded_at_once_nor_on_how_many_images_c
     digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    config = reparam.config.resolve("vae", hidden=(16,), latent=3)
+    config = reparam.run.config.resolve("vae", hidden=(16,), latent=3)
     model = config.family.build(config.options, reparam.models.Spec((1, SIDE, SIDE))).eval()
     x = to_float(digits.test.images[:130])
     values, sizes = estimators.importance_nll(model, x, 250, 0)
@@ -160,7 +160,7 @@ def test_nll_neither_depends_on_what_is_decoded_at_once_nor_on_how_many_images_c
 
 def test_kl_by_latent_adds_up_to_the_kl(digits: Dataset) -> None:
     torch.manual_seed(1)
-    config = reparam.config.resolve("vae", hidden=(16,), latent=3)
+    config = reparam.run.config.resolve("vae", hidden=(16,), latent=3)
     model = config.family.build(config.options, reparam.models.Spec((1, SIDE, SIDE))).eval()
     ((_, measure),) = evaluate(context_of(model, digits), ["kl"])
     assert len(measure.parts) == 3
@@ -229,14 +229,14 @@ def test_evaluate_writes_figure_by_figure_and_the_diagnosis_with_all_of_them(tmp
 
 
 def test_a_classifier_is_not_diagnosed(digits: Dataset) -> None:
-    config = reparam.config.resolve("classifier")
+    config = reparam.run.config.resolve("classifier")
     model = config.family.build(config.options, reparam.models.Spec((1, SIDE, SIDE), 10)).eval()
     assert diagnose(context_of(model, digits)) == ()
 
 
 def test_data_in_the_order_of_its_classes_gives_the_same_figures(digits: Dataset) -> None:
     torch.manual_seed(0)
-    config = reparam.config.resolve("vae", hidden=(16,), latent=3)
+    config = reparam.run.config.resolve("vae", hidden=(16,), latent=3)
     model = config.family.build(config.options, reparam.models.Spec((1, SIDE, SIDE))).eval()
 
     def ordered(split: Images) -> Images:

@@ -9,7 +9,7 @@ from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions
 from reparam.evaluation.context import Context
-from reparam.evaluation.metrics import choose
+from reparam.evaluation.metrics.table import choose
 
 EVERY = range(SIDE * SIDE)
 

@@ -13,8 +13,8 @@ from reparam.distributions import Delta, keyed_generator
 from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions
 from reparam.evaluation.context import Context
-from reparam.evaluation.features import FeatureNetwork
-from reparam.evaluation.metrics import choose
+from reparam.evaluation.metrics.table import choose
+from reparam.evaluation.networks.features import FeatureNetwork
 from reparam.models import Model
 
 SIDE, N = 8, 300

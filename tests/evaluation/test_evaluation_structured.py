@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 
 import reparam
-from reparam.batch import IGNORED
+from reparam.core.batch import IGNORED
 from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions, with_condition
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation import structured as judged
 from reparam.evaluation.context import Context
-from reparam.evaluation.metrics import METRICS
+from reparam.evaluation.metrics.table import METRICS
 from reparam.models import Model
+from reparam.run.loaded import stored_spec
 from reparam.testing import discs
-from reparam.trained import stored_spec
 
 MAP = torch.tensor(
     [[0, 1, 2], [2, 2, IGNORED]]
@@ -94,7 +94,7 @@ def context_of(model: Model, dataset: Dataset, task: TaskOptions, **options: flo
 
 
 def model_of(name: str, dataset: Dataset, task: TaskOptions, **options: object) -> Model:
-    config = reparam.config.resolve(name, task=task.task, hidden=(8,), network="mlp", **options)
+    config = reparam.run.config.resolve(name, task=task.task, hidden=(8,), network="mlp", **options)
     torch.manual_seed(0)
     spec = stored_spec(dataset)
     return config.family.build(config.options, with_condition(spec, task)).eval()

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from reparam.conditionals import LIKELIHOODS
-from reparam.config import resolve
 from reparam.data.tasks import with_condition
 from reparam.errors import ConfigError
 from reparam.models import MODELS, Spec
+from reparam.run.config import resolve
 from reparam.testing import check_model
 
 SMALL = {

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.distributions import Independent, Normal
 
 from reparam.conditionals import DiagonalNormal, MixturePrior
-from reparam.config import resolve
 from reparam.distributions import keyed_generator, report_kl, tight_kl
 from reparam.errors import ConfigError
 from reparam.models import Model, Spec
+from reparam.run.config import resolve
 
 SHAPE = (1, 8, 8)
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
-from reparam.batch import Batch
 from reparam.conditionals import MixturePrior, StandardNormal
+from reparam.core.batch import Batch
+from reparam.core.objective import ramp
 from reparam.distributions import keyed_generator, tight_kl
 from reparam.evaluation.likelihood import bound, importance_nll
 from reparam.models import Model
 from reparam.objectives import ELBO, ImportanceWeighted, Objective, Reconstruction, Terms
-from reparam.objectives.terms import ramp
 
 K, SIDE = 2, 3
 NOISE = 0.6

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from reparam.batch import Batch
 from reparam.conditionals import Discriminator, Generator, StandardNormal
+from reparam.core.batch import Batch
 from reparam.distributions import keyed_generator, rsample
 from reparam.models import Model
 from reparam.objectives import Adversarial, Terms

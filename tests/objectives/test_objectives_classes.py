@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from reparam.batch import Batch
-from reparam.config import resolve
+from reparam.core.batch import Batch
 from reparam.distributions import isda_bound, keyed_generator
 from reparam.models import Schedule, Spec
 from reparam.objectives import ELBO, ClassPreserving, CrossEntropy
+from reparam.run.config import resolve
 
 N, STEPS = 8, 100
 SPEC = Spec((1, 8, 8), 3)

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from reparam import plane
-from reparam.batch import Batch
 from reparam.conditionals import StandardNormal
-from reparam.config import resolve
+from reparam.core.batch import Batch
+from reparam.data import plane
 from reparam.distributions import keyed_generator, responsibilities
 from reparam.models import Model, Schedule, Spec
 from reparam.objectives import ELBO, Clustering, Terms
 from reparam.objectives.clustering import CONTRAST, RECONSTRUCTION, contrast, sharpened
+from reparam.run.config import resolve
 
 B, M, K = 12, 4, 3
 PLACE_AT = 10

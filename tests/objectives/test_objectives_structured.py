@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
-from reparam.batch import Batch, Condition
 from reparam.conditionals import Context
+from reparam.core.batch import Batch, Condition
 from reparam.distributions import Bernoulli, keyed_generator
 from reparam.evaluation.likelihood import bound, importance_nll, monte_carlo_nll
 from reparam.models import MODELS, Model, Schedule, Spec

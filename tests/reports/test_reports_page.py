@@ -16,7 +16,7 @@ from PIL import Image
 import reparam
 from reparam.reports.figures import FIGURES
 from reparam.reports.page import render, write_report
-from reparam.trained import Run
+from reparam.run.loaded import Run
 
 VOID = {"meta", "img", "source", "br", "hr", "link"}
 HOSTILE = ["<script>alert(1)<", 'b & "c" \'$^']

@@ -5,7 +5,7 @@ import math
 import pytest
 from rich.console import Console
 
-from reparam.evaluation.metrics import METRICS, Measure
+from reparam.evaluation.metrics.table import METRICS, Measure
 from reparam.reports.tables import evaluation_table, meaning, with_error
 
 

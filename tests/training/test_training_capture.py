@@ -9,7 +9,7 @@ from toys import duel_loop, family_loop
 
 from reparam.errors import ConfigError
 from reparam.models.family import Interlude
-from reparam.runs import RunFolder
+from reparam.run.folder import RunFolder
 from reparam.training import capture
 from reparam.training.capture import CYCLES, Capture
 

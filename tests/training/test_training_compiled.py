@@ -9,7 +9,7 @@ import torch._inductor
 from toys import Adversarial, Duel, as_traced, digits, duel_loop, family_loop
 
 import reparam
-from reparam.batch import Batch
+from reparam.core.batch import Batch
 from reparam.errors import ConfigError
 from reparam.models import MODELS
 from reparam.objectives import Player, Term, Terms

@@ -13,15 +13,15 @@ import torch
 from toys import Adversarial, Duel, digits
 
 from reparam.api import build, validator
-from reparam.config import TrainingOptions, resolve
 from reparam.data import Dataset, Images
-from reparam.data.stored import Stored, readers_watched
+from reparam.data.io.on_disk import Stored, readers_watched
 from reparam.data.tasks import TaskOptions
 from reparam.errors import DataError
 from reparam.models import Schedule, Spec
-from reparam.runs import RunFolder
+from reparam.run.config import TrainingOptions, resolve
+from reparam.run.folder import RunFolder
 from reparam.training import Loop
-from reparam.training.feed import Feed
+from reparam.training.reader import Feed
 
 MEMORY = digits(60)
 

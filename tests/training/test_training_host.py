@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from reparam.config import resolve
 from reparam.data import Images
 from reparam.errors import ConfigError
 from reparam.models import Schedule, Spec
+from reparam.run.config import resolve
 from reparam.training import Loop, Silent, settle_process
 from reparam.training import loop as loop_module
 

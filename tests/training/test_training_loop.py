@@ -11,8 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from toys import digits, duel_loop
 
-from reparam.batch import Batch
-from reparam.config import TrainingOptions, resolve
+from reparam.core.batch import Batch
 from reparam.data import Images
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
@@ -20,7 +19,8 @@ from reparam.files import read_tensors
 from reparam.models import Schedule, Spec
 from reparam.models.family import Interlude
 from reparam.objectives import Objective, Player, Term, Terms
-from reparam.runs import RunFolder
+from reparam.run.config import TrainingOptions, resolve
+from reparam.run.folder import RunFolder
 from reparam.training import DivergedError, Loop, Stream
 from reparam.training.optimisers import learning_rate
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from reparam.config import TrainingOptions
+from reparam.run.config import TrainingOptions
 from reparam.training.optimisers import make_optimiser
 
 

@@ -10,10 +10,10 @@ import torch.distributed as dist
 import torch.multiprocessing
 from toys import as_traced, digits, duel_loop
 
-from reparam.config import TrainingOptions, resolve
 from reparam.data.tasks import TaskOptions
 from reparam.files import read_tensors, write_tensors
 from reparam.models import Schedule, Spec
+from reparam.run.config import TrainingOptions, resolve
 from reparam.training import Loop
 
 CYCLES = 5

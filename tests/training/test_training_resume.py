@@ -11,10 +11,10 @@ import pytest
 import torch
 from toys import digits, duel_loop
 
-from reparam.config import resolve
 from reparam.files import read_tensors
 from reparam.models import Schedule, Spec
-from reparam.runs import RunFolder
+from reparam.run.config import resolve
+from reparam.run.folder import RunFolder
 from reparam.training import Loop
 from reparam.training.interruption import Listener
 

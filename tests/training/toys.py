@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reparam.batch import Batch
-from reparam.config import TrainingOptions, resolve
+from reparam.core.batch import Batch
 from reparam.data import Images
 from reparam.data.tasks import TaskOptions, with_condition
 from reparam.distributions import keyed_generator
 from reparam.models import MODELS, Schedule, Spec
 from reparam.objectives import Objective, Player, Term, Terms
-from reparam.runs import RunFolder
+from reparam.run.config import TrainingOptions, resolve
+from reparam.run.folder import RunFolder
 from reparam.training import Loop
 
 

@@ -8,14 +8,14 @@ import sys
 
 import click
 
-from reparam.cli.answering import COMMANDS as ANSWERING
-from reparam.cli.augmenting import COMMANDS as AUGMENTING
+from reparam.cli.augment import COMMANDS as AUGMENTING
 from reparam.cli.common import INTERRUPTED, USER_ERROR
-from reparam.cli.compressing import COMMANDS as COMPRESSING
-from reparam.cli.looking import COMMANDS as LOOKING
-from reparam.cli.reproducing import COMMANDS as REPRODUCING
-from reparam.cli.training import COMMANDS as TRAINING
-from reparam.cli.using import COMMANDS as USING
+from reparam.cli.compress import COMMANDS as COMPRESSING
+from reparam.cli.conditional import COMMANDS as ANSWERING
+from reparam.cli.measure import COMMANDS as LOOKING
+from reparam.cli.pictures import COMMANDS as USING
+from reparam.cli.reproduce import COMMANDS as REPRODUCING
+from reparam.cli.train import COMMANDS as TRAINING
 from reparam.errors import ReparamError
 
 
@@ -29,10 +29,10 @@ for command in (*TRAINING, *LOOKING, *USING, *ANSWERING, *AUGMENTING, *COMPRESSI
     cli.add_command(command)
 
 
-def main() -> None:
-    """Runs the command; every error of the user's is one line on stderr and exit code 2, an interruption 130."""
+def main(command: click.Command = cli, name: str = "reparam") -> None:
+    """Runs a command; every error of the user's is one line on stderr and exit code 2, an interruption 130."""
     try:
-        code = cli.main(prog_name="reparam", standalone_mode=False)
+        code = command.main(prog_name=name, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         code = USER_ERROR

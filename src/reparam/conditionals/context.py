@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from reparam.batch import Condition
+from reparam.core.batch import Condition
 from reparam.distributions import Completion
 
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from reparam.data import celeba, cifar, download, mnist, parts
-from reparam.data.arrays import load_array
 from reparam.data.dataset import Dataset
-from reparam.data.digits import load_digits
-from reparam.data.download import Download, Say
-from reparam.data.folder import load_folder
+from reparam.data.io import download
+from reparam.data.io.download import Download, Say
 from reparam.data.options import DataOptions
-from reparam.data.pairs import has_pairs, load_pairs
-from reparam.data.shards import load_shards
+from reparam.data.sources import celeba, cifar, mnist, parts
+from reparam.data.sources.arrays import load_array
+from reparam.data.sources.digits import load_digits
+from reparam.data.sources.folder import load_folder
+from reparam.data.sources.pairs import has_pairs, load_pairs
+from reparam.data.sources.shards import load_shards
 from reparam.errors import DataError, suggest
 from reparam.files import cache_folder
 from reparam.importing import import_object, is_import_path

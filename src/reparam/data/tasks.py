@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from reparam.batch import Batch, Condition
+from reparam.core.batch import Batch, Condition
 from reparam.data.dataset import Images
 from reparam.errors import ConfigError
 from reparam.models.family import Spec

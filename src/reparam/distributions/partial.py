@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
-from reparam.batch import IGNORED
+from reparam.core.batch import IGNORED
 
 
 class PixelCategorical(Distribution):

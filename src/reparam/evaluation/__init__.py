@@ -2,6 +2,6 @@
 
 from reparam.evaluation.context import EvaluationOptions, Measure
 from reparam.evaluation.diagnosis import Finding, diagnose
-from reparam.evaluation.metrics import METRICS, evaluate
+from reparam.evaluation.metrics.table import METRICS, evaluate
 
 __all__ = ["METRICS", "EvaluationOptions", "Finding", "Measure", "diagnose", "evaluate"]

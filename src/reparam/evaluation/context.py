@@ -12,17 +12,26 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from reparam.batch import IGNORED, Batch
+from reparam.core.batch import IGNORED, Batch
 from reparam.data import Dataset, Images
-from reparam.data.stored import Stored
+from reparam.data.io.on_disk import Stored
 from reparam.data.tasks import TaskOptions, make_batch, to_float
-from reparam.directions import DEFAULT, PIXELS, find_direction
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, ReparamError, RunError
 from reparam.evaluation import distances, latents, likelihood, structured
-from reparam.evaluation.features import FEATURES, FeatureNetwork
+from reparam.evaluation.networks.features import FEATURES, FeatureNetwork
 from reparam.files import cache_folder, read_tensors, write_tensors
-from reparam.generation import BLOCK, device_of, encode, full_block, predict, predict_draws, reconstruct, sample
+from reparam.latent.directions import DEFAULT, PIXELS, find_direction
+from reparam.latent.generation import (
+    BLOCK,
+    device_of,
+    encode,
+    full_block,
+    predict,
+    predict_draws,
+    reconstruct,
+    sample,
+)
 from reparam.models import Model
 from reparam.training import Progress, Silent
 
@@ -52,7 +61,7 @@ class EvaluationOptions:
     """`samples`: draws S of `nll`, `cnll_is` and `cnll_mc`; `nll_images`: how many test images they take; `images`: how many the
     rest; `precision` of the networks' products in them: float32, or bfloat16 where a processor is much faster at it; `draws`:
     answers for each image where answers are judged; `occlusion`: side of a box, a share of the image's, that is hidden in what is
-    observed; `directions`: in which images are moved where moves are judged, a row of `reparam.directions.DIRECTIONS`, or
+    observed; `directions`: in which images are moved where moves are judged, a row of `reparam.latent.directions.DIRECTIONS`, or
     pixels; `bytes`: an image's, where compression is judged; `split`: test, or validation, to choose by. Where the text of a
     metric says test images, those are meant."""
 

@@ -12,7 +12,7 @@ from reparam.data.tasks import to_float
 from reparam.evaluation import fidelity, likelihood
 from reparam.evaluation.context import Context, chosen
 from reparam.evaluation.latents import active_units
-from reparam.evaluation.metrics import marginal_kl, no_normal_posterior
+from reparam.evaluation.metrics.table import marginal_kl, no_normal_posterior
 
 WORSE_THAN_MEAN = (
     -0.1

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from reparam.distributions import keyed_generator, kl_at, rsample, with_parameters
-from reparam.generation import BLOCK, block_condition, device_of, full_block, in_blocks
+from reparam.latent.generation import BLOCK, block_condition, device_of, full_block, in_blocks
 from reparam.models import Model
 from reparam.objectives.variational import kl_per_dimension
 from reparam.training import Progress, Silent

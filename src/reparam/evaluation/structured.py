@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reparam.batch import IGNORED
+from reparam.core.batch import IGNORED
 
 BINS = 15
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from reparam.conditionals import LIKELIHOODS, Point
+from reparam.core.model import Model
 from reparam.models.family import Family, Recipe, Schedule, Spec
-from reparam.models.model import Model
 from reparam.networks import NETWORKS, NetworkOptions
 from reparam.objectives import Reconstruction
 

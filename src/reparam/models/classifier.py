@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from reparam.conditionals import ClassCovariance
+from reparam.core.model import Model
 from reparam.errors import ConfigError
 from reparam.models.family import Family, Recipe, Schedule, Spec
-from reparam.models.model import Model
 from reparam.objectives import ISDA, CrossEntropy
 
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from reparam.batch import Condition
-from reparam.models.model import Model
+from reparam.core.batch import Condition
+from reparam.core.model import Model
 from reparam.objectives import Objective
 
 

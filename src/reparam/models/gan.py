@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from reparam.conditionals import Discriminator, Generator, StandardNormal
+from reparam.core.model import Model
 from reparam.models.family import Family, Recipe, Schedule, Spec
-from reparam.models.model import Model
 from reparam.networks import GAN_NETWORKS, GANNetworkOptions
 from reparam.objectives import Adversarial
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from reparam.conditionals import LinearClass
+from reparam.core.model import Model
 from reparam.errors import ConfigError
 from reparam.models import vae
 from reparam.models.autoencoder import PHOTOS
 from reparam.models.family import Family, Recipe, Schedule, Spec
-from reparam.models.model import Model
 from reparam.objectives import ELBO, ClassPreserving
 
 SQUARED_ERROR = 0.5**0.5  # scale of the Gaussian whose -log p is the summed squared error and a constant

@@ -22,10 +22,10 @@ from reparam.conditionals import (
     Likelihood,
     StandardNormal,
 )
+from reparam.core.model import Model
 from reparam.errors import ConfigError
 from reparam.models.autoencoder import LikelihoodName
 from reparam.models.family import Family, Recipe, Schedule, Spec
-from reparam.models.model import Model
 from reparam.networks import CONDITIONAL_NETWORKS, ConditionalNetworkOptions, Shapes
 from reparam.objectives import ELBO, MonteCarlo, Objective, StructuredPrediction
 

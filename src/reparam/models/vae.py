@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from reparam.conditionals import LIKELIHOODS, DiagonalNormal, StandardNormal
+from reparam.core.model import Model
 from reparam.errors import ConfigError
 from reparam.models.autoencoder import PHOTOS, AutoencoderOptions
 from reparam.models.family import Family, Recipe, Schedule, Spec
-from reparam.models.model import Model
 from reparam.networks import NETWORKS
 from reparam.objectives import ELBO, ImportanceWeighted, Objective
 

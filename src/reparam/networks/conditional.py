@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from reparam.batch import Condition
+from reparam.core.batch import Condition
 from reparam.networks import residual
 from reparam.networks.mlp import MLP
 from reparam.networks.pair import ACTIVATIONS, ImageDecoder, NetworkOptions

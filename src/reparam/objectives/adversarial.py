@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reparam.batch import Batch
+from reparam.core.batch import Batch
+from reparam.core.objective import Objective, Player, Term, Terms
 from reparam.distributions import rsample
-from reparam.objectives.terms import Objective, Player, Term, Terms
 
 
 class Loss(NamedTuple):

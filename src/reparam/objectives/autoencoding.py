@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.batch import Batch
+from reparam.core.batch import Batch
+from reparam.core.objective import Objective, Term, Terms
 from reparam.distributions import rsample
-from reparam.objectives.terms import Objective, Term, Terms
 
 
 class Reconstruction(Objective):

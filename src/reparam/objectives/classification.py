@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reparam.batch import Batch
+from reparam.core.batch import Batch
+from reparam.core.objective import Objective, Term, Terms, ramp
 from reparam.distributions import isda_bound
-from reparam.objectives.terms import Objective, Term, Terms, ramp
 from reparam.objectives.variational import ELBO
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
-from reparam import plane
-from reparam.batch import Batch
+from reparam.core.batch import Batch
+from reparam.core.objective import Objective, Term, Terms, ramp
+from reparam.data import plane
 from reparam.distributions import log_responsibilities, with_parameters
-from reparam.objectives.terms import Objective, Term, Terms, ramp
 from reparam.objectives.variational import ELBO
 
 # Before the components are placed, where copies are to agree. The reconstruction keeps slant and width in the latents, across

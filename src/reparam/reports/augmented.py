@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from reparam.augmentation import Augmenter
 from reparam.data import Images
 from reparam.data.tasks import to_float
 from reparam.distributions import keyed_generator
 from reparam.files import new_folder, write_text
-from reparam.generation import BLOCK
+from reparam.latent.augmentation import Augmenter
+from reparam.latent.generation import BLOCK
 from reparam.reports.pictures import sheet, write_png
 from reparam.training import Progress
 
 if TYPE_CHECKING:
-    from reparam.trained import Run
+    from reparam.run.loaded import Run
 
 MANIFEST = "manifest.csv"
 UNLABELLED = "unlabelled"

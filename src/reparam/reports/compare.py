@@ -17,7 +17,7 @@ import torch
 from reparam import __version__
 from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions, Measure
-from reparam.evaluation import metrics as measuring
+from reparam.evaluation.metrics import table as measuring
 from reparam.files import write_text
 from reparam.reports import charts
 from reparam.reports.charts import Chart
@@ -28,7 +28,7 @@ from reparam.reports.tables import duration, meaning, with_error
 from reparam.training import Progress
 
 if TYPE_CHECKING:
-    from reparam.trained import Run
+    from reparam.run.loaded import Run
 
 ACROSS = 10
 SURE = 2.0  # standard errors of a difference

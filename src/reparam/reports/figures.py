@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 import torch
 
 from reparam.data.labels import attributes
-from reparam.directions import DEFAULT
 from reparam.errors import DataError
 from reparam.evaluation import structured
 from reparam.evaluation.context import VALIDATED
-from reparam.evaluation.features import judge_network
-from reparam.evaluation.moves import CHANGES
-from reparam.generation import predict_average, sample
-from reparam.reports import answers as answering
+from reparam.evaluation.metrics.latent_moves import CHANGES
+from reparam.evaluation.networks.features import judge_network
+from reparam.latent.directions import DEFAULT
+from reparam.latent.generation import predict_average, sample
 from reparam.reports import charts, panels
-from reparam.reports import moves as moving
+from reparam.reports import latent_moves as moving
+from reparam.reports import predictions as answering
 from reparam.reports.figure import Drawing, Figure, layout
 from reparam.reports.pictures import panel
 from reparam.reports.subject import Subject
 from reparam.reports.training_figures import TRAINING
 
 if TYPE_CHECKING:
-    from reparam.trained import Run
+    from reparam.run.loaded import Run
 
 CALIBRATED_ON = 200
 MOVED = 6  # rows of moves

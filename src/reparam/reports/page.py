@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reparam.config import find_family, sections
 from reparam.data import DATASETS
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation import Finding, Measure
@@ -25,11 +24,12 @@ from reparam.reports.pictures import Panel, to_png
 from reparam.reports.subject import Subject
 from reparam.reports.tables import duration, meaning, with_error
 from reparam.reports.usage import commands, python_lines
+from reparam.run.config import find_family, sections
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from reparam.trained import Run
+    from reparam.run.loaded import Run
 
 LISTED_CLASSES = 40
 

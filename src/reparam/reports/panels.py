@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from reparam import generation
 from reparam.errors import ConfigError
+from reparam.latent import generation
 from reparam.reports.pictures import Panel, panel, to_picture
 from reparam.reports.subject import Subject
 
 if TYPE_CHECKING:
-    from reparam.trained import Run
+    from reparam.run.loaded import Run
 
 ACROSS = 10
 TRAVERSED = 8

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from reparam.batch import Batch
+from reparam.core.batch import Batch
 from reparam.errors import RunError
 from reparam.evaluation.context import chosen, task_images
 from reparam.evaluation.likelihood import kl_by_dimension
-from reparam.generation import encode, sample_latents
+from reparam.latent.generation import encode, sample_latents
 from reparam.reports.pictures import varied
 
 if TYPE_CHECKING:
-    from reparam.trained import Run
+    from reparam.run.loaded import Run
 
 CODES = 2000  # at least, where there are as many, and
 CODES_A_CLASS = 1000

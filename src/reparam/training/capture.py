@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Images
-from reparam.data.stored import Stored
+from reparam.data.io.on_disk import Stored
 from reparam.errors import StepError
 from reparam.training import processes
 

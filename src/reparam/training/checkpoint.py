@@ -12,13 +12,13 @@ from torch import Tensor
 
 from reparam.errors import RunError
 from reparam.files import read_tensors, write_tensors
-from reparam.runs import load_weights
+from reparam.run.folder import load_weights
 from reparam.training import processes
 from reparam.training.optimisers import kept_state, state_of
 
 if TYPE_CHECKING:
     from reparam.training.loop import Loop
-    from reparam.training.turn import Turn
+    from reparam.training.player_state import Turn
 
 FORMAT = 1
 

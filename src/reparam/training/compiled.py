@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from reparam.batch import Batch
+from reparam.core.batch import Batch
 from reparam.errors import ConfigError, StepError
 from reparam.objectives import Objective
 from reparam.training.step import Step

@@ -13,7 +13,7 @@ from reparam.errors import ReparamError
 
 if TYPE_CHECKING:
     from reparam.training.loop import Loop
-    from reparam.training.turn import Turn
+    from reparam.training.player_state import Turn
 
 
 class DivergedError(ReparamError):

@@ -18,27 +18,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reparam.config import TrainingOptions
 from reparam.data import Images
-from reparam.data.stored import Stored, readers_watched
+from reparam.data.io.on_disk import Stored, readers_watched
 from reparam.data.tasks import TaskOptions, make_batch, mirrored
 from reparam.distributions import keyed_generator
 from reparam.errors import ReparamError
 from reparam.models.family import INTERLUDE_IMAGES, Interlude
 from reparam.objectives import Objective
-from reparam.runs import RunFolder
+from reparam.progress import Progress, Silent
+from reparam.run.config import TrainingOptions
+from reparam.run.folder import RunFolder
 from reparam.training import checkpoint, divergence, processes
 from reparam.training.capture import Pacer
+from reparam.training.data_order import Stream
 from reparam.training.divergence import DivergedError
-from reparam.training.feed import Feed
-from reparam.training.host import allow_tf32, give_back_memory, multiplies_bfloat16, settle_process
 from reparam.training.interruption import Listener
+from reparam.training.log import Record
 from reparam.training.optimisers import learning_rate
 from reparam.training.plan import check_device, check_options, moments
-from reparam.training.progress import Progress, Silent
-from reparam.training.record import Record
-from reparam.training.stream import Stream
-from reparam.training.turn import Turn
+from reparam.training.player_state import Turn
+from reparam.training.process_settings import (
+    allow_tf32,
+    give_back_memory,
+    multiplies_bfloat16,
+    settle_process,
+)
+from reparam.training.reader import Feed
 
 Validate = Callable[[nn.Module], dict[str, float]]
 Draw = Callable[[nn.Module, float], None]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from reparam.config import TrainingOptions
+from reparam.run.config import TrainingOptions
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 

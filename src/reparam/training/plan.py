@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import torch
 
-from reparam.config import RunConfig, TrainingOptions
 from reparam.errors import ConfigError
 from reparam.models import Schedule
 from reparam.models.family import INTERLUDE_IMAGES, Interlude
 from reparam.objectives import Objective
+from reparam.run.config import RunConfig, TrainingOptions
 from reparam.training import processes
 from reparam.training.compiled import check_compiler
 

@@ -9,7 +9,7 @@ Shapes: `B` batch, `T` logged terms.
 import torch
 from torch import Tensor, nn
 
-from reparam.batch import Batch
+from reparam.core.batch import Batch
 from reparam.objectives import Objective, Player
 
 

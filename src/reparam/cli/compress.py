@@ -1,0 +1,116 @@
+"""`compress` and `decompress`: images as the entropy-coded latents of a run."""
+
+import json
+from pathlib import Path
+
+import click
+
+from reparam.cli.common import data_option, device_option, example, images_of, json_option, open_run, run_argument
+from reparam.errors import ConfigError, DataError
+
+
+@click.command(
+    epilog=example(
+        "reparam compress runs/ae --n 1000 --out digits.rpz",
+        "reparam compress runs/ae one.png two.png --bytes 500 --out pictures.rpz",
+    )
+)
+@run_argument
+@click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[IMAGE...]")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A file.")
+@click.option(
+    "--bytes",
+    "budget",
+    default=32.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="At most so many an image, headers counted: 12 bytes a latent, which many images share.",
+)
+@data_option
+@click.option("--n", default=None, type=click.IntRange(1), help="Test images, without IMAGE (default: 1000).")
+@device_option
+@json_option
+def compress(
+    run: Path,
+    images: tuple[Path, ...],
+    out: Path,
+    budget: float,
+    spec: str | None,
+    n: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Images as the latents of a run, rounded and entropy-coded: pictures of your own, fitted to the run's size and colours, or
+    test images."""
+    import torch
+
+    from reparam.data.io.single_picture import read_picture
+    from reparam.evaluation.context import task_images
+    from reparam.evaluation.fidelity import psnr
+    from reparam.files import write_bytes
+
+    opened = open_run(run, device)
+    opened.require("reconstruct", "compress images")
+    if images and (spec or n):
+        raise ConfigError("IMAGE... are pictures of your own: leave --data and --n out")
+    if folder := next((path for path in images if path.is_dir()), None):
+        raise ConfigError(f"{folder} is a folder: name the pictures in it, such as {folder}/*.png")
+    if out.resolve() in {path.resolve() for path in images}:
+        raise ConfigError(f"--out {out} would overwrite what is read: choose another")
+    if images:
+        shape, data = opened.spec.image_shape, opened.config.data
+        pictures = [read_picture(path, shape, data) for path in images]
+        x = torch.cat([picture.pixels for picture in pictures])
+        if others := sum(picture.size != (shape[2], shape[1]) for picture in pictures):
+            how = "cut to their central square and resized" if data.crop == "centre" else "squeezed"
+            click.echo(
+                f"{others:,} of {len(x):,} pictures are {how} to {shape[2]} x {shape[1]}, which is what the run knows: that is "
+                "what is kept, and what PSNR compares with",
+                err=True,
+            )
+    else:
+        x = task_images(images_of(opened, spec).test, opened.config.task, n or 1000).shown
+    packed = opened.compress(x, budget)
+    write_bytes(out, packed)
+    unpacked = opened.decompress(packed)
+    found = {
+        "out": str(out),
+        "images": len(x),
+        "bytes": len(packed),
+        "psnr": float(psnr(x, unpacked).mean()),
+        "psnr_uncompressed": float(psnr(x, opened.reconstruct(x)).mean()),
+    }
+    each = f"{len(packed) / len(x):.1f} bytes each"
+    best = f"at best {found['psnr_uncompressed']:.1f}"
+    text = f"{len(x):,} image{'s' * (len(x) != 1)}, {len(packed):,} bytes, {each}; PSNR {found['psnr']:.1f} dB ({best}): {out}"
+    click.echo(json.dumps(found) if as_json else text)
+
+
+@click.command(epilog=example("reparam decompress runs/ae pictures.rpz --out pictures"))
+@run_argument
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
+@device_option
+@json_option
+def decompress(run: Path, file: Path, out: Path, device: str, as_json: bool) -> None:
+    """The images of a file that `compress` wrote: OUT/000000.png and on, in the order in which they were given."""
+    from reparam.files import new_folder
+    from reparam.reports.pictures import sheet, write_png
+
+    opened = open_run(run, device)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from None
+    try:
+        found = opened.decompress(data)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
+    with new_folder(out) as begun:
+        for number, image in enumerate(found):
+            write_png(begun / f"{number:06d}.png", sheet(image[None], 1))
+    text = f"{len(found):,} image{'s' * (len(found) != 1)}: {out}"
+    click.echo(json.dumps({"out": str(out), "images": len(found)}) if as_json else text)
+
+
+COMMANDS = (compress, decompress)

@@ -1,0 +1,29 @@
+"""`reproduce`: published tables and figures. The experiments are no part of the package: they run from a checkout."""
+
+import sys
+from pathlib import Path
+
+import click
+
+import reparam
+from reparam.errors import ReparamError
+
+
+@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def reproduce(arguments: tuple[str, ...]) -> None:
+    """Regenerate published tables and figures (in a checkout of the source)."""
+    checkouts = (Path(reparam.__file__).parents[2], Path.cwd())
+    checkout = next((folder for folder in checkouts if (folder / "experiments" / "command.py").is_file()), None)
+    if checkout is None:
+        raise ReparamError(
+            "experiments are run from a checkout: clone Reparam's repository, or unpack its source distribution, and call "
+            "'reparam reproduce' or 'python -m experiments' in that folder"
+        )
+    sys.path.append(str(checkout))
+    from experiments.command import reproduce as command
+
+    command.main(list(arguments), prog_name="reparam reproduce", standalone_mode=False)
+
+
+COMMANDS = (reproduce,)

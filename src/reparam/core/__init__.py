@@ -1,0 +1,1 @@
+"""What every part agrees on: batches, specifications, models, objectives."""

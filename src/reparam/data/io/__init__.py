@@ -1,0 +1,1 @@
+"""Reading files: archives, downloads, pictures, images that stay on disk."""

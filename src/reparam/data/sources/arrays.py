@@ -1,0 +1,186 @@
+"""`array:FILE`: images that somebody's program saved with numpy, .npy or .npz. Pickles are never read.
+
+Shapes: `N` images, `C H W` image. Images may lie as [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from torch import Tensor
+
+from reparam.data.dataset import SPLITS, Dataset, cut
+from reparam.data.io.archives import GiB, ZipTree, require
+from reparam.data.io.pictures import conform
+from reparam.data.options import DataOptions
+from reparam.data.splitting import hold_out, tenth
+from reparam.errors import DataError, suggest
+
+Part = tuple[Tensor, Tensor]  # images, labels
+
+# Names of images and labels in a .npz: all of them, or by split, as we call them or as Keras does.
+_WHOLE = (("images", "labels"),)
+_BY_SPLIT = {
+    "train": (("train_images", "train_labels"), ("x_train", "y_train")),
+    "validation": (("validation_images", "validation_labels"), ("x_val", "y_val")),
+    "test": (("test_images", "test_labels"), ("x_test", "y_test")),
+}
+_ARRAY_LIMIT = 64 * GiB
+_CHUNK = 4096  # images checked and converted at a time
+_REMEDY = "save images as uint8 0..255, or floats in [0, 1], with numpy.save or numpy.savez"
+
+
+def load_array(path: Path, options: DataOptions) -> Dataset:
+    """The images in a .npy, or `images` and optionally `labels` in a .npz.
+
+    A .npz may instead hold the splits: `train_images`, `validation_images`, `test_images` (or `x_train`, ...) with
+    `train_labels` (or `y_train`), ...; a missing one is taken from train, stratified. Without them all images are split
+    80 / 10 / 10 %, stratified, fixed by their index. Raises `DataError` for objects, NaN, values out of range, other
+    shapes or types, and labels that do not fit.
+    """
+    require(path)
+    arrays = _read(path)
+    notes: list[str] = []
+    whole = _part(arrays, _WHOLE, path, options, notes)
+    named = {split: _part(arrays, names, path, options, notes) for split, names in _BY_SPLIT.items()}
+    parts = {split: part for split, part in named.items() if part is not None}
+    if whole and parts:
+        raise DataError(f"{path} holds both 'images' and arrays by split: keep one of the two")
+    if whole:
+        parts = _take({"train": whole}, path)
+        notes.append("splits are 80 / 10 / 10 %, stratified, fixed by index")
+    elif "train" not in parts:
+        known = ["images", *(name for names in _BY_SPLIT.values() for name, _ in names)]
+        near = next(filter(None, (suggest(key, known) for key in arrays)), "")
+        raise DataError(
+            f"{path} holds {', '.join(arrays) or 'no arrays'}: name the images 'images' or 'train_images'{near}"
+        )
+    elif missing := [split for split in SPLITS if split not in parts]:
+        parts = _take(parts, path)
+        notes.append(f"{' and '.join(missing)}: 10 % of the training images each, stratified, fixed by index")
+    if len({x.shape[1:] for x, _ in parts.values()}) > 1:
+        raise DataError(f"{path}: splits differ in image shape: give one, or --size and --colour")
+    images, labels = (torch.cat([parts[split][i] for split in SPLITS]) for i in (0, 1))
+    counts = (len(parts["train"][0]), len(parts["validation"][0]), len(parts["test"][0]))
+    classes = tuple(str(i) for i in range(int(labels.max()) + 1))
+    return cut(images, labels, counts, classes, tuple(dict.fromkeys(notes)))
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix == ".npy":
+        with path.open("rb") as file:
+            return {"images": _array(file, path.stat().st_size, str(path))}
+    if path.suffix == ".npz":
+        with ZipTree(path, member_limit=_ARRAY_LIMIT) as tree:
+            names = [name for name in tree.names if name.endswith(".npy")]
+            return {n.removesuffix(".npy"): _array(tree.open(n), tree.size(n), f"{path}: '{n}'") for n in names}
+    raise DataError(f"{path} is neither .npy nor .npz: {_REMEDY}")
+
+
+def _array(file: BinaryIO, size: int, where: str) -> np.ndarray:
+    """The array in a .npy of `size` bytes, whose header must promise exactly those."""
+    try:
+        version = npy.read_magic(file)
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = header(file)
+    except (ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(f"{where} is not a .npy that can be read ({reason}): {_REMEDY}") from error
+    if dtype.hasobject:
+        raise DataError(f"{where} holds Python objects, which are not read since they can run code: {_REMEDY}")
+    promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if promised != there:
+        raise DataError(
+            f"{where} is damaged: {there:,} bytes of data where its header promises {promised:,}; save it again"
+        )
+    flat = np.frombuffer(file.read(), dtype) if promised else np.empty(0, dtype)
+    return flat.reshape(shape[::-1]).transpose() if fortran else flat.reshape(shape)
+
+
+def _part(
+    arrays: Mapping[str, np.ndarray],
+    names: tuple[tuple[str, str], ...],
+    path: Path,
+    options: DataOptions,
+    notes: list[str],
+) -> Part | None:
+    """Images uint8 [N, C, S, S] as `options` want them, and labels [N], under the first of `names` that is there."""
+    for images_name, labels_name in names:
+        if images_name in arrays:
+            stored = _pixels(arrays[images_name], f"{path}: '{images_name}'", notes)
+            labels = _labels(arrays.get(labels_name), len(stored), f"{path}: '{labels_name}'")
+            images = conform(stored, options)
+            if images.shape[2:] != stored.shape[2:]:
+                notes.append(
+                    "images of {3} x {2} pixels".format(*stored.shape) + " are made {3} x {2}".format(*images.shape)
+                )
+            return images, labels
+    return None
+
+
+def _labels(labels: np.ndarray | None, n: int, where: str) -> Tensor:
+    if labels is None:
+        return torch.full((n,), -1)
+    if labels.shape not in ((n,), (n, 1)):
+        raise DataError(f"{where} has shape {labels.shape} for {n:,} images: give one label an image, shape ({n},)")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"{where} are {labels.dtype}: give integers 0 to D - 1, and -1 for unlabelled")
+    low, high = int(labels.min()), int(labels.max())
+    if low < -1 or high >= max(n, 2):
+        raise DataError(f"{where} run from {low} to {high} for {n:,} images: give 0 to D - 1, and -1 for unlabelled")
+    return torch.from_numpy(labels.reshape(n).astype(np.int64))
+
+
+def _pixels(array: np.ndarray, where: str, notes: list[str]) -> Tensor:
+    """uint8 [N, C, H, W] from any layout and type that is taken."""
+    if not array.size:
+        raise DataError(f"{where} is empty (shape {array.shape}): {_REMEDY}")
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    if array.ndim != 4 or array.shape[1] not in (1, 3):
+        raise DataError(
+            f"{where} has shape {array.shape}: give [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3 "
+            "(flat rows: images.reshape(-1, height, width))"
+        )
+    out = np.empty(array.shape, np.uint8)
+    for start in range(0, len(array), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        out[part] = _levels(array[part], where)
+    if np.issubdtype(array.dtype, np.floating):
+        notes.append("floats in [0, 1] are rounded to 256 levels")
+    elif out.max() == 1:
+        out *= 255
+        notes.append("values are 0 and 1 only: read as black and white")
+    return torch.from_numpy(out)
+
+
+def _levels(values: np.ndarray, where: str) -> np.ndarray:
+    if values.dtype in (np.uint8, np.bool_):
+        return values
+    if not np.issubdtype(values.dtype, np.floating):
+        raise DataError(f"{where} are {values.dtype}: give uint8 (images.astype(numpy.uint8)) or floats in [0, 1]")
+    if not np.isfinite(values).all():
+        raise DataError(f"{where} holds NaN or infinite pixels: replace them (numpy.nan_to_num) or drop those images")
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 1:
+        remedy = "divide by 255" if low >= 0 and 1 < high <= 255 else "shift and scale them"
+        raise DataError(f"{where} run from {low:g} to {high:g} but floats must lie in [0, 1]: {remedy}")
+    return np.rint(values * 255)
+
+
+def _take(parts: dict[str, Part], path: Path) -> dict[str, Part]:
+    """`parts` with the splits that are missing taken from train, a tenth of it each."""
+    missing = [split for split in SPLITS if split not in parts]
+    images, labels = parts["train"]
+    share = tenth(len(labels))
+    if len(labels) <= share * len(missing):
+        raise DataError(f"{path} holds {len(labels)} images to split into {1 + len(missing)}: give at least that many")
+    indices = hold_out([str(i) for i in range(len(labels))], labels.tolist(), *[share] * len(missing))
+    taken = {split: (images[i], labels[i]) for split, i in zip(["train", *missing], indices, strict=True)}
+    return {**parts, **taken}

@@ -1,0 +1,1 @@
+"""The metrics, by subject; `table` collects them."""

@@ -1,0 +1,1 @@
+"""Putting a trained model to use: generation, directions, augmentation, compression."""

@@ -1,0 +1,232 @@
+r"""Changing images and keeping their class: moves in latent space, and in the plane of the image.
+
+A move is z' = mu(x) + strength * d, with directions d by one of the rows of `DIRECTIONS`; what comes of it is decode(z'), or the
+image with the change alone applied to it, x + decode(z') - decode(mu).
+
+Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reparam.core.model import ModelGiven
+from reparam.data import plane
+from reparam.errors import ConfigError, DataError
+from reparam.latent.directions import DEFAULT, ClassLatents, Code, find_direction, kept_share
+from reparam.models import Model
+
+STRONGEST = 1000.0
+CALIBRATED_ON = 1000  # images, at most
+STEPS = 24  # of a bisection: to within 1e-4
+
+
+class Move(nn.Module, ABC):
+    """Images to changed images of the same classes: `strength` says how far, and one seed is one series of results."""
+
+    def __init__(self, strength: float, seed: int | None, device: torch.device) -> None:
+        super().__init__()
+        if not 0 <= strength <= STRONGEST:
+            raise ConfigError(f"strength is a number from 0 to {STRONGEST:g}, not {strength}")
+        self.strength = strength
+        # None: the device's own stream, whose state checkpoints keep.
+        self.generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.along(images, labels)(self.strength)
+
+    @abstractmethod
+    def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
+        """Draws what is random, and gives the moved images as a function of the strength."""
+
+    @abstractmethod
+    def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """What a move of strength 0 makes of images: that from which change is measured."""
+
+    @torch.no_grad()
+    def calibrate(self, images: Tensor, labels: Tensor | None, change: float) -> float:
+        """Sets the strength for which the mean L2 distance between moved and unmoved images is `change`, and returns it.
+
+        By bisection along one draw, which the next call draws again. Raises ConfigError where no strength changes images so
+        much.
+        """
+        assert self.generator is not None
+        images, labels = images[:CALIBRATED_ON], None if labels is None else labels[:CALIBRATED_ON]
+        state = self.generator.get_state()
+        path, still = self.along(images, labels), self.unmoved(images, labels)
+        self.generator.set_state(state)
+
+        def changed(strength: float) -> float:
+            return float((path(strength) - still).flatten(1).norm(dim=1).mean())
+
+        low, high = 0.0, STRONGEST
+        if not 0 < change < float("inf"):
+            raise ConfigError(f"change is a number above 0, not {change}")
+        if (most := changed(high)) < change:
+            raise ConfigError(
+                f"no strength changes these images by {change:g} on average: at strength {high:g} it is {most:.2f}; ask for "
+                "less, or for other directions"
+            )
+        for _ in range(STEPS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if changed(middle) < change else (low, middle)
+        self.strength = high
+        return high
+
+
+class Augmenter(Move):
+    """`augmenter(images, labels)`: moves in a model's latent space; a batched module for any PyTorch loop, on any device.
+
+    model: a VAE, a G-VAE, or a CVAE whose condition is the class; or a `Run` of one. directions: a row of `DIRECTIONS`; share: of
+    the latents, for those rows that choose some. strength: in units of the directions, sigmas for most. apply: "decoded", the
+    decoder's image, or "change", x + decode(z') - decode(mu), which keeps the detail that the decoder blurs. keep_class: a move
+    is cut back to where the model's own head still reads the class that it reads unmoved, right or wrong. Images [B, C, H, W] in
+    [0, 1], and so are the results; labels int64 [B] (-1: not known) are needed by a CVAE and by directions of classes alone.
+    Augmenters of one seed give the same results, call by call.
+
+    Raises ConfigError for a model that cannot, unknown directions, a strength that is negative or not finite; DataError for
+    images of another type or labels out of range.
+    """
+
+    def __init__(
+        self,
+        model: Model | Any,
+        *,
+        directions: str = DEFAULT,
+        strength: float = 2.0,
+        share: float = 0.1,
+        apply: str = "decoded",
+        keep_class: bool = False,
+        latents: ClassLatents | None = None,
+        seed: int | None = 0,
+    ) -> None:
+        if isinstance(model, str | os.PathLike):
+            raise ConfigError(f"an augmenter takes a run or a model, not a path: reparam.load({str(model)!r})")
+        shape = None if isinstance(model, Model) else model.spec.image_shape  # known of a run alone
+        model = model if isinstance(model, Model) else model.model
+        super().__init__(strength, seed, next(model.parameters()).device)
+        self.shape = shape
+        by_class = model.context is not None and bool(model.context.classes)
+        if "augment" not in model.abilities:
+            raise ConfigError(
+                "augmentation moves an image within its posterior: it takes a VAE, a G-VAE or a CVAE by class"
+            )
+        if not 0 < share <= 1:
+            raise ConfigError(f"share is a part of the latents, above 0 and at most 1, not {share}")
+        if apply not in ("decoded", "change"):
+            raise ConfigError(f"apply is 'decoded' or 'change', not '{apply}'")
+        if keep_class and model.head is None:
+            raise ConfigError("a move is cut back by the model's head, and this one has none: train a G-VAE")
+        self.direction = find_direction(directions)
+        if self.direction.needs == "head" and model.head is None:
+            raise ConfigError(
+                f"directions '{directions}' look at the model's head, and this one has none: train a G-VAE"
+            )
+        if directions == "neutral" and model.head.linear.in_features < model.head.linear.out_features:
+            raise ConfigError(
+                f"directions 'neutral' take as many latents as classes: with {model.head.linear.in_features} for "
+                f"{model.head.linear.out_features} classes no move is left; use others, or train with more --latent"
+            )
+        if self.direction.needs == "latents" and latents is None:
+            raise ConfigError(
+                f"directions '{directions}' need the latents of each class, a pass over the data: give "
+                "latents=run.class_latents(), or use run.augmenter(directions=...)"
+            )
+        self.model, self.share, self.latents = model, share, latents
+        self.of_change, self.keep_class = apply == "change", keep_class
+        classes = model.context.classes if by_class else 0 if latents is None else len(latents.mean)
+        self.classes = classes if by_class or self.direction.needs == "latents" else 0  # those that labels must be of
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Augmenter":
+        """As part of a module in training too, the model stays as it is for evaluation."""
+        self.training = mode
+        self.model.eval()
+        return self
+
+    @torch.no_grad()
+    def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
+        model, code = self._encoded(images, labels)
+        direction = self.direction.draw(code, self.generator)
+        detail = images - model.decoder(code.mean).mean if self.of_change else 0.0
+
+        @torch.no_grad()
+        def path(strength: float) -> Tensor:
+            move = strength * direction
+            if self.keep_class:
+                move = kept_share(self.model, code, move) * move
+            return (detail + model.decoder(code.mean + move).mean).clamp(0, 1)
+
+        return path
+
+    @torch.no_grad()
+    def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The reconstruction, or where the change alone is applied the image."""
+        if self.of_change:
+            return images
+        model, code = self._encoded(images, labels)
+        return model.decoder(code.mean).mean
+
+    def _encoded(self, images: Tensor, labels: Tensor | None) -> tuple[Model | ModelGiven, Code]:
+        y = _checked(images, labels, self.classes)
+        if self.shape and tuple(images.shape[1:]) != tuple(self.shape):
+            raise DataError(
+                f"images have shape {tuple(images.shape[1:])} and the run's {tuple(self.shape)}: resize them"
+            )
+        model = self.model.given(None if self.model.context is None else y)
+        q_z = model.encoder(images.float())
+        scale = q_z.variance.sqrt()
+        return model, Code(q_z.mean, scale, y, model.decoder, self.share, self.model.head, self.latents)
+
+
+class PixelAugmenter(Move):
+    """The usual moves in the plane (`plane.moves`): turned, shifted and bent, each at random. Nothing is learnt."""
+
+    def __init__(self, *, strength: float = 1.0, seed: int | None = 0, device: torch.device | str = "cpu") -> None:
+        super().__init__(strength, seed, torch.device(device))
+
+    @torch.no_grad()
+    def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
+        _checked(images, labels, 0)
+        return plane.moves(images, self.generator)
+
+    def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return images
+
+
+class InTurn:
+    """Moves of a training loop, one after the other, each of as many random images as `share` says: the others cost nothing."""
+
+    def __init__(self, moves: Sequence[Move], share: float) -> None:
+        self.moves, self.share = moves, share
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        for move in self.moves:
+            count = max(1, round(self.share * len(images)))
+            chosen = torch.randperm(len(images), device=images.device)[:count]
+            images = images.index_copy(0, chosen, move(images[chosen], labels[chosen]))
+        return images
+
+
+def _checked(images: Tensor, labels: Tensor | None, classes: int) -> Tensor:
+    """Labels, -1 where there are none. `classes`: how many they must be of, 0: they may be absent."""
+    if images.dim() != 4 or not images.is_floating_point():
+        raise DataError(
+            f"images must be a float tensor [B, C, H, W] in [0, 1], not {images.dtype} {tuple(images.shape)}"
+        )
+    if labels is None:
+        labels = torch.full((len(images),), -1, device=images.device)
+    if tuple(labels.shape) != (len(images),) or labels.is_floating_point():
+        raise DataError(
+            f"labels are {labels.dtype} {tuple(labels.shape)}: give one whole number for each of the {len(images)} images"
+        )
+    if classes and len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= classes):
+        raise DataError(
+            f"labels run from {int(labels.min())} to {int(labels.max())}, and these directions need those of {classes} classes: "
+            f"give 0 to {classes - 1}"
+        )
+    return labels

@@ -1,0 +1,241 @@
+"""Putting a trained model to use: samples, reconstructions, walks through latent space.
+
+Everything is computed in blocks of `BLOCK` images whose random numbers are keyed by (seed, purpose, block), so that image i
+does not depend on how many are asked for or on the batch size.
+
+Shapes: `n` images, `C H W` image, `K` latent, `L` draws of one image, `M` components of a mixture, `T` steps of a walk.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import Distribution
+
+from reparam.core.model import ModelGiven
+from reparam.distributions import keyed_generator, prediction, rsample, with_parameters
+from reparam.distributions import responsibilities as responsibilities_of
+from reparam.models import Model
+
+BLOCK = 100
+
+
+def device_of(model: Model) -> torch.device:
+    return next(model.parameters()).device
+
+
+def full_block(part: Tensor) -> Tensor:
+    """`part` [b, ...] with zeros up to [BLOCK, ...]: noise is drawn for whole blocks, so that an image's own never depends
+    on how many images came with it."""
+    return part if len(part) == BLOCK else torch.cat([part, part.new_zeros(BLOCK - len(part), *part.shape[1:])])
+
+
+def keyed_noise(n: int, latent: int, *key: int | str) -> Tensor:
+    """Standard normal, [n, K], on the CPU, in blocks: row i is a function of its place and `key` alone."""
+    generators = (keyed_generator("cpu", *key, number) for number in range(-(-n // BLOCK)))
+    return torch.cat([torch.randn(BLOCK, latent, generator=generator) for generator in generators])[:n]
+
+
+def block_condition(model: Model, c: Tensor | None, number: int) -> Model | ModelGiven:
+    """The model at the conditions of block `number`, padded to a full block: see `full_block`."""
+    if c is None:
+        return model.given(None)
+    return model.given(full_block(c[number * BLOCK : (number + 1) * BLOCK]).to(device_of(model)))
+
+
+def in_blocks(function: Callable[[Tensor, int], Tensor], values: Tensor) -> Tensor:
+    """`function(block of values, block number)` over blocks of `BLOCK`, on the CPU, as one tensor."""
+    found: Tensor | None = None
+    for number, part in enumerate(values.split(BLOCK)):
+        block = function(part, number).cpu()
+        if found is None:  # filled as blocks come: joining them at the end would take the memory twice
+            found = block.new_empty(len(values), *block.shape[1:])
+        found[number * BLOCK :][: len(part)] = block
+    assert found is not None
+    return found
+
+
+@torch.no_grad()
+def sample_latents(model: Model, n: int, seed: int, c: Tensor | None = None, component: int | None = None) -> Tensor:
+    """z ~ p(z), [n, K]; of a conditional model z ~ p(z|c) for each of c [n, ...]; of one component of a mixture z ~ p_m(z)."""
+    device = device_of(model)
+    draws = []
+    for number in range(-(-n // BLOCK)):
+        shape = () if c is not None else (BLOCK,)
+        p_z: Any = block_condition(model, c, number).prior()
+        if component is not None:
+            p_z = with_parameters(p_z.component_distribution, lambda parameter: parameter[component])
+        draws.append(rsample(p_z, shape, keyed_generator(device, seed, "latents", number)))
+    return torch.cat(draws)[:n]
+
+
+@torch.no_grad()
+def decode(model: Model, z: Tensor, seed: int | None = None, c: Tensor | None = None) -> Tensor:
+    """The mean of p(x|z), [n, C, H, W]; with a seed, a draw from it instead. Of a conditional model p(x|z, c) for each of c."""
+    device = device_of(model)
+
+    def block(part: Tensor, number: int) -> Tensor:
+        if seed is None and c is None:
+            return model.decoder(part.to(device)).mean
+        p_x: Distribution = block_condition(model, c, number).decoder(full_block(part).to(device))
+        if seed is None:
+            return prediction(p_x)[: len(part)]
+        return rsample(p_x, (), keyed_generator(device, seed, "pixels", number))[: len(part)].clamp(0, 1)
+
+    return in_blocks(block, z)
+
+
+def sample(
+    model: Model, n: int, seed: int = 0, draw: bool = False, c: Tensor | None = None, component: int | None = None
+) -> Tensor:
+    """z ~ p(z), then the mean of p(x|z), or with `draw` a sample x ~ p(x|z); [n, C, H, W] in [0, 1]. A model whose condition
+    is a class takes the classes c [n], by default all of them in turn; one with a mixture prior may take one component of it."""
+    if c is None and model.context is not None:
+        c = torch.arange(n) % model.context.classes
+    return decode(model, sample_latents(model, n, seed, c, component), seed if draw else None, c)
+
+
+@torch.no_grad()
+def predict(model: Model, c: Tensor) -> Tensor:
+    """The prediction at z* = E[z|c] (Sohn et al. 2015, section 4.1), [n, C, H, W]: the mean of p(x|z*, c), of label maps the
+    probabilities [n, D, H, W]. A model without a latent has p(x|c)."""
+
+    def block(part: Tensor, number: int) -> Tensor:
+        model_c = model.given(part.to(device_of(model)))
+        return prediction(model_c.decoder(None if model.prior is None else model_c.prior().mean))
+
+    return in_blocks(block, c)
+
+
+@torch.no_grad()
+def first_guess(model: Model, c: Tensor) -> Tensor | None:
+    """What the model would say from c alone, as `predict`; None where it makes no first guess."""
+    if model.context.guess is None:
+        return None
+    return in_blocks(lambda part, _: prediction(model.given(part.to(device_of(model))).decoder(None)), c)
+
+
+def predict_average(model: Model, c: Tensor, draws: int, seed: int = 0) -> Tensor:
+    """The average of `draws` answers, an estimate of E[x|c], shaped as `predict`; exact where a model has a single answer."""
+    return predict(model, c) if model.prior is None else predict_draws(model, c, draws, seed).mean(1)
+
+
+@torch.no_grad()
+def predict_draws(model: Model, c: Tensor, draws: int, seed: int = 0) -> Tensor:
+    """`draws` answers for each c: the prediction at each z ~ p(z|c), [n, L, C, H, W], of label maps probabilities [n, L, D,
+    H, W].
+
+    A model without a latent has one answer only, and its draws are of p(x|c), pixel by pixel: [n, L, C, H, W], of label maps
+    the drawn values as one-hot planes [n, L, D, H, W]. Answers for c number i do not depend on how many others are asked for.
+    """
+    device = device_of(model)
+
+    def block(part: Tensor, number: int) -> Tensor:
+        n, model_c = len(part), model.given(part.to(device))
+        alone = model_c.decoder(None) if model.prior is None else model_c.prior()
+        drawn_from = with_parameters(alone, full_block)  # noise for whole blocks, networks for what is there
+        values = prediction(alone).shape[1] if model.prior is None else 0
+        answers = []
+        for draw in range(draws):
+            found = rsample(drawn_from, (), keyed_generator(device, seed, "answers", number, draw))[:n]
+            if model.prior is not None:
+                found = prediction(model_c.decoder(found))
+            elif not found.is_floating_point():
+                found = F.one_hot(found.squeeze(1), values).movedim(-1, 1).float()
+            answers.append(found.clamp(0, 1))
+        return torch.stack(answers, 1)
+
+    return in_blocks(block, c)
+
+
+@torch.no_grad()
+def encode(model: Model, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of q(z|x), each [n, K] (zero deviation for an autoencoder's point); of a conditional model
+    q(z|x, c) for each of c."""
+    device = device_of(model)
+    means, scales = [], []
+    for number, part in enumerate(x.split(BLOCK)):
+        known = None if c is None else c[number * BLOCK :][: len(part)].to(device)
+        q_z = model.given(known).encoder(part.to(device))
+        means.append(q_z.mean.cpu())
+        scales.append(q_z.variance.sqrt().cpu())
+    return torch.cat(means), torch.cat(scales)
+
+
+@torch.no_grad()
+def responsibilities(model: Model, x: Tensor) -> Tensor:
+    """q(m|x), how much each component of the mixture prior answers for each image, [n, M]: proportional to pi_m exp(-KL(q(z|x) ||
+    p_m)), as `distributions.responsibilities`."""
+    device = device_of(model)
+    p_z = model.prior()
+    return in_blocks(lambda part, _: responsibilities_of(model.encoder(part.to(device)), p_z), x)
+
+
+@torch.no_grad()
+def class_probabilities(model: Model, x: Tensor) -> Tensor:
+    """p(y|x) of each image, as the model's head reads it, [n, D]."""
+    device = device_of(model)
+    return in_blocks(lambda part, _: model.classify(part.to(device)).probs, x)
+
+
+def classify(model: Model, x: Tensor) -> Tensor:
+    """The most probable class of each image, [n]."""
+    return class_probabilities(model, x).argmax(-1)
+
+
+def reconstruct(model: Model, x: Tensor) -> Tensor:
+    """The mean of p(x|z) at z = E[z|x], [n, C, H, W]."""
+    return decode(model, encode(model, x)[0])
+
+
+def posterior_draws(model: Model, x: Tensor, draws: int, seed: int = 0) -> Tensor:
+    """`draws` decodings of z ~ q(z|x) for each image, [n, L, C, H, W]."""
+    mean, scale = encode(model, x)
+    eps = torch.stack(
+        [torch.randn(draws, mean.shape[1], generator=keyed_generator("cpu", seed, i)) for i in range(len(x))]
+    )
+    z = mean[:, None] + scale[:, None] * eps
+    return decode(model, z.flatten(0, 1)).unflatten(0, (len(x), draws))
+
+
+def interpolate(model: Model, start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Decodings on the straight line between the posterior means of two batches of images, [n, T, C, H, W]."""
+    a, b = encode(model, start)[0], encode(model, end)[0]
+    t = torch.linspace(0, 1, steps)[:, None]
+    z = (1 - t) * a[:, None] + t * b[:, None]
+    return decode(model, z.flatten(0, 1)).unflatten(0, (len(a), steps))
+
+
+def walks(model: Model, n: int, steps: int, seed: int = 0) -> Tensor:
+    """Decodings between n pairs of random latents, [n, T, C, H, W], on the great circle: all of N(0, I) but a sliver lies at one
+    distance from 0, where a straight line does not stay (White 2016, section 2.1)."""
+    a, b = sample_latents(model, 2 * n, seed).cpu().chunk(2)
+    angle = torch.nn.functional.cosine_similarity(a, b)[:, None, None].clamp(-1, 1).acos().clamp(min=1e-4)
+    t = torch.linspace(0, 1, steps)[:, None]
+    z = (((1 - t) * angle).sin() * a[:, None] + (t * angle).sin() * b[:, None]) / angle.sin()
+    return decode(model, z.flatten(0, 1)).unflatten(0, (n, steps))
+
+
+def traverse(model: Model, z: Tensor, dimensions: list[int], low: float, high: float, steps: int) -> Tensor:
+    """One latent z [K] with each of `dimensions` in turn set to `steps` values from low to high, [dimensions, T, C, H, W]."""
+    values = torch.linspace(low, high, steps)
+    walks = z.cpu().repeat(len(dimensions), steps, 1)
+    for row, dimension in enumerate(dimensions):
+        walks[row, :, dimension] = values
+    return decode(model, walks.flatten(0, 1)).unflatten(0, (len(dimensions), steps))
+
+
+def latent_grid(model: Model, latent: int, extent: float, steps: int, dimensions: tuple[int, int] = (0, 1)) -> Tensor:
+    """The VAE report's figure 4: decodings over [-extent, extent], a strip [1, T, ...] for one latent, else a grid [T, T, ...].
+
+    Rows run from the top, +extent of the second dimension, to -extent; other latents are at 0.
+    """
+    values = torch.linspace(-extent, extent, steps)
+    if latent == 1:
+        return decode(model, values[:, None])[None]
+    z = torch.zeros(steps, steps, latent)
+    z[:, :, dimensions[0]] = values[None, :]
+    z[:, :, dimensions[1]] = values.flip(0)[:, None]
+    return decode(model, z.flatten(0, 1)).unflatten(0, (steps, steps))

@@ -1,0 +1,1 @@
+"""A run: its configuration, its folder, and what can be done with it."""

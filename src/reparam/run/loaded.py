@@ -1,0 +1,367 @@
+"""A trained run and what can be done with it: measure it, sample, reconstruct, answer, report.
+
+Shapes: `n` images, `C H W` image, `K` latent, `D` values of a label map.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reparam.core.batch import Batch
+from reparam.data import Dataset, Images
+from reparam.data import load as load_data
+from reparam.data.dataset import SPLITS
+from reparam.data.tasks import observe, to_float
+from reparam.errors import ConfigError, DataError, suggest
+from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose
+from reparam.evaluation.context import Context, chosen, task_images
+from reparam.evaluation.metrics import table as measuring
+from reparam.files import write_json
+from reparam.latent import compression, generation
+from reparam.latent.augmentation import CALIBRATED_ON, Augmenter
+from reparam.latent.directions import DEFAULT, ClassLatents, class_latents, find_direction
+from reparam.models import Model, Spec
+from reparam.reports.pictures import varied
+from reparam.run.config import RunConfig
+from reparam.run.folder import RunFolder
+from reparam.training import Progress
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a GPU where there is one. Raises ConfigError for a device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # of several processes, each takes its own GPU
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{name}' cannot be used ({reason}): choose cpu, cuda, cuda:N, mps or auto") from None
+    return device
+
+
+class Run:
+    """A trained run: its model and what can be done with it. Open one with `reparam.load(path)`."""
+
+    def __init__(self, path: str | Path, device: str = "auto") -> None:
+        self.folder = RunFolder(Path(path))
+        self.config: RunConfig = self.folder.config()
+        self.spec: Spec = self.folder.spec()
+        self.device = choose_device(device)
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    @cached_property
+    def model(self) -> Model:
+        """The model with the kept weights, in evaluation mode: a plain `nn.Module`."""
+        return self.folder.model().to(self.device)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The run's data, loaded again. Raises DataError where it is gone, or its shape is not the run's."""
+        return open_data(self.config.data.data, self.config, self.spec)
+
+    def require(self, ability: str, purpose: str) -> None:
+        """Raises ConfigError if the model cannot do what is asked."""
+        if ability not in self.model.abilities:
+            have = ", ".join(sorted(self.model.abilities)) or "none of the abilities"
+            trained = f"'{self.config.model}', trained with task '{self.config.task.task}',"
+            raise ConfigError(f"cannot {purpose}: model {trained} cannot {ability} (it can: {have})")
+
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        draw: bool = False,
+        label: int | str | None = None,
+        component: int | None = None,
+    ) -> Tensor:
+        """[n, C, H, W] in [0, 1]: means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z). A model whose condition is
+        a class makes all classes in turn, or those of `label`; one with a mixture prior draws from all of it, or from one
+        `component`."""
+        self.require("sample", "draw samples")
+        if not isinstance(n, int) or n < 1:
+            raise ConfigError(f"how many samples? a whole number of at least 1, not {n!r}")
+        c = None
+        if label is not None:
+            self.require("sample by class", "draw samples of a class")
+            c = torch.full((n,), self._class(label))
+        if component is not None:
+            self.require("cluster", "draw samples of a component")
+            if not 0 <= component < self.model.prior.components:
+                raise ConfigError(f"no component {component}: the prior has 0 to {self.model.prior.components - 1}")
+        return generation.sample(self.model, n, seed, draw, c, component)
+
+    def _class(self, label: int | str) -> int:
+        """The number of a class that is given by number or name."""
+        names = self.folder.document()["data"].get("classes", [])
+        number = names.index(label) if label in names else int(label) if str(label).isdecimal() else -1
+        if not 0 <= number < self.spec.classes:
+            raise ConfigError(
+                f"there is no class '{label}'{suggest(str(label), names)}: choose among {', '.join(names)}"
+            )
+        return number
+
+    def condition(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """c for images [n, C, H, W] in [0, 1]. `mask` [n or 1, 1, H, W] or [H, W], 1 where a pixel is seen, is for a model
+        that was trained on boxes; one trained on quadrants or a half has its own, and one that segments sees all.
+
+        Raises ConfigError for a mask that the model cannot serve, one that shows nothing, or one that shows everything.
+        """
+        self.require("predict", "answer")
+        if "sample by class" in self.model.abilities and isinstance(images, Tensor) and not images.is_floating_point():
+            return images.long()  # classes are conditions as they are
+        self.require("complete", "answer for an image")
+        self._check(images)
+        if "segment" in self.model.abilities:
+            if mask is not None:
+                raise ConfigError("a model that segments sees the whole image: leave the mask out")
+            return images
+        if mask is not None:
+            mask = (mask if mask.dim() == 4 else mask.reshape(-1, 1, *mask.shape[-2:])).to(images.device) >= 0.5
+            if tuple(mask.shape[1:]) != (1, *self.spec.image_shape[1:]) or len(mask) not in (1, len(images)):
+                raise DataError(f"a mask of shape {tuple(mask.shape)} does not go with images {tuple(images.shape)}")
+        fixed = self.spec.condition.fixed if self.spec.condition else None
+        if fixed is not None:
+            fixed = fixed.to(images.device)
+            if mask is not None and not bool((mask == fixed).all()):
+                raise ConfigError(
+                    f"this model was trained with one mask (task '{self.config.task.task}') and serves no other: leave the mask "
+                    "out, or train with --task boxes"
+                )
+            return observe(images, fixed[None, None])
+        if mask is None:
+            raise ConfigError(
+                "which pixels are seen? this model was trained on boxes: give a mask, 1 where a pixel is seen"
+            )
+        if not mask.flatten(1).any(1).all():
+            raise DataError("the mask shows nothing (all pixels are 0): mark what is seen with 1, or white")
+        if mask.flatten(1).all(1).any():
+            raise DataError("the mask shows everything (no pixel is 0): there is nothing to complete")
+        return observe(images, mask)
+
+    def examples(self, n: int) -> Batch:
+        """n test images that take the classes in turn, as the run's task gives them: what is wanted (x), what is known (c),
+        classes."""
+        if not isinstance(n, int) or n < 1:
+            raise ConfigError(f"how many examples? a whole number of at least 1, not {n!r}")
+        return task_images(self.dataset.test, self.config.task, varied(self.dataset.test.labels, n))
+
+    def predict(self, c: Tensor) -> Tensor:
+        """The answer at z* = E[z|c], [n, C, H, W]; of a model that segments, probabilities [n, D, H, W]. For c see
+        `condition`."""
+        self._check_condition(c)
+        return generation.predict(self.model, c)
+
+    def answers(self, c: Tensor, n: int = 10, seed: int = 0) -> Tensor:
+        """`n` answers for each c, [len(c), n, C, H, W]: the prediction at each z ~ p(z|c), see `predict`; of a model without a
+        latent draws of p(x|c), pixel by pixel."""
+        self._check_condition(c)
+        if not isinstance(n, int) or n < 1:
+            raise ConfigError(f"how many answers? a whole number of at least 1, not {n!r}")
+        return generation.predict_draws(self.model, c, n, seed)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of q(z|x), [n, K] each, of images [n, C, H, W] in [0, 1]."""
+        self.require("encode", "encode images")
+        self._check(x)
+        return generation.encode(self.model, x)
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """q(m|x), [n, M], of images [n, C, H, W] in [0, 1]: how much each component of a mixture prior answers for each; its
+        largest is the image's cluster."""
+        self.require("cluster", "tell clusters apart")
+        self._check(x)
+        return generation.responsibilities(self.model, x)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """[n, C, H, W]: the mean of p(x|z) at z = E[z|x]."""
+        self.require("reconstruct", "reconstruct images")
+        self._check(x)
+        return generation.reconstruct(self.model, x)
+
+    def compress(self, x: Tensor, budget: float = 32.0) -> bytes:
+        """Images [n, C, H, W] in [0, 1] as one file of at most `budget` bytes an image, headers counted: their latents, rounded
+        and entropy-coded. Raises ConfigError where so few bytes do not hold the header."""
+        self.require("reconstruct", "compress images")
+        self._check(x)
+        return compression.compress(self.model, x, budget, self.folder.fingerprint()[:8])
+
+    def decompress(self, data: bytes) -> Tensor:
+        """The images [n, C, H, W] of a file of `compress`. Raises DataError for one that is damaged or of other weights."""
+        self.require("reconstruct", "decompress images")
+        z = compression.restored(data, self.folder.fingerprint()[:8])
+        latent = generation.encode(self.model, torch.zeros(1, *self.spec.image_shape))[0].shape[1]
+        if z.shape[1] != latent:
+            raise DataError(
+                f"the file has {z.shape[1]} latents an image, and this run's model {latent}: it is not its own"
+            )
+        return generation.decode(self.model, z)
+
+    def class_latents(self, images: Images | None = None, classes: int = 0) -> ClassLatents:
+        """The latents of each class: of labelled `images` of so many classes, or of those that the run was trained on, with
+        the labels that they had in training. Raises ConfigError for a model that is told the class."""
+        if "sample by class" in self.model.abilities:
+            raise ConfigError("directions of classes are for models that do not know the class: use others")
+        if images is None:
+            images, classes = self.config.training_images(self.dataset), len(self.dataset.classes)
+        return class_latents(self.model, images, classes)
+
+    def augmenter(
+        self,
+        strength: float | None = None,
+        change: float | None = None,
+        images: Images | None = None,
+        **options: Any,
+    ) -> Augmenter:
+        """An `Augmenter` of this run, with the latents of the run's classes where `directions` need them (a pass over the
+        training images). `strength` (default 2), or `change`: the mean L2 distance that it is set for, on `images` (default:
+        the training images). For the other options see `Augmenter`."""
+        self.require("augment", "augment images")
+        if strength is not None and change is not None:
+            raise ConfigError("strength and change both say how far images are moved: give one")
+        direction = find_direction(options.get("directions", DEFAULT))
+        if direction.needs == "latents" and options.get("latents") is None:
+            options["latents"] = self.class_latents()
+        augmenter = Augmenter(self, strength=2.0 if strength is None else strength, **options)
+        if change is not None:
+            split = self.dataset.train if images is None else images
+            part = split.take(chosen(split, CALIBRATED_ON)).to(self.device)
+            augmenter.calibrate(to_float(part.pixels), part.labels, change)
+        return augmenter
+
+    def labelled_as_here(self, dataset: Dataset) -> None:
+        """Raises DataError for a data set whose classes are others than the run's, where the model knows classes."""
+        known = tuple(self.folder.document()["data"].get("classes", []))
+        knows = self.model.head is not None or "sample by class" in self.model.abilities
+        if knows and dataset.classes != known:
+            raise DataError(
+                f"'{dataset.name}' has classes {', '.join(dataset.classes) or '(none)'} and the run {', '.join(known)}: give "
+                "images of the run's classes, or use a model without classes (vae)"
+            )
+
+    def _check_condition(self, c: Tensor) -> None:
+        self.require("predict", "answer")
+        known = self.spec.condition
+        assert known
+        wanted = () if known.classes else (known.channels, *self.spec.image_shape[1:])
+        if not isinstance(c, Tensor) or tuple(c.shape[1:]) != wanted or not c.dim():
+            found = tuple(c.shape) if isinstance(c, Tensor) else type(c).__name__
+            shape = "".join(f", {size}" for size in wanted)
+            raise DataError(f"a condition is a tensor [n{shape}], not {found}: run.condition(images) makes it")
+
+    def _check(self, x: Tensor) -> None:
+        shape = self.spec.image_shape
+        if not isinstance(x, Tensor) or x.dim() != 4 or tuple(x.shape[1:]) != shape or not x.is_floating_point():
+            found = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise DataError(f"images must be a float tensor [n, {', '.join(map(str, shape))}] in [0, 1], not {found}")
+
+    def evaluate(
+        self,
+        metrics: Sequence[str] = (),
+        options: EvaluationOptions | None = None,
+        progress: Progress | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> dict[str, Measure]:
+        """Measures on the test images, figure by figure into RUN/evaluation.json (those measured before stay in it).
+
+        Without `metrics`: all that the model allows in reasonable time ("all": the dear ones too), and a diagnosis.
+        """
+        document = self.folder.evaluation_document()
+        metrics = [metrics] if isinstance(metrics, str) else metrics
+        options = options or EvaluationOptions()
+        if options.occlusion and "complete" not in self.model.abilities:
+            raise ConfigError(
+                f"occlusion hides part of an image that is seen, and task '{self.config.task.task}' has none"
+            )
+        if options.split == "validation" and self.config.data.train_on == "all":
+            raise ConfigError(
+                "this run was trained on validation images too (train-on 'all'): evaluate it on test images"
+            )
+        if self.dataset.fingerprint != self.folder.document()["data"]["fingerprint"]:
+            raise DataError(
+                f"'{self.config.data.data}' is not what {self.path} was trained on, and test images may be among those that "
+                "it has seen: restore it, or train a new run"
+            )
+        names, left_out = measuring.choose(self.model, self.dataset, self.config.task, options, metrics)
+        reasons: dict[str, list[str]] = {}
+        for name, why in left_out.items() if not metrics else ():
+            if measuring.METRICS[name].needs in self.model.abilities:  # what a model cannot do at all needs no mention
+                reasons.setdefault(why, []).append(name)
+        for why, which in reasons.items():
+            say(f"left out: {', '.join(which)}: {why}")
+        stamp = self.folder.weights_stamp()
+        if document.get("weights") != stamp:
+            document = {"weights": stamp}  # figures of other weights do not stand beside these
+        context = self._context(options, progress, say)
+        measures = {}
+        for name, measure in measuring.evaluate(context, names):
+            if options.occlusion:
+                hidden = f"a box of {options.occlusion:g} of the side hidden in what is seen"
+                measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
+            measures[name] = measure
+            kept_as = options.kept_as(name)
+            document.setdefault("metrics", {})[kept_as] = asdict(measure)
+            document.setdefault("options", {})[kept_as] = asdict(options)
+            write_json(self.folder.evaluation_path, document)
+        if (not metrics or measuring.ALL in metrics) and options.split == "test":
+            document["diagnosis"] = [asdict(finding) for finding in diagnose(context)]
+            write_json(self.folder.evaluation_path, document)
+        return measures
+
+    def diagnose(self, options: EvaluationOptions | None = None) -> tuple[Finding, ...]:
+        """What is amiss with the model, in words, and what helps: untrained, collapsed, overfitted, healthy, ..."""
+        return diagnose(self._context(options or EvaluationOptions()))
+
+    def _context(
+        self,
+        options: EvaluationOptions,
+        progress: Progress | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Context:
+        trained_on = self.config.training_images(self.dataset)
+        return Context(self.model, self.dataset, self.config.task, options, trained_on, progress, say)
+
+    def report(self) -> Path:
+        """Writes RUN/report.html, one self-contained file, and returns its path."""
+        from reparam.reports.page import write_report
+
+        return write_report(self)
+
+
+def load(path: str | Path, device: str = "auto") -> Run:
+    """Opens a run folder. Raises RunError naming what is missing or damaged."""
+    return Run(path, device)
+
+
+def open_data(spec: str, config: RunConfig, shape: Spec | None = None) -> Dataset:
+    """Loads a data set as `config` reads it; with `shape`, raises DataError unless its images have the run's shape."""
+    dataset = load_data(spec, config.data)
+    if shape and dataset.shape != shape.image_shape:
+        raise DataError(
+            f"'{spec}' has images of shape {dataset.shape} and the model takes {shape.image_shape}: use --size, --colour, "
+            "or the data that the run was trained on"
+        )
+    if config.task.task == "labelled" and any(bool((dataset.split(name).labels < 0).any()) for name in SPLITS):
+        raise DataError(f"'{spec}' has images without a label, and task 'labelled' goes by them: label or remove them")
+    if shape and shape.map_values > len(dataset.map_values):
+        raise DataError(
+            f"'{spec}' has label maps of {len(dataset.map_values)} values and the model gives {shape.map_values}: use "
+            "pairs:PATH, or the data that the run was trained on"
+        )
+    return dataset
+
+
+def stored_spec(dataset: Dataset) -> Spec:
+    """What the data alone decides about a model."""
+    return Spec(dataset.shape, len(dataset.classes), len(dataset.map_values))

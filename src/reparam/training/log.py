@@ -1,0 +1,46 @@
+"""Every term by name, to metrics.jsonl and TensorBoard."""
+
+import json
+import os
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+from reparam.errors import ReparamError
+from reparam.run.folder import RunFolder
+
+
+class Record:
+    """Appends lines; `size` goes into the checkpoint, and a resumed run cuts what came after it and writes it anew."""
+
+    def __init__(self, folder: RunFolder, size: int, step: int) -> None:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        self.path = folder.metrics_path
+        # After a power cut the file may be shorter than the checkpoint knew it; what is there stays, to its last whole line.
+        there = self.path.read_bytes()[:size] if self.path.exists() else b""
+        self.size = there.rfind(b"\n") + 1
+        with self.path.open("ab") as file:
+            file.truncate(self.size)
+        self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, epoch: float, phase: str, terms: dict[str, float], **facts: Any) -> None:
+        line = json.dumps({"step": step, "epoch": round(epoch, 4), "phase": phase, "terms": terms, **facts}) + "\n"
+        try:
+            with self.path.open("ab") as file:
+                file.write(line.encode())
+        except OSError as error:
+            raise ReparamError(
+                f"cannot write {self.path} ({os.strerror(error.errno or 0)}): free some space and continue with "
+                f"'reparam resume {self.path.parent}'"
+            ) from error
+        self.size += len(line.encode())
+        for name, value in {**terms, **facts}.items():
+            self.board.add_scalar(f"{phase}/{name}", value, step)
+
+    def sync(self) -> None:
+        """To the disk, before a checkpoint says how long the file is."""
+        with self.path.open("ab") as file:
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        self.board.close()
