@@ -25,8 +25,8 @@ from experiments import machine
 from reparam.data import Images, load
 from reparam.models import Schedule, Spec
 from reparam.run.config import RunConfig, resolve
+from reparam.run.device import choose_device
 from reparam.run.folder import RunFolder
-from reparam.run.loaded import choose_device
 from reparam.training import Loop, Progress
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward")

@@ -28,7 +28,7 @@ from reparam.run.config import DataSection, TrainingOptions, resolve
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where the experiments are
 
-from experiments.command import reproduce  # noqa: E402
+from experiments.command import reproduce
 
 MARK = "<!-- table -->"
 HERE = Path(__file__).resolve().parent / "generated"

@@ -28,9 +28,11 @@ from reparam.evaluation.context import Context
 from reparam.files import read_json, write_json
 from reparam.latent.directions import PIXELS
 from reparam.models import Schedule
-from reparam.run import loaded
 from reparam.run.config import RunConfig, resolve, sections
+from reparam.run.data import open_data, stored_spec
+from reparam.run.device import choose_device
 from reparam.run.folder import RunFolder
+from reparam.session import build, proceed, start
 from reparam.training import Loop, Progress, Silent
 
 FORMAT = 1
@@ -157,14 +159,14 @@ class Laboratory:
         write_json(self.result_path(cell), document)
         return document
 
-    def run(self, cell: Cell) -> loaded.Run:
+    def run(self, cell: Cell) -> api.Run:
         """The trained run of a cell. Raises RunError where it is not there."""
-        return loaded.load(self.run_path(cell))
+        return api.load(self.run_path(cell))
 
     def _folder(self, cell: Cell) -> RunFolder:
         return RunFolder(self.run_path(cell))
 
-    def _trained(self, cell: Cell) -> loaded.Run:
+    def _trained(self, cell: Cell) -> api.Run:
         """The cell's run, after training what is left of it; that of the cell it starts from first."""
         folder = self._folder(cell)
         config = cell.config(self.fast)
@@ -172,20 +174,20 @@ class Laboratory:
             if _plain(folder.config()) != _plain(config):
                 raise RunError(f"{folder.path} was trained under other settings than {cell.name} has now: delete it")
             if folder.ended():
-                return loaded.load(folder.path)
-            run, outcome = api.proceed(folder, self.progress)
+                return api.load(folder.path)
+            _, outcome = proceed(folder, self.progress)
         else:
-            start = str(self._trained(self.cells[cell.start]).path) if cell.start else ""
+            begin = str(self._trained(self.cells[cell.start]).path) if cell.start else ""
             moves = tuple(
                 name if name == PIXELS else str(self._trained(self.cells[name]).path)
                 for name in config.training.augment
             )
-            training = dataclasses.replace(config.training, init_from=start, augment=moves)
+            training = dataclasses.replace(config.training, init_from=begin, augment=moves)
             config = dataclasses.replace(config, training=training)
-            run, outcome = api.start(config, folder.path, self.progress)
+            _, outcome = start(config, folder.path, self.progress)
         if outcome.state == "interrupted":
             raise KeyboardInterrupt
-        return run
+        return api.load(folder.path)
 
     def estimate(self, wanted: Sequence[Cell]) -> dict[str, float]:
         """Seconds that each cell will still take, the training of those they start from included: from a few steps and
@@ -210,7 +212,7 @@ class Laboratory:
                     continue
                 config = one.config(self.fast)
                 if config.data.data not in datasets:
-                    datasets[config.data.data] = loaded.open_data(config.data.data, config)
+                    datasets[config.data.data] = open_data(config.data.data, config)
                 dataset = datasets[config.data.data]
                 alike = repr(
                     dataclasses.replace(config, training=dataclasses.replace(config.training, seed=0, epochs=1))
@@ -239,8 +241,8 @@ def _images_an_epoch(config: RunConfig, dataset: Dataset) -> float:
 def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
     """Seconds of training for each image of a cycle, and an importance sample of one image."""
     split = config.training_images(dataset)
-    model = api.build(config, with_condition(loaded.stored_spec(dataset), config.task))
-    device = loaded.choose_device(config.training.device)
+    model = build(config, with_condition(stored_spec(dataset), config.task))
+    device = choose_device(config.training.device)
     size = min(config.training.batch_size, len(split))
     training = dataclasses.replace(config.training, keep="last", patience=0, batch_size=size)
     with torch.random.fork_rng():

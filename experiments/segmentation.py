@@ -6,9 +6,9 @@ from typing import Any
 
 from experiments.cells import Cell, Laboratory
 from experiments.experiment import Experiment, Row
+from reparam.data.selection import class_balanced_indices, task_images
 from reparam.evaluation import EvaluationOptions
-from reparam.evaluation.context import task_images
-from reparam.reports.pictures import to_picture, varied, write_png
+from reparam.reports.pictures import to_picture, write_png
 from reparam.reports.predictions import answers
 
 SPLITS = 5
@@ -92,7 +92,7 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
 def _draw(laboratory: Laboratory, folder: Path, name: str, omitted: tuple[float, float] | None) -> None:
     run, baseline = (laboratory.run(laboratory.cells[_name(arm, True, 0)]) for arm in ("hybrid", "multi"))
     test = run.dataset.test
-    batch = task_images(test, run.config.task, varied(test.labels, SHOWN), omitted)
+    batch = task_images(test, run.config.task, class_balanced_indices(test.labels, SHOWN), omitted)
     write_png(folder / name, to_picture([answers(run, batch, 10, baseline=baseline)]))
 
 

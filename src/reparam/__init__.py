@@ -7,15 +7,15 @@ when they are first used, so that `reparam --help` answers before torch is loade
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from reparam.version import __version__
 
 _HOMES = {
     "train": "reparam.api",
     "resume": "reparam.api",
-    "load": "reparam.run.loaded",
+    "load": "reparam.api",
     "evaluate": "reparam.api",
     "Augmenter": "reparam.latent.augmentation",
-    "Run": "reparam.run.loaded",
+    "Run": "reparam.api",
     "Family": "reparam.models",
     "Model": "reparam.models",
     "Recipe": "reparam.models",
@@ -26,11 +26,10 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
-    from reparam.api import evaluate, resume, train
+    from reparam.api import Run, evaluate, load, resume, train
     from reparam.errors import ReparamError
     from reparam.latent.augmentation import Augmenter
     from reparam.models import Family, Model, Recipe, Spec
-    from reparam.run.loaded import Run, load
 
 
 def __getattr__(name: str) -> Any:

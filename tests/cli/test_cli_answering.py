@@ -11,8 +11,8 @@ from PIL import Image
 from refusals import refused
 
 import reparam
+from reparam.api import Run
 from reparam.data.io.single_picture import read_mask, read_picture
-from reparam.run.loaded import Run
 
 SIDE = 16
 

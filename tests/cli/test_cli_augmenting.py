@@ -14,18 +14,19 @@ from PIL import Image
 from refusals import refused
 
 import reparam
+from reparam.api import Run
 from reparam.cli import common
+from reparam.core.blocks import BLOCK
+from reparam.data.selection import random_indices
 from reparam.errors import DataError
-from reparam.evaluation.context import chosen
 from reparam.evaluation.fidelity import sharpness
 from reparam.evaluation.metrics.latent_moves import change_for
 from reparam.latent.directions import DIRECTIONS
-from reparam.latent.generation import BLOCK, encode
+from reparam.latent.generation import encode
 from reparam.reports.charts import Chart
 from reparam.reports.figures import FIGURES
 from reparam.reports.latent_moves import class_directions, short
 from reparam.reports.subject import Subject
-from reparam.run.loaded import Run
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +215,7 @@ def test_flips_are_measured_at_equal_change(gvae: Path, command: Callable) -> No
 
 def test_sharpness_of_moved_images_is_their_edges_beside_the_data(gvae: Path) -> None:
     run = open_run(gvae)
-    test = run.dataset.test.take(chosen(run.dataset.test, len(run.dataset.test)))  # the order of measuring
+    test = run.dataset.test.take(random_indices(run.dataset.test, len(run.dataset.test)))  # the order of measuring
     x, y = test.images.float() / 255, test.labels
     move = reparam.Augmenter(run, seed=0)
     move.calibrate(x, y, change_for(3.5, (1, 8, 8)))

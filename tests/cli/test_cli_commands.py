@@ -107,8 +107,8 @@ def test_seeds_reproduce_and_differ(command: Callable, tmp_path: Path) -> None:
 
 
 def test_init_from_starts_at_the_runs_weights(command: Callable, run: Path, tmp_path: Path) -> None:
-    from reparam.api import build
     from reparam.run.config import resolve
+    from reparam.session import build
 
     config = resolve("vae", data="digits", hidden=(32,), latent=2, init_from=str(run))
     model = build(config, reparam.load(run).spec)

@@ -23,11 +23,11 @@ from reparam.data import DataOptions, load
 from reparam.data.dataset import SPLITS, cut
 from reparam.data.io.on_disk import TOLD, Stored, read_ahead
 from reparam.data.labels import few_labels
+from reparam.data.selection import task_images
 from reparam.data.sources import shards as shards_module
 from reparam.data.sources.shards import write_shards
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError, DataError, ReparamError
-from reparam.evaluation.context import task_images
 
 RNG = np.random.default_rng(0)
 RGB = DataOptions(colour="rgb")

@@ -5,8 +5,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, Normal
 
-from reparam.core.batch import IGNORED
-from reparam.distributions import Bernoulli, Completion, PixelCategorical, keyed_generator, pick, prediction, rsample
+from reparam.distributions import (
+    IGNORED,
+    Bernoulli,
+    Completion,
+    PixelCategorical,
+    keyed_generator,
+    pick,
+    prediction,
+    rsample,
+)
 
 SIDE = 4
 

@@ -14,13 +14,14 @@ import reparam
 from reparam.conditionals import DiagonalNormal, StandardNormal
 from reparam.conditionals.likelihoods import BernoulliLikelihood, DiscretisedLogisticLikelihood, GaussianLikelihood
 from reparam.data import Dataset, Images, load
+from reparam.data.selection import random_indices, task_images
 from reparam.data.tasks import TaskOptions, to_float
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError
-from reparam.evaluation import METRICS, EvaluationOptions, diagnose, evaluate
+from reparam.evaluation import METRICS, EvaluationOptions, diagnose
 from reparam.evaluation import likelihood as estimators
-from reparam.evaluation.context import Context, chosen, ratio, task_images
-from reparam.evaluation.metrics.table import choose
+from reparam.evaluation.context import Context, ratio
+from reparam.evaluation.metrics.table import choose, evaluate
 from reparam.evaluation.networks.features import FeatureNetwork
 from reparam.models import Model
 
@@ -52,8 +53,8 @@ def digits() -> Dataset:
 
 
 def context_of(model: Model, dataset: Dataset, **options: int) -> Context:
-    chosen = {"samples": 20, "nll_images": 50, "images": 200, **options}
-    return Context(model, dataset, TaskOptions(), EvaluationOptions(**chosen))
+    random_indices = {"samples": 20, "nll_images": 50, "images": 200, **options}
+    return Context(model, dataset, TaskOptions(), EvaluationOptions(**random_indices))
 
 
 def measured(context: Context, *names: str) -> dict[str, float]:
@@ -261,7 +262,7 @@ def test_images_of_a_task_do_not_depend_on_which_are_asked_for(digits: Dataset) 
     task = TaskOptions(task="denoising", binarise="dynamic")
     whole = task_images(digits.test, task)
     x, given = whole.x, whole.shown
-    index = chosen(digits.test, 130)
+    index = random_indices(digits.test, 130)
     some = task_images(digits.test, task, index)
     some_x, some_given = some.x, some.shown
     assert some_x.equal(x[index])

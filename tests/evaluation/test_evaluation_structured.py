@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 import reparam
-from reparam.core.batch import IGNORED
 from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions, with_condition
+from reparam.distributions import IGNORED
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation import structured as judged
 from reparam.evaluation.context import Context
 from reparam.evaluation.metrics.table import METRICS
 from reparam.models import Model
-from reparam.run.loaded import stored_spec
+from reparam.run.data import stored_spec
 from reparam.testing import discs
 
 MAP = torch.tensor(

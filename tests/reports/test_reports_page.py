@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 import reparam
+from reparam.api import Run
 from reparam.reports.figures import FIGURES
 from reparam.reports.page import render, write_report
-from reparam.run.loaded import Run
 
 VOID = {"meta", "img", "source", "br", "hr", "link"}
 HOSTILE = ["<script>alert(1)<", 'b & "c" \'$^']

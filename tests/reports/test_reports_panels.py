@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 
 import reparam
+from reparam.api import Run
+from reparam.data.selection import task_images
 from reparam.errors import ConfigError
-from reparam.evaluation.context import task_images
 from reparam.latent import generation
 from reparam.reports import panels
 from reparam.reports.pictures import GAP, sheet
 from reparam.reports.subject import Subject
-from reparam.run.loaded import Run
 
 TILE = 96  # an 8 x 8 digit, enlarged twelve times
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from reparam.reports.pictures import GAP, Panel, cut_sheet, legible, panel, sheet, to_picture, varied
+from reparam.data.selection import class_balanced_indices
+from reparam.reports.pictures import GAP, Panel, cut_sheet, legible, panel, sheet, to_picture
 
 
 def tiles(n: int, channels: int, side: int) -> torch.Tensor:
@@ -82,7 +83,7 @@ def test_a_labelled_picture_holds_the_tiles_unchanged() -> None:
 
 def test_varied_takes_classes_in_turn_whatever_the_order() -> None:
     labels = torch.tensor([0] * 50 + [1] * 50 + [2])
-    assert labels[varied(labels, 5)].tolist() == [0, 1, 2, 0, 1]
-    assert varied(labels, 3).tolist() == [0, 50, 100]
+    assert labels[class_balanced_indices(labels, 5)].tolist() == [0, 1, 2, 0, 1]
+    assert class_balanced_indices(labels, 3).tolist() == [0, 50, 100]
     unlabelled = torch.full((4,), -1)
-    assert varied(unlabelled, 9).tolist() == [0, 1, 2, 3]
+    assert class_balanced_indices(unlabelled, 9).tolist() == [0, 1, 2, 3]

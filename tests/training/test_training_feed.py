@@ -12,7 +12,6 @@ import pytest
 import torch
 from toys import Adversarial, Duel, digits
 
-from reparam.api import build, validator
 from reparam.data import Dataset, Images
 from reparam.data.io.on_disk import Stored, readers_watched
 from reparam.data.tasks import TaskOptions
@@ -20,6 +19,7 @@ from reparam.errors import DataError
 from reparam.models import Schedule, Spec
 from reparam.run.config import TrainingOptions, resolve
 from reparam.run.folder import RunFolder
+from reparam.session import build, validator
 from reparam.training import Loop
 from reparam.training.reader import Feed
 
@@ -120,7 +120,7 @@ def test_validation_has_the_values_of_memory_and_leaves_no_process(
     workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is to read the image numbered `deadly` would die of it: with workers, they read and not this process."""
-    monkeypatch.setattr("reparam.api.VALIDATION_BLOCK", 7)
+    monkeypatch.setattr("reparam.session.VALIDATION_BLOCK", 7)
     config = resolve("vae", hidden=(16,), latent=2)
     model = build(config, Spec((1, 8, 8))).eval()
     found = []

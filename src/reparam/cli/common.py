@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from reparam.run.loaded import Run
+    from reparam.api import Run
     from reparam.training import Progress
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -59,12 +59,12 @@ def progress() -> "Progress":
 
 
 def open_run(run: Path, device: str) -> "Run":
-    from reparam.run.loaded import load
+    from reparam.api import load
 
     return load(run, device)
 
 
 def images_of(run: "Run", spec: str | None) -> Any:
-    from reparam.run.loaded import open_data
+    from reparam.run.data import open_data
 
     return run.dataset if spec is None else open_data(spec, run.config, run.spec)

@@ -45,7 +45,7 @@ def compress(
     import torch
 
     from reparam.data.io.single_picture import read_picture
-    from reparam.evaluation.context import task_images
+    from reparam.data.selection import task_images
     from reparam.evaluation.fidelity import psnr
     from reparam.files import write_bytes
 

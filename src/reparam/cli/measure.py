@@ -141,7 +141,7 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
     """Write the latents of images: arrays mean, scale [n, K], labels [n], classes; of a mixture prior responsibilities [n, M]."""
     import numpy as np
 
-    from reparam.evaluation.context import task_images
+    from reparam.data.selection import task_images
     from reparam.files import write_atomically
 
     if out.suffix != ".npz":

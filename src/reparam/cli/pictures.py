@@ -21,23 +21,22 @@ from reparam.cli.common import (
 from reparam.errors import ConfigError
 
 if TYPE_CHECKING:
+    from reparam.api import Run
     from reparam.core.batch import Batch
-    from reparam.run.loaded import Run
 
 
 def chosen_images(run: "Run", spec: str | None, indices: Sequence[int], default: int) -> "Batch":
     """Test images by index, else the first `default` that take the classes in turn, as the run's task gives them."""
     import torch
 
-    from reparam.evaluation.context import task_images
-    from reparam.reports.pictures import varied
+    from reparam.data.selection import class_balanced_indices, task_images
 
     dataset = images_of(run, spec)
     count = len(dataset.test)
     for index in indices:
         if not 0 <= index < count:
             raise ConfigError(f"index {index} is outside the {count} test images: choose 0 to {count - 1}")
-    chosen = torch.tensor(list(indices)) if indices else varied(dataset.test.labels, default)
+    chosen = torch.tensor(list(indices)) if indices else class_balanced_indices(dataset.test.labels, default)
     return task_images(dataset.test, run.config.task, chosen)
 
 

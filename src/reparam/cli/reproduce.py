@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-import reparam
 from reparam.errors import ReparamError
 
 
@@ -13,7 +12,7 @@ from reparam.errors import ReparamError
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def reproduce(arguments: tuple[str, ...]) -> None:
     """Regenerate published tables and figures (in a checkout of the source)."""
-    checkouts = (Path(reparam.__file__).parents[2], Path.cwd())
+    checkouts = (Path(__file__).parents[3], Path.cwd())
     checkout = next((folder for folder in checkouts if (folder / "experiments" / "command.py").is_file()), None)
     if checkout is None:
         raise ReparamError(

@@ -15,7 +15,7 @@ from reparam.errors import ConfigError
 
 if TYPE_CHECKING:
     from reparam.models import Family
-    from reparam.run.loaded import Run
+    from reparam.run.folder import RunFolder
     from reparam.training import Outcome
 
 # -- what there is ----------------------------------------------------------------------------------------------------
@@ -226,10 +226,9 @@ def _train_command(name: str, family: "Family") -> click.Command:
         if dry_run:
             click.echo(json.dumps(config.to_json(), indent=2))
             return
-        from reparam.api import start
+        from reparam.session import start
 
-        trained, outcome = start(config, out, progress())
-        _finish(trained, outcome, as_json)
+        _finish(*start(config, out, progress()), as_json)
 
     return _TrainCommand(
         name,
@@ -274,16 +273,16 @@ def _metavar(kind: Any) -> str:
     return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(kind, "VALUE")
 
 
-def _finish(run: "Run", outcome: "Outcome", as_json: bool) -> None:
-    facts = {"run": str(run.path), **dataclasses.asdict(outcome)}
+def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
+    facts = {"run": str(folder.path), **dataclasses.asdict(outcome)}
     if as_json and is_first():
         click.echo(json.dumps(facts))
     elif is_first():
-        _, weights = run.folder.weights() if run.folder.weights_path.exists() else ({}, None)
+        _, weights = folder.weights() if folder.weights_path.exists() else ({}, None)
         which = f"; kept weights: {weights['kept']}, of epoch {weights['epoch']:.2f}" if weights else ""
         click.echo(f"{outcome.state} at epoch {outcome.epoch:.2f} after {outcome.seconds:.0f} s{which}")
-        path = shlex.quote(str(run.path))
-        click.echo(f"run: {run.path}")
+        path = shlex.quote(str(folder.path))
+        click.echo(f"run: {folder.path}")
         if outcome.state == "interrupted":
             click.echo(f"continue with: reparam resume {path}")
         else:
@@ -302,8 +301,8 @@ def _finish(run: "Run", outcome: "Outcome", as_json: bool) -> None:
 @json_option
 def resume(run: Path, damaged: Any, as_json: bool) -> None:
     """Continue a run exactly from its last checkpoint."""
-    from reparam.api import proceed
     from reparam.run.folder import RunFolder
+    from reparam.session import proceed
 
     _finish(*proceed(RunFolder(run), progress(), damaged), as_json)
 

@@ -45,9 +45,6 @@ class Batch:
         return Batch(**found)
 
 
-IGNORED = 255  # the value of a label map where it does not count
-
-
 @dataclass(frozen=True)
 class Condition:
     """What c is: a class, or an image.

@@ -11,9 +11,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from reparam.core.batch import IGNORED
 from reparam.data.io.on_disk import Stored
 from reparam.data.options import LARGEST, SMALLEST
+from reparam.distributions import IGNORED
 from reparam.errors import DataError, suggest
 
 SPLITS = ("train", "validation", "test")

@@ -15,9 +15,9 @@ from pydantic import Field
 from torch import Tensor
 
 from reparam.core.batch import Batch, Condition
+from reparam.core.spec import Spec
 from reparam.data.dataset import Images
 from reparam.errors import ConfigError
-from reparam.models.family import Spec
 
 TaskName = Literal["unconditional", "denoising", "labelled", "quadrants", "half", "boxes", "segmentation"]
 

@@ -13,11 +13,12 @@ from reparam.distributions.mixtures import (
     responsibilities,
     tight_kl,
 )
-from reparam.distributions.partial import Completion, PixelCategorical, pick, prediction
+from reparam.distributions.partial import IGNORED, Completion, PixelCategorical, pick, prediction
 from reparam.distributions.quantised import DiscretisedLogistic
 from reparam.distributions.sampling import detached, drawn_by, keyed_generator, rsample, with_parameters
 
 __all__ = [
+    "IGNORED",
     "Bernoulli",
     "Completion",
     "Delta",

@@ -6,32 +6,23 @@ Shapes: `N` images, `C H W` image, `K` latent, `F` features.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from reparam.core.batch import IGNORED, Batch
+from reparam.core.batch import Batch
 from reparam.data import Dataset, Images
-from reparam.data.io.on_disk import Stored
-from reparam.data.tasks import TaskOptions, make_batch, to_float
-from reparam.distributions import keyed_generator
+from reparam.data.selection import random_indices, task_images
+from reparam.data.tasks import TaskOptions, to_float
+from reparam.distributions import IGNORED
 from reparam.errors import ConfigError, ReparamError, RunError
 from reparam.evaluation import distances, latents, likelihood, structured
 from reparam.evaluation.networks.features import FEATURES, FeatureNetwork
 from reparam.files import cache_folder, read_tensors, write_tensors
 from reparam.latent.directions import DEFAULT, PIXELS, find_direction
-from reparam.latent.generation import (
-    BLOCK,
-    device_of,
-    encode,
-    full_block,
-    predict,
-    predict_draws,
-    reconstruct,
-    sample,
-)
+from reparam.latent.generation import device_of, encode, predict, predict_draws, reconstruct, sample
 from reparam.models import Model
 from reparam.training import Progress, Silent
 
@@ -135,7 +126,7 @@ class Context:
         self.progress, self.say = progress or Silent(), say
         self.device = device_of(model)
         self.split = dataset.split(options.split)
-        self.index = chosen(self.split, options.images)
+        self.index = random_indices(self.split, options.images)
         occluded = (options.occlusion, options.occlusion) if options.occlusion else None
         self.batch = task_images(self.split, task, self.index, occluded)
         self._found: dict[str, Any] = {}
@@ -166,7 +157,7 @@ class Context:
     @cached_property
     def training(self) -> Batch:
         """As many of the images it was trained on, as the task gives them."""
-        return task_images(self.trained_on, self.task, chosen(self.trained_on, len(self.index)))
+        return task_images(self.trained_on, self.task, random_indices(self.trained_on, len(self.index)))
 
     @cached_property
     def bound(self) -> tuple[Tensor, Tensor]:
@@ -269,7 +260,7 @@ class Context:
 
     def reference(self, name: str) -> Tensor:
         """Features of as many training images: how near to the test images something real comes."""
-        train = to_float(self.dataset.train.take(chosen(self.dataset.train, len(self.grey))).pixels)
+        train = to_float(self.dataset.train.take(random_indices(self.dataset.train, len(self.grey))).pixels)
         return self.once(f"{name} reference", lambda: self.network(name).features(train, self.progress, "reference"))
 
     def manifolds(self, name: str) -> distances.Manifolds:
@@ -301,45 +292,3 @@ class Context:
         except ReparamError as error:
             self.say(f"features of the test images are not kept, and will be computed again: {error}")
         return found
-
-
-def chosen(split: Images, n: int) -> Tensor:
-    """Indices of n images of a split, or of all in random order: the same every time, n of them the first of more.
-
-    Data may lie in the order of its classes, where the first n would be no sample of it.
-    """
-    return torch.randperm(len(split), generator=keyed_generator("cpu", "chosen", len(split)))[:n]
-
-
-def _placed(rows: Tensor, part: Tensor) -> Tensor:
-    """A block with `part` in its `rows`, and zeros."""
-    return part.new_zeros(BLOCK, *part.shape[1:]).index_copy(0, rows, part)
-
-
-def task_images(
-    split: Images,
-    task: TaskOptions,
-    which: int | Tensor | None = None,
-    omitted: tuple[float, float] | None = None,
-) -> Batch:
-    """Images of a split as the task gives them. `which`: the first so many, those of these indices, or all.
-
-    Random parts are the same every time, in fixed blocks of the split: those of an image do not depend on which others are asked
-    for. `omitted`: as in `make_batch`, the box that is hidden of what is observed.
-    """
-    index = which if isinstance(which, Tensor) else torch.arange(len(split))[:which]
-    places = index.argsort()  # blocks are gone through once, in order
-    rising = index[places]
-    parts: list[Batch] = []
-    for number in (rising // BLOCK).unique().tolist():
-        within = torch.arange(number * BLOCK, min((number + 1) * BLOCK, len(split)))
-        rows = rising[rising // BLOCK == number] - number * BLOCK
-        generator = keyed_generator("cpu", 0, "test", number)
-        if isinstance(split.images, Stored):  # only those that are asked for are read
-            stored = split.take(within[rows]).change(partial(_placed, rows))
-        else:
-            stored = split.take(within).change(full_block)
-        batch = make_batch(stored, torch.arange(BLOCK) + number * BLOCK, task, generator, omitted)
-        parts.append(batch.take(rows))
-    back = places.argsort()
-    return Batch.concatenate(parts).take(back)

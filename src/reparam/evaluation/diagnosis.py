@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from reparam.data.selection import random_indices
 from reparam.data.tasks import to_float
 from reparam.evaluation import fidelity, likelihood
-from reparam.evaluation.context import Context, chosen
+from reparam.evaluation.context import Context
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.metrics.table import marginal_kl, no_normal_posterior
 
@@ -97,7 +98,10 @@ def _explained(context: Context) -> float:
     """1 - mse / mse of the mean training image; of grey values under dynamic binarisation, whose noise no model explains."""
     images, train = context.x, context.training.x
     if context.task.binarise == "dynamic":
-        images, train = context.grey, to_float(context.trained_on.take(chosen(context.trained_on, len(train))).pixels)
+        images, train = (
+            context.grey,
+            to_float(context.trained_on.take(random_indices(context.trained_on, len(train))).pixels),
+        )
     plain = fidelity.squared_error(images, train.mean(0).expand_as(images)).mean()
     return 1 - float(fidelity.squared_error(images, context.reconstructions).mean() / plain.clamp(min=1e-12))
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reparam.latent.generation import keyed_noise
+from reparam.core.blocks import keyed_noise
 
 ACTIVE_VARIANCE = 0.01
 ROWS = 1000  # of all pairs of images that are in memory at one time

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
+from reparam.core.blocks import BLOCK, full_block, in_blocks
 from reparam.distributions import keyed_generator, kl_at, rsample, with_parameters
-from reparam.latent.generation import BLOCK, block_condition, device_of, full_block, in_blocks
+from reparam.latent.generation import block_condition, device_of
 from reparam.models import Model
 from reparam.objectives.variational import kl_per_dimension
 from reparam.training import Progress, Silent

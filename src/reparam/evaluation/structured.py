@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reparam.core.batch import IGNORED
+from reparam.distributions import IGNORED
 
 BINS = 15
 

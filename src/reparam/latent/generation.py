@@ -6,7 +6,6 @@ does not depend on how many are asked for or on the batch size.
 Shapes: `n` images, `C H W` image, `K` latent, `L` draws of one image, `M` components of a mixture, `T` steps of a walk.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,28 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Distribution
 
+from reparam.core.blocks import BLOCK, full_block, in_blocks
 from reparam.core.model import ModelGiven
 from reparam.distributions import keyed_generator, prediction, rsample, with_parameters
 from reparam.distributions import responsibilities as responsibilities_of
 from reparam.models import Model
 
-BLOCK = 100
-
 
 def device_of(model: Model) -> torch.device:
     return next(model.parameters()).device
-
-
-def full_block(part: Tensor) -> Tensor:
-    """`part` [b, ...] with zeros up to [BLOCK, ...]: noise is drawn for whole blocks, so that an image's own never depends
-    on how many images came with it."""
-    return part if len(part) == BLOCK else torch.cat([part, part.new_zeros(BLOCK - len(part), *part.shape[1:])])
-
-
-def keyed_noise(n: int, latent: int, *key: int | str) -> Tensor:
-    """Standard normal, [n, K], on the CPU, in blocks: row i is a function of its place and `key` alone."""
-    generators = (keyed_generator("cpu", *key, number) for number in range(-(-n // BLOCK)))
-    return torch.cat([torch.randn(BLOCK, latent, generator=generator) for generator in generators])[:n]
 
 
 def block_condition(model: Model, c: Tensor | None, number: int) -> Model | ModelGiven:
@@ -43,18 +29,6 @@ def block_condition(model: Model, c: Tensor | None, number: int) -> Model | Mode
     if c is None:
         return model.given(None)
     return model.given(full_block(c[number * BLOCK : (number + 1) * BLOCK]).to(device_of(model)))
-
-
-def in_blocks(function: Callable[[Tensor, int], Tensor], values: Tensor) -> Tensor:
-    """`function(block of values, block number)` over blocks of `BLOCK`, on the CPU, as one tensor."""
-    found: Tensor | None = None
-    for number, part in enumerate(values.split(BLOCK)):
-        block = function(part, number).cpu()
-        if found is None:  # filled as blocks come: joining them at the end would take the memory twice
-            found = block.new_empty(len(values), *block.shape[1:])
-        found[number * BLOCK :][: len(part)] = block
-    assert found is not None
-    return found
 
 
 @torch.no_grad()

@@ -1,9 +1,10 @@
 """Families of models. To add one: a file here and a line in `MODELS`."""
 
 from reparam.core.model import Model
+from reparam.core.spec import Schedule, Spec
 from reparam.models.autoencoder import AUTOENCODER, DENOISING_AUTOENCODER
 from reparam.models.classifier import CLASSIFIER, ISDA_CLASSIFIER
-from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.family import Family, Recipe
 from reparam.models.gan import GAN
 from reparam.models.gmvae import GMVAE
 from reparam.models.gvae import GVAE

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from reparam.conditionals import LIKELIHOODS, Point
 from reparam.core.model import Model
-from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.core.spec import Schedule, Spec
+from reparam.models.family import Family, Recipe
 from reparam.networks import NETWORKS, NetworkOptions
 from reparam.objectives import Reconstruction
 

@@ -12,8 +12,9 @@ from torch.distributions import Categorical
 
 from reparam.conditionals import ClassCovariance
 from reparam.core.model import Model
+from reparam.core.spec import Schedule, Spec
 from reparam.errors import ConfigError
-from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.family import Family, Recipe
 from reparam.objectives import ISDA, CrossEntropy
 
 

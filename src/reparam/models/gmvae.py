@@ -10,9 +10,10 @@ from torch.distributions import Independent, Normal
 
 from reparam.conditionals import MixturePrior, VampPrior
 from reparam.core.model import Model
+from reparam.core.spec import Schedule, Spec
 from reparam.errors import ConfigError
 from reparam.models import vae
-from reparam.models.family import Family, Interlude, Recipe, Schedule, Spec
+from reparam.models.family import Family, Interlude, Recipe
 from reparam.objectives import ELBO, Clustering, Objective
 
 PART = 500  # images that are encoded at one time

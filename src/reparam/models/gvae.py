@@ -7,10 +7,11 @@ from pydantic import Field
 
 from reparam.conditionals import LinearClass
 from reparam.core.model import Model
+from reparam.core.spec import Schedule, Spec
 from reparam.errors import ConfigError
 from reparam.models import vae
 from reparam.models.autoencoder import PHOTOS
-from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.family import Family, Recipe
 from reparam.objectives import ELBO, ClassPreserving
 
 SQUARED_ERROR = 0.5**0.5  # scale of the Gaussian whose -log p is the summed squared error and a constant

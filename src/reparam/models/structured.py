@@ -23,9 +23,10 @@ from reparam.conditionals import (
     StandardNormal,
 )
 from reparam.core.model import Model
+from reparam.core.spec import Schedule, Spec
 from reparam.errors import ConfigError
 from reparam.models.autoencoder import LikelihoodName
-from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.family import Family, Recipe
 from reparam.networks import CONDITIONAL_NETWORKS, ConditionalNetworkOptions, Shapes
 from reparam.objectives import ELBO, MonteCarlo, Objective, StructuredPrediction
 

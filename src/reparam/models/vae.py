@@ -7,9 +7,10 @@ from pydantic import Field
 
 from reparam.conditionals import LIKELIHOODS, DiagonalNormal, StandardNormal
 from reparam.core.model import Model
+from reparam.core.spec import Schedule, Spec
 from reparam.errors import ConfigError
 from reparam.models.autoencoder import PHOTOS, AutoencoderOptions
-from reparam.models.family import Family, Recipe, Schedule, Spec
+from reparam.models.family import Family, Recipe
 from reparam.networks import NETWORKS
 from reparam.objectives import ELBO, ImportanceWeighted, Objective
 

@@ -6,21 +6,18 @@ Shapes: `n` images, `C H W` image.
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from reparam.core.blocks import BLOCK
 from reparam.data import Images
 from reparam.data.tasks import to_float
 from reparam.distributions import keyed_generator
 from reparam.files import new_folder, write_text
 from reparam.latent.augmentation import Augmenter
-from reparam.latent.generation import BLOCK
 from reparam.reports.pictures import sheet, write_png
+from reparam.run.loaded import LoadedRun
 from reparam.training import Progress
-
-if TYPE_CHECKING:
-    from reparam.run.loaded import Run
 
 MANIFEST = "manifest.csv"
 UNLABELLED = "unlabelled"
@@ -28,7 +25,7 @@ COLUMNS = ("file", "index", "class", "copy", "seed", "change")
 
 
 def write_augmented(
-    run: "Run",
+    run: LoadedRun,
     augmenter: Augmenter,
     split: Images,
     chosen: Tensor,

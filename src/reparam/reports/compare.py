@@ -10,13 +10,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from reparam import __version__
 from reparam.errors import ConfigError
-from reparam.evaluation import METRICS, EvaluationOptions, Measure
+from reparam.evaluation import METRICS, EvaluationOptions, Measure, evaluate_run
 from reparam.evaluation.metrics import table as measuring
 from reparam.files import write_text
 from reparam.reports import charts
@@ -25,10 +24,9 @@ from reparam.reports.page import Part, embedded, page_environment, style
 from reparam.reports.pictures import Panel, panel
 from reparam.reports.subject import Subject
 from reparam.reports.tables import duration, meaning, with_error
+from reparam.run.loaded import LoadedRun
 from reparam.training import Progress
-
-if TYPE_CHECKING:
-    from reparam.run.loaded import Run
+from reparam.version import __version__
 
 ACROSS = 10
 SURE = 2.0  # standard errors of a difference
@@ -109,7 +107,7 @@ QUESTIONS: dict[str, Question] = {
 
 
 def write_comparison(
-    runs: Sequence["Run"],
+    runs: Sequence[LoadedRun],
     out: Path,
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -160,7 +158,7 @@ class Shown:
     parts: tuple[tuple[str, Part], ...]
 
 
-def _named(runs: Sequence["Run"]) -> list[Named]:
+def _named(runs: Sequence[LoadedRun]) -> list[Named]:
     """By the names of their folders, or by their paths where two folders have one name."""
     paths = [run.path.resolve() for run in runs]
     if len(set(paths)) < max(2, len(paths)):
@@ -188,11 +186,11 @@ def _measure(one: Named, metrics: Sequence[str], progress: Progress | None, say:
     missing = [name for name in wanted if name not in known]
     if missing:
         say(f"{one.name}: {len(missing)} figures to measure")
-        run.evaluate(missing, progress=progress, say=say)
+        evaluate_run(run, missing, progress=progress, say=say)
     return wanted
 
 
-def _measured(run: "Run") -> dict[str, Measure]:
+def _measured(run: LoadedRun) -> dict[str, Measure]:
     """What is known of the kept weights."""
     document = run.folder.evaluation_document()
     if document.get("weights") != run.folder.weights_stamp():
@@ -235,7 +233,7 @@ READS: dict[tuple[str, ...], tuple[str, ...]] = {
 }
 
 
-def _way(run: "Run", name: str, measure: Measure, options: dict[str, Any]) -> dict[str, str]:
+def _way(run: LoadedRun, name: str, measure: Measure, options: dict[str, Any]) -> dict[str, str]:
     """What must be the same for figures to be compared: how many images, the options that this one depends on, and for all but
     samples, which are compared with the images as they are, what the model is shown and asked for and what its density is of."""
     defaults = asdict(EvaluationOptions())
@@ -254,7 +252,7 @@ def _way(run: "Run", name: str, measure: Measure, options: dict[str, Any]) -> di
     return way
 
 
-def _likelihood(run: "Run") -> str:
+def _likelihood(run: LoadedRun) -> str:
     return str(getattr(run.config.options, "likelihood", "none"))
 
 
@@ -277,7 +275,7 @@ def _leads(measure: Measure, known: Sequence[Measure], best: str) -> bool:
     )
 
 
-def _facts(run: "Run") -> dict[str, str]:
+def _facts(run: LoadedRun) -> dict[str, str]:
     status = run.folder.status()
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
     return {

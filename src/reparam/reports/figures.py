@@ -4,7 +4,6 @@ Shapes: `n` images, `C H W` image, `K` latent.
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,9 +22,7 @@ from reparam.reports.figure import Drawing, Figure, layout
 from reparam.reports.pictures import panel
 from reparam.reports.subject import Subject
 from reparam.reports.training_figures import TRAINING
-
-if TYPE_CHECKING:
-    from reparam.run.loaded import Run
+from reparam.run.loaded import LoadedRun
 
 CALIBRATED_ON = 200
 MOVED = 6  # rows of moves
@@ -180,7 +177,7 @@ def kept_classes(subject: Subject) -> Drawing:
     )
 
 
-def _flips(run: "Run") -> dict[str, list[tuple[float, float]]]:
+def _flips(run: LoadedRun) -> dict[str, list[tuple[float, float]]]:
     """What `evaluate` has measured of moves on test images: (change, share of flips), by directions."""
     found: dict[str, list[tuple[float, float]]] = {}
     for name, figure in run.folder.evaluation_document().get("metrics", {}).items():

@@ -4,7 +4,6 @@ Shapes: `n` images, `C H W` image, `K` latent, `R` rows.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,9 +15,7 @@ from reparam.latent.directions import Code, effects, top
 from reparam.latent.generation import decode, encode
 from reparam.reports import charts
 from reparam.reports.pictures import Panel, captioned
-
-if TYPE_CHECKING:
-    from reparam.run.loaded import Run
+from reparam.run.loaded import LoadedRun
 
 SHORT = 8  # letters of a class that fit under a tile
 SHARE = 0.1  # the document's lambda_clip
@@ -26,12 +23,12 @@ STEP, STEPS = 0.5, 6  # of a sigma, to each side: as far as 3
 RANKED = ("effect", "largest", "posterior")
 
 
-def _told(run: "Run", y: Tensor) -> Tensor | None:
+def _told(run: LoadedRun, y: Tensor) -> Tensor | None:
     """The condition of a model that is told the class."""
     return y if "sample by class" in run.model.abilities else None
 
 
-def _ranks(run: "Run", x: Tensor, y: Tensor, by: str) -> tuple[Tensor, Tensor]:
+def _ranks(run: LoadedRun, x: Tensor, y: Tensor, by: str) -> tuple[Tensor, Tensor]:
     """The scales of images, and by what their latents are ranked, [n, K] both: their effect (sigma times the decoder's slope), or
     sigma itself."""
     c = _told(run, y)
@@ -49,7 +46,7 @@ def _drawn(scale: Tensor, n: int) -> Tensor:
     return scale * torch.randn(n, scale.shape[1], generator=keyed_generator("cpu", 0, "directions"))
 
 
-def ranked_directions(run: "Run", x: Tensor, y: Tensor, count: int, by: str = "effect") -> tuple[Tensor, list[str]]:
+def ranked_directions(run: LoadedRun, x: Tensor, y: Tensor, count: int, by: str = "effect") -> tuple[Tensor, list[str]]:
     """`count` directions [R, K] for one image [1, C, H, W], and their names: single latents of most effect or of the largest
     sigma, one a row; or draws within the posterior. Raises ConfigError for others than `RANKED`."""
     if _known(by) == "posterior":
@@ -63,7 +60,7 @@ def ranked_directions(run: "Run", x: Tensor, y: Tensor, count: int, by: str = "e
     return rows, [f"z{place}" for place in places]
 
 
-def together(run: "Run", x: Tensor, y: Tensor, share: float, by: str = "largest") -> Tensor:
+def together(run: LoadedRun, x: Tensor, y: Tensor, share: float, by: str = "largest") -> Tensor:
     """For each image [n, C, H, W] the top share of its scales together, [n, K] (the document's figures 2 to 4), or those of most
     effect, or a draw within its posterior."""
     if _known(by) == "posterior":
@@ -79,7 +76,7 @@ def _known(by: str) -> str:
 
 
 def walks(
-    run: "Run",
+    run: LoadedRun,
     x: Tensor,
     y: Tensor,
     directions: Tensor,
@@ -129,14 +126,14 @@ def short(name: str) -> str:
 
 
 def together_panel(
-    run: "Run", x: Tensor, y: Tensor, share: float, judge: FeatureNetwork | None, by: str = "largest"
+    run: LoadedRun, x: Tensor, y: Tensor, share: float, judge: FeatureNetwork | None, by: str = "largest"
 ) -> Panel:
     """Each image along one direction of its own."""
     run.require("augment", "move images")
     return walks(run, x, y, together(run, x, y, share, by), [""] * len(x), judge, run.dataset.classes)
 
 
-def class_directions(run: "Run", label: int) -> tuple[Tensor, list[str]]:
+def class_directions(run: LoadedRun, label: int) -> tuple[Tensor, list[str]]:
     """Two directions for each class (the document's figure 5), [2 D, K], and their names: the top share of the class's mean
     scales; and a third of the way to its mean latent from that of the class `label` (-1: from the mean of all classes). A pass
     over the training images."""
@@ -149,14 +146,14 @@ def class_directions(run: "Run", label: int) -> tuple[Tensor, list[str]]:
 
 
 def directions_panel(
-    run: "Run", x: Tensor, y: Tensor, count: int, judge: FeatureNetwork | None, by: str = "effect"
+    run: LoadedRun, x: Tensor, y: Tensor, count: int, judge: FeatureNetwork | None, by: str = "effect"
 ) -> Panel:
     """One image x [1, C, H, W] along `count` directions, a row each."""
     run.require("augment", "move images")
     return _one_image(run, x, y, *ranked_directions(run, x, y, count, by), judge)
 
 
-def classes_panel(run: "Run", x: Tensor, y: Tensor, judge: FeatureNetwork | None) -> Panel:
+def classes_panel(run: LoadedRun, x: Tensor, y: Tensor, judge: FeatureNetwork | None) -> Panel:
     """One image x [1, C, H, W] along the scales and towards the mean of every class."""
     run.require("augment", "move images")
     return _one_image(run, x, y, *class_directions(run, int(y[0])), judge)
@@ -167,6 +164,8 @@ def flips_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> charts.C
     return charts.lines(series, "change, L2 on 28 x 28", "share of flips")
 
 
-def _one_image(run: "Run", x: Tensor, y: Tensor, rows: Tensor, names: list[str], judge: FeatureNetwork | None) -> Panel:
+def _one_image(
+    run: LoadedRun, x: Tensor, y: Tensor, rows: Tensor, names: list[str], judge: FeatureNetwork | None
+) -> Panel:
     n = len(rows)
     return walks(run, x.expand(n, -1, -1, -1), y.expand(n), rows, names, judge, run.dataset.classes)

@@ -25,11 +25,11 @@ from reparam.reports.subject import Subject
 from reparam.reports.tables import duration, meaning, with_error
 from reparam.reports.usage import commands, python_lines
 from reparam.run.config import find_family, sections
+from reparam.run.loaded import LoadedRun
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from reparam.run.loaded import Run
 
 LISTED_CLASSES = 40
 
@@ -58,7 +58,7 @@ class Shown:
     parts: tuple[Part, ...]
 
 
-def write_report(run: "Run") -> Path:
+def write_report(run: LoadedRun) -> Path:
     """Writes RUN/report.html in one step and returns its path."""
     write_text(run.folder.report_path, render(run))
     return run.folder.report_path
@@ -82,7 +82,7 @@ def style() -> dict[str, Any]:
     return {"colours": {"ink": INK, "faint": FAINT, "paper": PAPER, "dark": DARK}}
 
 
-def render(run: "Run") -> str:
+def render(run: LoadedRun) -> str:
     """The page as text."""
     model, no_model = _model(run)
     pictures, training, missing = _figures(run, model, no_model)
@@ -110,7 +110,7 @@ def render(run: "Run") -> str:
     )
 
 
-def _model(run: "Run") -> tuple[Model | None, str]:
+def _model(run: LoadedRun) -> tuple[Model | None, str]:
     """The model, or None and why."""
     try:
         return run.model, ""
@@ -118,7 +118,9 @@ def _model(run: "Run") -> tuple[Model | None, str]:
         return None, str(error)
 
 
-def _figures(run: "Run", model: Model | None, no_model: str) -> tuple[list[Shown], list[Shown], dict[str, list[str]]]:
+def _figures(
+    run: LoadedRun, model: Model | None, no_model: str
+) -> tuple[list[Shown], list[Shown], dict[str, list[str]]]:
     """(pictures, figures on training, titles of what is missing by reason). What the model cannot do is not missing."""
     subject = Subject(run)
     shown: dict[str, list[Shown]] = {"pictures": [], "training": []}
@@ -152,7 +154,7 @@ def _data_uri(data: bytes, media: str) -> str:
     return f"data:{media};base64,{base64.b64encode(data).decode()}"
 
 
-def _facts(run: "Run", document: dict[str, Any]) -> dict[str, str]:
+def _facts(run: LoadedRun, document: dict[str, Any]) -> dict[str, str]:
     """What the head of the page says, by name."""
     try:
         status = run.folder.status()
@@ -182,7 +184,7 @@ def _title(data: str) -> str:
     return Path(path).name if DATASETS[kind].path == "given" else kind
 
 
-def _weights(run: "Run") -> str:
+def _weights(run: LoadedRun) -> str:
     kinds = {"best": "the best on validation", "last": "the last", "ema": "the moving average"}
     try:
         _, facts = run.folder.weights()
@@ -213,7 +215,7 @@ class Number:
     note: str
 
 
-def _numbers(run: "Run") -> dict[str, Any]:
+def _numbers(run: LoadedRun) -> dict[str, Any]:
     """What was measured, and a line where it was not, is damaged, or is of other weights."""
     command = f"reparam evaluate {shlex.quote(str(run.path))}"
     try:
@@ -248,7 +250,7 @@ class Option:
     doc: str
 
 
-def _options(run: "Run") -> dict[str, list[Option]]:
+def _options(run: LoadedRun) -> dict[str, list[Option]]:
     """Every option of the run by section, with what it means."""
     titles = {"data": "Data", "task": "Task", "options": "Model and objective", "training": "Training"}
     found: dict[str, list[Option]] = {}

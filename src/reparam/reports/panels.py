@@ -5,7 +5,6 @@ Shapes: `n` images, `C H W` image, `K` latent, `T` steps of a walk.
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
@@ -15,9 +14,7 @@ from reparam.errors import ConfigError
 from reparam.latent import generation
 from reparam.reports.pictures import Panel, panel, to_picture
 from reparam.reports.subject import Subject
-
-if TYPE_CHECKING:
-    from reparam.run.loaded import Run
+from reparam.run.loaded import LoadedRun
 
 ACROSS = 10
 TRAVERSED = 8
@@ -26,7 +23,7 @@ SPREAD_DRAWS = 20  # behind each map of standard deviations; the first ten are s
 
 
 def samples(
-    run: "Run",
+    run: LoadedRun,
     n: int,
     seed: int,
     draw: bool,
@@ -37,7 +34,7 @@ def samples(
     return panel(run.sample(n, seed, draw, label, component), columns)
 
 
-def components(run: "Run", shown: int, columns: int, seed: int = 0, draw: bool = False) -> Panel:
+def components(run: LoadedRun, shown: int, columns: int, seed: int = 0, draw: bool = False) -> Panel:
     """A row for each of the `shown` heaviest components: samples of it, named by its number and weight. Raises ConfigError where
     there are none."""
     run.require("cluster", "draw samples of components")
@@ -48,7 +45,7 @@ def components(run: "Run", shown: int, columns: int, seed: int = 0, draw: bool =
     return panel(rows, columns, [f"{m}: {float(weights[m]):.0%}" for m in order])
 
 
-def reconstructions(run: "Run", x: Tensor, given: Tensor | None = None, columns: int = ACROSS) -> list[Panel]:
+def reconstructions(run: LoadedRun, x: Tensor, given: Tensor | None = None, columns: int = ACROSS) -> list[Panel]:
     """Bands of originals, what the model was given (where that differs), and reconstructions, below each other."""
     rows = {"original": x, "given": x if given is None else given}
     rows["rebuilt"] = run.reconstruct(rows["given"])
@@ -63,7 +60,7 @@ def _padded(row: Tensor, columns: int) -> Tensor:
     return torch.cat([row, row.new_ones((columns - len(row), *row.shape[1:]))])
 
 
-def posterior(run: "Run", x: Tensor, given: Tensor, shown: int) -> Panel:
+def posterior(run: LoadedRun, x: Tensor, given: Tensor, shown: int) -> Panel:
     """A row an image: the image, the mean's decoding, `shown` decodings of z ~ q(z|x), their standard deviation a pixel."""
     draws = generation.posterior_draws(run.model, given, max(SPREAD_DRAWS, shown))
     spread = draws.std(1).mean(1, keepdim=True).expand_as(x)
@@ -72,7 +69,7 @@ def posterior(run: "Run", x: Tensor, given: Tensor, shown: int) -> Panel:
     return panel(torch.stack(columns, 1).flatten(0, 1), len(columns), column_names=names)
 
 
-def interpolations(run: "Run", a: Tensor, b: Tensor, steps: int) -> Panel:
+def interpolations(run: LoadedRun, a: Tensor, b: Tensor, steps: int) -> Panel:
     """A row a pair: the first image, decodings on the line between their latents, the second image."""
     run.require("reconstruct", "interpolate")
     walk = generation.interpolate(run.model, a, b, steps)
@@ -80,7 +77,7 @@ def interpolations(run: "Run", a: Tensor, b: Tensor, steps: int) -> Panel:
     return panel(images.flatten(0, 1), steps + 2, column_names=["image", *[""] * steps, "image"])
 
 
-def walks(run: "Run", n: int, steps: int, seed: int) -> Panel:
+def walks(run: LoadedRun, n: int, steps: int, seed: int) -> Panel:
     """A row a pair of random latents: what the decoder makes between them."""
     run.require("decode", "walk through the latent space")
     return panel(generation.walks(run.model, n, steps, seed).flatten(0, 1), steps)
@@ -109,7 +106,7 @@ def traversals(subject: Subject, x: Tensor, dimensions: Sequence[int], extent: f
     return panel(torch.cat(rows), steps, [f"z{d}" for d in dimensions], _axis(extent, steps, unit))
 
 
-def grid(run: "Run", extent: float, steps: int, latent: int, dimensions: tuple[int, int]) -> Panel:
+def grid(run: LoadedRun, extent: float, steps: int, latent: int, dimensions: tuple[int, int]) -> Panel:
     """Decodings over [-extent, extent]: a strip for one latent, else two dimensions, the second one upwards."""
     tiles = generation.latent_grid(run.model, latent, extent, steps, dimensions)
     down = _axis(extent, steps)[::-1] if latent > 1 else ()
@@ -134,7 +131,7 @@ def grid_dimensions(subject: Subject) -> tuple[int, int]:
 
 
 def samples_picture(
-    run: "Run",
+    run: LoadedRun,
     n: int,
     seed: int = 0,
     draw: bool = False,
@@ -146,23 +143,23 @@ def samples_picture(
     return to_picture([samples(run, n, seed, draw, math.ceil(math.sqrt(n)), label, component)])
 
 
-def components_picture(run: "Run", shown: int, columns: int, seed: int = 0, draw: bool = False) -> Image.Image:
+def components_picture(run: LoadedRun, shown: int, columns: int, seed: int = 0, draw: bool = False) -> Image.Image:
     """`components` as a picture."""
     return to_picture([components(run, shown, columns, seed, draw)])
 
 
-def reconstructions_picture(run: "Run", x: Tensor, given: Tensor | None = None) -> Image.Image:
+def reconstructions_picture(run: LoadedRun, x: Tensor, given: Tensor | None = None) -> Image.Image:
     """Images x [n, C, H, W] above their reconstructions; `given`, where the model is given something else (noisy images)."""
     return to_picture(reconstructions(run, x, given, min(ACROSS, len(x))))
 
 
-def interpolations_picture(run: "Run", a: Tensor, b: Tensor, steps: int = 8) -> Image.Image:
+def interpolations_picture(run: LoadedRun, a: Tensor, b: Tensor, steps: int = 8) -> Image.Image:
     """A row for each pair of images a, b [n, C, H, W], with the images themselves at the ends."""
     return to_picture([interpolations(run, a, b, steps)])
 
 
 def traversals_picture(
-    run: "Run",
+    run: LoadedRun,
     x: Tensor,
     dimensions: Sequence[int] | None = None,
     count: int = TRAVERSED,
@@ -175,7 +172,7 @@ def traversals_picture(
     return to_picture([traversals(subject, x[None], dimensions or subject.most_active(count), extent, steps)])
 
 
-def grid_picture(run: "Run", extent: float = 5.0, steps: int = 21) -> Image.Image:
+def grid_picture(run: LoadedRun, extent: float = 5.0, steps: int = 21) -> Image.Image:
     """Decodings over [-extent, extent]: a strip for one latent, a grid for two, and of more the two most active."""
     if "reconstruct" not in run.model.abilities:
         run.require("decode", "draw a grid of the latent space")
@@ -183,7 +180,7 @@ def grid_picture(run: "Run", extent: float = 5.0, steps: int = 21) -> Image.Imag
     return to_picture([grid(run, extent, steps, subject.latent, grid_dimensions(subject))])
 
 
-def example_images(run: "Run", n: int) -> tuple[Tensor, Tensor]:
+def example_images(run: LoadedRun, n: int) -> tuple[Tensor, Tensor]:
     """(x, what the model is given) for n test images that take the classes in turn: the ones that reports show."""
     examples = Subject(run).examples(n)
     return examples.x, examples.shown

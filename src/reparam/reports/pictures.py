@@ -137,13 +137,3 @@ def to_png(image: Image.Image) -> bytes:
 
 def write_png(path: Path, image: Image.Image) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(to_png(image)))
-
-
-def varied(labels: Tensor, n: int) -> Tensor:
-    """The first indices [<= n] that take the classes in turn (0, 1, 2, ..., 0, 1, ...), whatever order the images lie in."""
-    turns = torch.empty_like(labels)
-    for label in labels.unique():
-        own = labels == label
-        turns[own] = torch.arange(int(own.sum()))
-    order = np.lexsort((np.arange(len(labels)), labels.numpy(), turns.numpy()))
-    return torch.from_numpy(order[:n])

@@ -4,22 +4,20 @@ Shapes: `n` images, `L` answers, `C H W` image, `D` values of a label map.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from reparam.core.batch import IGNORED, Batch
+from reparam.core.batch import Batch
 from reparam.data.io.single_picture import read_picture
+from reparam.distributions import IGNORED
 from reparam.evaluation.structured import uncertainty
 from reparam.latent.generation import first_guess, predict, predict_draws
 from reparam.models import Model
 from reparam.reports.charts import PALETTE
 from reparam.reports.pictures import Panel, legible, panel, sheet, to_picture, write_png
-
-if TYPE_CHECKING:
-    from reparam.run.loaded import Run
+from reparam.run.loaded import LoadedRun
 
 HIDDEN = (0.5, 0.7)  # greys of the chequers that stand for what the model does not see
 CHEQUERS = 14  # across an image
@@ -67,7 +65,7 @@ def truth_images(x: Tensor, map_values: int, channels: int) -> Tensor:
 
 
 def answers(
-    run: "Run", batch: Batch, draws: int, seed: int = 0, truth: bool = True, baseline: "Run | None" = None
+    run: LoadedRun, batch: Batch, draws: int, seed: int = 0, truth: bool = True, baseline: LoadedRun | None = None
 ) -> Panel:
     """A row an image: what was seen | first guess, or what `baseline` says | the prediction at z* | `draws` answers | their
     average | the truth | where answers differ. Columns that a model or task has not are left out; so is a first guess that
@@ -107,7 +105,7 @@ def _bright(spread: Tensor) -> Tensor:
     return (2 * spread).clamp(max=1)
 
 
-def answers_picture(run: "Run", batch: Batch, draws: int, seed: int = 0, truth: bool = True) -> Image.Image:
+def answers_picture(run: LoadedRun, batch: Batch, draws: int, seed: int = 0, truth: bool = True) -> Image.Image:
     run.require("predict", "complete images")
     return to_picture([answers(run, batch, draws, seed, truth)])
 
@@ -126,13 +124,13 @@ def training_rows(model: Model, batch: Batch, shape: tuple[int, int, int], map_v
 SEGMENTED = ("labels", "answers", "spread")
 
 
-def segmentation_paths(run: "Run", path: Path, folder: Path) -> dict[str, Path]:
+def segmentation_paths(run: LoadedRun, path: Path, folder: Path) -> dict[str, Path]:
     """Where `write_segmentation` puts what it makes of a picture; a model with a single answer has no spread."""
     kinds = SEGMENTED if run.model.prior is not None else SEGMENTED[:2]
     return {kind: folder / f"{path.stem}-{kind}.png" for kind in kinds}
 
 
-def write_segmentation(run: "Run", path: Path, folder: Path, draws: int, seed: int = 0) -> list[Path]:
+def write_segmentation(run: LoadedRun, path: Path, folder: Path, draws: int, seed: int = 0) -> list[Path]:
     """What the model makes of a picture, into FOLDER: NAME-labels.png, the most probable label at each of the picture's own
     pixels (two values: 0 and 255, else 0 to D - 1) after the average of `draws` answers; NAME-answers.png, the answers;
     NAME-spread.png, where they differ."""

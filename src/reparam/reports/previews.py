@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from reparam.data import Dataset
+from reparam.data.selection import class_balanced_indices
 from reparam.data.tasks import make_batch
 from reparam.distributions import keyed_generator
 from reparam.latent.generation import reconstruct, sample
 from reparam.models import Model
-from reparam.reports.pictures import sheet, varied, write_png
+from reparam.reports.pictures import sheet, write_png
 from reparam.reports.predictions import training_rows
 from reparam.run.config import RunConfig
 from reparam.run.folder import RunFolder
@@ -31,7 +32,7 @@ class Painter:
     def __init__(self, folder: RunFolder, dataset: Dataset, config: RunConfig) -> None:
         self.folder, self.shape = folder, dataset.shape
         split = dataset.validation
-        index = varied(split.labels, PAIRS)
+        index = class_balanced_indices(split.labels, PAIRS)
         self.batch = make_batch(split.take(index), index, config.task, keyed_generator("cpu", 0, "pictures"))
         self.maps = 0 if self.batch.x.is_floating_point() else len(dataset.map_values)
 

@@ -4,20 +4,16 @@ Shapes: `N` images, `C H W` image, `K` latent.
 """
 
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from reparam.core.batch import Batch
+from reparam.data.selection import class_balanced_indices, random_indices, task_images
 from reparam.errors import RunError
-from reparam.evaluation.context import chosen, task_images
 from reparam.evaluation.likelihood import kl_by_dimension
 from reparam.latent.generation import encode, sample_latents
-from reparam.reports.pictures import varied
-
-if TYPE_CHECKING:
-    from reparam.run.loaded import Run
+from reparam.run.loaded import LoadedRun
 
 CODES = 2000  # at least, where there are as many, and
 CODES_A_CLASS = 1000
@@ -29,7 +25,7 @@ LARGEST_ENCODING = 10_000_000
 class Subject:
     """What several figures of one run share is computed once. Properties that need the data raise DataError without it."""
 
-    def __init__(self, run: "Run") -> None:
+    def __init__(self, run: LoadedRun) -> None:
         self.run = run
         self.shape = run.spec.image_shape
         self.side = self.shape[-1]
@@ -39,7 +35,7 @@ class Subject:
         """As the task gives them: the first test images that take the classes in turn: always the same, and all classes
         among them."""
         labels = self.run.dataset.test.labels[: max(n, LARGEST_SELECTION // self._floats)]
-        return self._chosen(varied(labels, n))
+        return self._chosen(class_balanced_indices(labels, n))
 
     def _chosen(self, index: Tensor) -> Batch:
         return task_images(self.run.dataset.test, self.run.config.task, index)
@@ -50,14 +46,14 @@ class Subject:
         within = min(len(self.run.dataset.test), LARGEST_SELECTION // self._floats)
         wanted = max(CODES, CODES_A_CLASS * len(self.run.dataset.classes))
         n = min(within, wanted, max(200, LARGEST_ENCODING // self._floats))
-        chosen = self._chosen(torch.linspace(0, within - 1, n).round().long())
-        return encode(self.run.model, chosen.shown)[0], chosen.y
+        random_indices = self._chosen(torch.linspace(0, within - 1, n).round().long())
+        return encode(self.run.model, random_indices.shown)[0], random_indices.y
 
     @cached_property
     def kl_by_latent(self) -> Tensor:
         """KL of each latent to the prior, nats an image, [K], over the first test images."""
         n = min(len(self.run.dataset.test), CODES, LARGEST_ENCODING // self._floats)
-        batch = self._chosen(chosen(self.run.dataset.test, n))
+        batch = self._chosen(random_indices(self.run.dataset.test, n))
         found = kl_by_dimension(self.run.model, batch.x, batch.c)
         if found is None:
             raise RunError("posterior or prior does not factorise over the latents")

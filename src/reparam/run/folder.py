@@ -24,12 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import reparam
 from reparam.data.tasks import with_condition
 from reparam.errors import ConfigError, RunError
 from reparam.files import make_folder, read_json, read_tensors, sweep, write_json, write_tensors
 from reparam.models import Model, Spec
 from reparam.run.config import RunConfig, from_json
+from reparam.version import __version__
 
 try:
     import fcntl
@@ -79,7 +79,7 @@ class RunFolder:
             self.path / "run.json",
             {
                 "format": FORMAT,
-                "reparam": reparam.__version__,
+                "reparam": __version__,
                 "torch": torch.__version__,
                 "python": platform.python_version(),
                 "command": command,

@@ -1,11 +1,10 @@
-"""A trained run and what can be done with it: measure it, sample, reconstruct, answer, report.
+"""A run folder with its model loaded: sample, encode, reconstruct, predict, compress, augment.
+
+What measures a run or reports on it takes a `LoadedRun`; `reparam.Run` adds both as methods.
 
 Shapes: `n` images, `C H W` image, `K` latent, `D` values of a label map.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,41 +14,21 @@ from torch import Tensor
 
 from reparam.core.batch import Batch
 from reparam.data import Dataset, Images
-from reparam.data import load as load_data
-from reparam.data.dataset import SPLITS
+from reparam.data.selection import class_balanced_indices, random_indices, task_images
 from reparam.data.tasks import observe, to_float
 from reparam.errors import ConfigError, DataError, suggest
-from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose
-from reparam.evaluation.context import Context, chosen, task_images
-from reparam.evaluation.metrics import table as measuring
-from reparam.files import write_json
 from reparam.latent import compression, generation
 from reparam.latent.augmentation import CALIBRATED_ON, Augmenter
 from reparam.latent.directions import DEFAULT, ClassLatents, class_latents, find_direction
 from reparam.models import Model, Spec
-from reparam.reports.pictures import varied
 from reparam.run.config import RunConfig
+from reparam.run.data import open_data
+from reparam.run.device import choose_device
 from reparam.run.folder import RunFolder
-from reparam.training import Progress
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` takes a GPU where there is one. Raises ConfigError for a device that is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # of several processes, each takes its own GPU
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device '{name}' cannot be used ({reason}): choose cpu, cuda, cuda:N, mps or auto") from None
-    return device
-
-
-class Run:
-    """A trained run: its model and what can be done with it. Open one with `reparam.load(path)`."""
+class LoadedRun:
+    """A trained run: its model, its data, and what the model can do."""
 
     def __init__(self, path: str | Path, device: str = "auto") -> None:
         self.folder = RunFolder(Path(path))
@@ -155,7 +134,7 @@ class Run:
         classes."""
         if not isinstance(n, int) or n < 1:
             raise ConfigError(f"how many examples? a whole number of at least 1, not {n!r}")
-        return task_images(self.dataset.test, self.config.task, varied(self.dataset.test.labels, n))
+        return task_images(self.dataset.test, self.config.task, class_balanced_indices(self.dataset.test.labels, n))
 
     def predict(self, c: Tensor) -> Tensor:
         """The answer at z* = E[z|c], [n, C, H, W]; of a model that segments, probabilities [n, D, H, W]. For c see
@@ -236,7 +215,7 @@ class Run:
         augmenter = Augmenter(self, strength=2.0 if strength is None else strength, **options)
         if change is not None:
             split = self.dataset.train if images is None else images
-            part = split.take(chosen(split, CALIBRATED_ON)).to(self.device)
+            part = split.take(random_indices(split, CALIBRATED_ON)).to(self.device)
             augmenter.calibrate(to_float(part.pixels), part.labels, change)
         return augmenter
 
@@ -265,103 +244,3 @@ class Run:
         if not isinstance(x, Tensor) or x.dim() != 4 or tuple(x.shape[1:]) != shape or not x.is_floating_point():
             found = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise DataError(f"images must be a float tensor [n, {', '.join(map(str, shape))}] in [0, 1], not {found}")
-
-    def evaluate(
-        self,
-        metrics: Sequence[str] = (),
-        options: EvaluationOptions | None = None,
-        progress: Progress | None = None,
-        say: Callable[[str], None] = lambda _: None,
-    ) -> dict[str, Measure]:
-        """Measures on the test images, figure by figure into RUN/evaluation.json (those measured before stay in it).
-
-        Without `metrics`: all that the model allows in reasonable time ("all": the dear ones too), and a diagnosis.
-        """
-        document = self.folder.evaluation_document()
-        metrics = [metrics] if isinstance(metrics, str) else metrics
-        options = options or EvaluationOptions()
-        if options.occlusion and "complete" not in self.model.abilities:
-            raise ConfigError(
-                f"occlusion hides part of an image that is seen, and task '{self.config.task.task}' has none"
-            )
-        if options.split == "validation" and self.config.data.train_on == "all":
-            raise ConfigError(
-                "this run was trained on validation images too (train-on 'all'): evaluate it on test images"
-            )
-        if self.dataset.fingerprint != self.folder.document()["data"]["fingerprint"]:
-            raise DataError(
-                f"'{self.config.data.data}' is not what {self.path} was trained on, and test images may be among those that "
-                "it has seen: restore it, or train a new run"
-            )
-        names, left_out = measuring.choose(self.model, self.dataset, self.config.task, options, metrics)
-        reasons: dict[str, list[str]] = {}
-        for name, why in left_out.items() if not metrics else ():
-            if measuring.METRICS[name].needs in self.model.abilities:  # what a model cannot do at all needs no mention
-                reasons.setdefault(why, []).append(name)
-        for why, which in reasons.items():
-            say(f"left out: {', '.join(which)}: {why}")
-        stamp = self.folder.weights_stamp()
-        if document.get("weights") != stamp:
-            document = {"weights": stamp}  # figures of other weights do not stand beside these
-        context = self._context(options, progress, say)
-        measures = {}
-        for name, measure in measuring.evaluate(context, names):
-            if options.occlusion:
-                hidden = f"a box of {options.occlusion:g} of the side hidden in what is seen"
-                measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
-            measures[name] = measure
-            kept_as = options.kept_as(name)
-            document.setdefault("metrics", {})[kept_as] = asdict(measure)
-            document.setdefault("options", {})[kept_as] = asdict(options)
-            write_json(self.folder.evaluation_path, document)
-        if (not metrics or measuring.ALL in metrics) and options.split == "test":
-            document["diagnosis"] = [asdict(finding) for finding in diagnose(context)]
-            write_json(self.folder.evaluation_path, document)
-        return measures
-
-    def diagnose(self, options: EvaluationOptions | None = None) -> tuple[Finding, ...]:
-        """What is amiss with the model, in words, and what helps: untrained, collapsed, overfitted, healthy, ..."""
-        return diagnose(self._context(options or EvaluationOptions()))
-
-    def _context(
-        self,
-        options: EvaluationOptions,
-        progress: Progress | None = None,
-        say: Callable[[str], None] = lambda _: None,
-    ) -> Context:
-        trained_on = self.config.training_images(self.dataset)
-        return Context(self.model, self.dataset, self.config.task, options, trained_on, progress, say)
-
-    def report(self) -> Path:
-        """Writes RUN/report.html, one self-contained file, and returns its path."""
-        from reparam.reports.page import write_report
-
-        return write_report(self)
-
-
-def load(path: str | Path, device: str = "auto") -> Run:
-    """Opens a run folder. Raises RunError naming what is missing or damaged."""
-    return Run(path, device)
-
-
-def open_data(spec: str, config: RunConfig, shape: Spec | None = None) -> Dataset:
-    """Loads a data set as `config` reads it; with `shape`, raises DataError unless its images have the run's shape."""
-    dataset = load_data(spec, config.data)
-    if shape and dataset.shape != shape.image_shape:
-        raise DataError(
-            f"'{spec}' has images of shape {dataset.shape} and the model takes {shape.image_shape}: use --size, --colour, "
-            "or the data that the run was trained on"
-        )
-    if config.task.task == "labelled" and any(bool((dataset.split(name).labels < 0).any()) for name in SPLITS):
-        raise DataError(f"'{spec}' has images without a label, and task 'labelled' goes by them: label or remove them")
-    if shape and shape.map_values > len(dataset.map_values):
-        raise DataError(
-            f"'{spec}' has label maps of {len(dataset.map_values)} values and the model gives {shape.map_values}: use "
-            "pairs:PATH, or the data that the run was trained on"
-        )
-    return dataset
-
-
-def stored_spec(dataset: Dataset) -> Spec:
-    """What the data alone decides about a model."""
-    return Spec(dataset.shape, len(dataset.classes), len(dataset.map_values))

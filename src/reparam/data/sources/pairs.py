@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from reparam.core.batch import IGNORED
 from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.pictures import choose_size, decode, decode_maps, measure, place
 from reparam.data.options import DataOptions
 from reparam.data.sources.folder import Parts, arrange, enough, find_pictures
+from reparam.distributions import IGNORED
 from reparam.errors import DataError
 
 TWO_VALUES = ("background", "foreground")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reparam.core.blocks import BLOCK, in_blocks
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
@@ -19,7 +20,6 @@ from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
 from reparam.evaluation.metrics.metric import Metric
 from reparam.latent.augmentation import Augmenter, Move, PixelAugmenter
 from reparam.latent.directions import DEFAULT, PIXELS, class_latents, find_direction
-from reparam.latent.generation import BLOCK, in_blocks
 from reparam.models import Model
 
 # Mean L2 of an image of 28 x 28 grey pixels in [0, 1]; of others, the same root mean square a pixel and channel.

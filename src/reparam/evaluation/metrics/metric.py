@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 from reparam.data import Dataset
+from reparam.data.selection import random_indices
 from reparam.data.tasks import TaskOptions
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, chosen, mean
+from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
 from reparam.models import Model
 
 FEWEST_FOR_FID = 128  # twice the features of the small network: below, the covariance is mostly noise
@@ -65,7 +66,7 @@ def few_images(model: Model, dataset: Dataset, task: TaskOptions, options: Evalu
 
 def none_labelled(dataset: Dataset, options: EvaluationOptions) -> str | None:
     split = dataset.split(options.split)
-    known = split.labels[chosen(split, options.images)] >= 0
+    known = split.labels[random_indices(split, options.images)] >= 0
     return None if bool(known.any()) else "none of the images that are asked has a label"
 
 

@@ -8,9 +8,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from reparam.core.batch import IGNORED
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
+from reparam.distributions import IGNORED
 from reparam.evaluation import structured
 from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
 from reparam.evaluation.metrics.metric import Metric, effective, nll

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from reparam.core.batch import Batch
+from reparam.core.blocks import keyed_noise
 from reparam.data import Dataset
+from reparam.data.selection import random_indices
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, chosen, mean
+from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
 from reparam.evaluation.metrics.metric import Metric, no_classifier, none_labelled
-from reparam.latent.generation import decode, encode, keyed_noise, sample_latents
+from reparam.latent.generation import decode, encode, sample_latents
 from reparam.models import Model
 
 NEIGHBOURS = 5
@@ -131,7 +133,7 @@ def _gain(context: Context, cleaned: Tensor) -> Measure:
 
 
 def no_labels(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
-    train = dataset.train.labels[chosen(dataset.train, options.images)]
+    train = dataset.train.labels[random_indices(dataset.train, options.images)]
     if len(train[train >= 0].unique()) < 2:
         return "it reads classes, and there are no two among the labels"
     return none_labelled(dataset, options)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
+from reparam.core.blocks import BLOCK, in_blocks
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions, to_float
 from reparam.distributions import keyed_generator
@@ -26,7 +27,7 @@ from reparam.evaluation.metrics.metric import Metric, effective, few_images, nll
 from reparam.evaluation.metrics.predictions import PREDICTIONS
 from reparam.evaluation.metrics.rates import RATES
 from reparam.evaluation.metrics.representation import REPRESENTATION
-from reparam.latent.generation import BLOCK, classify, in_blocks
+from reparam.latent.generation import classify
 from reparam.models import Model
 
 SATURATED = 0.9  # of log n: a mutual information above it says little but that it is large

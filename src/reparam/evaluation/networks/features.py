@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reparam.core.blocks import BLOCK
 from reparam.data import Dataset
 from reparam.data.tasks import to_float
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation.networks import inception
 from reparam.files import cache_folder, read_tensors, write_tensors
-from reparam.latent.generation import BLOCK, class_probabilities, classify
+from reparam.latent.generation import class_probabilities, classify
 from reparam.models import MODELS, Model, Schedule, Spec
 from reparam.run.config import resolve
 from reparam.run.folder import load_weights
