@@ -18,7 +18,7 @@ from contest import keep, spread
 
 from experiments import machine
 from reparam.data import Images, load
-from reparam.latent.augmentation import Augmenter, InTurn
+from reparam.latent.augmentation import Augmenter, Compose
 from reparam.models import Schedule, Spec
 from reparam.run.config import resolve
 from reparam.run.folder import RunFolder
@@ -28,7 +28,7 @@ SPEC = Spec((1, 28, 28), 10)
 SHARES = {"half": 0.5, "all": 1.0}
 
 
-def make_loop(split: Images, folder: Path, augment: InTurn | None, channels: int) -> Loop:
+def make_loop(split: Images, folder: Path, augment: Compose | None, channels: int) -> Loop:
     config = resolve(
         "classifier",
         data="mnist",
@@ -67,7 +67,7 @@ def main() -> None:
     split = load("mnist").train
     config = resolve("gvae", data="mnist")
     moved = {
-        name: InTurn([Augmenter(config.family.build(config.options, SPEC), seed=None)], share)
+        name: Compose([Augmenter(config.family.build(config.options, SPEC), seed=None)], share)
         for name, share in SHARES.items()
     }
     rounds: list[dict[str, float]] = []

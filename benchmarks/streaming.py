@@ -29,7 +29,7 @@ from throughput import loop_of
 from experiments import machine
 from reparam.data import DataOptions, Images, load
 from reparam.data.dataset import cut
-from reparam.data.io.on_disk import Stored
+from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.sources.shards import write_shards
 from reparam.models import Spec
 from reparam.run.config import resolve
@@ -56,7 +56,7 @@ class Noise:
 
 def make_shards(folder: Path, gigabytes: float) -> None:
     count = int(gigabytes * 1e9 / EACH / COPIES)
-    stored = Stored(Noise(count), torch.arange(count))
+    stored = OnDiskImages(Noise(count), torch.arange(count))
     held = max(1, min(1000, count // 10))
     dataset = cut(stored, torch.full((count,), -1), (count - 2 * held, held, held), ())
     began = time.perf_counter()
@@ -185,7 +185,7 @@ def apart(work: object, *arguments: object) -> dict[str, float]:
 def read_all_damaged(folder: Path) -> list[str]:
     """What is said when each training image is read once, from the first to the last."""
     images = load(f"shards:{folder}", DataOptions(damaged="skip")).train.images
-    assert isinstance(images, Stored)
+    assert isinstance(images, OnDiskImages)
     for start in range(0, len(images.places), 256):
         _ = images[start : start + 256]
     return list(images.skipped)

@@ -1,6 +1,6 @@
 """The founding documents' experiments and those of papers, cell by cell, each run once and kept."""
 
-from experiments.cells import Cell, Laboratory, machine, matching, processor
+from experiments.cells import Cell, ExperimentRunner, machine, matching, processor
 from experiments.experiment import Experiment, Row
 from experiments.experiments import CELLS, EXPERIMENTS
 from experiments.pages import draw, markdown_table, page, page_path, results, write_page
@@ -10,7 +10,7 @@ __all__ = [
     "EXPERIMENTS",
     "Cell",
     "Experiment",
-    "Laboratory",
+    "ExperimentRunner",
     "Row",
     "draw",
     "machine",

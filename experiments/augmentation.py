@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, Laboratory
+from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.metrics.latent_moves import CHANGES
@@ -13,7 +13,7 @@ from reparam.evaluation.networks.features import judge_network
 from reparam.files import write_text
 from reparam.reports import charts, figures, latent_moves
 from reparam.reports.pictures import to_picture, write_png
-from reparam.reports.subject import Subject
+from reparam.reports.run_view import RunView
 
 LOOKS = ("sharpness_moved", "fid_classifier")
 SEEDS = 3
@@ -98,19 +98,19 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
     return shown | {column: found[name] for column, name in others.items() if math.isfinite(found.get(name, math.nan))}
 
 
-def draw(laboratory: Laboratory, folder: Path) -> None:
+def draw(runner: ExperimentRunner, folder: Path) -> None:
     """Flips against change, a chart a data set; walks of a VAE and a G-VAE; faces by class."""
     for data in SETS:
-        _draw_curves(laboratory, folder, data)
-        _draw_walks(laboratory, folder, data)
-    _draw_classes(laboratory, folder)
+        _draw_curves(runner, folder, data)
+        _draw_walks(runner, folder, data)
+    _draw_classes(runner, folder)
 
 
-def _draw_curves(laboratory: Laboratory, folder: Path, data: str) -> None:
+def _draw_curves(runner: ExperimentRunner, folder: Path, data: str) -> None:
     series: dict[str, list[tuple[float, float]]] = {}
     for arm in _arms(data):
-        cells = [laboratory.cells[_name(data, arm, seed)] for seed in range(SETS[data][1])]
-        known = [result["metrics"] for cell in cells if (result := laboratory.result(cell))]
+        cells = [runner.cells[_name(data, arm, seed)] for seed in range(SETS[data][1])]
+        known = [result["metrics"] for cell in cells if (result := runner.result(cell))]
         if known:
             means = {name: sum(metrics[name]["value"] for metrics in known) / len(known) for name in CHANGES}
             if points := [(CHANGES[name], mean) for name, mean in means.items() if math.isfinite(mean)]:
@@ -118,9 +118,9 @@ def _draw_curves(laboratory: Laboratory, folder: Path, data: str) -> None:
     write_text(folder / f"moves-{data}.svg", latent_moves.flips_chart(series).svg)
 
 
-def _draw_walks(laboratory: Laboratory, folder: Path, data: str) -> None:
+def _draw_walks(runner: ExperimentRunner, folder: Path, data: str) -> None:
     for arm in ("vae", "gvae"):
-        run = laboratory.run(laboratory.cells[_name(data, arm, 0)])
+        run = runner.run(runner.cells[_name(data, arm, 0)])
         judge = judge_network(run.dataset, run.device)
         batch = run.examples(SHOWN)
         kinds = ("largest", "posterior")
@@ -128,12 +128,12 @@ def _draw_walks(laboratory: Laboratory, folder: Path, data: str) -> None:
         write_png(folder / f"moves-{data}-{arm}.png", to_picture(shown))
 
 
-def _draw_classes(laboratory: Laboratory, folder: Path) -> None:
-    run = laboratory.run(laboratory.cells[_name("celeba", "gvae", 0)])
+def _draw_classes(runner: ExperimentRunner, folder: Path) -> None:
+    run = runner.run(runner.cells[_name("celeba", "gvae", 0)])
     one = run.examples(1)
     panel = latent_moves.classes_panel(run, one.x, one.y, judge_network(run.dataset, run.device))
     write_png(folder / "moves-celeba-classes.png", to_picture([panel]))
-    chart = figures.latents(Subject(run)).parts[0]
+    chart = figures.latents(RunView(run)).parts[0]
     assert isinstance(chart, charts.Chart)
     write_text(folder / "moves-celeba-latents.svg", chart.svg)
 

@@ -5,13 +5,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, Laboratory
+from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row, figures
 from reparam.evaluation import EvaluationOptions
 from reparam.files import write_text
 from reparam.reports import charts, panels
 from reparam.reports.pictures import to_picture, write_png
-from reparam.reports.subject import Subject
+from reparam.reports.run_view import RunView
 
 SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 EPOCHS = 20
@@ -93,26 +93,26 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
     return figures(document, CALLED)
 
 
-def draw(laboratory: Laboratory, folder: Path) -> None:
+def draw(runner: ExperimentRunner, folder: Path) -> None:
     """Latents of an autoencoder beside a VAE's, what random ones decode to, PSNR against bytes, cleaned images."""
     for data in SETS:
-        draw_set(laboratory, folder, data)
+        draw_set(runner, folder, data)
 
 
-def draw_set(laboratory: Laboratory, folder: Path, data: str) -> None:
+def draw_set(runner: ExperimentRunner, folder: Path, data: str) -> None:
     for model in ("ae", "vae"):
-        run = laboratory.run(laboratory.cells[f"ae-{data}-regularity-{model}"])
-        chart = charts.latent_scatter(*Subject(run).codes, run.dataset.classes)
+        run = runner.run(runner.cells[f"ae-{data}-regularity-{model}"])
+        chart = charts.latent_scatter(*RunView(run).codes, run.dataset.classes)
         write_text(folder / f"ae-{data}-latents-{model}.svg", chart.svg)
     series: dict[str, list[tuple[float, float]]] = {}
     for cell in _compression(data):
         for name, called in CODERS.items():
-            if result := laboratory.result(cell):
+            if result := runner.result(cell):
                 figure = result["metrics"][name]
                 series.setdefault(called, []).append((float(figure["note"].split()[0]), figure["value"]))
     chart = charts.lines({name: sorted(set(points)) for name, points in series.items()}, "bytes an image", "PSNR, dB")
     write_text(folder / f"ae-{data}-rates.svg", chart.svg)
-    run = laboratory.run(laboratory.cells[f"ae-{data}-denoising-gaussian"])
+    run = runner.run(runner.cells[f"ae-{data}-denoising-gaussian"])
     batch = run.examples(10)
     write_png(folder / f"ae-{data}-denoising.png", to_picture(panels.reconstructions(run, batch.x, batch.shown)))
 

@@ -24,7 +24,7 @@ from reparam.data import Dataset
 from reparam.data.tasks import with_condition
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation import METRICS, EvaluationOptions
-from reparam.evaluation.context import Context
+from reparam.evaluation.context import EvaluationContext
 from reparam.files import read_json, write_json
 from reparam.latent.directions import PIXELS
 from reparam.models import Schedule
@@ -32,7 +32,7 @@ from reparam.run.config import RunConfig, resolve, sections
 from reparam.run.data import open_data, stored_spec
 from reparam.run.device import choose_device
 from reparam.run.folder import RunFolder
-from reparam.session import build, proceed, start
+from reparam.session import build, continue_run, start
 from reparam.training import Loop, Progress, Silent
 
 FORMAT = 1
@@ -73,7 +73,7 @@ class Cell:
         return resolve(self.model, options.pop("recipe", None), **options)
 
     def command(self, fast: bool = False) -> str:
-        """What a person would type for the same run, in the laboratory's folder."""
+        """What a person would type for the same run, in the runner's folder."""
         words = ["reparam train", self.model]
         options = self.chosen(fast)
         if moves := options.get("augment"):
@@ -89,7 +89,7 @@ def _typed(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Laboratory:
+class ExperimentRunner:
     """Where cells lie, and how they are run. `cells` are all that there are, by name."""
 
     folder: Path
@@ -175,7 +175,7 @@ class Laboratory:
                 raise RunError(f"{folder.path} was trained under other settings than {cell.name} has now: delete it")
             if folder.ended():
                 return api.load(folder.path)
-            _, outcome = proceed(folder, self.progress)
+            _, outcome = continue_run(folder, self.progress)
         else:
             begin = str(self._trained(self.cells[cell.start]).path) if cell.start else ""
             moves = tuple(
@@ -253,7 +253,7 @@ def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
     if not {"likelihood", "predict"} & model.abilities:
         return image, 0.0
     options = EvaluationOptions(samples=20, nll_images=100, images=100)
-    context = Context(model.eval(), dataset, config.task, options)
+    context = EvaluationContext(model.eval(), dataset, config.task, options)
     if model.prior is None:
         return image, 0.0
     estimate = context.importance_nll if "bound" in model.abilities else context.monte_carlo

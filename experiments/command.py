@@ -58,7 +58,7 @@ def reproduce(
     from experiments import (
         CELLS,
         EXPERIMENTS,
-        Laboratory,
+        ExperimentRunner,
         draw,
         markdown_table,
         matching,
@@ -75,12 +75,12 @@ def reproduce(
             raise ConfigError(f"no experiment '{name}'{suggest(name, EXPERIMENTS)} (known: {known})")
     experiments = tuple(EXPERIMENTS) if ALL in experiments else tuple(dict.fromkeys(experiments))
     folder = (out or Path("reproductions-fast" if fast else "reproductions")).absolute()
-    laboratory = Laboratory(folder, CELLS, fast, progress())
-    page_path(laboratory)  # says at once where it could not be written
+    runner = ExperimentRunner(folder, CELLS, fast, progress())
+    page_path(runner)  # says at once where it could not be written
     names = list(dict.fromkeys(cell for name in experiments for cell in EXPERIMENTS[name].cells(fast)))
     wanted = matching(CELLS, names, comma_list("cells", cells))
-    seconds = laboratory.estimate(wanted)
-    left = {cell.name: None if laboratory.result(cell) else seconds[cell.name] for cell in wanted}
+    seconds = runner.estimate(wanted)
+    left = {cell.name: None if runner.result(cell) else seconds[cell.name] for cell in wanted}
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
     console.print(cells_table({cell.name: (cell.command(fast), left[cell.name]) for cell in wanted}))
     if dry_run:
@@ -88,21 +88,21 @@ def reproduce(
             click.echo(json.dumps({"seconds": seconds}))
         return
     for cell in wanted:
-        if laboratory.result(cell) is None:
-            laboratory.progress.note(f"cell {cell.name}")
-            laboratory.measure(cell)
-            write_page(laboratory)
-    documents = {name: results(laboratory, EXPERIMENTS[name]) for name in experiments}
+        if runner.result(cell) is None:
+            runner.progress.note(f"cell {cell.name}")
+            runner.measure(cell)
+            write_page(runner)
+    documents = {name: results(runner, EXPERIMENTS[name]) for name in experiments}
     for name in experiments:
         if len(documents[name]) == len(EXPERIMENTS[name].cells(fast)):
             try:
-                draw(laboratory, EXPERIMENTS[name])
+                draw(runner, EXPERIMENTS[name])
             except RunError as error:  # results may be had without the runs that made them
-                laboratory.progress.note(f"pictures of {name} are left as they are: {error}")
+                runner.progress.note(f"pictures of {name} are left as they are: {error}")
         if not as_json:
             click.echo(f"{EXPERIMENTS[name].title} ({EXPERIMENTS[name].source})\n")
             click.echo(markdown_table(EXPERIMENTS[name], documents[name]) + "\n")
-    path = write_page(laboratory)
+    path = write_page(runner)
     if as_json:
         click.echo(json.dumps({"page": str(path), "cells": documents}))
     else:

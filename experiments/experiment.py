@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Laboratory
+from experiments.cells import ExperimentRunner
 
 Results = Mapping[str, dict[str, Any]]
 
@@ -35,7 +35,7 @@ class Experiment:
     rows: tuple[Row, ...]
     columns: Callable[[dict[str, Any]], dict[str, float]]
     decisive: tuple[str, ...]
-    draw: Callable[[Laboratory, Path], None] | None = None
+    draw: Callable[[ExperimentRunner, Path], None] | None = None
     pictures: Mapping[str, str] = field(default_factory=dict)
     paired: tuple[str, tuple[str, ...]] = ("", ())
 

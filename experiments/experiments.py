@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from experiments import augmentation, autoencoder, faces, gan, low_data, mixture, models
-from experiments.cells import Cell, Laboratory
+from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row
 from experiments.quadrants import CELLS as QUADRANT_CELLS
 from experiments.quadrants import GAP, QUADRANTS
@@ -114,26 +114,26 @@ def _published(reconstruction: float, kl: float, total: float) -> dict[str, floa
 BCE = _published(131.17, 7.26, 138.43)
 
 
-def draw_losses(laboratory: Laboratory, folder: Path) -> None:
+def draw_losses(runner: ExperimentRunner, folder: Path) -> None:
     """Figure 3: test images above what each loss makes of them."""
     names = {"BCE": "structure-2-seed0", "L2": "loss-l2-seed0", "L1": "loss-l1-seed0"}
-    runs = {name: laboratory.run(CELLS[cell]) for name, cell in names.items()}
+    runs = {name: runner.run(CELLS[cell]) for name, cell in names.items()}
     x, _ = panels.example_images(next(iter(runs.values())), SHOWN)
     rows = {"original": x, **{name: run.reconstruct(x) for name, run in runs.items()}}
     write_png(folder / "losses.png", to_picture([panel(torch.cat(list(rows.values())), SHOWN, list(rows))]))
 
 
-def draw_latents(laboratory: Laboratory, folder: Path) -> None:
+def draw_latents(runner: ExperimentRunner, folder: Path) -> None:
     """Figure 4: decodings over [-5, 5]."""
-    write_png(folder / "latent-1.png", panels.grid_picture(laboratory.run(CELLS["latent-1-seed0"]), 5.0, GRID))
-    write_png(folder / "latent-2.png", panels.grid_picture(laboratory.run(CELLS["structure-2-seed0"]), 5.0, GRID))
+    write_png(folder / "latent-1.png", panels.grid_picture(runner.run(CELLS["latent-1-seed0"]), 5.0, GRID))
+    write_png(folder / "latent-2.png", panels.grid_picture(runner.run(CELLS["structure-2-seed0"]), 5.0, GRID))
 
 
-def draw_iwae(laboratory: Laboratory, folder: Path) -> None:
+def draw_iwae(runner: ExperimentRunner, folder: Path) -> None:
     """NLL against the time that training took; every point is a run of its own."""
     series: dict[str, list[tuple[float, float]]] = {}
     for k, epochs in IWAE_EPOCHS.items():
-        results = [laboratory.result(CELLS[f"iwae-k{k}-epochs{n}"]) for n in epochs]
+        results = [runner.result(CELLS[f"iwae-k{k}-epochs{n}"]) for n in epochs]
         points = [(r["seconds"]["training"] / 60, r["metrics"]["nll"]["value"]) for r in results if r]
         if points:
             series[f"k = {k}"] = points

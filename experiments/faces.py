@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, Laboratory
+from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row
 from reparam.evaluation import EvaluationOptions
 from reparam.reports.pictures import to_picture, write_png
@@ -52,9 +52,9 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def draw(laboratory: Laboratory, folder: Path) -> None:
+def draw(runner: ExperimentRunner, folder: Path) -> None:
     for name in TASKS:
-        run = laboratory.run(laboratory.cells[f"faces-{name}"])
+        run = runner.run(runner.cells[f"faces-{name}"])
         write_png(folder / f"faces-{name}.png", to_picture([answers(run, run.examples(SHOWN), 10)]))
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 from experiments import toys
-from experiments.cells import Cell, Laboratory
+from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row, figures
 from reparam.files import write_text
 from reparam.reports import charts, panels, training_figures
 from reparam.reports.pictures import to_picture, write_png
-from reparam.reports.subject import Subject
+from reparam.reports.run_view import RunView
 
 SEEDS = 5
 SHOWN = 1000  # points of a picture
@@ -59,11 +59,11 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
     return figures(document, CALLED)
 
 
-def draw(laboratory: Laboratory, folder: Path) -> None:
+def draw(runner: ExperimentRunner, folder: Path) -> None:
     """Figure 1.2, densities in two dimensions; samples, at the end and as training went on."""
-    draw_densities(folder, laboratory.fast)
+    draw_densities(folder, runner.fast)
     for cell in _SHOWN:
-        draw_run(laboratory, folder, cell)
+        draw_run(runner, folder, cell)
 
 
 def draw_densities(folder: Path, fast: bool) -> None:
@@ -84,10 +84,10 @@ def draw_densities(folder: Path, fast: bool) -> None:
         write_text(folder / f"gan-{name}.svg", charts.beside(stages, "points").svg)
 
 
-def draw_run(laboratory: Laboratory, folder: Path, cell: Cell) -> None:
-    run = laboratory.run(cell)
+def draw_run(runner: ExperimentRunner, folder: Path, cell: Cell) -> None:
+    run = runner.run(cell)
     write_png(folder / f"{cell.name}.png", to_picture([panels.samples(run, 60, 0, False, 15)]))
-    subject = Subject(run)
+    subject = RunView(run)
     for name, figure in (("epochs", training_figures.samples_by_epoch), ("readings", training_figures.curves)):
         part = figure(subject).parts[0]
         if isinstance(part, charts.Chart):

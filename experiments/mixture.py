@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, Laboratory
+from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row
 from experiments.experiment import figures as figures_of
 from reparam.evaluation import EvaluationOptions
 from reparam.files import write_text
 from reparam.reports import charts, figures, panels
 from reparam.reports.pictures import to_picture, write_png
-from reparam.reports.subject import Subject
+from reparam.reports.run_view import RunView
 
 SEEDS, CLUSTER_SEEDS = {"standard": 3, "mixture": 3, "monte-carlo": 1, "vamp": 3}, 5
 LATENTS = (2, 10)
@@ -78,13 +78,13 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
     return figures_of(document, {name: title for name, title in CALLED.items() if name not in left_out})
 
 
-def draw(laboratory: Laboratory, folder: Path) -> None:
+def draw(runner: ExperimentRunner, folder: Path) -> None:
     """The plane of two latents with its components; digits of each component."""
     for name, (cell, _) in _SHOWN.items():
-        chart = figures.latents(Subject(laboratory.run(cell))).parts[0]
+        chart = figures.latents(RunView(runner.run(cell))).parts[0]
         assert isinstance(chart, charts.Chart)
         write_text(folder / f"mixture-{name}.svg", chart.svg)
-    run = laboratory.run(_CLUSTERS[0])
+    run = runner.run(_CLUSTERS[0])
     write_png(folder / "mixture-components.png", to_picture([panels.components(run, 10, 15)]))
 
 

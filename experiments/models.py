@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import gan
-from experiments.cells import Cell, Laboratory
+from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row, figures
 from reparam.reports import panels
 from reparam.reports.pictures import to_picture, write_png
@@ -51,12 +51,12 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
     return {**figures(document, CALLED), "training, minutes": minutes, "million parameters": millions}
 
 
-def draw(laboratory: Laboratory, folder: Path) -> None:
+def draw(runner: ExperimentRunner, folder: Path) -> None:
     """A band of samples of each model that makes them up."""
     for data in SETS:
         parts = []
         for name, (called, *_) in MODELS.items():
-            run = laboratory.run(laboratory.cells[f"models-{data}-{name}"])
+            run = runner.run(runner.cells[f"models-{data}-{name}"])
             if "sample" in run.model.abilities:
                 band = panels.samples(run, 24, 0, False, 12)
                 parts.append(type(band)(band.image, (called, ""), band.columns))

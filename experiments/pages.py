@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Laboratory
+from experiments.cells import ExperimentRunner
 from experiments.experiment import Experiment, table
 from experiments.experiments import CELLS, EXPERIMENTS
 from reparam.errors import ReparamError
@@ -23,16 +23,16 @@ REHEARSAL = (
 )
 
 
-def results(laboratory: Laboratory, experiment: Experiment) -> dict[str, dict[str, Any]]:
+def results(runner: ExperimentRunner, experiment: Experiment) -> dict[str, dict[str, Any]]:
     """The documents of the cells that have been run, by name."""
-    found = {name: laboratory.result(CELLS[name]) for name in experiment.cells(laboratory.fast)}
+    found = {name: runner.result(CELLS[name]) for name in experiment.cells(runner.fast)}
     return {name: document for name, document in found.items() if document}
 
 
-def draw(laboratory: Laboratory, experiment: Experiment) -> None:
+def draw(runner: ExperimentRunner, experiment: Experiment) -> None:
     """Writes the experiment's pictures. Raises RunError where a run that they show is not there."""
     if experiment.draw:
-        experiment.draw(laboratory, laboratory.folder / "pictures")
+        experiment.draw(runner, runner.folder / "pictures")
 
 
 def markdown_table(experiment: Experiment, documents: Mapping[str, dict[str, Any]]) -> str:
@@ -40,11 +40,11 @@ def markdown_table(experiment: Experiment, documents: Mapping[str, dict[str, Any
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
-def page(laboratory: Laboratory) -> str:
-    """All experiments with their tables and pictures, as Markdown that lies beside the laboratory's folder."""
-    parts = [TITLE, REHEARSAL if laboratory.fast else INTRODUCTION]
+def page(runner: ExperimentRunner) -> str:
+    """All experiments with their tables and pictures, as Markdown that lies beside the runner's folder."""
+    parts = [TITLE, REHEARSAL if runner.fast else INTRODUCTION]
     for name, experiment in EXPERIMENTS.items():
-        documents = results(laboratory, experiment)
+        documents = results(runner, experiment)
         parts += [
             f"## {experiment.title}",
             f"After {experiment.source}. {experiment.text}",
@@ -52,8 +52,8 @@ def page(laboratory: Laboratory) -> str:
         ]
         parts += [markdown_table(experiment, documents), _provenance(documents)] if documents else ["Not run yet."]
         for picture, caption in experiment.pictures.items():
-            if (laboratory.folder / "pictures" / picture).exists():
-                parts += [f"![{caption}]({laboratory.folder.name}/pictures/{picture})", f"*{caption}*"]
+            if (runner.folder / "pictures" / picture).exists():
+                parts += [f"![{caption}]({runner.folder.name}/pictures/{picture})", f"*{caption}*"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -70,15 +70,15 @@ def _provenance(documents: Mapping[str, dict[str, Any]]) -> str:
     return f"{len(documents)} cells, {hours:.1f} hours: {machines}; torch {versions}; commits {commits}."
 
 
-def page_path(laboratory: Laboratory) -> Path:
+def page_path(runner: ExperimentRunner) -> Path:
     """FOLDER.md, beside the folder of the results. Raises ReparamError where something else lies there."""
-    path = laboratory.folder.with_name(f"{laboratory.folder.name}.md")
+    path = runner.folder.with_name(f"{runner.folder.name}.md")
     if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(TITLE):
         raise ReparamError(f"{path} is no page of ours and would be overwritten: choose another --out")
     return path
 
 
-def write_page(laboratory: Laboratory) -> Path:
-    path = page_path(laboratory)
-    write_text(path, page(laboratory))
+def write_page(runner: ExperimentRunner) -> Path:
+    path = page_path(runner)
+    write_text(path, page(runner))
     return path

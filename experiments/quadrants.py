@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, Laboratory
+from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row
 from reparam.evaluation import EvaluationOptions
 from reparam.reports.pictures import to_picture, write_png
@@ -89,10 +89,10 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
     return {column: found[name] for name, column in wanted.items() if name in found}
 
 
-def draw(laboratory: Laboratory, folder: Path) -> None:
+def draw(runner: ExperimentRunner, folder: Path) -> None:
     """What was seen, the baseline's answer, that at z*, ten others, the truth."""
     for observed in OBSERVED:
-        run, baseline = (laboratory.run(laboratory.cells[_names(model, observed)[0]]) for model in ("cvae", "nn"))
+        run, baseline = (runner.run(runner.cells[_names(model, observed)[0]]) for model in ("cvae", "nn"))
         part = answers(run, run.examples(SHOWN), SHOWN, baseline=baseline)
         write_png(folder / f"quadrants-{observed}.png", to_picture([part]))
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, Laboratory
+from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row
 from reparam.data.selection import class_balanced_indices, task_images
 from reparam.evaluation import EvaluationOptions
@@ -89,19 +89,19 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _draw(laboratory: Laboratory, folder: Path, name: str, omitted: tuple[float, float] | None) -> None:
-    run, baseline = (laboratory.run(laboratory.cells[_name(arm, True, 0)]) for arm in ("hybrid", "multi"))
+def _draw(runner: ExperimentRunner, folder: Path, name: str, omitted: tuple[float, float] | None) -> None:
+    run, baseline = (runner.run(runner.cells[_name(arm, True, 0)]) for arm in ("hybrid", "multi"))
     test = run.dataset.test
     batch = task_images(test, run.config.task, class_balanced_indices(test.labels, SHOWN), omitted)
     write_png(folder / name, to_picture([answers(run, batch, 10, baseline=baseline)]))
 
 
-def draw(laboratory: Laboratory, folder: Path) -> None:
-    _draw(laboratory, folder, "horses.png", None)
+def draw(runner: ExperimentRunner, folder: Path) -> None:
+    _draw(runner, folder, "horses.png", None)
 
 
-def draw_occluded(laboratory: Laboratory, folder: Path) -> None:
-    _draw(laboratory, folder, "horses-occluded.png", (BOX, BOX))
+def draw_occluded(runner: ExperimentRunner, folder: Path) -> None:
+    _draw(runner, folder, "horses-occluded.png", (BOX, BOX))
 
 
 def _rows(suffix: str = "") -> tuple[Row, ...]:

@@ -12,7 +12,7 @@ from reparam.reports.page import write_report
 from reparam.run.config import resolve
 from reparam.run.folder import RunFolder
 from reparam.run.loaded import LoadedRun
-from reparam.session import proceed, start
+from reparam.session import continue_run, start
 from reparam.training import Progress, Silent
 
 
@@ -71,7 +71,7 @@ def resume(run: str | Path, progress: Progress | None = None, damaged: Damaged |
     """Continues a run from its last checkpoint, exactly as if it had not stopped; a finished run is left as it is.
 
     `damaged`: from here on, and in evaluation, what becomes of images on disk that cannot be read (None: as it was)."""
-    folder, _ = proceed(RunFolder(Path(run)), progress or Silent(), damaged)
+    folder, _ = continue_run(RunFolder(Path(run)), progress or Silent(), damaged)
     return Run(folder.path, folder.config().training.device)
 
 

@@ -18,11 +18,11 @@ from reparam.data.options import Damaged
 from reparam.data.tasks import make_batch, with_condition
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError, StepError
-from reparam.latent.augmentation import InTurn, Move, PixelAugmenter
+from reparam.latent.augmentation import BaseAugmenter, Compose, PixelAugmenter
 from reparam.latent.directions import PIXELS, find_direction
 from reparam.models import Model, Schedule, Spec
 from reparam.objectives import Objective
-from reparam.reports.previews import Painter
+from reparam.reports.previews import PreviewWriter
 from reparam.run.config import RunConfig, TrainingOptions
 from reparam.run.data import open_data, stored_spec
 from reparam.run.device import choose_device
@@ -30,7 +30,7 @@ from reparam.run.folder import RunFolder, load_weights
 from reparam.run.loaded import LoadedRun
 from reparam.training import Loop, Outcome, Progress, processes, settle_process
 from reparam.training.plan import Plan, check_device, plan
-from reparam.training.reader import Feed
+from reparam.training.reader import BatchReader
 
 VALIDATION_BLOCK = 100  # it keys the noise, and bounds the memory
 
@@ -83,7 +83,7 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
         raise
 
 
-def proceed(folder: RunFolder, progress: Progress, damaged: Damaged | None = None) -> tuple[RunFolder, Outcome]:
+def continue_run(folder: RunFolder, progress: Progress, damaged: Damaged | None = None) -> tuple[RunFolder, Outcome]:
     """Continues the run in `folder`. Raises DataError if its data is not what it was."""
     settle_process()
     config, spec = folder.config(), folder.spec()
@@ -175,7 +175,7 @@ def _train(
     model: Model,
     dataset: Dataset,
     split: Images,
-    augment: InTurn | None,
+    augment: Compose | None,
     progress: Progress,
     continued: bool,
 ) -> tuple[RunFolder, Outcome]:
@@ -193,7 +193,7 @@ def _train(
         device,
         folder=folder,
         validate=validate,
-        draw=Painter(folder, dataset, config),
+        draw=PreviewWriter(folder, dataset, config),
         progress=progress,
         augment=augment,
         interlude=interlude,
@@ -213,11 +213,11 @@ def _movers(options: TrainingOptions) -> dict[str, str]:
     return found
 
 
-def _augment(options: TrainingOptions, dataset: Dataset, split: Images, device: torch.device) -> InTurn | None:
+def _augment(options: TrainingOptions, dataset: Dataset, split: Images, device: torch.device) -> Compose | None:
     """The moves of `--augment`, which draw from the training's own stream; directions of classes are those of the images that
     are trained on. Raises ConfigError for a run of other images, DataError for one of other classes."""
     strengths = options.augment_strength or [None] * len(options.augment)
-    moves: list[Move] = []
+    moves: list[BaseAugmenter] = []
     for name, strength in zip(options.augment, strengths, strict=True):
         if name == PIXELS:
             moves.append(PixelAugmenter(strength=1.0 if strength is None else strength, seed=None, device=device))
@@ -237,7 +237,7 @@ def _augment(options: TrainingOptions, dataset: Dataset, split: Images, device: 
                 seed=None,
             )
         )
-    return InTurn(moves, options.augment_share) if moves else None
+    return Compose(moves, options.augment_share) if moves else None
 
 
 def validator(
@@ -252,7 +252,7 @@ def validator(
     def validate(model: nn.Module) -> dict[str, float]:
         sums: dict[str, float] = {}
         places = torch.arange(len(split), device=device).split(VALIDATION_BLOCK)
-        with contextlib.closing(Feed(split, iter(places))) as feed:
+        with contextlib.closing(BatchReader(split, iter(places))) as feed:
             for number, (index, images) in enumerate(feed):
                 generator = keyed_generator(device, 0, "validation", number)
                 batch = make_batch(images, index, config.task, generator)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from reparam.conditionals import LIKELIHOODS, DiagonalNormal, LinearClass, StandardNormal
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
-from reparam.latent.augmentation import Augmenter, InTurn, PixelAugmenter
+from reparam.latent.augmentation import Augmenter, Compose, PixelAugmenter
 from reparam.latent.directions import DIRECTIONS, ClassLatents, Code, effects, kept_share, top
 from reparam.models import Model
 
@@ -230,7 +230,7 @@ def test_a_training_loop_moves_the_stated_share_of_a_batch() -> None:
     x, y = torch.zeros(10, 1, 2, 2), torch.arange(10)
     torch.manual_seed(0)
     for share, count in ((0.5, 5), (0.04, 1), (1.0, 10)):
-        moved = InTurn([Raise()], share)(x, y)[:, 0, 0, 0]
+        moved = Compose([Raise()], share)(x, y)[:, 0, 0, 0]
         assert (moved > 0).sum() == count
         torch.testing.assert_close(moved[moved > 0], y[moved > 0] + 1.0)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import reparam
-from experiments import CELLS, EXPERIMENTS, Laboratory, draw, matching, page, results
+from experiments import CELLS, EXPERIMENTS, ExperimentRunner, draw, matching, page, results
 from experiments.experiment import table
 from experiments.experiments import energies
 from reparam.errors import ReparamError, RunError
@@ -19,15 +19,15 @@ from reparam.training import Silent
 
 
 @pytest.fixture(scope="module")
-def fast(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+def fast(tmp_path_factory: pytest.TempPathFactory) -> ExperimentRunner:
     """All cells of all experiments, tiny."""
-    laboratory = Laboratory(tmp_path_factory.mktemp("lab") / "reproductions", CELLS, fast=True)
+    runner = ExperimentRunner(tmp_path_factory.mktemp("lab") / "reproductions", CELLS, fast=True)
     for name in dict.fromkeys(name for experiment in EXPERIMENTS.values() for name in experiment.cells(fast=True)):
-        laboratory.measure(CELLS[name])
-    return laboratory
+        runner.measure(CELLS[name])
+    return runner
 
 
-def test_every_experiment_makes_its_whole_table(fast: Laboratory) -> None:
+def test_every_experiment_makes_its_whole_table(fast: ExperimentRunner) -> None:
     for experiment in EXPERIMENTS.values():
         documents = results(fast, experiment)
         assert set(documents) == set(experiment.cells(fast=True))
@@ -41,7 +41,7 @@ def test_every_experiment_makes_its_whole_table(fast: Laboratory) -> None:
                 assert math.isfinite(figure)
 
 
-def test_every_picture_is_made_and_stands_on_the_page(fast: Laboratory) -> None:
+def test_every_picture_is_made_and_stands_on_the_page(fast: ExperimentRunner) -> None:
     for experiment in EXPERIMENTS.values():
         draw(fast, experiment)
     text = page(fast)
@@ -51,7 +51,7 @@ def test_every_picture_is_made_and_stands_on_the_page(fast: Laboratory) -> None:
             assert f"![{caption}](reproductions/pictures/{name})" in text
 
 
-def test_a_cell_says_what_it_depends_on(fast: Laboratory) -> None:
+def test_a_cell_says_what_it_depends_on(fast: ExperimentRunner) -> None:
     document = json.loads(fast.result_path(CELLS["loss-l1-seed0"]).read_text())
     command = (
         "reparam train vae --data mnist --likelihood laplace --scale 1.0 --recipe report-2 --epochs 40 --seed 0 "
@@ -65,7 +65,7 @@ def test_a_cell_says_what_it_depends_on(fast: Laboratory) -> None:
 
 
 def test_a_cell_that_starts_from_another_begins_with_its_weights(
-    fast: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fast: ExperimentRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = fast.run(CELLS["structure-2-seed0"])
     begun = []
@@ -77,7 +77,7 @@ def test_a_cell_that_starts_from_another_begins_with_its_weights(
         cycle(loop)
 
     monkeypatch.setattr(reparam.training.Loop, "cycle", looking)
-    other = Laboratory(tmp_path / "lab", CELLS, fast=True)
+    other = ExperimentRunner(tmp_path / "lab", CELLS, fast=True)
     shutil.copytree(source.path, other.run_path(CELLS["structure-2-seed0"]))
     other.measure(CELLS["loss-l1-seed0"])
     (weights,) = begun  # the source itself is not trained again
@@ -85,10 +85,10 @@ def test_a_cell_that_starts_from_another_begins_with_its_weights(
         assert weights[name].equal(tensor)
 
 
-def test_results_that_do_not_fit_the_cell_of_now_are_not_taken(fast: Laboratory, tmp_path: Path) -> None:
+def test_results_that_do_not_fit_the_cell_of_now_are_not_taken(fast: ExperimentRunner, tmp_path: Path) -> None:
     cell = CELLS["loss-l1-seed0"]
     document = json.loads(fast.result_path(cell).read_text())
-    other = Laboratory(tmp_path, CELLS, fast=True)
+    other = ExperimentRunner(tmp_path, CELLS, fast=True)
 
     def taken(**changes: object) -> bool:
         write_json(other.result_path(cell), {**copy.deepcopy(document), **changes})
@@ -110,17 +110,17 @@ def test_results_that_do_not_fit_the_cell_of_now_are_not_taken(fast: Laboratory,
     assert not taken(start_config=start)
 
 
-def test_results_are_kept_and_those_of_other_settings_are_not_taken(fast: Laboratory) -> None:
+def test_results_are_kept_and_those_of_other_settings_are_not_taken(fast: ExperimentRunner) -> None:
     cell = CELLS["structure-1-seed0"]
     assert fast.result(cell) is not None
-    assert Laboratory(fast.folder, CELLS, fast=False).result(cell) is None  # the same file, of a rehearsal
+    assert ExperimentRunner(fast.folder, CELLS, fast=False).result(cell) is None  # the same file, of a rehearsal
     with pytest.raises(RunError, match="delete it"):
-        Laboratory(fast.folder, CELLS, fast=False).measure(cell)
+        ExperimentRunner(fast.folder, CELLS, fast=False).measure(cell)
     assert fast.estimate([cell]) == {cell.name: 0.0}
 
 
 def test_an_interrupted_cell_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    laboratory, cell = Laboratory(tmp_path / "lab", CELLS, fast=True), CELLS["iwae-k1-epochs10"]
+    runner, cell = ExperimentRunner(tmp_path / "lab", CELLS, fast=True), CELLS["iwae-k1-epochs10"]
     monkeypatch.setattr("experiments.cells.FAST", {"data": "digits", "epochs": 2})
     steps = []
     cycle = reparam.training.Loop.cycle
@@ -133,13 +133,13 @@ def test_an_interrupted_cell_goes_on_where_it_stopped(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(reparam.training.Loop, "cycle", stopping)
     with pytest.raises(KeyboardInterrupt):
-        laboratory.measure(cell)
-    assert laboratory.result(cell) is None
-    left = laboratory.estimate([cell])[cell.name]
+        runner.measure(cell)
+    assert runner.result(cell) is None
+    left = runner.estimate([cell])[cell.name]
     assert left > 0
     steps.clear()
     steps.extend([0] * 100)  # no further stop
-    document = laboratory.measure(cell)
+    document = runner.measure(cell)
     assert steps[100] == 6
     assert document["epochs"] == pytest.approx(2, abs=0.1)
 
@@ -181,7 +181,7 @@ def test_tracking_passes_items_through() -> None:
 def test_every_committed_result_is_current() -> None:
     """Stored options keep their form: a result that no longer fits its cell would be thrown away."""
     folder = Path(__file__).parents[2] / "docs" / "reproductions"
-    laboratory = Laboratory(folder, CELLS)
+    runner = ExperimentRunner(folder, CELLS)
     stored = {path.stem for path in (folder / "cells").glob("*.json")}
     assert stored
-    assert stored == {name for name in stored if name in CELLS and laboratory.result(CELLS[name])}
+    assert stored == {name for name in stored if name in CELLS and runner.result(CELLS[name])}

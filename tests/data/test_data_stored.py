@@ -21,7 +21,7 @@ import reparam
 from reparam.cli import cli
 from reparam.data import DataOptions, load
 from reparam.data.dataset import SPLITS, cut
-from reparam.data.io.on_disk import TOLD, Stored, read_ahead
+from reparam.data.io.on_disk import TOLD, OnDiskImages, read_ahead
 from reparam.data.labels import few_labels
 from reparam.data.selection import task_images
 from reparam.data.sources import shards as shards_module
@@ -157,7 +157,7 @@ def test_a_run_that_a_damaged_record_stopped_goes_on_without_it(shards, tmp_path
 
 
 def test_many_damaged_records_are_counted_and_not_all_told(caplog):
-    stored = Stored(None, torch.arange(3))
+    stored = OnDiskImages(None, torch.arange(3))
     stored.tell([f"record {number}" for number in range(250)])
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == TOLD + 1

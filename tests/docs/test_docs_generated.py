@@ -34,9 +34,9 @@ def test_every_metric_is_explained() -> None:
 
 
 def test_the_page_of_reproductions_is_made_from_the_results() -> None:
-    from experiments import CELLS, Laboratory, page
+    from experiments import CELLS, ExperimentRunner, page
 
-    made = page(Laboratory(ROOT / "docs" / "reproductions", CELLS))
+    made = page(ExperimentRunner(ROOT / "docs" / "reproductions", CELLS))
     assert made == (ROOT / "docs" / "reproductions.md").read_text("utf-8"), (
         "run 'reparam reproduce' with --out docs/reproductions"
     )

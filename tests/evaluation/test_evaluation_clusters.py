@@ -12,7 +12,7 @@ from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions
 from reparam.distributions import keyed_generator
 from reparam.evaluation import EvaluationOptions
-from reparam.evaluation.context import Context
+from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.clusters import best_assignment, normalised_information
 from reparam.evaluation.metrics.table import METRICS, choose
 from reparam.latent import generation
@@ -81,7 +81,7 @@ def dataset(labels: list[int], where: list[tuple[int, int]]) -> Dataset:
 
 
 def measured(data: Dataset) -> dict[str, float]:
-    context = Context(corners(), data, TaskOptions(), EvaluationOptions())
+    context = EvaluationContext(corners(), data, TaskOptions(), EvaluationOptions())
     return {name: METRICS[name].measure(context).value for name in ("cluster_accuracy", "components_used")}
 
 

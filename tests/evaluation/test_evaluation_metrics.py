@@ -20,7 +20,7 @@ from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions, diagnose
 from reparam.evaluation import likelihood as estimators
-from reparam.evaluation.context import Context, ratio
+from reparam.evaluation.context import EvaluationContext, ratio
 from reparam.evaluation.metrics.table import choose, evaluate
 from reparam.evaluation.networks.features import FeatureNetwork
 from reparam.models import Model
@@ -52,12 +52,12 @@ def digits() -> Dataset:
     return load("digits")
 
 
-def context_of(model: Model, dataset: Dataset, **options: int) -> Context:
+def context_of(model: Model, dataset: Dataset, **options: int) -> EvaluationContext:
     random_indices = {"samples": 20, "nll_images": 50, "images": 200, **options}
-    return Context(model, dataset, TaskOptions(), EvaluationOptions(**random_indices))
+    return EvaluationContext(model, dataset, TaskOptions(), EvaluationOptions(**random_indices))
 
 
-def measured(context: Context, *names: str) -> dict[str, float]:
+def measured(context: EvaluationContext, *names: str) -> dict[str, float]:
     return {name: measure.value for name, measure in evaluate(context, names)}
 
 
@@ -215,7 +215,7 @@ def test_evaluate_writes_figure_by_figure_and_the_diagnosis_with_all_of_them(tmp
     assert written["diagnosis"] == [dataclasses.asdict(finding) for finding in run.diagnose(small)]
     assert written["metrics"]["kl"]["parts"]
 
-    def interrupted(context: Context) -> None:
+    def interrupted(context: EvaluationContext) -> None:
         raise KeyboardInterrupt
 
     before = set(written["metrics"])
@@ -254,7 +254,7 @@ def test_data_in_the_order_of_its_classes_gives_the_same_figures(digits: Dataset
     assert found_order(context_of(model, by_class, images=50)) == found_order(context_of(model, by_class))[:50]
 
 
-def found_order(context: Context) -> list[int]:
+def found_order(context: EvaluationContext) -> list[int]:
     return context.index.tolist()
 
 
@@ -276,7 +276,7 @@ def test_few_images_are_told_and_no_traceback(digits: Dataset) -> None:
     names, left_out = choose(model, digits, TaskOptions(), few)
     assert "2 images are too few" in left_out["precision"]
     assert "2 images are too few" in left_out["fid_classifier"]
-    context = Context(model, digits, TaskOptions(), few)
+    context = EvaluationContext(model, digits, TaskOptions(), few)
     assert set(dict(evaluate(context, names))) == set(names)
     diagnose(context)
 
@@ -287,7 +287,9 @@ def test_noise_of_binarisation_is_not_held_against_a_model(digits: Dataset) -> N
     dataset = dataclasses.replace(digits, train=faint, test=faint)
     grey = to_float(faint.images)
     model = flat(BernoulliLikelihood, grey.mean(0).logit()).eval()
-    context = Context(model, dataset, TaskOptions(binarise="dynamic"), EvaluationOptions(samples=2, images=200))
+    context = EvaluationContext(
+        model, dataset, TaskOptions(binarise="dynamic"), EvaluationOptions(samples=2, images=200)
+    )
     assert [finding.state for finding in diagnose(context)] == ["collapsed"]  # the mean image explains nothing
     context.reconstructions = context.grey  # a perfect model's
     assert diagnose(context)[0].state == "healthy"

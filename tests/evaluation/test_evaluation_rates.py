@@ -8,14 +8,16 @@ from reparam.data import Images
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions
-from reparam.evaluation.context import Context
+from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.table import choose
 
 EVERY = range(SIDE * SIDE)
 
 
 def measured(name: str, bytes_each: float, *places: int) -> float:
-    context = Context(taking(*(places or EVERY)), dataset(), TaskOptions(), EvaluationOptions(bytes=bytes_each))
+    context = EvaluationContext(
+        taking(*(places or EVERY)), dataset(), TaskOptions(), EvaluationOptions(bytes=bytes_each)
+    )
     return METRICS[name].measure(context).value
 
 
@@ -38,14 +40,14 @@ def test_the_rival_does_not_lose_by_a_models_few_latents_nor_by_few_images() -> 
     assert measured("rate_psnr_pca", 48.0, 0, 1) == measured("rate_psnr_pca", 48.0)
     data, options = dataset(), EvaluationOptions(bytes=48.0, images=100)
     few = Images(data.train.images[:10], data.train.labels[:10])
-    measure = METRICS["rate_psnr_pca"].measure(Context(taking(*EVERY), data, TaskOptions(), options, few))
+    measure = METRICS["rate_psnr_pca"].measure(EvaluationContext(taking(*EVERY), data, TaskOptions(), options, few))
     assert measure.note.endswith("10 components")  # fewer than any number that is tried
 
 
 def test_jpeg_takes_the_size_that_is_nearest_and_improves_with_it() -> None:
     small, large = measured("rate_psnr_jpeg", 1.0), measured("rate_psnr_jpeg", 120.0)
     assert large > small + 3
-    context = Context(taking(*EVERY), dataset(), TaskOptions(), EvaluationOptions(bytes=100.0))
+    context = EvaluationContext(taking(*EVERY), dataset(), TaskOptions(), EvaluationOptions(bytes=100.0))
     size = float(METRICS["rate_psnr_jpeg"].measure(context).note.split()[0])
     assert abs(size - 100) < 5
 

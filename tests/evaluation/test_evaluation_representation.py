@@ -12,7 +12,7 @@ from reparam.data.tasks import TaskOptions
 from reparam.distributions import Delta, keyed_generator
 from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions
-from reparam.evaluation.context import Context
+from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.table import choose
 from reparam.evaluation.networks.features import FeatureNetwork
 from reparam.models import Model
@@ -67,7 +67,7 @@ def dataset(seed: int = 0) -> Dataset:
 
 
 def measured(model: Model, name: str, task: TaskOptions | None = None) -> float:
-    return METRICS[name].measure(Context(model, dataset(), task or TaskOptions(), EvaluationOptions())).value
+    return METRICS[name].measure(EvaluationContext(model, dataset(), task or TaskOptions(), EvaluationOptions())).value
 
 
 @pytest.mark.parametrize("name", ["neighbour_accuracy", "probe_accuracy"])
@@ -93,7 +93,7 @@ def test_all_principal_components_are_the_image_and_fewer_are_the_best_linear_on
 
 def test_random_latents_of_an_autoencoder_follow_its_codes() -> None:
     """A reader that is sure of images whose first pixel is above the codes' mean: about half of random latents."""
-    context = Context(taking(0, 1), dataset(), TaskOptions(), EvaluationOptions())
+    context = EvaluationContext(taking(0, 1), dataset(), TaskOptions(), EvaluationOptions())
     middle = float(context.training.x.flatten(1)[:, 0].mean())
 
     def head(x: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ def test_random_latents_of_an_autoencoder_follow_its_codes() -> None:
 
 def test_denoising_is_measured_against_the_clean_image() -> None:
     task = TaskOptions(task="denoising", noise=0.2)
-    context = Context(taking(*range(SIDE * SIDE)), dataset(), task, EvaluationOptions())
+    context = EvaluationContext(taking(*range(SIDE * SIDE)), dataset(), task, EvaluationOptions())
     # A model that returns what it is given gains what clamping gains.
     noisy, clean = context.batch.shown, context.x
 
@@ -119,7 +119,7 @@ def test_denoising_is_measured_against_the_clean_image() -> None:
 
     flat = Images(torch.full((N, 1, SIDE, SIDE), 128, dtype=torch.uint8), dataset().test.labels)
     grey = Dataset("flat", flat, flat, flat, classes=("a", "b", "c", "d"))
-    context = Context(taking(*range(SIDE * SIDE)), grey, task, EvaluationOptions())
+    context = EvaluationContext(taking(*range(SIDE * SIDE)), grey, task, EvaluationOptions())
     # The median of nine normal draws has 0.166 of their variance (order statistics; larger at the border, which repeats itself).
     gain = METRICS["psnr_gain_median"].measure(context).value
     assert 6.0 < gain < 10 * math.log10(1 / 0.166) + 0.1
@@ -137,7 +137,7 @@ def test_what_a_metric_needs_is_said() -> None:
 
 def test_few_images_are_read_by_fewer_neighbours_or_left_out_with_a_reason() -> None:
     few = EvaluationOptions(images=3)
-    context = Context(taking(0, 1), dataset(), TaskOptions(), few)
+    context = EvaluationContext(taking(0, 1), dataset(), TaskOptions(), few)
     seen = len(context.training.y.unique())
     assert seen > 1
     assert 0 <= METRICS["neighbour_accuracy"].measure(context).value <= 1
@@ -151,7 +151,9 @@ def test_few_images_are_read_by_fewer_neighbours_or_left_out_with_a_reason() -> 
         _, left = choose(taking(0, 1), data, TaskOptions(), options)
         assert why in left["neighbour_accuracy"]
     with pytest.raises(ConfigError, match="needs two among the 300"):
-        METRICS["probe_accuracy"].measure(Context(taking(0, 1), one_class, TaskOptions(), EvaluationOptions()))
+        METRICS["probe_accuracy"].measure(
+            EvaluationContext(taking(0, 1), one_class, TaskOptions(), EvaluationOptions())
+        )
 
 
 def unlabelled() -> Dataset:

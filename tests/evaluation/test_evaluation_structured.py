@@ -12,7 +12,7 @@ from reparam.data.tasks import TaskOptions, with_condition
 from reparam.distributions import IGNORED
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation import structured as judged
-from reparam.evaluation.context import Context
+from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.table import METRICS
 from reparam.models import Model
 from reparam.run.data import stored_spec
@@ -89,8 +89,8 @@ def test_votes_by_hand() -> None:
 # -- whole metrics, on a model that knows nothing but how to say what we want ----------------------------------------------
 
 
-def context_of(model: Model, dataset: Dataset, task: TaskOptions, **options: float) -> Context:
-    return Context(model, dataset, task, EvaluationOptions(**{"images": 30, **options}))  # type: ignore[arg-type]
+def context_of(model: Model, dataset: Dataset, task: TaskOptions, **options: float) -> EvaluationContext:
+    return EvaluationContext(model, dataset, task, EvaluationOptions(**{"images": 30, **options}))  # type: ignore[arg-type]
 
 
 def model_of(name: str, dataset: Dataset, task: TaskOptions, **options: object) -> Model:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reparam.conditionals import StandardNormal
 from reparam.core.batch import Batch
-from reparam.data import plane
+from reparam.data import warp
 from reparam.distributions import keyed_generator, responsibilities
 from reparam.models import Model, Schedule, Spec
 from reparam.objectives import ELBO, Clustering, Terms
@@ -44,7 +44,7 @@ def apart(model: Model, batch: Batch, copies: bool) -> tuple[Tensor, Terms, Term
     found = []
     for kl, its in (("tight", model), ("closed", standard)):
         generator = keyed_generator("cpu", "noise")
-        moved = plane.moves(batch.x, generator)(1.0) if copies else batch.x
+        moved = warp.random_warp(batch.x, generator)(1.0) if copies else batch.x
         found.append(ELBO(kl=kl)("model", its, batch, BEFORE, generator))
     return moved, found[0], found[1]
 

@@ -12,7 +12,7 @@ from reparam.errors import ConfigError
 from reparam.latent import generation
 from reparam.reports import panels
 from reparam.reports.pictures import GAP, sheet
-from reparam.reports.subject import Subject
+from reparam.reports.run_view import RunView
 
 TILE = 96  # an 8 x 8 digit, enlarged twelve times
 
@@ -62,7 +62,7 @@ def test_one_latent_is_a_strip(trained: dict[str, Run]) -> None:
 
 
 def test_a_grid_of_more_latents_takes_the_two_most_active(trained: dict[str, Run]) -> None:
-    subject = Subject(trained["five"])
+    subject = RunView(trained["five"])
     codes, _ = trained["five"].encode(task_images(subject.run.dataset.test, subject.run.config.task, 300).x)
     assert list(panels.grid_dimensions(subject)) == codes.var(0, correction=0).argsort(descending=True)[:2].tolist()
     assert subject.latent == 5
@@ -70,7 +70,7 @@ def test_a_grid_of_more_latents_takes_the_two_most_active(trained: dict[str, Run
 
 def test_traversals_move_one_latent_of_one_image(trained: dict[str, Run]) -> None:
     run = trained["five"]
-    subject = Subject(run)
+    subject = RunView(run)
     x = subject.examples(1).x
     part = panels.traversals(subject, x, [3, 1], 3.0, 5)
     z = run.encode(x)[0][0].tolist()
@@ -85,7 +85,7 @@ def test_traversals_move_one_latent_of_one_image(trained: dict[str, Run]) -> Non
 
 def test_codes_without_a_prior_are_walked_in_their_own_unit(trained: dict[str, Run]) -> None:
     run = trained["ae"]
-    subject = Subject(run)
+    subject = RunView(run)
     x = subject.examples(1).x
     part = panels.traversals(subject, x, [2], 3.0, 3)
     codes, _ = subject.codes
@@ -102,7 +102,7 @@ def test_codes_without_a_prior_are_walked_in_their_own_unit(trained: dict[str, R
 
 def test_interpolations_stand_between_their_images(trained: dict[str, Run]) -> None:
     run = trained["two"]
-    x = Subject(run).examples(2).x
+    x = RunView(run).examples(2).x
     part = panels.interpolations(run, x[:1], x[1:], 3)
     a, b = run.encode(x)[0]
     expected = [x[:1], *(generation.decode(run.model, (a + t * (b - a))[None]) for t in (0, 0.5, 1)), x[1:]]
@@ -124,7 +124,7 @@ def test_reconstructions_stand_below_their_originals(trained: dict[str, Run]) ->
 
 def test_the_spread_is_the_standard_deviation_of_draws(trained: dict[str, Run]) -> None:
     run = trained["two"]
-    x = Subject(run).examples(2).x
+    x = RunView(run).examples(2).x
     part = panels.posterior(run, x, x, 10)
     assert (part.columns[0], part.columns[-1]) == ("input", "spread")
     spread = generation.posterior_draws(run.model, x, panels.SPREAD_DRAWS).std(1)
@@ -134,9 +134,9 @@ def test_the_spread_is_the_standard_deviation_of_draws(trained: dict[str, Run]) 
 
 def test_examples_are_fixed_varied_and_as_evaluation_sees_them(trained: dict[str, Run]) -> None:
     run = trained["dae"]
-    examples = Subject(run).examples(20)
+    examples = RunView(run).examples(20)
     assert examples.y.tolist() == [*range(10), *range(10)]
-    again = Subject(run).examples(20)
+    again = RunView(run).examples(20)
     assert torch.equal(examples.shown, again.shown)
     whole = task_images(run.dataset.test, run.config.task, 300)
     x, c = whole.x, whole.shown

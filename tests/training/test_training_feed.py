@@ -13,7 +13,7 @@ import torch
 from toys import Adversarial, Duel, digits
 
 from reparam.data import Dataset, Images
-from reparam.data.io.on_disk import Stored, readers_watched
+from reparam.data.io.on_disk import OnDiskImages, readers_watched
 from reparam.data.tasks import TaskOptions
 from reparam.errors import DataError
 from reparam.models import Schedule, Spec
@@ -21,7 +21,7 @@ from reparam.run.config import TrainingOptions, resolve
 from reparam.run.folder import RunFolder
 from reparam.session import build, validator
 from reparam.training import Loop
-from reparam.training.reader import Feed
+from reparam.training.reader import BatchReader
 
 MEMORY = digits(60)
 
@@ -47,7 +47,7 @@ class Shelf:
 
 
 def stored(shelf: Shelf, **options: object) -> Images:
-    return Images(Stored(shelf, torch.arange(len(MEMORY)), **options), MEMORY.labels)  # type: ignore[arg-type]
+    return Images(OnDiskImages(shelf, torch.arange(len(MEMORY)), **options), MEMORY.labels)  # type: ignore[arg-type]
 
 
 def make(split: Images, folder: Path | None = None, **options: object) -> Loop:
@@ -144,7 +144,7 @@ def test_what_is_read_arrives_on_another_device() -> None:
     loop = make(stored(Shelf(), workers=0))
     assert loop.stream.device.type == "cpu"
     split = stored(Shelf(), workers=0).to(torch.device("meta"))
-    index, images = next(Feed(split, iter([torch.arange(3)])))
+    index, images = next(BatchReader(split, iter([torch.arange(3)])))
     assert index.device.type == images.pixels.device.type == images.labels.device.type == "meta"
 
 

@@ -21,7 +21,7 @@ from reparam.models.family import Interlude
 from reparam.objectives import Objective, Player, Term, Terms
 from reparam.run.config import TrainingOptions, resolve
 from reparam.run.folder import RunFolder
-from reparam.training import DivergedError, Loop, Stream
+from reparam.training import DataOrder, DivergedError, Loop
 from reparam.training.optimisers import learning_rate
 
 CPU = torch.device("cpu")
@@ -55,14 +55,14 @@ def loop_of(objective: Objective, split: Images | None = None, folder: Path | No
 
 
 def test_every_epoch_of_the_stream_is_another_permutation() -> None:
-    stream = Stream(10, seed=1, device=CPU)
+    stream = DataOrder(10, seed=1, device=CPU)
     epochs = [stream(10 * epoch, 10).tolist() for epoch in range(3)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
     assert stream(7, 6).tolist() == epochs[0][7:] + epochs[1][:3]
-    assert Stream(10, seed=1, device=CPU)(23, 4).tolist() == epochs[2][3:7]
-    assert Stream(10, seed=2, device=CPU)(0, 10).tolist() != epochs[0]
-    assert Stream(3, seed=0, device=CPU)(0, 12).tolist().count(0) == 4
+    assert DataOrder(10, seed=1, device=CPU)(23, 4).tolist() == epochs[2][3:7]
+    assert DataOrder(10, seed=2, device=CPU)(0, 10).tolist() != epochs[0]
+    assert DataOrder(3, seed=0, device=CPU)(0, 12).tolist().count(0) == 4
 
 
 def test_learning_rate_warms_up_and_ends_at_zero() -> None:

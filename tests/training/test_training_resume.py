@@ -16,7 +16,7 @@ from reparam.models import Schedule, Spec
 from reparam.run.config import resolve
 from reparam.run.folder import RunFolder
 from reparam.training import Loop
-from reparam.training.interruption import Listener
+from reparam.training.interruption import InterruptListener
 
 KILLS = 20
 
@@ -115,7 +115,7 @@ def test_a_second_signal_in_a_finaliser_is_no_noise(capsys: pytest.CaptureFixtur
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGINT)
 
-    with Listener(lambda text: None) as listener:
+    with InterruptListener(lambda text: None) as listener:
         signal.raise_signal(signal.SIGINT)
         Ending()
         assert listener.asked

@@ -302,9 +302,9 @@ def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
 def resume(run: Path, damaged: Any, as_json: bool) -> None:
     """Continue a run exactly from its last checkpoint."""
     from reparam.run.folder import RunFolder
-    from reparam.session import proceed
+    from reparam.session import continue_run
 
-    _finish(*proceed(RunFolder(run), progress(), damaged), as_json)
+    _finish(*continue_run(RunFolder(run), progress(), damaged), as_json)
 
 
 COMMANDS = (train, resume, models, data)

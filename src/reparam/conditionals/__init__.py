@@ -2,7 +2,7 @@
 
 from reparam.conditionals.adversarial import Discriminator, Generator
 from reparam.conditionals.classes import ClassCovariance, LinearClass
-from reparam.conditionals.context import Context, Given
+from reparam.conditionals.context import Context, ContextOutput
 from reparam.conditionals.encoders import ConditionalNormal, DiagonalNormal, Point
 from reparam.conditionals.likelihoods import LIKELIHOODS, LabelMapLikelihood, Likelihood
 from reparam.conditionals.priors import BinaryPrior, ConditionalPrior, MixturePrior, StandardNormal, VampPrior
@@ -14,10 +14,10 @@ __all__ = [
     "ConditionalNormal",
     "ConditionalPrior",
     "Context",
+    "ContextOutput",
     "DiagonalNormal",
     "Discriminator",
     "Generator",
-    "Given",
     "LabelMapLikelihood",
     "Likelihood",
     "LinearClass",

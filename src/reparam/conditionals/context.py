@@ -17,7 +17,7 @@ from reparam.distributions import Completion
 
 
 @dataclass(frozen=True)
-class Given:
+class ContextOutput:
     """What prior, encoder and decoder are told of c.
 
     features: what the context network found, as the networks of its family pass it on; guess: the first guess, outputs of the
@@ -41,12 +41,12 @@ class Given:
             return base
         return Completion(base, self.observed, self.mask, self.wanted)
 
-    def reduced(self, side: int) -> "Given":
+    def reduced(self, side: int) -> "ContextOutput":
         """The same of images reduced to a side: a pixel is observed where all that it stands for is."""
         if self.observed is None or self.mask is None:
-            return Given(self.features)
+            return ContextOutput(self.features)
         whole = (F.adaptive_avg_pool2d(self.mask, side) > 1 - 1e-3).to(self.mask.dtype)
-        return Given(self.features, observed=F.adaptive_avg_pool2d(self.observed, side), mask=whole)
+        return ContextOutput(self.features, observed=F.adaptive_avg_pool2d(self.observed, side), mask=whole)
 
 
 class Context(nn.Module):
@@ -69,7 +69,7 @@ class Context(nn.Module):
         self.classes, self.masked = condition.classes, condition.masked
         self.register_buffer("wanted", wanted, persistent=False)
 
-    def forward(self, c: Tensor) -> Given:
+    def forward(self, c: Tensor) -> ContextOutput:
         features = self.network(c)
         guess, coarser = None, ()
         if self.guess is not None:
@@ -78,4 +78,4 @@ class Context(nn.Module):
                 guess, coarser = guess
         hint = None if guess is None else self.squash(guess.detach().float())
         observed, mask = (c[:, :-1], c[:, -1:]) if self.masked else (None, None)
-        return Given(features, guess, hint, observed, mask, self.wanted, coarser)
+        return ContextOutput(features, guess, hint, observed, mask, self.wanted, coarser)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from reparam.conditionals.context import Given
+from reparam.conditionals.context import ContextOutput
 from reparam.distributions import Delta
 
 LOG_SCALE_RANGE = (-10.0, 10.0)  # exp of it stays finite, squared too, in float32: no overflow from one wild batch
@@ -42,7 +42,7 @@ class ConditionalNormal(nn.Module):
         self.network, self.map_values = network, map_values
         self.head = nn.Linear(features, 2 * latent)
 
-    def forward(self, x: Tensor, given: Given) -> Independent:
+    def forward(self, x: Tensor, given: ContextOutput) -> Independent:
         if self.map_values:
             # One-hot; a pixel that does not count has no plane.
             x = (x == torch.arange(self.map_values, device=x.device).view(-1, 1, 1)).float()

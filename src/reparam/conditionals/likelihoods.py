@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import ContinuousBernoulli, Distribution, Independent, Laplace, Normal
 
-from reparam.conditionals.context import Given
+from reparam.conditionals.context import ContextOutput
 from reparam.distributions import Bernoulli, DiscretisedLogistic, PixelCategorical
 
 # A density on pixels that never change grows without limit as its scale shrinks; one grey level is where that stops.
@@ -38,7 +38,7 @@ class Likelihood(nn.Module, ABC):
         self.network: Any = network  # None: there is no z to decode
         self.scale = scale
 
-    def forward(self, z: Tensor | None, given: Given | None = None) -> Distribution:
+    def forward(self, z: Tensor | None, given: ContextOutput | None = None) -> Distribution:
         """With `given`, p(x|z, c): the network sees its features too, and the first guess is added to what z says. Without z it
         is p(x|c) by the first guess alone."""
         if given is None:
@@ -49,7 +49,7 @@ class Likelihood(nn.Module, ABC):
         output = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         return given.complete(Independent(self.pixels(output.float()), 3, validate_args=False))
 
-    def coarse(self, output: Tensor, given: Given) -> Distribution:
+    def coarse(self, output: Tensor, given: ContextOutput) -> Distribution:
         """The distribution of a reduced image from outputs of its side; of what is observed only in part, a pixel counts as
         wanted."""
         return given.reduced(output.shape[-1]).complete(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, MixtureSameFamily, Normal
 
-from reparam.conditionals.context import Given
+from reparam.conditionals.context import ContextOutput
 from reparam.conditionals.encoders import LOG_SCALE_RANGE, diagonal_normal
 from reparam.distributions import Bernoulli, mixture
 from reparam.errors import ConfigError
@@ -26,7 +26,7 @@ class StandardNormal(nn.Module):
         self.register_buffer("loc", torch.zeros(latent), persistent=False)
         self.register_buffer("scale", torch.ones(latent), persistent=False)
 
-    def forward(self, given: Given | None = None) -> Independent:
+    def forward(self, given: ContextOutput | None = None) -> Independent:
         return Independent(Normal(self.loc, self.scale, validate_args=False), 1, validate_args=False)
 
 
@@ -71,7 +71,7 @@ class MixturePrior(nn.Module):
         self.loc.copy_(torch.as_tensor(fit.means_))
         self.log_scale.copy_(0.5 * spread.log())
 
-    def forward(self, given: Given | None = None) -> MixtureSameFamily:
+    def forward(self, given: ContextOutput | None = None) -> MixtureSameFamily:
         return mixture(self.logits, self.loc, self.log_scale.clamp(*LOG_SCALE_RANGE).exp())
 
 
@@ -88,7 +88,7 @@ class VampPrior(nn.Module):
         self.register_buffer("uniform", torch.zeros(components), persistent=False)
         self.encoder = [encoder]  # in a list: it is the model's own field, and its parameters are not the prior's
 
-    def forward(self, given: Given | None = None) -> MixtureSameFamily:
+    def forward(self, given: ContextOutput | None = None) -> MixtureSameFamily:
         q_z = self.encoder[0](self.images.clamp(0, 1)).base_dist
         return mixture(self.uniform, q_z.loc, q_z.scale)
 
@@ -101,7 +101,7 @@ class ConditionalPrior(nn.Module):
         self.network = network
         self.head = nn.Linear(features, 2 * latent)
 
-    def forward(self, given: Given) -> Independent:
+    def forward(self, given: ContextOutput) -> Independent:
         return diagonal_normal(self.head(self.network(given.features, given.hint)))
 
 
@@ -113,6 +113,6 @@ class BinaryPrior(nn.Module):
         self.network = network
         self.head = nn.Linear(features, latent)
 
-    def forward(self, given: Given) -> Independent:
+    def forward(self, given: ContextOutput) -> Independent:
         logits = self.head(self.network(given.features, given.hint)).float()
         return Independent(Bernoulli(logits), 1, validate_args=False)

@@ -14,7 +14,7 @@ class Model(nn.Module):
 
     encoder: x [B, C, H, W] -> q(z|x) over [K]; prior: () -> p(z); decoder: z [..., K] -> p(x|z) over [C, H, W];
     discriminator: x -> Bernoulli, how likely it is an image of the data;
-    context: c -> `Given`, features and first guess, which encoder, prior and decoder of a conditional model take besides;
+    context: c -> `ContextOutput`, features and first guess, which encoder, prior and decoder of a conditional model take besides;
     head: a categorical over D classes, p(y|z) where there is an encoder, else p(y|x).
     """
 
@@ -84,13 +84,13 @@ class Model(nn.Module):
         """Categorical over D classes for images x [B, C, H, W]: the head's of x, or of z = E[z|x]."""
         return self.head(x if self.encoder is None else self.encoder(x).mean)
 
-    def given(self, c: Tensor | None) -> "Model | ModelGiven":
+    def given(self, c: Tensor | None) -> "Model | ConditionedModel":
         """The model with c filled in, whose encoder(x), prior() and decoder(z) are those of an unconditional one: itself where it
         is one. The context runs once."""
-        return self if self.context is None else ModelGiven(self, c)
+        return self if self.context is None else ConditionedModel(self, c)
 
 
-class ModelGiven:
+class ConditionedModel:
     """A conditional model at given conditions c [B, ...]: q(z|x, c) = encoder(x), p(z|c) = prior(), p(x|z, c) = decoder(z)."""
 
     def __init__(self, model: Model, c: Tensor | None) -> None:
@@ -114,6 +114,6 @@ class ModelGiven:
         """(side, p(x reduced to that side|c)) of the coarser first guesses; empty where a network makes none."""
         return [(guess.shape[-1], self.model.decoder.coarse(guess, self.what)) for guess in self.what.coarser]
 
-    def given(self, c: Tensor | None) -> "ModelGiven":
+    def given(self, c: Tensor | None) -> "ConditionedModel":
         """Itself: what an objective is given may have been filled in already."""
         return self

@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from reparam.data.io.on_disk import Stored
+from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.options import LARGEST, SMALLEST
 from reparam.distributions import IGNORED
 from reparam.errors import DataError, suggest
@@ -27,7 +27,7 @@ class Images:
     Raises `DataError` where shapes or types are others, or where N is 0.
     """
 
-    images: Tensor | Stored
+    images: Tensor | OnDiskImages
     labels: Tensor
     maps: Tensor | None = None
 
@@ -67,24 +67,24 @@ class Images:
     @property
     def skipped(self) -> dict[str, None]:
         """Lines on images that could not be read and that others stood in for; images on disk alone have any."""
-        return self.images.skipped if isinstance(self.images, Stored) else {}
+        return self.images.skipped if isinstance(self.images, OnDiskImages) else {}
 
     def to(self, device: torch.device) -> "Images":
         """On the device; images on disk stay there, and arrive on it when they are read."""
-        if isinstance(self.images, Stored):
+        if isinstance(self.images, OnDiskImages):
             return Images(self.images.to(device), self.labels.to(device))
         return self.change(lambda part: part.to(device))
 
     def take(self, index: Tensor) -> "Images":
         """Those of the given places, in memory."""
-        if isinstance(self.images, Stored):
+        if isinstance(self.images, OnDiskImages):
             pixels, index = self.images.read(index)
             return Images(pixels, self.labels.index_select(0, index))
         return self.change(lambda part: part.index_select(0, index))
 
     def choose(self, index: Tensor) -> "Images":
         """Those of the given places, where they are."""
-        if isinstance(self.images, Stored):
+        if isinstance(self.images, OnDiskImages):
             return Images(self.images.choose(index), self.labels.index_select(0, index))
         return self.take(index)
 
@@ -152,7 +152,7 @@ class Dataset:
         for split in SPLITS:
             part: Images = getattr(self, split)
             digest.update(f"{split} {tuple(part.images.shape)};".encode())
-            if isinstance(part.images, Stored):
+            if isinstance(part.images, OnDiskImages):
                 digest.update(f"{part.images.reader.identity};".encode())
                 digest.update(part.images.places.numpy().astype("<i8").data)
             else:
@@ -167,7 +167,7 @@ class Dataset:
         if name == "all":
             a, b = self.train, self.validation
             labels = torch.cat([a.labels, b.labels])
-            if isinstance(a.images, Stored) and isinstance(b.images, Stored):
+            if isinstance(a.images, OnDiskImages) and isinstance(b.images, OnDiskImages):
                 return Images(a.images.join(b.images), labels)
             maps = None if a.maps is None or b.maps is None else torch.cat([a.maps, b.maps])
             return Images(torch.cat([a.pixels, b.pixels]), labels, maps)
@@ -177,7 +177,7 @@ class Dataset:
 
 
 def cut(
-    images: Tensor | Stored,
+    images: Tensor | OnDiskImages,
     labels: Tensor,
     counts: tuple[int, int, int],
     classes: tuple[str, ...],
@@ -187,8 +187,8 @@ def cut(
 ) -> Dataset:
     """A nameless `Dataset` whose splits are consecutive views (no copies) of `images` [N, C, H, W], `labels` [N], `maps`."""
     sizes = list(counts)
-    of_images: Sequence[Tensor | Stored]
-    if isinstance(images, Stored):
+    of_images: Sequence[Tensor | OnDiskImages]
+    if isinstance(images, OnDiskImages):
         of_images = [images.choose(part) for part in torch.arange(len(labels)).split(sizes)]
     else:
         of_images = images.split(sizes)

@@ -12,7 +12,7 @@ from torch import Tensor
 from reparam.core.batch import Batch
 from reparam.core.blocks import BLOCK, full_block
 from reparam.data.dataset import Images
-from reparam.data.io.on_disk import Stored
+from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.tasks import TaskOptions, make_batch
 from reparam.distributions import keyed_generator
 
@@ -59,7 +59,7 @@ def task_images(
         within = torch.arange(number * BLOCK, min((number + 1) * BLOCK, len(split)))
         rows = rising[rising // BLOCK == number] - number * BLOCK
         generator = keyed_generator("cpu", 0, "test", number)
-        if isinstance(split.images, Stored):  # only those that are asked for are read
+        if isinstance(split.images, OnDiskImages):  # only those that are asked for are read
             stored = split.take(within[rows]).change(partial(_placed, rows))
         else:
             stored = split.take(within).change(full_block)

@@ -67,7 +67,7 @@ class TaskOptions:
     ] = False
 
 
-class Drawn(NamedTuple):
+class TaskOutput(NamedTuple):
     """What a task makes of images: what is wanted, what is known, what an encoder is shown in place of x."""
 
     x: Tensor
@@ -79,7 +79,7 @@ class Task(NamedTuple):
     """A row: the function of the stored images and the same as floats x, and what c is by it (None: the task has no
     condition)."""
 
-    make: Callable[[Images, Tensor, TaskOptions, torch.Generator | None], Drawn]
+    make: Callable[[Images, Tensor, TaskOptions, torch.Generator | None], TaskOutput]
     condition: Callable[[Spec, TaskOptions], Condition] | None = None
     maps: bool = False
 
@@ -94,22 +94,22 @@ def to_float(images: Tensor, binarise: str = "none", generator: torch.Generator 
     return x
 
 
-def unconditional(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
-    return Drawn(x)
+def unconditional(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
+    return TaskOutput(x)
 
 
-def denoising(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
+def denoising(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
     """The encoder is shown x + noise * eps clipped to [0, 1], or x with a share `noise` of its pixels zeroed (all channels of a
     pixel)."""
     if options.corruption == "mask":
         kept = torch.rand(x[:, :1].shape, device=x.device, generator=generator) >= options.noise
-        return Drawn(x, source=x * kept)
+        return TaskOutput(x, source=x * kept)
     eps = torch.randn(x.shape, device=x.device, generator=generator)
-    return Drawn(x, source=torch.add(x, eps, alpha=options.noise).clamp_(0, 1))
+    return TaskOutput(x, source=torch.add(x, eps, alpha=options.noise).clamp_(0, 1))
 
 
-def labelled(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
-    return Drawn(x, stored.labels)
+def labelled(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
+    return TaskOutput(x, stored.labels)
 
 
 def _of_class(spec: Spec, options: TaskOptions) -> Condition:
@@ -152,8 +152,8 @@ def observe(x: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([x * mask, mask], 1)
 
 
-def completion(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
-    return Drawn(x, observe(x, _fixed_mask(options, x.shape[-1], x.device)[None, None]))
+def completion(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
+    return TaskOutput(x, observe(x, _fixed_mask(options, x.shape[-1], x.device)[None, None]))
 
 
 def _of_fixed_mask(spec: Spec, options: TaskOptions) -> Condition:
@@ -161,18 +161,18 @@ def _of_fixed_mask(spec: Spec, options: TaskOptions) -> Condition:
     return Condition(channels=channels + 1, masked=True, fixed=_fixed_mask(options, side))
 
 
-def boxes(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
+def boxes(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
     """All but a box is seen, whose side is uniform between `box` / 2 and `box` of the image's and whose place is uniform."""
-    return Drawn(x, observe(x, ~random_boxes(x, options.box / 2, options.box, generator)))
+    return TaskOutput(x, observe(x, ~random_boxes(x, options.box / 2, options.box, generator)))
 
 
 def _of_mask(spec: Spec, options: TaskOptions) -> Condition:
     return Condition(channels=spec.image_shape[0] + 1, masked=True)
 
 
-def segmentation(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> Drawn:
+def segmentation(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
     assert stored.maps is not None
-    return Drawn(stored.maps.long(), x)
+    return TaskOutput(stored.maps.long(), x)
 
 
 def _of_image(spec: Spec, options: TaskOptions) -> Condition:

@@ -108,7 +108,7 @@ def ratio(part: Tensor, whole: Tensor, unit: str) -> Measure:
     return Measure(value, stderr, len(part), unit)
 
 
-class Context:
+class EvaluationContext:
     """A model with the images it is measured on; what several metrics share is computed once."""
 
     def __init__(

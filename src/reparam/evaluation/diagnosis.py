@@ -11,7 +11,7 @@ from torch import Tensor
 from reparam.data.selection import random_indices
 from reparam.data.tasks import to_float
 from reparam.evaluation import fidelity, likelihood
-from reparam.evaluation.context import Context
+from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.metrics.table import marginal_kl, no_normal_posterior
 
@@ -35,7 +35,7 @@ class Finding:
     advice: str = ""
 
 
-def diagnose(context: Context) -> tuple[Finding, ...]:
+def diagnose(context: EvaluationContext) -> tuple[Finding, ...]:
     """What holds of a model that reconstructs, or of a conditional one with a bound; nothing for others.
 
     untrained: reconstructions explain less of the pixels' variance than the mean training image (explained = 1 - mse / mse of
@@ -82,7 +82,7 @@ def diagnose(context: Context) -> tuple[Finding, ...]:
     return tuple(finding for finding in (first, _unfilled(context), _unused(context)) if finding)
 
 
-def _conditional(context: Context) -> Finding:
+def _conditional(context: EvaluationContext) -> Finding:
     """Of a conditional model: whether z says anything, and whether it holds for images that it was not trained on."""
     kl = float(context.bound[1].mean())
     if kl < COLLAPSED_KL:
@@ -94,7 +94,7 @@ def _conditional(context: Context) -> Finding:
     return _generalisation(context, f"the latents carry {kl:.3g} nats of what is not seen")
 
 
-def _explained(context: Context) -> float:
+def _explained(context: EvaluationContext) -> float:
     """1 - mse / mse of the mean training image; of grey values under dynamic binarisation, whose noise no model explains."""
     images, train = context.x, context.training.x
     if context.task.binarise == "dynamic":
@@ -106,7 +106,7 @@ def _explained(context: Context) -> float:
     return 1 - float(fidelity.squared_error(images, context.reconstructions).mean() / plain.clamp(min=1e-12))
 
 
-def _losses(context: Context) -> tuple[Tensor, Tensor]:
+def _losses(context: EvaluationContext) -> tuple[Tensor, Tensor]:
     """(test, training) negative ELBO of each image; of an autoencoder -log p(x|z)."""
     trained = context.training
     if "bound" in context.model.abilities:
@@ -116,7 +116,7 @@ def _losses(context: Context) -> tuple[Tensor, Tensor]:
     return test_loss.double(), likelihood.point_reconstruction(context.model, trained.shown, trained.x).double()
 
 
-def _generalisation(context: Context, explains: str) -> Finding:
+def _generalisation(context: EvaluationContext, explains: str) -> Finding:
     """overfitted or healthy, by the loss on test images minus that on training images."""
     test, train = _losses(context)
     gap, stderr, effect = float(test.mean() - train.mean()), math.inf, 0.0
@@ -137,7 +137,7 @@ def _generalisation(context: Context, explains: str) -> Finding:
     return Finding("healthy", f"{explains}, and {words}")
 
 
-def _unused(context: Context) -> Finding | None:
+def _unused(context: EvaluationContext) -> Finding | None:
     if "likelihood" not in context.model.abilities:
         return None
     means, _ = context.codes
@@ -151,7 +151,7 @@ def _unused(context: Context) -> Finding | None:
     )
 
 
-def _unfilled(context: Context) -> Finding | None:
+def _unfilled(context: EvaluationContext) -> Finding | None:
     """Only where the images are enough to tell: see `mutual_information`."""
     subject = (context.model, context.dataset, context.task, context.options)
     if "likelihood" not in context.model.abilities or no_normal_posterior(*subject):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from reparam.errors import ConfigError, DataError
-from reparam.evaluation.context import Context, EvaluationOptions, Measure
+from reparam.evaluation.context import EvaluationContext, EvaluationOptions, Measure
 from reparam.evaluation.diagnosis import diagnose
 from reparam.evaluation.metrics import table as measuring
 from reparam.files import write_json
@@ -17,10 +17,10 @@ def run_context(
     options: EvaluationOptions,
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda _: None,
-) -> Context:
+) -> EvaluationContext:
     """The run's model with the images that it is measured on."""
     trained_on = run.config.training_images(run.dataset)
-    return Context(run.model, run.dataset, run.config.task, options, trained_on, progress, say)
+    return EvaluationContext(run.model, run.dataset, run.config.task, options, trained_on, progress, say)
 
 
 def evaluate_run(

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reparam.core.model import ModelGiven
-from reparam.data import plane
+from reparam.core.model import ConditionedModel
+from reparam.data import warp
 from reparam.errors import ConfigError, DataError
 from reparam.latent.directions import DEFAULT, ClassLatents, Code, find_direction, kept_share
 from reparam.models import Model
@@ -25,7 +25,7 @@ CALIBRATED_ON = 1000  # images, at most
 STEPS = 24  # of a bisection: to within 1e-4
 
 
-class Move(nn.Module, ABC):
+class BaseAugmenter(nn.Module, ABC):
     """Images to changed images of the same classes: `strength` says how far, and one seed is one series of results."""
 
     def __init__(self, strength: float, seed: int | None, device: torch.device) -> None:
@@ -78,7 +78,7 @@ class Move(nn.Module, ABC):
         return high
 
 
-class Augmenter(Move):
+class Augmenter(BaseAugmenter):
     """`augmenter(images, labels)`: moves in a model's latent space; a batched module for any PyTorch loop, on any device.
 
     model: a VAE, a G-VAE, or a CVAE whose condition is the class; or a `Run` of one. directions: a row of `DIRECTIONS`; share: of
@@ -171,7 +171,7 @@ class Augmenter(Move):
         model, code = self._encoded(images, labels)
         return model.decoder(code.mean).mean
 
-    def _encoded(self, images: Tensor, labels: Tensor | None) -> tuple[Model | ModelGiven, Code]:
+    def _encoded(self, images: Tensor, labels: Tensor | None) -> tuple[Model | ConditionedModel, Code]:
         y = _checked(images, labels, self.classes)
         if self.shape and tuple(images.shape[1:]) != tuple(self.shape):
             raise DataError(
@@ -183,8 +183,8 @@ class Augmenter(Move):
         return model, Code(q_z.mean, scale, y, model.decoder, self.share, self.model.head, self.latents)
 
 
-class PixelAugmenter(Move):
-    """The usual moves in the plane (`plane.moves`): turned, shifted and bent, each at random. Nothing is learnt."""
+class PixelAugmenter(BaseAugmenter):
+    """The usual moves in the plane (`warp.random_warp`): turned, shifted and bent, each at random. Nothing is learnt."""
 
     def __init__(self, *, strength: float = 1.0, seed: int | None = 0, device: torch.device | str = "cpu") -> None:
         super().__init__(strength, seed, torch.device(device))
@@ -192,16 +192,16 @@ class PixelAugmenter(Move):
     @torch.no_grad()
     def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
         _checked(images, labels, 0)
-        return plane.moves(images, self.generator)
+        return warp.random_warp(images, self.generator)
 
     def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return images
 
 
-class InTurn:
+class Compose:
     """Moves of a training loop, one after the other, each of as many random images as `share` says: the others cost nothing."""
 
-    def __init__(self, moves: Sequence[Move], share: float) -> None:
+    def __init__(self, moves: Sequence[BaseAugmenter], share: float) -> None:
         self.moves, self.share = moves, share
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.core.blocks import BLOCK, full_block, in_blocks
-from reparam.core.model import ModelGiven
+from reparam.core.model import ConditionedModel
 from reparam.distributions import keyed_generator, prediction, rsample, with_parameters
 from reparam.distributions import responsibilities as responsibilities_of
 from reparam.models import Model
@@ -24,7 +24,7 @@ def device_of(model: Model) -> torch.device:
     return next(model.parameters()).device
 
 
-def block_condition(model: Model, c: Tensor | None, number: int) -> Model | ModelGiven:
+def block_condition(model: Model, c: Tensor | None, number: int) -> Model | ConditionedModel:
     """The model at the conditions of block `number`, padded to a full block: see `full_block`."""
     if c is None:
         return model.given(None)

@@ -13,7 +13,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from reparam.core.batch import Batch
 from reparam.core.objective import Objective, Term, Terms, ramp
-from reparam.data import plane
+from reparam.data import warp
 from reparam.distributions import log_responsibilities, with_parameters
 from reparam.objectives.variational import ELBO
 
@@ -44,8 +44,8 @@ class Clustering(Objective):
     r"""An ELBO under a mixture prior, from step `place_at` on with `weight` times the agreement of copies; before it that of
     N(0, I).
 
-    agreement = -sum_m t_m(x) log q(m|x'), x' the image turned, shifted and bent (`plane.moves`), q(m|x) the responsibilities, t
-    the `sharpened` ones of the batch, a target without gradient (Guo et al. 2018, Deep embedded clustering with data
+    agreement = -sum_m t_m(x) log q(m|x'), x' the image rotated, shifted and bent (`random_warp`), q(m|x) the responsibilities,
+    t the `sharpened` ones of the batch, a target without gradient (Guo et al. 2018, Deep embedded clustering with data
     augmentation, eq. 6; there by distances, here by the mixture's own posterior). The encoder and the prior alone see copies: the
     likelihood is of the images as they are.
 
@@ -62,7 +62,7 @@ class Clustering(Objective):
         self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
     ) -> Terms:
         x, n = batch.x, len(batch.x)
-        both: Any = model.encoder(torch.cat([x, plane.moves(x, generator)(1.0)]) if self.weight else x)  # one pass
+        both: Any = model.encoder(torch.cat([x, warp.random_warp(x, generator)(1.0)]) if self.weight else x)  # one pass
         q_z = _rows(both, slice(n))
         terms = self.elbo.at(q_z, model, batch, step, generator)
         reconstruction, total = terms.named["reconstruction"].value, terms.total

@@ -22,7 +22,7 @@ from reparam.reports import charts
 from reparam.reports.charts import Chart
 from reparam.reports.page import Part, embedded, page_environment, style
 from reparam.reports.pictures import Panel, panel
-from reparam.reports.subject import Subject
+from reparam.reports.run_view import RunView
 from reparam.reports.tables import duration, meaning, with_error
 from reparam.run.loaded import LoadedRun
 from reparam.training import Progress
@@ -56,7 +56,7 @@ class Named(NamedTuple):
     """What is looked at: a run's subject under the name that the page gives it."""
 
     name: str
-    subject: Subject
+    subject: RunView
 
 
 class Question(NamedTuple):
@@ -173,7 +173,7 @@ def _named(runs: Sequence[LoadedRun]) -> list[Named]:
                 f"{run.path} was trained on other data ({run.config.data.data}) than {runs[0].path} "
                 f"({runs[0].config.data.data}): figures of different data do not compare"
             )
-    return [Named(name, Subject(run)) for name, run in zip(names, runs, strict=True)]
+    return [Named(name, RunView(run)) for name, run in zip(names, runs, strict=True)]
 
 
 def _measure(one: Named, metrics: Sequence[str], progress: Progress | None, say: Callable[[str], None]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from reparam.reports.charts import Chart
 from reparam.reports.pictures import Panel
-from reparam.reports.subject import Subject
+from reparam.reports.run_view import RunView
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Figure(NamedTuple):
     caption: str
     needs: str | None
     section: str
-    draw: Callable[[Subject], Drawing]
+    draw: Callable[[RunView], Drawing]
 
 
 class Layout(NamedTuple):

@@ -20,7 +20,7 @@ from reparam.reports import latent_moves as moving
 from reparam.reports import predictions as answering
 from reparam.reports.figure import Drawing, Figure, layout
 from reparam.reports.pictures import panel
-from reparam.reports.subject import Subject
+from reparam.reports.run_view import RunView
 from reparam.reports.training_figures import TRAINING
 from reparam.run.loaded import LoadedRun
 
@@ -28,31 +28,31 @@ CALIBRATED_ON = 200
 MOVED = 6  # rows of moves
 
 
-def samples(subject: Subject) -> Drawing:
+def samples(subject: RunView) -> Drawing:
     size = layout(subject.side)
     return Drawing((panels.samples(subject.run, size.across * size.rows, 0, False, size.across),))
 
 
-def draws(subject: Subject) -> Drawing:
+def draws(subject: RunView) -> Drawing:
     size = layout(subject.side)
     return Drawing((panels.samples(subject.run, size.across * size.noisy_rows, 0, True, size.across),))
 
 
-def reconstructions(subject: Subject) -> Drawing:
+def reconstructions(subject: RunView) -> Drawing:
     across = layout(subject.side).across
     examples = subject.examples(2 * across)
     note = "" if examples.source is None else "The middle row is what the model was given."
     return Drawing(tuple(panels.reconstructions(subject.run, examples.x, examples.shown, across)), note)
 
 
-def posterior(subject: Subject) -> Drawing:
+def posterior(subject: RunView) -> Drawing:
     size = layout(subject.side)
     shown = 10 if size.across >= 10 else 5
     examples = subject.examples(size.noisy_rows + 1)
     return Drawing((panels.posterior(subject.run, examples.x, examples.shown, shown),))
 
 
-def interpolations(subject: Subject) -> Drawing:
+def interpolations(subject: RunView) -> Drawing:
     size = layout(subject.side)
     x = subject.examples(2 * (size.noisy_rows + 1)).x
     pairs = len(x) // 2
@@ -61,7 +61,7 @@ def interpolations(subject: Subject) -> Drawing:
     return Drawing((panels.interpolations(subject.run, x[:pairs], x[pairs : 2 * pairs], size.across - 2),))
 
 
-def traversals(subject: Subject) -> Drawing:
+def traversals(subject: RunView) -> Drawing:
     size = layout(subject.side)
     dimensions = subject.most_active(size.walks)
     part = panels.traversals(subject, subject.examples(1).shown, dimensions, 3.0, size.walk)
@@ -78,7 +78,7 @@ def traversals(subject: Subject) -> Drawing:
     return Drawing((part,), f"Shown: {which}, most active first.{unit}")
 
 
-def grid(subject: Subject) -> Drawing:
+def grid(subject: RunView) -> Drawing:
     dimensions = panels.grid_dimensions(subject)
     part = panels.grid(subject.run, 5.0, layout(subject.side).grid, subject.latent, dimensions)
     if subject.latent == 1:
@@ -93,7 +93,7 @@ def grid(subject: Subject) -> Drawing:
     )
 
 
-def latents(subject: Subject) -> Drawing:
+def latents(subject: RunView) -> Drawing:
     codes, labels = subject.codes
     if len(codes) < 2:
         raise DataError("there is a single test image, and it takes two")
@@ -112,7 +112,7 @@ def latents(subject: Subject) -> Drawing:
     return Drawing(tuple(parts), note)
 
 
-def _ellipses(subject: Subject) -> list[charts.Ellipse]:
+def _ellipses(subject: RunView) -> list[charts.Ellipse]:
     """The components of a mixture over two latents, one standard deviation wide; elsewhere the plane shows none."""
     if "cluster" not in subject.run.model.abilities or subject.latent != 2:
         return []
@@ -123,19 +123,19 @@ def _ellipses(subject: Subject) -> list[charts.Ellipse]:
     return [charts.Ellipse((x, y), (a, b), weight) for (x, y), (a, b), weight in each]
 
 
-def information(subject: Subject) -> Drawing:
+def information(subject: RunView) -> Drawing:
     values = subject.kl_by_latent.sort(descending=True).values
     return Drawing((charts.latent_bars(values, "nats an image"),), f"{float(values.sum()):.3g} nats in all.")
 
 
-def answers(subject: Subject) -> Drawing:
+def answers(subject: RunView) -> Drawing:
     size = layout(subject.side)
     shown = 10 if size.across >= 10 else 4
     part = answering.answers(subject.run, subject.examples(size.across), shown)
     return Drawing((part,), f"{shown} answers each." if subject.run.model.prior is not None else "")
 
 
-def reliability(subject: Subject) -> Drawing:
+def reliability(subject: RunView) -> Drawing:
     run = subject.run
     batch = subject.examples(CALIBRATED_ON)
     assert batch.c is not None
@@ -143,7 +143,7 @@ def reliability(subject: Subject) -> Drawing:
     return Drawing((charts.reliability(found),), f"{len(batch.x)} test images.")
 
 
-def classes(subject: Subject) -> Drawing:
+def classes(subject: RunView) -> Drawing:
     """A column a class, a row a draw."""
     run = subject.run
     names = run.dataset.classes[: layout(subject.side).across]
@@ -153,14 +153,14 @@ def classes(subject: Subject) -> Drawing:
     return Drawing((panel(images, len(names), column_names=[name[:10] for name in names]),))
 
 
-def components(subject: Subject) -> Drawing:
+def components(subject: RunView) -> Drawing:
     run = subject.run
     total = run.model.prior.components
     part = panels.components(run, panels.COMPONENTS, layout(subject.side).across)
     return Drawing((part,), f"The {panels.COMPONENTS} heaviest of {total:,}." if total > panels.COMPONENTS else "")
 
 
-def kept_classes(subject: Subject) -> Drawing:
+def kept_classes(subject: RunView) -> Drawing:
     run = subject.run
     judge = judge_network(run.dataset, run.device)
     examples = subject.examples(MOVED)

@@ -21,7 +21,7 @@ from reparam.models import Model
 from reparam.reports.charts import DARK, FAINT, INK, PAPER, Chart, Entry, for_dark
 from reparam.reports.figures import FIGURES
 from reparam.reports.pictures import Panel, to_png
-from reparam.reports.subject import Subject
+from reparam.reports.run_view import RunView
 from reparam.reports.tables import duration, meaning, with_error
 from reparam.reports.usage import commands, python_lines
 from reparam.run.config import find_family, sections
@@ -122,7 +122,7 @@ def _figures(
     run: LoadedRun, model: Model | None, no_model: str
 ) -> tuple[list[Shown], list[Shown], dict[str, list[str]]]:
     """(pictures, figures on training, titles of what is missing by reason). What the model cannot do is not missing."""
-    subject = Subject(run)
+    subject = RunView(run)
     shown: dict[str, list[Shown]] = {"pictures": [], "training": []}
     missing: dict[str, list[str]] = {}
     abilities = (model or run.config.family.build(run.config.options, run.spec)).abilities

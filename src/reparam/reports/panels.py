@@ -13,7 +13,7 @@ from torch import Tensor
 from reparam.errors import ConfigError
 from reparam.latent import generation
 from reparam.reports.pictures import Panel, panel, to_picture
-from reparam.reports.subject import Subject
+from reparam.reports.run_view import RunView
 from reparam.run.loaded import LoadedRun
 
 ACROSS = 10
@@ -83,7 +83,7 @@ def walks(run: LoadedRun, n: int, steps: int, seed: int) -> Panel:
     return panel(generation.walks(run.model, n, steps, seed).flatten(0, 1), steps)
 
 
-def traversals(subject: Subject, x: Tensor, dimensions: Sequence[int], extent: float, steps: int) -> Panel:
+def traversals(subject: RunView, x: Tensor, dimensions: Sequence[int], extent: float, steps: int) -> Panel:
     """A row a latent dimension: it runs over [-extent, extent] and all others stay at the code of x [1, C, H, W].
 
     Codes of a model without a prior have a scale of their own: there the unit is their standard deviation over test
@@ -122,7 +122,7 @@ def _axis(extent: float, steps: int, unit: str = "") -> list[str]:
     return names
 
 
-def grid_dimensions(subject: Subject) -> tuple[int, int]:
+def grid_dimensions(subject: RunView) -> tuple[int, int]:
     """The two dimensions that a grid shows: the only two, the two most active, or without an encoder the first two."""
     if subject.latent <= 2 or "encode" not in subject.run.model.abilities:
         return 0, 1
@@ -168,7 +168,7 @@ def traversals_picture(
 ) -> Image.Image:
     """A row for each of `dimensions` (None: the `count` most active) around the code of one image [C, H, W]."""
     run.require("reconstruct", "traverse the latent space")
-    subject = Subject(run)
+    subject = RunView(run)
     return to_picture([traversals(subject, x[None], dimensions or subject.most_active(count), extent, steps)])
 
 
@@ -176,11 +176,11 @@ def grid_picture(run: LoadedRun, extent: float = 5.0, steps: int = 21) -> Image.
     """Decodings over [-extent, extent]: a strip for one latent, a grid for two, and of more the two most active."""
     if "reconstruct" not in run.model.abilities:
         run.require("decode", "draw a grid of the latent space")
-    subject = Subject(run)
+    subject = RunView(run)
     return to_picture([grid(run, extent, steps, subject.latent, grid_dimensions(subject))])
 
 
 def example_images(run: LoadedRun, n: int) -> tuple[Tensor, Tensor]:
     """(x, what the model is given) for n test images that take the classes in turn: the ones that reports show."""
-    examples = Subject(run).examples(n)
+    examples = RunView(run).examples(n)
     return examples.x, examples.shown

@@ -21,7 +21,7 @@ SAMPLES = 64
 PAIRS = 16
 
 
-class Painter:
+class PreviewWriter:
     """Draws what the loop asks for: samples (the same latents every time), reconstructions and predictions (the same images).
 
     RUN/pictures/samples-EPOCH.png is `SAMPLES` tiles, eight a row; reconstructions-EPOCH.png has a row of originals, where

@@ -14,12 +14,12 @@ from reparam.errors import RunError
 from reparam.reports import charts
 from reparam.reports.figure import Drawing, Figure, layout
 from reparam.reports.pictures import Panel, cut_sheet, panel
-from reparam.reports.subject import Subject
+from reparam.reports.run_view import RunView
 
 PICTURE = re.compile(r"(samples|reconstructions|predictions)-(\d+\.\d+)\.png")
 
 
-def curves(subject: Subject) -> Drawing:
+def curves(subject: RunView) -> Drawing:
     try:
         lines = subject.run.folder.metrics()
     except ValueError as error:
@@ -27,22 +27,22 @@ def curves(subject: Subject) -> Drawing:
     return Drawing((charts.training_curves(lines, subject.kept_epoch),))
 
 
-def samples_by_epoch(subject: Subject) -> Drawing:
+def samples_by_epoch(subject: RunView) -> Drawing:
     sheets = training_pictures(subject, "samples")
     across = layout(subject.side).across
     rows = [tiles.flatten(0, 1)[:across] for _, tiles in sheets]
     return Drawing((_by_epoch([epoch for epoch, _ in sheets], rows),))
 
 
-def predictions_by_epoch(subject: Subject) -> Drawing:
+def predictions_by_epoch(subject: RunView) -> Drawing:
     return _rebuilt_by_epoch(subject, "predictions", ["truth", "seen"])
 
 
-def reconstructions_by_epoch(subject: Subject) -> Drawing:
+def reconstructions_by_epoch(subject: RunView) -> Drawing:
     return _rebuilt_by_epoch(subject, "reconstructions", ["original", "given"])
 
 
-def _rebuilt_by_epoch(subject: Subject, kind: str, above: list[str]) -> Drawing:
+def _rebuilt_by_epoch(subject: RunView, kind: str, above: list[str]) -> Drawing:
     sheets = training_pictures(subject, kind)
     across = layout(subject.side).across
     _, last = sheets[-1]
@@ -62,7 +62,7 @@ def _by_epoch(
     return panel(torch.cat(images), len(images[0]), labels)
 
 
-def training_pictures(subject: Subject, kind: str) -> list[tuple[float, Tensor]]:
+def training_pictures(subject: RunView, kind: str) -> list[tuple[float, Tensor]]:
     """(epoch, tiles [rows, columns, C, H, W]) of the pictures that training left, in order; damaged ones are left out.
 
     Of many, some between the first and the last are left out too.

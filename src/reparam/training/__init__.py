@@ -1,13 +1,14 @@
 """The one training loop, and what it is made of."""
 
 from reparam.progress import LineProgress, Progress, RichProgress, Silent
-from reparam.training.data_order import Stream
+from reparam.training.data_order import DataOrder
 from reparam.training.divergence import DivergedError
 from reparam.training.loop import Loop, Outcome
 from reparam.training.process_settings import settle_process
 from reparam.training.step import Step
 
 __all__ = [
+    "DataOrder",
     "DivergedError",
     "LineProgress",
     "Loop",
@@ -16,6 +17,5 @@ __all__ = [
     "RichProgress",
     "Silent",
     "Step",
-    "Stream",
     "settle_process",
 ]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Images
-from reparam.data.io.on_disk import Stored
+from reparam.data.io.on_disk import OnDiskImages
 from reparam.errors import StepError
 from reparam.training import processes
 
@@ -34,7 +34,7 @@ def obstacle(loop: "Loop") -> str:
         return "several processes average their gradients between the kernels"
     if loop.augment:
         return "what moves the images (--augment) looks at values between the kernels"
-    if isinstance(loop.split.images, Stored):
+    if isinstance(loop.split.images, OnDiskImages):
         return "images are read from disk as training goes"
     return ""
 
@@ -79,7 +79,7 @@ class Capture:
             yield index, self.loop.split.take(index)
 
 
-class Pacer:
+class CycleRunner:
     """How a run goes on: cycle by cycle, or by replays where that is asked for and possible; says why where it is not.
     `moments`: steps at which the host looks, besides log points. Raises StepError where recording fails."""
 

@@ -18,7 +18,7 @@ from reparam.training.optimisers import kept_state, state_of
 
 if TYPE_CHECKING:
     from reparam.training.loop import Loop
-    from reparam.training.player_state import Turn
+    from reparam.training.player_state import PlayerState
 
 FORMAT = 1
 
@@ -84,7 +84,7 @@ def read(loop: "Loop") -> None:
     loop.stale, loop.seconds, loop.record_size = metadata["stale"], metadata["seconds"], metadata["metrics_bytes"]
 
 
-def _read_optimiser(turn: "Turn", saved: dict[str, Tensor], stateful: list[int], kept: tuple[str, ...]) -> None:
+def _read_optimiser(turn: "PlayerState", saved: dict[str, Tensor], stateful: list[int], kept: tuple[str, ...]) -> None:
     """The state of every parameter that had one (one without a gradient has none); a KeyError names what is missing."""
     states = {}
     for index in stateful:

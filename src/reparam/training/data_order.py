@@ -10,7 +10,7 @@ from torch import Tensor
 from reparam.distributions import keyed_generator
 
 
-class Stream:
+class DataOrder:
     """Positions count images; epoch e holds positions e * n to (e + 1) * n in an order keyed by (seed, e)."""
 
     def __init__(self, n: int, seed: int, device: torch.device) -> None:

@@ -13,14 +13,14 @@ from reparam.errors import ReparamError
 
 if TYPE_CHECKING:
     from reparam.training.loop import Loop
-    from reparam.training.player_state import Turn
+    from reparam.training.player_state import PlayerState
 
 
 class DivergedError(ReparamError):
     """A term, a weight or a validation loss became NaN or infinite."""
 
 
-def check_terms(loop: "Loop", turn: "Turn", window: Tensor, start: int) -> None:
+def check_terms(loop: "Loop", turn: "PlayerState", window: Tensor, start: int) -> None:
     """Raises DivergedError for the first term of a player's window [R, T] that is not finite; `start`: the step it begins at."""
     bad = (~window.isfinite()).nonzero()
     if not len(bad):

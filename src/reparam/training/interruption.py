@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 
 
-class Listener:
+class InterruptListener:
     """While entered, the first Ctrl-C or SIGTERM sets `asked`; a second one raises KeyboardInterrupt at once, but not in a
     finaliser, which would print it and go on: that is how reading processes are ended.
 
@@ -18,7 +18,7 @@ class Listener:
         self._note = note
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> "Listener":
+    def __enter__(self) -> "InterruptListener":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._ask)

@@ -10,7 +10,7 @@ from reparam.errors import ReparamError
 from reparam.run.folder import RunFolder
 
 
-class Record:
+class MetricsLog:
     """Appends lines; `size` goes into the checkpoint, and a resumed run cuts what came after it and writes it anew."""
 
     def __init__(self, folder: RunFolder, size: int, step: int) -> None:

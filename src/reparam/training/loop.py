@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.data import Images
-from reparam.data.io.on_disk import Stored, readers_watched
+from reparam.data.io.on_disk import OnDiskImages, readers_watched
 from reparam.data.tasks import TaskOptions, make_batch, mirrored
 from reparam.distributions import keyed_generator
 from reparam.errors import ReparamError
@@ -29,21 +29,21 @@ from reparam.progress import Progress, Silent
 from reparam.run.config import TrainingOptions
 from reparam.run.folder import RunFolder
 from reparam.training import checkpoint, divergence, processes
-from reparam.training.capture import Pacer
-from reparam.training.data_order import Stream
+from reparam.training.capture import CycleRunner
+from reparam.training.data_order import DataOrder
 from reparam.training.divergence import DivergedError
-from reparam.training.interruption import Listener
-from reparam.training.log import Record
+from reparam.training.interruption import InterruptListener
+from reparam.training.log import MetricsLog
 from reparam.training.optimisers import learning_rate
 from reparam.training.plan import check_device, check_options, moments
-from reparam.training.player_state import Turn
+from reparam.training.player_state import PlayerState
 from reparam.training.process_settings import (
     allow_tf32,
     give_back_memory,
     multiplies_bfloat16,
     settle_process,
 )
-from reparam.training.reader import Feed
+from reparam.training.reader import BatchReader
 
 Validate = Callable[[nn.Module], dict[str, float]]
 Draw = Callable[[nn.Module, float], None]
@@ -102,10 +102,12 @@ class Loop:
             )
         self.split = split.to(device)
         self.omitted = (0.0, task.omission_noise) if task.omission_noise else None  # noise: in training alone
-        on_disk = isinstance(self.split.images, Stored)  # other processes read them, which know no device
-        self.stream = Stream(len(split), options.seed, torch.device("cpu") if on_disk else device)
+        on_disk = isinstance(self.split.images, OnDiskImages)  # other processes read them, which know no device
+        self.stream = DataOrder(len(split), options.seed, torch.device("cpu") if on_disk else device)
         trainable = {id(parameter) for parameter in self.model.parameters() if parameter.requires_grad}
-        self.turns = [Turn(self.model, objective, player, trainable, options, device) for player in objective.players]
+        self.turns = [
+            PlayerState(self.model, objective, player, trainable, options, device) for player in objective.players
+        ]
         self.images_per_cycle = options.batch_size * sum(player.steps for player in objective.players)
         self.steps_per_epoch = len(split) / self.images_per_cycle
         self.steps = max(1, math.ceil(options.epochs * self.steps_per_epoch))
@@ -114,9 +116,9 @@ class Loop:
             {name: tensor.clone() for name, tensor in self.weights().items()} if options.keep == "ema" else {}
         )
         self.step = 0
-        self._feed: Feed | None = None
+        self._feed: BatchReader | None = None
         self.best, self.stale, self.seconds = math.inf, 0, 0.0
-        self.record: Record | None = None
+        self.record: MetricsLog | None = None
         self.record_size = 0  # of metrics.jsonl at the checkpoint that was restored
 
     # -- one cycle ----------------------------------------------------------------------------------------------------
@@ -126,7 +128,7 @@ class Loop:
         if self.interlude and self.step == self.interlude.step:
             self._play(self.interlude)
         if self._feed is None:
-            self._feed = Feed(self.split, self._places())
+            self._feed = BatchReader(self.split, self._places())
         self.work(self._feed, *self.pace(self.step))
         self.step += 1
 
@@ -162,7 +164,7 @@ class Loop:
             yield from self.stream(position, size).chunk(processes.world() * parts)[first : first + parts]
             position += size
 
-    def _player_step(self, turn: Turn, batches: Iterator[tuple[Tensor, Images]]) -> None:
+    def _player_step(self, turn: PlayerState, batches: Iterator[tuple[Tensor, Images]]) -> None:
         parts = self.options.accumulate
         means = None
         for number in range(parts):
@@ -238,11 +240,11 @@ class Loop:
         self._window = (self.step, time.monotonic())
         self._saved = time.monotonic()
         if self.folder and processes.rank() == 0:
-            self.record = Record(self.folder, self.record_size, self.step)
+            self.record = MetricsLog(self.folder, self.record_size, self.step)
         drawn, validated = self.draw is not None, self.validate is not None
         pictures, validations = moments(self.options, self.steps, self.steps_per_epoch, drawn, validated)
         state = "stopped early" if self._out_of_patience() else "finished"
-        pacer = Pacer(self, pictures | validations)
+        pacer = CycleRunner(self, pictures | validations)
         compiling = self.options.compile and self.step < self.steps
         if compiling:
             self.progress.note("compiling the step: seconds for small networks, minutes for large ones")
@@ -250,7 +252,11 @@ class Loop:
             self.progress.start(self.steps, self.step)
         try:
             self._status("running")
-            with processes.siblings_watched(), readers_watched(), Listener(self.progress.note) as self._listener:
+            with (
+                processes.siblings_watched(),
+                readers_watched(),
+                InterruptListener(self.progress.note) as self._listener,
+            ):
                 if self.step == 0 and 0 in pictures:
                     self._picture()
                 while self.step < self.steps and not self._out_of_patience():

@@ -27,7 +27,7 @@ _BUFFERS = next(
 )
 
 
-class Turn:
+class PlayerState:
     """A player with what belongs to them: the wrapped step, the optimiser, the history of their terms [R, T]."""
 
     def __init__(

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data import Images
-from reparam.data.io.on_disk import Stored, read_ahead
+from reparam.data.io.on_disk import OnDiskImages, read_ahead
 from reparam.errors import DataError, ReparamError
 
 AHEAD = 4  # parts of batches that each worker has ready
 
 
-class Feed:
+class BatchReader:
     """Iterates over (index [n], images) for the indices that `places` yields.
 
     Images in memory are taken when they are asked for. Those on disk are read by `workers` processes, at most
@@ -29,11 +29,11 @@ class Feed:
     def __init__(self, split: Images, places: Iterator[Tensor]) -> None:
         self.split, self.places = split, places
         self.batches: Iterator[Any] | None = None
-        if isinstance(split.images, Stored):
+        if isinstance(split.images, OnDiskImages):
             indices = (index.cpu().numpy() for index in places)
             self.batches = read_ahead(_Reading(split.images), indices, split.images.workers, AHEAD)
 
-    def __iter__(self) -> "Feed":
+    def __iter__(self) -> "BatchReader":
         return self
 
     def __next__(self) -> tuple[Tensor, Images]:
@@ -45,7 +45,7 @@ class Feed:
             raise DataError(found)
         index, pixels, used, lines = found
         stored, labels = self.split.images, self.split.labels
-        assert isinstance(stored, Stored)
+        assert isinstance(stored, OnDiskImages)
         stored.tell(lines)
         index, pixels, used = (torch.as_tensor(part).to(labels.device) for part in (index, pixels, used))
         return index, Images(pixels, labels.index_select(0, used))
@@ -58,7 +58,7 @@ class Feed:
 class _Reading(TorchDataset):
     """What a worker does for a part of a batch; an error travels as its line, as a traceback of another process helps nobody."""
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: OnDiskImages) -> None:
         self.stored = stored
 
     def __getitem__(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int], list[str]] | str:

@@ -100,7 +100,7 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class OnDiskImages:
     """What `Images` asks of a uint8 tensor [N, C, H, W], answered from `reader`.
 
     places: int64 [N], which of the reader's images these are. damaged: what becomes of an image that cannot be read; under
@@ -121,15 +121,15 @@ class Stored:
     def shape(self) -> torch.Size:
         return torch.Size((len(self.places), *self.reader.shape))
 
-    def to(self, device: torch.device) -> "Stored":
+    def to(self, device: torch.device) -> "OnDiskImages":
         """The same; what is read will lie on `device`."""
         return replace(self, device=device)
 
-    def choose(self, index: Tensor) -> "Stored":
+    def choose(self, index: Tensor) -> "OnDiskImages":
         """Those of the given places, still on disk."""
         return replace(self, places=self.places[index.cpu()])
 
-    def join(self, other: "Stored") -> "Stored":
+    def join(self, other: "OnDiskImages") -> "OnDiskImages":
         """These and those of another split of the same files."""
         return replace(self, places=torch.cat([self.places, other.places]))
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, cut
 from reparam.data.io.archives import Tree, ZipTree, open_tree
-from reparam.data.io.on_disk import Stored
+from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.io.pictures import SUFFIXES, choose_size, count, decode, decode_one, measure
 from reparam.data.options import DataOptions
 from reparam.data.splitting import hold_out, tenth
@@ -107,7 +107,7 @@ def _left_on_disk(tree: Tree, names: list[str], notes: tuple[str, ...], options:
         notes = (*notes, f"pictures that cannot be read are left out: {len(lines):,} ({'; '.join(lines[:10])})")
     colour = () if options.colour != "auto" else ("pictures on disk are read as RGB: --colour grey for grey ones",)
     reader = FolderReader(tree, [names[i] for i in found.order[: found.kept]], size, options)
-    stored = Stored(reader, torch.arange(found.kept), options.damaged, options.workers)
+    stored = OnDiskImages(reader, torch.arange(found.kept), options.damaged, options.workers)
     return cut(stored, found.labels, found.counts, found.classes, (*notes, *found.notes, *size_notes, *colour))
 
 

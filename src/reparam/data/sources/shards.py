@@ -23,7 +23,7 @@ from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, Images, cut
 from reparam.data.io.archives import require
-from reparam.data.io.on_disk import Stored, read_ahead, readers_watched
+from reparam.data.io.on_disk import OnDiskImages, read_ahead, readers_watched
 from reparam.data.options import Damaged, DataOptions
 from reparam.errors import DataError, ReparamError, RunError
 from reparam.files import make_folder, new_folder, read_json, write_atomically, write_json
@@ -136,7 +136,7 @@ def load_shards(path: Path, options: DataOptions) -> Dataset:
         labels = torch.from_numpy(_labels(path / LABELS).astype(np.int64))
         if not len(labels) == len(reader) == sum(counts) or min(counts) < 1:
             raise DataError(f"{path / LABELS} has {len(labels):,} labels for {len(reader):,} records: {_REMEDY}")
-        stored = Stored(reader, torch.arange(len(labels)), options.damaged, options.workers)
+        stored = OnDiskImages(reader, torch.arange(len(labels)), options.damaged, options.workers)
         return cut(stored, labels, counts, classes, tuple(index["notes"]))
     except (KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
         raise DataError(f"{path} is damaged ({error}): {_REMEDY}") from None
@@ -163,7 +163,9 @@ class _Packed(torch.utils.data.Dataset):
         number, row = _part(self.ends, place)
         images = self.splits[number].images
         try:
-            pixels = images.reader.read(int(images.places[row])) if isinstance(images, Stored) else images[row].numpy()
+            pixels = (
+                images.reader.read(int(images.places[row])) if isinstance(images, OnDiskImages) else images[row].numpy()
+            )
         except DataError as error:
             return str(error)
         out = io.BytesIO()

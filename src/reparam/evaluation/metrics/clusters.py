@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
+from reparam.evaluation.context import EvaluationContext, EvaluationOptions, Measure, mean
 from reparam.evaluation.latents import entropy
 from reparam.evaluation.metrics.metric import Metric, none_labelled
 from reparam.latent.generation import responsibilities
@@ -37,7 +37,7 @@ def normalised_information(counts: Tensor) -> float:
     return 2 * (both - entropy(joint)) / both if both > 0 else 1.0
 
 
-def cluster_accuracy(context: Context) -> Measure:
+def cluster_accuracy(context: EvaluationContext) -> Measure:
     known = context.batch.y >= 0
     labels, chosen = context.batch.y[known], _responsibilities(context)[known].argmax(1)
     components, classes = context.model.prior.components, len(context.dataset.classes)
@@ -52,13 +52,13 @@ def cluster_accuracy(context: Context) -> Measure:
     )
 
 
-def components_used(context: Context) -> Measure:
+def components_used(context: EvaluationContext) -> Measure:
     """exp of the entropy of the mean responsibilities."""
     shares = _responsibilities(context).double().mean(0)
     return Measure(math.exp(entropy(shares)), None, len(context.x), f"of {len(shares)}")
 
 
-def _responsibilities(context: Context) -> Tensor:
+def _responsibilities(context: EvaluationContext) -> Tensor:
     return context.once("responsibilities", lambda: responsibilities(context.model, context.batch.shown))
 
 

@@ -16,9 +16,9 @@ from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
+from reparam.evaluation.context import EvaluationContext, EvaluationOptions, Measure, mean, ratio
 from reparam.evaluation.metrics.metric import Metric
-from reparam.latent.augmentation import Augmenter, Move, PixelAugmenter
+from reparam.latent.augmentation import Augmenter, BaseAugmenter, PixelAugmenter
 from reparam.latent.directions import DEFAULT, PIXELS, class_latents, find_direction
 from reparam.models import Model
 
@@ -31,7 +31,7 @@ def change_for(change: float, shape: tuple[int, int, int]) -> float:
     return change / 28 * math.sqrt(math.prod(shape))
 
 
-def move_of(context: Context, directions: str) -> Move:
+def move_of(context: EvaluationContext, directions: str) -> BaseAugmenter:
     """Raises ConfigError where the model does not serve the directions."""
     model, seed = context.model, context.options.seed
     if directions == PIXELS:
@@ -43,7 +43,7 @@ def move_of(context: Context, directions: str) -> Move:
     return Augmenter(model, directions=directions, seed=seed)
 
 
-def _moved(move: Move, x: Tensor, y: Tensor, device: torch.device, still: bool) -> Tensor:
+def _moved(move: BaseAugmenter, x: Tensor, y: Tensor, device: torch.device, still: bool) -> Tensor:
     """[N, C, H, W] on the CPU, block by block."""
     function = move.unmoved if still else move
 
@@ -62,12 +62,12 @@ class Moved(NamedTuple):
     how: str
 
 
-def moved(context: Context, change: float) -> Moved | None:
+def moved(context: EvaluationContext, change: float) -> Moved | None:
     """Of the test images at a mean L2 of `change`; None where no strength moves them so far."""
     return context.once(f"moved by {change:g}", lambda: _compare(context, change))
 
 
-def _compare(context: Context, change: float) -> Moved | None:
+def _compare(context: EvaluationContext, change: float) -> Moved | None:
     directions, x, y, device = context.options.directions, context.x, context.batch.y, context.device
     move, judge = move_of(context, directions), context.network("judge")
     # Pixels are moved in the model's own reconstruction too, so that all arms begin with the same images.
@@ -84,18 +84,18 @@ def _compare(context: Context, change: float) -> Moved | None:
     return Moved(judge.classes(images) != before, fidelity.sharpness(images), how)
 
 
-def _out_of_reach(context: Context, change: float, unit: str) -> Measure:
+def _out_of_reach(context: EvaluationContext, change: float, unit: str) -> Measure:
     wanted = change_for(change, context.dataset.shape)
     return Measure(math.nan, None, len(context.x), unit, f"no strength changes these images by {wanted:.2f}")
 
 
-def flips(context: Context, change: float) -> Measure:
+def flips(context: EvaluationContext, change: float) -> Measure:
     """Share of images whose class changes for the judge between unmoved and moved, the mean L2 change being `change`."""
     found = moved(context, change)
     return mean(found.flipped.float(), "share", found.how) if found else _out_of_reach(context, change, "share")
 
 
-def sharpness_moved(context: Context, change: float) -> Measure:
+def sharpness_moved(context: EvaluationContext, change: float) -> Measure:
     """Mean edge energy of the moved images over that of the images."""
     found, unit = moved(context, change), "of test images'"
     if found is None:

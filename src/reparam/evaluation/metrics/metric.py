@@ -11,7 +11,7 @@ from torch import Tensor
 from reparam.data import Dataset
 from reparam.data.selection import random_indices
 from reparam.data.tasks import TaskOptions
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
+from reparam.evaluation.context import EvaluationContext, EvaluationOptions, Measure, mean
 from reparam.models import Model
 
 FEWEST_FOR_FID = 128  # twice the features of the small network: below, the covariance is mostly noise
@@ -26,7 +26,7 @@ class Metric(NamedTuple):
     which end of it is the better one, where there is one."""
 
     needs: str
-    measure: Callable[[Context], Measure]
+    measure: Callable[[EvaluationContext], Measure]
     doc: str
     meaning: str
     obstacle: Obstacle | None = None
@@ -38,7 +38,7 @@ class Metric(NamedTuple):
         return self.dear if isinstance(self.dear, bool) else self.dear(model)
 
 
-def nll(context: Context) -> Measure:
+def nll(context: EvaluationContext) -> Measure:
     values, sizes = context.nll
     note = effective(sizes, context.options)
     if len(values) < len(context.x):  # the two figures stand beside each other, and this one must not look the larger

@@ -12,24 +12,24 @@ from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions
 from reparam.distributions import IGNORED
 from reparam.evaluation import structured
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
+from reparam.evaluation.context import EvaluationContext, EvaluationOptions, Measure, mean, ratio
 from reparam.evaluation.metrics.metric import Metric, effective, nll
 from reparam.models import Model
 
 
-def cnll_mc(context: Context) -> Measure:
+def cnll_mc(context: EvaluationContext) -> Measure:
     values, sizes = context.monte_carlo_nll
     if context.model.prior is None:
         return mean(values, "nats/image", "exact: there is no latent")
     return mean(values, "nats/image", effective(sizes, context.options) + "; biased upwards for few draws")
 
 
-def mean_of_n(context: Context) -> Measure:
+def mean_of_n(context: EvaluationContext) -> Measure:
     """One answer against the truth: the average of the draws, of a model without a latent p(x|c) itself."""
     return _judged(context, context.averaged[:, None], _averaged(context))
 
 
-def best_of_n(context: Context) -> Measure:
+def best_of_n(context: EvaluationContext) -> Measure:
     """The draw that is nearest to the truth; a model without a latent may count its own answer among its draws of pixels."""
     if context.model.prior is not None:
         return _judged(context, context.predictions, _draws(context))
@@ -37,7 +37,7 @@ def best_of_n(context: Context) -> Measure:
     return _judged(context, answers, f"{_draws(context)}, and its own answer")
 
 
-def _judged(context: Context, answers: Tensor, note: str) -> Measure:
+def _judged(context: EvaluationContext, answers: Tensor, note: str) -> Measure:
     """The best of the answers [N, L, ...] for each image."""
     truth = context.asked.x
     if context.of_maps:
@@ -47,11 +47,11 @@ def _judged(context: Context, answers: Tensor, note: str) -> Measure:
     return mean(torch.stack(errors).min(0).values, "squared error", note)
 
 
-def diversity(context: Context) -> Measure:
+def diversity(context: EvaluationContext) -> Measure:
     return mean(structured.diversity(context.predictions, context.wanted), "", _draws(context))
 
 
-def _draws(context: Context) -> str:
+def _draws(context: EvaluationContext) -> str:
     source = "z ~ p(z|c)" if context.model.prior is not None else "x ~ p(x|c), a pixel at a time"
     few = (
         "" if len(context.asked.x) == len(context.x) else f", for the {len(context.asked.x):,} images that memory holds"
@@ -59,7 +59,7 @@ def _draws(context: Context) -> str:
     return f"{context.options.draws} draws of {source}{few}"
 
 
-def iou(context: Context) -> Measure:
+def iou(context: EvaluationContext) -> Measure:
     """Pooled over images: the mean over values but 0 of all pixels in both maps over all in either."""
     found = structured.overlap(context.averaged, context.asked.x)
     ratios = [
@@ -74,30 +74,30 @@ def iou(context: Context) -> Measure:
     return Measure(value, stderr, len(context.asked.x), "", _averaged(context))
 
 
-def pixel_accuracy(context: Context) -> Measure:
+def pixel_accuracy(context: EvaluationContext) -> Measure:
     known = (context.asked.x != IGNORED).flatten(1).any(1)  # an image of which no pixel counts says nothing
     if not known.any():
         return Measure(1.0, None, 0, "share", "no pixel counts")
     return mean(structured.pixel_accuracy(context.averaged[known], context.asked.x[known]), "share", _averaged(context))
 
 
-def ece(context: Context) -> Measure:
+def ece(context: EvaluationContext) -> Measure:
     found = structured.reliability(context.averaged, context.asked.x)
     return Measure(structured.calibration_error(found), None, len(context.asked.x), "", _averaged(context))
 
 
-def _averaged(context: Context) -> str:
+def _averaged(context: EvaluationContext) -> str:
     return "" if context.model.prior is None else f"of the average of {_draws(context)}"
 
 
-def class_hit(context: Context) -> Measure:
+def class_hit(context: EvaluationContext) -> Measure:
     """How many images have an answer that a classifier reads as the true class."""
     return mean(
         (context.votes.right > 0).double(), "share", f"{_draws(context)}; {context.network('classifier').about}"
     )
 
 
-def class_log_loss(context: Context) -> Measure:
+def class_log_loss(context: EvaluationContext) -> Measure:
     """-log of the true class's share of the votes, one vote more spread over all classes."""
     return mean(context.votes.log_loss, "nats", f"{_draws(context)}; {context.network('classifier').about}")
 
@@ -108,7 +108,7 @@ def no_completion(model: Model, dataset: Dataset, task: TaskOptions, options: Ev
     return None if len(dataset.classes) > 1 else "its classifier needs images of at least two classes"
 
 
-def occluded_uncertainty(context: Context) -> Measure:
+def occluded_uncertainty(context: EvaluationContext) -> Measure:
     """How far answers differ inside the hidden box, over outside of it: of the mean standard deviations a pixel."""
     hidden = context.hidden
     spread = structured.uncertainty(context.predictions)

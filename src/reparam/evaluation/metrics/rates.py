@@ -15,7 +15,7 @@ from reparam.data import Dataset
 from reparam.data.tasks import TaskOptions, to_float
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
+from reparam.evaluation.context import EvaluationContext, EvaluationOptions, Measure, mean
 from reparam.evaluation.metrics.metric import Metric
 from reparam.evaluation.metrics.representation import components_of, generative
 from reparam.latent import compression
@@ -28,13 +28,13 @@ COMPONENTS = (16, 32, 64, 96, 128, 192, 256, 384, 512)
 NOBODY = bytes(8)
 
 
-def rate_psnr(context: Context) -> Measure:
+def rate_psnr(context: EvaluationContext) -> Measure:
     x = context.batch.shown[:TOGETHER]
     data = compression.compress(context.model, x, context.options.bytes, NOBODY)
     return _measured(context, decode(context.model, compression.restored(data, NOBODY)), len(data) / len(x))
 
 
-def rate_psnr_pca(context: Context) -> Measure:
+def rate_psnr_pca(context: EvaluationContext) -> Measure:
     """With the number of components that serves it best here: a rival is not to lose by our choice."""
     x, budget = context.batch.shown[:TOGETHER], context.options.bytes
     pca = context.once("all components", lambda: components_of(context.training.shown, max(COMPONENTS)))
@@ -50,7 +50,7 @@ def rate_psnr_pca(context: Context) -> Measure:
     return max(found, key=lambda measure: measure.value)
 
 
-def rate_psnr_jpeg(context: Context) -> Measure:
+def rate_psnr_jpeg(context: EvaluationContext) -> Measure:
     """Without the tables, which images could share; at the quality whose size is nearest."""
     x = context.batch.shown[:TOGETHER]
     found = [(quality, *_jpeg(x[:100], quality)) for quality in QUALITIES]
@@ -75,7 +75,7 @@ def _jpeg(x: Tensor, quality: int) -> tuple[Tensor, float]:
     return to_float(torch.stack(rebuilt).permute(0, 3, 1, 2)), total / len(x)
 
 
-def _measured(context: Context, rebuilt: Tensor, size: float, more: str = "") -> Measure:
+def _measured(context: EvaluationContext, rebuilt: Tensor, size: float, more: str = "") -> Measure:
     found = fidelity.psnr(context.x[:TOGETHER], rebuilt.clamp(0, 1))
     return mean(found, "dB", f"{size:.1f} bytes an image, {len(found):,} in a file{more}")
 

@@ -18,7 +18,7 @@ from reparam.data.selection import random_indices
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean
+from reparam.evaluation.context import EvaluationContext, EvaluationOptions, Measure, mean
 from reparam.evaluation.metrics.metric import Metric, no_classifier, none_labelled
 from reparam.latent.generation import decode, encode, sample_latents
 from reparam.models import Model
@@ -30,19 +30,19 @@ WINDOW = 3  # pixels, of the median filter
 Codes = tuple[Tensor, Tensor]  # of training images and of test images, [N, K] each
 
 
-def _latents(context: Context) -> Codes:
+def _latents(context: EvaluationContext) -> Codes:
     """Posterior means."""
     train = context.once("training codes", lambda: encode(context.model, context.training.shown)[0])
     return train, context.codes[0]
 
 
-def _components(context: Context) -> Codes:
+def _components(context: EvaluationContext) -> Codes:
     """As many principal components of the training images as there are latents."""
     pca = principal_components(context)
     return tuple(torch.from_numpy(pca.transform(_flat(batch.shown))) for batch in (context.training, context.batch))  # type: ignore[return-value]
 
 
-def principal_components(context: Context) -> Any:
+def principal_components(context: EvaluationContext) -> Any:
     """Fitted to training images: as many as there are latents."""
     return context.once("pca", lambda: components_of(context.training.shown, context.codes[0].shape[1]))
 
@@ -59,7 +59,7 @@ def _flat(x: Tensor) -> Any:
     return x.flatten(1).numpy()
 
 
-def _read(context: Context, codes: Callable[[Context], Codes], reader: Any) -> Measure:
+def _read(context: EvaluationContext, codes: Callable[[EvaluationContext], Codes], reader: Any) -> Measure:
     """The share of labelled test images of which `reader`, fitted to training images' codes and labels, finds the class."""
     train, test = codes(context)
     known, asked = _labelled(context.training), _labelled(context.batch)
@@ -79,14 +79,14 @@ def _labelled(batch: Batch) -> Tensor:
     return batch.y >= 0
 
 
-def neighbour_accuracy(context: Context, codes: Callable[[Context], Codes]) -> Measure:
+def neighbour_accuracy(context: EvaluationContext, codes: Callable[[EvaluationContext], Codes]) -> Measure:
     from sklearn.neighbors import KNeighborsClassifier
 
     known = int(_labelled(context.training).sum())
     return _read(context, codes, KNeighborsClassifier(max(1, min(NEIGHBOURS, known))))
 
 
-def probe_accuracy(context: Context, codes: Callable[[Context], Codes]) -> Measure:
+def probe_accuracy(context: EvaluationContext, codes: Callable[[EvaluationContext], Codes]) -> Measure:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -94,13 +94,13 @@ def probe_accuracy(context: Context, codes: Callable[[Context], Codes]) -> Measu
     return _read(context, codes, make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)))
 
 
-def psnr_pca(context: Context) -> Measure:
+def psnr_pca(context: EvaluationContext) -> Measure:
     pca, x = principal_components(context), context.batch.shown
     rebuilt = torch.from_numpy(pca.inverse_transform(pca.transform(_flat(x)))).view_as(x).clamp(0, 1)
     return mean(fidelity.psnr(context.x, rebuilt), "dB", f"{pca.n_components_} components")
 
 
-def confident_samples(context: Context) -> Measure:
+def confident_samples(context: EvaluationContext) -> Measure:
     """max_y p(y|x) >= 0.9 by the feature network's classifier, x decoded from z of the prior, or of an autoencoder, which has
     none, from a normal with the mean and deviation of each latent over training images."""
     network, n = context.network("classifier"), len(context.x)
@@ -109,25 +109,25 @@ def confident_samples(context: Context) -> Measure:
     return mean(found.double(), "share", f"of test images {of_tests:.3f}; {network.about}")
 
 
-def _random_latents(context: Context, n: int) -> Tensor:
+def _random_latents(context: EvaluationContext, n: int) -> Tensor:
     if "decode" in context.model.abilities:
         return sample_latents(context.model, n, context.options.seed)
     codes = _latents(context)[0]
     return codes.mean(0) + codes.std(0) * keyed_noise(n, codes.shape[1], context.options.seed, "random latents")
 
 
-def psnr_gain(context: Context) -> Measure:
+def psnr_gain(context: EvaluationContext) -> Measure:
     return _gain(context, context.reconstructions)
 
 
-def psnr_gain_median(context: Context) -> Measure:
+def psnr_gain_median(context: EvaluationContext) -> Measure:
     from scipy.ndimage import median_filter
 
     filtered = median_filter(context.batch.shown.numpy(), (1, 1, WINDOW, WINDOW), mode="nearest")
     return _gain(context, torch.from_numpy(filtered).clamp(0, 1))
 
 
-def _gain(context: Context, cleaned: Tensor) -> Measure:
+def _gain(context: EvaluationContext, cleaned: Tensor) -> Measure:
     noisy = fidelity.psnr(context.x, context.batch.shown.clamp(0, 1))
     return mean(fidelity.psnr(context.x, cleaned) - noisy, "dB", f"over noisy images of {float(noisy.mean()):.2f} dB")
 

@@ -19,7 +19,7 @@ from reparam.data.tasks import TaskOptions, to_float
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, suggest
 from reparam.evaluation import distances, fidelity, likelihood
-from reparam.evaluation.context import Context, EvaluationOptions, Measure, mean, ratio
+from reparam.evaluation.context import EvaluationContext, EvaluationOptions, Measure, mean, ratio
 from reparam.evaluation.latents import active_units, entropy
 from reparam.evaluation.metrics.clusters import CLUSTERS
 from reparam.evaluation.metrics.latent_moves import MOVES
@@ -33,12 +33,12 @@ from reparam.models import Model
 SATURATED = 0.9  # of log n: a mutual information above it says little but that it is large
 
 
-def elbo(context: Context) -> Measure:
+def elbo(context: EvaluationContext) -> Measure:
     reconstruction, kl = context.bound
     return mean(-(reconstruction + kl), "nats/image")
 
 
-def bits_per_dim(context: Context) -> Measure:
+def bits_per_dim(context: EvaluationContext) -> Measure:
     """nats / (C H W ln 2) for mass on 256 levels; for a density, of uniformly dequantised images plus 8: an upper bound on the
     bits of the mass that it puts on levels (Theis et al. 2016, section 3.1)."""
     size = math.prod(context.dataset.shape)
@@ -60,13 +60,13 @@ def bits_per_dim(context: Context) -> Measure:
     )
 
 
-def reconstruction(context: Context) -> Measure:
+def reconstruction(context: EvaluationContext) -> Measure:
     if "likelihood" in context.model.abilities:
         return mean(context.bound[0], "nats/image")
     return mean(likelihood.point_reconstruction(context.model, context.batch.shown, context.x), "nats/image")
 
 
-def kl(context: Context) -> Measure:
+def kl(context: EvaluationContext) -> Measure:
     parts = likelihood.kl_by_dimension(context.model, context.x, context.c)
     if parts is None:
         return mean(context.bound[1], "nats/image")
@@ -75,12 +75,12 @@ def kl(context: Context) -> Measure:
     return dataclasses.replace(mean(context.bound[1], "nats/image", note), parts=tuple(parts.tolist()))
 
 
-def count_active_units(context: Context) -> Measure:
+def count_active_units(context: EvaluationContext) -> Measure:
     means, _ = context.codes
     return Measure(active_units(means) if len(means) > 1 else 0, None, len(means), f"of {means.shape[1]}")
 
 
-def mutual_information(context: Context) -> Measure:
+def mutual_information(context: EvaluationContext) -> Measure:
     aggregate = context.aggregate
     measure = mean(aggregate.log_own - aggregate.log_mixture, "nats/image")
     limit = math.log(measure.n)
@@ -89,7 +89,7 @@ def mutual_information(context: Context) -> Measure:
     return dataclasses.replace(measure, note=f"{measure.n:,} images cannot show more than {limit:.2f}")
 
 
-def marginal_kl(context: Context) -> Measure:
+def marginal_kl(context: EvaluationContext) -> Measure:
     aggregate = context.aggregate
     prior = context.model.prior()
     with torch.no_grad():
@@ -98,32 +98,32 @@ def marginal_kl(context: Context) -> Measure:
     return mean(aggregate.log_mixture - log_p, "nats/image", note)
 
 
-def mse(context: Context) -> Measure:
+def mse(context: EvaluationContext) -> Measure:
     return mean(fidelity.squared_error(context.x, context.reconstructions), "per pixel")
 
 
-def psnr(context: Context) -> Measure:
+def psnr(context: EvaluationContext) -> Measure:
     return mean(fidelity.psnr(context.x, context.reconstructions), "dB")
 
 
-def ssim(context: Context) -> Measure:
+def ssim(context: EvaluationContext) -> Measure:
     rebuilt = context.reconstructions.split(BLOCK)
     return mean(in_blocks(lambda part, number: fidelity.ssim(part, rebuilt[number]), context.x), "")
 
 
-def sharpness(context: Context) -> Measure:
+def sharpness(context: EvaluationContext) -> Measure:
     return _sharpness(context, context.reconstructions)
 
 
-def sharpness_samples(context: Context) -> Measure:
+def sharpness_samples(context: EvaluationContext) -> Measure:
     return _sharpness(context, context.samples)
 
 
-def _sharpness(context: Context, images: Tensor) -> Measure:
+def _sharpness(context: EvaluationContext, images: Tensor) -> Measure:
     return ratio(fidelity.sharpness(images), fidelity.sharpness(context.grey), "of test images'")
 
 
-def fid(context: Context, network: str) -> Measure:
+def fid(context: EvaluationContext, network: str) -> Measure:
     """Means of p(x|z) against as many test images, always in grey values: a binarised model's means are its grey values."""
     real, made = context.features(network)
     note = context.network(network).about
@@ -135,7 +135,7 @@ def fid(context: Context, network: str) -> Measure:
     return Measure(distances.frechet_distance(real, made), None, len(real), "", note)
 
 
-def classes_made(context: Context) -> Measure:
+def classes_made(context: EvaluationContext) -> Measure:
     """exp of the entropy of the classes that the feature network's classifier reads in samples."""
     names, network = context.dataset.classes, context.network("classifier")
     counts = network.classes(context.samples).bincount(minlength=len(names))
@@ -145,17 +145,17 @@ def classes_made(context: Context) -> Measure:
     return Measure(math.exp(entropy(shares)), None, int(counts.sum()), f"of {len(names)}", note)
 
 
-def kid(context: Context, network: str) -> Measure:
+def kid(context: EvaluationContext, network: str) -> Measure:
     real, made = context.features(network)
     value, stderr = distances.kernel_distance(real, made)
     return Measure(value, stderr, len(real), "", context.network(network).about)
 
 
-def manifold(context: Context, network: str, which: str) -> Measure:
+def manifold(context: EvaluationContext, network: str, which: str) -> Measure:
     return mean(getattr(context.manifolds(network), which), "", context.network(network).about)
 
 
-def accuracy(context: Context) -> Measure:
+def accuracy(context: EvaluationContext) -> Measure:
     labels = context.batch.y
     known = labels >= 0
     read = classify(context.model, context.x[known])
@@ -393,7 +393,7 @@ def choose(
     return [name for name in METRICS if name not in left_out and name in wanted], left_out
 
 
-def evaluate(context: Context, names: Sequence[str]) -> Iterator[tuple[str, Measure]]:
+def evaluate(context: EvaluationContext, names: Sequence[str]) -> Iterator[tuple[str, Measure]]:
     """The named metrics one by one, in the table's order."""
     for number, name in enumerate(names, 1):
         context.say(f"[{number}/{len(names)}] {name}: {METRICS[name].doc}")

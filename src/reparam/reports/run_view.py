@@ -22,7 +22,7 @@ LARGEST_SELECTION = 40_000_000
 LARGEST_ENCODING = 10_000_000
 
 
-class Subject:
+class RunView:
     """What several figures of one run share is computed once. Properties that need the data raise DataError without it."""
 
     def __init__(self, run: LoadedRun) -> None:

@@ -15,7 +15,7 @@ ANGLE, SHIFT, BEND = torch.pi / 12, 1 / 14, 1 / 20  # of strength 1: up to 15 de
 KNOTS = 5  # of the field of displacements, a side
 
 
-def moves(images: Tensor, generator: torch.Generator | None = None) -> Callable[[float], Tensor]:
+def random_warp(images: Tensor, generator: torch.Generator | None = None) -> Callable[[float], Tensor]:
     """Draws a move for each image [B, C, H, W], and gives the moved images as a function of the strength: strength 1 is up to 15
     degrees, a fourteenth of the side, and displacements of a twentieth of it. Outside an image its border goes on."""
     n, device = len(images), images.device
