@@ -9,13 +9,13 @@ from torch import nn
 from torch.distributions import Independent, Normal
 
 import reparam
-from reparam import Family, Model, Recipe, Spec
+from reparam import Family, Model, Prior, Recipe, Spec
 from reparam.models import vae
 from reparam.testing import check_model
 
 
-class LearnedPrior(nn.Module):
-    """p(z) = N(loc, diag(exp(log_scale))^2): like every conditional, its forward returns a distribution over [K]."""
+class LearnedPrior(Prior):
+    """p(z) = N(loc, diag(exp(log_scale))^2): its forward returns a distribution over [K]."""
 
     def __init__(self, latent: int) -> None:
         super().__init__()

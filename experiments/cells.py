@@ -254,7 +254,7 @@ def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
         return image, 0.0
     options = EvaluationOptions(samples=20, nll_images=100, images=100)
     context = EvaluationContext(model.eval(), dataset, config.task, options)
-    if model.prior is None:
+    if not model.has("prior"):
         return image, 0.0
     estimate = context.importance_nll if "bound" in model.abilities else context.monte_carlo
     return image, _seconds(lambda: estimate(context.x), 1) / (20 * len(context.x))

@@ -23,7 +23,13 @@ SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 def _cell(data: str, recipe: str, seed: int) -> Cell:
     """The first seed draws pictures as it goes: figure 1.3."""
     chosen = {"data": data, "recipe": recipe, "seed": seed} | ({} if seed else {"pictures": 8})
-    return Cell(f"gan-{data}-{recipe}-seed{seed}", chosen, OF_SAMPLES, model="gan", fast={"width": 4})
+    return Cell(
+        f"gan-{data}-{recipe}-seed{seed}",
+        chosen,
+        OF_SAMPLES,
+        model="gan",
+        fast={"width": 4} if recipe == "default" else {},
+    )
 
 
 def _inception(cell: Cell) -> Cell:

@@ -10,16 +10,17 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
-from reparam.conditionals import Discriminator, StandardNormal
+from reparam.conditionals import StandardNormal
+from reparam.core.conditional import Decoder
 from reparam.data import Images
 from reparam.data.tasks import TaskOptions
 from reparam.distributions import Delta, keyed_generator, mixture, rsample
 from reparam.models import Model
+from reparam.models.gan import Adversarial, NetworkDiscriminator
 from reparam.networks import MLP
-from reparam.objectives import Adversarial
 from reparam.run.config import TrainingOptions
 from reparam.training import Loop
 
@@ -28,7 +29,7 @@ DRAWN = 20_000  # of each density, for its histogram
 BINS = 80
 
 
-class Points(nn.Module):
+class Points(Decoder):
     """z [..., K] -> a point [..., X]."""
 
     def __init__(self, latent: int, dimensions: int) -> None:
@@ -85,7 +86,7 @@ def play(toy: Toy, seed: int = 0) -> list[tuple[int, Model]]:
         model = Model(
             prior=StandardNormal(toy.latent),
             decoder=Points(toy.latent, dimensions),
-            discriminator=Discriminator(MLP((dimensions, WIDTH, WIDTH, 1), "leaky-relu")),
+            discriminator=NetworkDiscriminator(MLP((dimensions, WIDTH, WIDTH, 1), "leaky-relu")),
         )
         options = TrainingOptions(
             batch_size=BATCH, learning_rate=2e-3, adam_beta1=0.5, keep="ema", schedule="constant", pictures=0

@@ -16,7 +16,12 @@ _HOMES = {
     "evaluate": "reparam.api",
     "Augmenter": "reparam.latent.augmentation",
     "Run": "reparam.api",
+    "Decoder": "reparam.core.conditional",
+    "Discriminator": "reparam.core.conditional",
+    "Encoder": "reparam.core.conditional",
     "Family": "reparam.models",
+    "Head": "reparam.core.conditional",
+    "Prior": "reparam.core.conditional",
     "Model": "reparam.models",
     "Recipe": "reparam.models",
     "Spec": "reparam.models",
@@ -27,6 +32,7 @@ __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from reparam.api import Run, evaluate, load, resume, train
+    from reparam.core.conditional import Decoder, Discriminator, Encoder, Head, Prior
     from reparam.errors import ReparamError
     from reparam.latent.augmentation import Augmenter
     from reparam.models import Family, Model, Recipe, Spec

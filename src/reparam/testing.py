@@ -91,13 +91,13 @@ def _outputs(model: Model, x: Tensor, c: Tensor | None) -> list[Tensor]:
     with torch.no_grad():
         outputs = []
         at_c = model.given(c)
-        if model.encoder is not None:
+        if model.has("encoder"):
             outputs.append(at_c.encoder(x).mean)
-        if model.decoder is not None and model.encoder is not None:
+        if model.has("decoder") and model.has("encoder"):
             outputs.append(prediction(at_c.decoder(outputs[0])))
         if c is not None:
             outputs.append(generation.predict(model, c))
-        if model.head is not None:
+        if model.has("head"):
             outputs.append(model.classify(x).probs)
         return outputs
 

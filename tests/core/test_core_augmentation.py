@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reparam.conditionals import LIKELIHOODS, DiagonalNormal, LinearClass, StandardNormal
+from reparam.conditionals import LIKELIHOODS, DiagonalNormal, LinearClass, StandardNormal, linear_head
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
 from reparam.latent.augmentation import Augmenter, Compose, PixelAugmenter
@@ -55,7 +55,7 @@ def code_of(model: Model, x: Tensor) -> Code:
         q_z = model.encoder(x)
         y = torch.arange(len(x)) % D
         return Code(
-            q_z.mean, q_z.variance.sqrt(), y, model.decoder, 0.34, model.head, latents()
+            q_z.mean, q_z.variance.sqrt(), y, model.decoder, 0.34, linear_head(model), latents()
         )  # two of the six latents
 
 

@@ -6,11 +6,12 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, Normal
 
 from reparam.conditionals import StandardNormal
+from reparam.core.conditional import Decoder, Encoder
 from reparam.latent import generation
 from reparam.models import Model
 
 
-class Reader(nn.Module):
+class Reader(Encoder):
     """q(z|x) = N(logit(mean of each half) / 10, 0.1^2)."""
 
     def __init__(self) -> None:
@@ -23,7 +24,7 @@ class Reader(nn.Module):
         return Independent(Normal(loc, torch.full_like(loc, 0.1)), 1)
 
 
-class Writer(nn.Module):
+class Writer(Decoder):
     def forward(self, z: Tensor) -> Independent:
         rows = (10 * z).repeat_interleave(4, -1)[..., None, :, None]
         return Independent(Bernoulli(logits=rows.expand(*rows.shape[:-1], 8)), 3)

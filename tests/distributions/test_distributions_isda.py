@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reparam.conditionals import ClassCovariance
 from reparam.distributions import isda_bound, keyed_generator
+from reparam.models.isda import ClassCovariance
 
 B, K, D = 6, 5, 4
 

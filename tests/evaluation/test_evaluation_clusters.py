@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from reparam.conditionals import MixturePrior
+from reparam.core.conditional import Decoder, Encoder
 from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions
 from reparam.distributions import keyed_generator
@@ -17,6 +17,7 @@ from reparam.evaluation.metrics.clusters import best_assignment, normalised_info
 from reparam.evaluation.metrics.table import METRICS, choose
 from reparam.latent import generation
 from reparam.models import Model, Spec
+from reparam.models.gmvae import MixturePrior
 from reparam.run.config import resolve
 
 SIDE = 8
@@ -46,7 +47,7 @@ def test_information_is_one_for_the_same_partition_and_zero_for_independent_ones
     assert normalised_information(joint) == pytest.approx(2 * mutual / sum(entropies), rel=1e-6)
 
 
-class _FirstPixels(nn.Module):
+class _FirstPixels(Encoder):
     """q(z|x): the first two pixels, surely."""
 
     def forward(self, x: Tensor) -> Independent:
@@ -54,7 +55,7 @@ class _FirstPixels(nn.Module):
         return Independent(Normal(z, torch.full_like(z, 1e-2)), 1)
 
 
-class _Repeated(nn.Module):
+class _Repeated(Decoder):
     """p(x|z): all pixels z0."""
 
     density = "density"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from reparam.conditionals import StandardNormal
+from reparam.core.conditional import Decoder
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
 from reparam.latent.compression import (
@@ -35,7 +36,7 @@ def latents(scale: float = 1.0) -> Tensor:
     return scale * spread * torch.randn(N, K, generator=keyed_generator("cpu", "latents")) + 5
 
 
-class _Linear(nn.Module):
+class _Linear(Decoder):
     """z -> W z, columns of W orthogonal with the given norms."""
 
     def __init__(self, norms: Tensor) -> None:
@@ -48,7 +49,7 @@ class _Linear(nn.Module):
 
 
 def linear(norms: Tensor) -> Model:
-    return Model(encoder=nn.Identity(), prior=StandardNormal(len(norms)), decoder=_Linear(norms))
+    return Model(prior=StandardNormal(len(norms)), decoder=_Linear(norms))
 
 
 @pytest.mark.parametrize("size", [0.001, 0.1, 1.0, 50.0])

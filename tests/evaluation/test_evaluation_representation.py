@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
+from reparam.core.conditional import Decoder, Encoder
 from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions
 from reparam.distributions import Delta, keyed_generator
@@ -20,8 +21,10 @@ from reparam.models import Model
 SIDE, N = 8, 300
 
 
-class _Take(nn.Module):
+class _Take(Encoder):
     """x -> the pixels of these places, as a point."""
+
+    point = True
 
     def __init__(self, *places: int) -> None:
         super().__init__()
@@ -32,7 +35,7 @@ class _Take(nn.Module):
         return Delta(x.flatten(1)[:, list(self.places)])
 
 
-class _Put(nn.Module):
+class _Put(Decoder):
     """z -> an image of those pixels, 0 elsewhere."""
 
     density = "density"
@@ -48,7 +51,7 @@ class _Put(nn.Module):
 
 
 def taking(*places: int) -> Model:
-    return Model(encoder=_Take(*places), decoder=_Put(*places), point_encoder=True).eval()
+    return Model(encoder=_Take(*places), decoder=_Put(*places)).eval()
 
 
 def dataset(seed: int = 0) -> Dataset:

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from reparam.conditionals import DiagonalNormal, MixturePrior
+from reparam.conditionals import DiagonalNormal
 from reparam.distributions import keyed_generator, report_kl, tight_kl
 from reparam.errors import ConfigError
 from reparam.models import Model, Spec
+from reparam.models.gmvae import MixturePrior
 from reparam.run.config import resolve
 
 SHAPE = (1, 8, 8)

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
-from reparam.conditionals import MixturePrior, StandardNormal
+from reparam.conditionals import StandardNormal
 from reparam.core.batch import Batch
+from reparam.core.conditional import Decoder, Encoder
 from reparam.core.objective import ramp
 from reparam.distributions import keyed_generator, tight_kl
 from reparam.evaluation.likelihood import bound, importance_nll
 from reparam.models import Model
+from reparam.models.gmvae import MixturePrior
 from reparam.objectives import ELBO, ImportanceWeighted, Objective, Reconstruction, Terms
 
 K, SIDE = 2, 3
@@ -25,7 +27,7 @@ NOISE = 0.6
 STEP = torch.tensor(10)
 
 
-class _Decoder(nn.Module):
+class _Decoder(Decoder):
     def __init__(self) -> None:
         super().__init__()
         g = keyed_generator("cpu", "decoder")
@@ -37,7 +39,7 @@ class _Decoder(nn.Module):
         return Independent(Normal(loc, NOISE), 3)
 
 
-class _Posterior(nn.Module):
+class _Posterior(Encoder):
     """The exact posterior N(S W^T (x - b) / s^2, S), S = (I + W^T W / s^2)^-1, diagonal by choice of W; or shifted, wider."""
 
     def __init__(self, decoder: _Decoder, shift: float = 0.0, widen: float = 1.0) -> None:

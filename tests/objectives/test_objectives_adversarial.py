@@ -5,11 +5,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from reparam.conditionals import Discriminator, Generator, StandardNormal
+from reparam.conditionals import StandardNormal
 from reparam.core.batch import Batch
 from reparam.distributions import keyed_generator, rsample
 from reparam.models import Model
-from reparam.objectives import Adversarial, Terms
+from reparam.models.gan import Adversarial, Generator, NetworkDiscriminator
+from reparam.objectives import Terms
 
 SIDE, K, B = 3, 2, 6
 STEP = torch.tensor(0)
@@ -40,7 +41,7 @@ class _Pixels(nn.Module):
 @pytest.fixture
 def model() -> Model:
     torch.manual_seed(0)
-    return Model(prior=StandardNormal(K), decoder=Generator(_Pixels()), discriminator=Discriminator(_Linear()))
+    return Model(prior=StandardNormal(K), decoder=Generator(_Pixels()), discriminator=NetworkDiscriminator(_Linear()))
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_the_best_discriminator_is_the_share_of_the_real_density() -> None:
     model = Model(
         prior=nn.Module(),
         decoder=nn.Module(),
-        discriminator=Discriminator(nn.Sequential(nn.Flatten(), nn.Linear(1, 1))),
+        discriminator=NetworkDiscriminator(nn.Sequential(nn.Flatten(), nn.Linear(1, 1))),
     )
     model.prior.forward = lambda: made
     model.decoder.forward = lambda z: Independent(Normal(z[..., None, None], 1.0), 3)

@@ -6,7 +6,8 @@ from torch import Tensor
 from reparam.core.batch import Batch
 from reparam.distributions import isda_bound, keyed_generator
 from reparam.models import Schedule, Spec
-from reparam.objectives import ELBO, ClassPreserving, CrossEntropy
+from reparam.models.gvae import ClassPreserving
+from reparam.objectives import ELBO, CrossEntropy
 from reparam.run.config import resolve
 
 N, STEPS = 8, 100

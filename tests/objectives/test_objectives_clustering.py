@@ -11,8 +11,8 @@ from reparam.core.batch import Batch
 from reparam.data import warp
 from reparam.distributions import keyed_generator, responsibilities
 from reparam.models import Model, Schedule, Spec
-from reparam.objectives import ELBO, Clustering, Terms
-from reparam.objectives.clustering import CONTRAST, RECONSTRUCTION, contrast, sharpened
+from reparam.models.gmvae import CONTRAST, RECONSTRUCTION, Clustering, contrast, sharpened
+from reparam.objectives import ELBO, Terms
 from reparam.run.config import resolve
 
 B, M, K = 12, 4, 3

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
-from reparam.conditionals import Context
 from reparam.core.batch import Batch, Condition
+from reparam.core.conditional import Decoder, Encoder, Prior
+from reparam.core.context import ContextNetwork, ContextOutput
 from reparam.distributions import Bernoulli, keyed_generator
 from reparam.evaluation.likelihood import bound, importance_nll, monte_carlo_nll
 from reparam.models import MODELS, Model, Schedule, Spec
@@ -39,35 +40,35 @@ class _Conditionals(nn.Module):
         self.W = nn.Parameter(columns * torch.tensor([1.2, 0.7], dtype=torch.float64))
 
 
-class _Prior(nn.Module):
+class _Prior(Prior):
     def __init__(self, shared: _Conditionals) -> None:
         super().__init__()
         self.shared = shared
 
-    def forward(self, given: object) -> Independent:
-        loc = given.features.flatten(1) @ self.shared.A.T  # type: ignore[attr-defined]
+    def forward(self, context: ContextOutput) -> Independent:
+        loc = context.features.flatten(1) @ self.shared.A.T
         return Independent(Normal(loc, torch.ones_like(loc)), 1)
 
 
-class _Decoder(nn.Module):
+class _Decoder(Decoder):
     def __init__(self, shared: _Conditionals) -> None:
         super().__init__()
         self.shared = shared
 
-    def forward(self, z: Tensor, given: object) -> Independent:
-        loc = z @ self.shared.W.T + given.features.flatten(1) @ self.shared.B.T  # type: ignore[attr-defined]
+    def forward(self, z: Tensor, context: ContextOutput) -> Independent:
+        loc = z @ self.shared.W.T + context.features.flatten(1) @ self.shared.B.T
         return Independent(Normal(loc.unflatten(-1, (1, SIDE, SIDE)), NOISE), 3)
 
 
-class _Posterior(nn.Module):
+class _Posterior(Encoder):
     """The exact posterior, or one that is shifted and wider."""
 
     def __init__(self, shared: _Conditionals, shift: float, widen: float) -> None:
         super().__init__()
         self.shared, self.shift, self.widen = shared, shift, widen
 
-    def forward(self, x: Tensor, given: object) -> Independent:
-        W, c = self.shared.W, given.features.flatten(1)  # type: ignore[attr-defined]
+    def forward(self, x: Tensor, context: ContextOutput) -> Independent:
+        W, c = self.shared.W, context.features.flatten(1)
         precision = torch.eye(K, dtype=W.dtype) + W.T @ W / NOISE**2
         residual = x.flatten(1) - c @ self.shared.B.T
         mean = (residual @ W / NOISE**2 + c @ self.shared.A.T) @ torch.linalg.inv(precision)
@@ -78,7 +79,7 @@ class _Posterior(nn.Module):
 def linear_gaussian(shift: float = 0.0, widen: float = 1.0) -> Model:
     shared = _Conditionals()
     return Model(
-        context=Context(nn.Identity(), None, Condition(channels=1)),
+        context=ContextNetwork(nn.Identity(), None, Condition(channels=1)),
         encoder=_Posterior(shared, shift, widen),
         prior=_Prior(shared),
         decoder=_Decoder(shared),
@@ -221,27 +222,29 @@ def test_the_guess_reaches_prior_and_recognition_without_gradient() -> None:
 # -- SFNN: all tuples of latents -------------------------------------------------------------------------------------------
 
 
-class _BinaryPrior(nn.Module):
+class _BinaryPrior(Prior):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(0.8 * matrix("prior", 2, 1))
 
-    def forward(self, given: object) -> Independent:
-        return Independent(Bernoulli(given.features.flatten(1)[:, :1] @ self.weight.T), 1)  # type: ignore[attr-defined]
+    def forward(self, context: ContextOutput) -> Independent:
+        return Independent(Bernoulli(context.features.flatten(1)[:, :1] @ self.weight.T), 1)
 
 
-class _BinaryDecoder(nn.Module):
+class _BinaryDecoder(Decoder):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(matrix("decoder", 4, 2))
 
-    def forward(self, z: Tensor, given: object) -> Independent:
+    def forward(self, z: Tensor) -> Independent:
         return Independent(Bernoulli((z.double() @ self.weight.T).unflatten(-1, (1, 2, 2))), 3)
 
 
 def sfnn() -> Model:
     return Model(
-        context=Context(nn.Identity(), None, Condition(channels=1)), prior=_BinaryPrior(), decoder=_BinaryDecoder()
+        context=ContextNetwork(nn.Identity(), None, Condition(channels=1)),
+        prior=_BinaryPrior(),
+        decoder=_BinaryDecoder(),
     )
 
 

@@ -1,28 +1,19 @@
-"""Modules whose forward returns a distribution: encoders' heads, likelihoods, priors; and the context that they are given."""
+"""Parts that several families share: encoders, priors, likelihoods, and the linear classifier of a latent."""
 
-from reparam.conditionals.adversarial import Discriminator, Generator
-from reparam.conditionals.classes import ClassCovariance, LinearClass
-from reparam.conditionals.context import Context, ContextOutput
+from reparam.conditionals.classes import LinearClass, linear_head
 from reparam.conditionals.encoders import ConditionalNormal, DiagonalNormal, Point
 from reparam.conditionals.likelihoods import LIKELIHOODS, LabelMapLikelihood, Likelihood
-from reparam.conditionals.priors import BinaryPrior, ConditionalPrior, MixturePrior, StandardNormal, VampPrior
+from reparam.conditionals.priors import ConditionalPrior, StandardNormal
 
 __all__ = [
     "LIKELIHOODS",
-    "BinaryPrior",
-    "ClassCovariance",
     "ConditionalNormal",
     "ConditionalPrior",
-    "Context",
-    "ContextOutput",
     "DiagonalNormal",
-    "Discriminator",
-    "Generator",
     "LabelMapLikelihood",
     "Likelihood",
     "LinearClass",
-    "MixturePrior",
     "Point",
     "StandardNormal",
-    "VampPrior",
+    "linear_head",
 ]

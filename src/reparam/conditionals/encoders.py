@@ -8,10 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from reparam.conditionals.context import ContextOutput
+from reparam.core.conditional import Encoder
+from reparam.core.context import ContextOutput
 from reparam.distributions import Delta
 
-LOG_SCALE_RANGE = (-10.0, 10.0)  # exp of it stays finite, squared too, in float32: no overflow from one wild batch
+# exp of it stays finite in float32, squared too: no overflow from one wild batch.
+LOG_SCALE_RANGE = (-10.0, 10.0)
 
 
 def diagonal_normal(output: Tensor) -> Independent:
@@ -21,7 +23,7 @@ def diagonal_normal(output: Tensor) -> Independent:
     return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
 
 
-class DiagonalNormal(nn.Module):
+class DiagonalNormal(Encoder):
     """x [B, C, H, W] -> N(loc, diag(scale^2)), batch shape [B], event shape [K]."""
 
     def __init__(self, network: nn.Module, features: int, latent: int) -> None:
@@ -33,7 +35,7 @@ class DiagonalNormal(nn.Module):
         return diagonal_normal(self.head(self.network(x)))
 
 
-class ConditionalNormal(nn.Module):
+class ConditionalNormal(Encoder):
     """q(z|x, c), the paper's recognition network: the part of x that c does not show (a label map as one-hot planes), and what c
     says, to N(loc, diag(scale^2)), batch shape [B], event shape [K]. `map_values`: D of label maps, 0 for images."""
 
@@ -42,15 +44,17 @@ class ConditionalNormal(nn.Module):
         self.network, self.map_values = network, map_values
         self.head = nn.Linear(features, 2 * latent)
 
-    def forward(self, x: Tensor, given: ContextOutput) -> Independent:
+    def forward(self, x: Tensor, context: ContextOutput) -> Independent:
         if self.map_values:
             # One-hot; a pixel that does not count has no plane.
             x = (x == torch.arange(self.map_values, device=x.device).view(-1, 1, 1)).float()
-        return diagonal_normal(self.head(self.network(x, given.features, given.hint)))
+        return diagonal_normal(self.head(self.network(x, context.features, context.hint)))
 
 
-class Point(nn.Module):
+class Point(Encoder):
     """x [B, C, H, W] -> a point, batch shape [B], event shape [K]: a plain autoencoder's encoder."""
+
+    point = True
 
     def __init__(self, network: nn.Module, features: int, latent: int) -> None:
         super().__init__()

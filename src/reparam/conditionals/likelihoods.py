@@ -1,60 +1,60 @@
-"""p(x|z) and p(x|z, c): a decoder network and the distribution that its output parameterises.
+"""p(x|z) and p(x|z, c): a decoder network and the distribution that its output parameterises. To add one: a class, and a row in
+`LIKELIHOODS`; parameters that are annotated with a `Field` become options of every model that offers the choice.
 
 Every likelihood maps z [..., K] to a distribution of batch shape [...] and event shape [C, H, W], whose `log_prob` is in
 nats per image. Locations pass a sigmoid, so that every mean is an image in [0, 1].
 
-Shapes: `B` batch, `C H W` image, `K` latent.
+Shapes: `B` batch, `C H W` image, `K` latent, `P` parameters of the likelihood a pixel.
 """
 
 import math
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from abc import abstractmethod
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.distributions import ContinuousBernoulli, Distribution, Independent, Laplace, Normal
 
-from reparam.conditionals.context import ContextOutput
+from reparam.core.conditional import Decoder, Density
+from reparam.core.context import ContextOutput
 from reparam.distributions import Bernoulli, DiscretisedLogistic, PixelCategorical
 
 # A density on pixels that never change grows without limit as its scale shrinks; one grey level is where that stops.
 SMALLEST_SCALE = 1 / 255
-LOG_SCALE_RANGE = (math.log(SMALLEST_SCALE), math.log(10.0))
+LOG_PIXEL_SCALE_RANGE = (math.log(SMALLEST_SCALE), math.log(10.0))
+
+Scale = Annotated[float, Field(gt=0, description="scale of gaussian and laplace; where gaussian-learned starts")]
 
 
-class Likelihood(nn.Module, ABC):
-    """A decoder. `parameters_per_pixel` tells the network how many outputs a pixel needs; `density` what log_prob means.
-
-    density: "mass" (a probability of the stated levels), "density" (against Lebesgue measure on [0, 1]), or "cross-entropy"
-    (a Bernoulli: mass on binary images, and only a cross-entropy on grey ones).
-    """
+class Likelihood(Decoder):
+    """A decoder. `parameters_per_pixel`: how many outputs of the network a pixel and channel needs."""
 
     parameters_per_pixel: ClassVar[int] = 1
-    of_maps: ClassVar[bool] = False  # whether x is a label map
-    density: ClassVar[str] = "density"
 
-    def __init__(self, network: nn.Module | None, scale: float = 1.0) -> None:
+    def __init__(self, network: nn.Module | None) -> None:
+        """`network` is None where there is no z to decode: a model that predicts by its first guess alone."""
         super().__init__()
-        self.network: Any = network  # None: there is no z to decode
-        self.scale = scale
+        self.network = network
 
-    def forward(self, z: Tensor | None, given: ContextOutput | None = None) -> Distribution:
-        """With `given`, p(x|z, c): the network sees its features too, and the first guess is added to what z says. Without z it
-        is p(x|c) by the first guess alone."""
-        if given is None:
-            return Independent(self.pixels(self.network(z).float()), 3, validate_args=False)
-        parts = [given.guess] if given.guess is not None else []
-        if z is not None:
-            parts.append(self.network(z, given.features))
-        output = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-        return given.complete(Independent(self.pixels(output.float()), 3, validate_args=False))
+    def forward(self, z: Tensor, context: ContextOutput | None = None) -> Distribution:
+        """Given a context, the network sees its features too, and the first guess is added to what z says."""
+        assert self.network is not None
+        if context is None:
+            return self._of(self.network(z))
+        output = self.network(z, context.features)
+        return context.complete(self._of(output if context.guess is None else context.guess + output))
 
-    def coarse(self, output: Tensor, given: ContextOutput) -> Distribution:
-        """The distribution of a reduced image from outputs of its side; of what is observed only in part, a pixel counts as
-        wanted."""
-        return given.reduced(output.shape[-1]).complete(
-            Independent(self.pixels(output.float()), 3, validate_args=False)
-        )
+    def first_guess(self, context: ContextOutput) -> Distribution:
+        assert context.guess is not None
+        return context.complete(self._of(context.guess))
+
+    def coarse(self, output: Tensor, context: ContextOutput) -> Distribution:
+        """Of what is observed only in part, a reduced pixel counts as a target."""
+        return context.reduced(output.shape[-1]).complete(self._of(output))
+
+    def _of(self, output: Tensor) -> Independent:
+        return Independent(self.pixels(output.float()), 3, validate_args=False)
 
     @abstractmethod
     def pixels(self, output: Tensor) -> Distribution:
@@ -64,7 +64,7 @@ class Likelihood(nn.Module, ABC):
 class BernoulliLikelihood(Likelihood):
     """log p = sum x log f + (1 - x) log(1 - f), f = sigmoid(logits), computed from the logits."""
 
-    density = "cross-entropy"
+    density: ClassVar[Density] = "cross-entropy"
 
     def pixels(self, output: Tensor) -> Distribution:
         return Bernoulli(output)
@@ -80,6 +80,10 @@ class ContinuousBernoulliLikelihood(Likelihood):
 class GaussianLikelihood(Likelihood):
     """N(sigmoid(output), scale^2) with `scale` fixed; scale = sqrt(1/2) gives squared error up to a constant."""
 
+    def __init__(self, network: nn.Module | None, scale: Scale = 1.0) -> None:
+        super().__init__(network)
+        self.scale = scale
+
     def pixels(self, output: Tensor) -> Distribution:
         loc = torch.sigmoid(output)
         return Normal(loc, torch.full_like(loc, self.scale), validate_args=False)
@@ -88,14 +92,14 @@ class GaussianLikelihood(Likelihood):
 class LearnedGaussianLikelihood(Likelihood):
     """N(sigmoid(output), scale^2) with one learned scale for all pixels (Rybkin et al. 2021, sigma-VAE)."""
 
-    def __init__(self, network: nn.Module | None, scale: float = 1.0) -> None:
-        super().__init__(network, scale)
-        low, high = LOG_SCALE_RANGE
+    def __init__(self, network: nn.Module | None, scale: Scale = 1.0) -> None:
+        super().__init__(network)
+        low, high = LOG_PIXEL_SCALE_RANGE
         self.log_scale = nn.Parameter(torch.tensor(min(max(math.log(scale), low), high)))  # outside it would never move
 
     def pixels(self, output: Tensor) -> Distribution:
         loc = torch.sigmoid(output)
-        return Normal(loc, self.log_scale.clamp(*LOG_SCALE_RANGE).exp().expand_as(loc), validate_args=False)
+        return Normal(loc, self.log_scale.clamp(*LOG_PIXEL_SCALE_RANGE).exp().expand_as(loc), validate_args=False)
 
 
 class PixelGaussianLikelihood(Likelihood):
@@ -105,11 +109,15 @@ class PixelGaussianLikelihood(Likelihood):
 
     def pixels(self, output: Tensor) -> Distribution:
         loc, log_scale = output.chunk(2, -3)
-        return Normal(torch.sigmoid(loc), log_scale.clamp(*LOG_SCALE_RANGE).exp(), validate_args=False)
+        return Normal(torch.sigmoid(loc), log_scale.clamp(*LOG_PIXEL_SCALE_RANGE).exp(), validate_args=False)
 
 
 class LaplaceLikelihood(Likelihood):
     """Laplace(sigmoid(output), scale) with `scale` fixed; scale = 1 gives absolute error up to a constant."""
+
+    def __init__(self, network: nn.Module | None, scale: Scale = 1.0) -> None:
+        super().__init__(network)
+        self.scale = scale
 
     def pixels(self, output: Tensor) -> Distribution:
         loc = torch.sigmoid(output)
@@ -120,21 +128,20 @@ class DiscretisedLogisticLikelihood(Likelihood):
     """Mass on 256 grey levels from a logistic whose location and scale the network gives for each pixel."""
 
     parameters_per_pixel = 2
-    density = "mass"
+    density: ClassVar[Density] = "mass"
 
     def pixels(self, output: Tensor) -> Distribution:
         loc, log_scale = output.chunk(2, -3)
         # A logistic narrower than a tenth of a level is a point already; the floor keeps its gradient finite.
-        scale = (log_scale - 2).clamp(LOG_SCALE_RANGE[0] - math.log(10), LOG_SCALE_RANGE[1]).exp()
-        return DiscretisedLogistic(torch.sigmoid(loc), scale)
+        low, high = LOG_PIXEL_SCALE_RANGE
+        return DiscretisedLogistic(torch.sigmoid(loc), (log_scale - 2).clamp(low - math.log(10), high).exp())
 
 
 class LabelMapLikelihood(Likelihood):
-    """One of D values at each pixel, softmax of the network's outputs [..., D, H, W]; there is no choice of it: it is what a
-    task that wants label maps has."""
+    """One of D values at each pixel, softmax of the network's outputs [..., D, H, W]: for tasks whose target is a label map."""
 
-    density = "mass"
-    of_maps = True
+    density: ClassVar[Density] = "mass"
+    label_maps = True
 
     def pixels(self, output: Tensor) -> Distribution:
         return PixelCategorical(output)

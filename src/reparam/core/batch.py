@@ -15,7 +15,7 @@ from torch import Tensor
 class Batch:
     """What a task makes of labelled images; fields that a task does not set are None.
 
-    x: the wanted image, float in [0, 1], [B, C, H, W], or the wanted label map, int64 [B, 1, H, W] (`IGNORED` where it does not
+    x: the target image, float in [0, 1], [B, C, H, W], or the target label map, int64 [B, 1, H, W] (`IGNORED` where it does not
     count); c: what is known, a class [B] or an image [B, C', H, W], see `Condition`; y: int64 [B], -1 where unlabelled;
     index: int64 [B], place in the split; source: what an encoder is shown in place of x, [B, C, H, W] (a noisy image).
     """
@@ -50,7 +50,7 @@ class Condition:
     """What c is: a class, or an image.
 
     classes: c is a class, int64 [B], one of so many. channels: c is an image, float [B, channels, H, W]; with `masked` its last
-    channel is the mask, 1 where the pixels of the others are observed, and only the others' unobserved pixels are wanted.
+    channel is the mask, 1 where the pixels of the others are observed, and only the others' unobserved pixels are the target.
     fixed: that mask where it is the same for every image, bool [H, W].
     """
 

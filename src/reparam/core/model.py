@@ -1,119 +1,179 @@
-"""A latent-variable model: a few named fields, each a conditional or None.
+"""A latent-variable model: a few named fields, each a conditional distribution or absent; and what it can do.
 
 Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
+
+from reparam.core.abilities import Ability
+from reparam.core.conditional import Decoder, Discriminator, Encoder, Head, Prior
+from reparam.core.context import ContextNetwork
+from reparam.errors import ConfigError
+
+
+class LatentModel(Protocol):
+    """What bounds and estimators ask of a model: one without a condition, or any with its condition filled in."""
+
+    @property
+    def encoder(self) -> Callable[[Tensor], Distribution]: ...
+    @property
+    def prior(self) -> Callable[[], Distribution]: ...
+    @property
+    def decoder(self) -> Callable[[Tensor], Distribution]: ...
+    def given(self, c: Tensor | None) -> "Model | ConditionedModel": ...
 
 
 class Model(nn.Module):
     """Fields, never a forward: objectives, estimators and pictures call the fields they need.
 
-    encoder: x [B, C, H, W] -> q(z|x) over [K]; prior: () -> p(z); decoder: z [..., K] -> p(x|z) over [C, H, W];
-    discriminator: x -> Bernoulli, how likely it is an image of the data;
-    context: c -> `ContextOutput`, features and first guess, which encoder, prior and decoder of a conditional model take besides;
-    head: a categorical over D classes, p(y|z) where there is an encoder, else p(y|x).
+    encoder: q(z|x); prior: p(z); decoder: p(x|z); context: reads a condition c, which these three then take too; head: p(y|z)
+    where there is an encoder, else p(y|x); discriminator: D(x). Reading a field that a model lacks raises ConfigError; `has`
+    says which it has.
     """
 
-    # nn.Module's own attribute type is too narrow to call: each is a conditional, or None.
-    encoder: Any
-    prior: Any
-    decoder: Any
-    context: Any
-    head: Any
-    discriminator: Any
+    FIELDS: ClassVar[dict[str, type[nn.Module]]] = {
+        "encoder": Encoder,
+        "prior": Prior,
+        "decoder": Decoder,
+        "context": ContextNetwork,
+        "head": Head,
+        "discriminator": Discriminator,
+    }
+
+    encoder: Encoder
+    prior: Prior
+    decoder: Decoder
+    context: ContextNetwork
+    head: Head
+    discriminator: Discriminator
 
     def __init__(
         self,
         *,
-        encoder: nn.Module | None = None,
-        prior: nn.Module | None = None,
-        decoder: nn.Module | None = None,
-        context: nn.Module | None = None,
-        head: nn.Module | None = None,
-        discriminator: nn.Module | None = None,
-        point_encoder: bool = False,
+        encoder: Encoder | None = None,
+        prior: Prior | None = None,
+        decoder: Decoder | None = None,
+        context: ContextNetwork | None = None,
+        head: Head | None = None,
+        discriminator: Discriminator | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.prior = prior
-        self.decoder = decoder
-        self.context = context
-        self.head = head
-        self.discriminator = discriminator
-        self.point_encoder = point_encoder
+        given = (encoder, prior, decoder, context, head, discriminator)
+        for (name, kind), module in zip(self.FIELDS.items(), given, strict=True):
+            if not isinstance(module, kind | None):
+                raise ConfigError(
+                    f"the {name} of a model is a {kind.__name__}, not a {type(module).__name__}: derive its class from "
+                    f"{kind.__module__}.{kind.__name__}"
+                )
+            self.register_module(name, module)
+
+    def has(self, field: str) -> bool:
+        """Whether the model has this field."""
+        return self._modules[field] is not None
+
+    def __getattr__(self, name: str) -> Any:
+        value = super().__getattr__(name)
+        if value is None and name in self.FIELDS:
+            raise ConfigError(f"the model has no {name}")
+        return value
 
     @property
-    def abilities(self) -> frozenset[str]:
-        """What the fields allow; a likelihood needs an encoder with a density, not one that returns a point. A conditional model
-        predicts; it samples where c is a class, which can be named, completes where c is an image, and segments where what is
-        wanted is a label map. A mixture as its prior makes clusters, and its KL has no parts by latent. A decoder that returns a
-        point has nothing to draw."""
-        free = self.context is None
-        by_class = not free and bool(self.context.classes)
-        components = getattr(self.prior, "components", 0)
-        generates = None not in (self.prior, self.decoder)
-        samples = generates and (free or by_class)
-        predict = None not in (self.context, self.decoder)
-        bound = None not in (self.encoder, self.prior, self.decoder) and not self.point_encoder
-        can = {
-            "encode": self.encoder is not None and free,
-            "reconstruct": None not in (self.encoder, self.decoder) and free,
-            "factorise": bound and free and components == 0,
-            "cluster": bound and free and components > 1,
-            "augment": bound and (free or by_class),
-            "keep the class": bound and free and self.head is not None,
-            "sample": samples,
-            "decode": generates and free,
-            "draw": samples and getattr(self.decoder, "density", "") != "none",
-            "sample by class": generates and by_class,
-            "bound": bound,
-            "likelihood": bound and free,
-            "conditional likelihood": bound and not free,
-            "predict": predict,
-            "complete": predict and not by_class,
-            "segment": predict and getattr(self.decoder, "of_maps", False),
-            "classify": self.head is not None,
-        }
-        return frozenset(name for name, able in can.items() if able)
+    def abilities(self) -> frozenset[Ability]:
+        """What the model can be asked for."""
+        return frozenset(ability for ability, holds in ABILITIES.items() if holds(self))
 
     def classify(self, x: Tensor) -> Categorical:
-        """Categorical over D classes for images x [B, C, H, W]: the head's of x, or of z = E[z|x]."""
-        return self.head(x if self.encoder is None else self.encoder(x).mean)
+        """p(y|x) of images [B, C, H, W]: what the head reads in x, or in z = E[z|x] where there is an encoder."""
+        return self.head(self.encoder(x).mean if self.has("encoder") else x)
 
     def given(self, c: Tensor | None) -> "Model | ConditionedModel":
-        """The model with c filled in, whose encoder(x), prior() and decoder(z) are those of an unconditional one: itself where it
-        is one. The context runs once."""
-        return self if self.context is None else ConditionedModel(self, c)
+        """The model with c filled in, whose encoder(x), prior() and decoder(z) are those of a model without a condition: itself
+        where it has none. The context network runs once."""
+        if not self.has("context"):
+            return self
+        assert c is not None
+        return ConditionedModel(self, c)
 
 
 class ConditionedModel:
-    """A conditional model at given conditions c [B, ...]: q(z|x, c) = encoder(x), p(z|c) = prior(), p(x|z, c) = decoder(z)."""
+    """A model at given conditions c [B, ...]: q(z|x, c) = encoder(x), p(z|c) = prior(), p(x|z, c) = decoder(z)."""
 
-    def __init__(self, model: Model, c: Tensor | None) -> None:
-        self.model = model
-        self.what = model.context(c)
-        self.n = 0 if c is None else len(c)
+    def __init__(self, model: Model, c: Tensor) -> None:
+        self.model, self.context, self.n = model, model.context(c), len(c)
 
     def encoder(self, x: Tensor) -> Distribution:
-        return self.model.encoder(x, self.what)
+        return self.model.encoder(x, context=self.context)
 
     def prior(self) -> Distribution:
         """Of batch shape [B], also where it is the same for every c: each of them has its own latent."""
-        p_z = self.model.prior(self.what)
+        p_z = self.model.prior(context=self.context)
         return p_z if p_z.batch_shape else p_z.expand((self.n,))
 
-    def decoder(self, z: Tensor | None) -> Distribution:
-        """p(x|z, c); without z p(x|c) by the first guess alone."""
-        return self.model.decoder(z, self.what)
+    def decoder(self, z: Tensor) -> Distribution:
+        return self.model.decoder(z, context=self.context)
 
-    def scales(self) -> list[tuple[int, Distribution]]:
-        """(side, p(x reduced to that side|c)) of the coarser first guesses; empty where a network makes none."""
-        return [(guess.shape[-1], self.model.decoder.coarse(guess, self.what)) for guess in self.what.coarser]
+    def first_guess(self) -> Distribution:
+        """p(x|c) by the context network alone: all that a model without a latent says, and what z adds to in others."""
+        return self.model.decoder.first_guess(self.context)
+
+    def coarser_guesses(self) -> list[tuple[int, Distribution]]:
+        """(side, p(x reduced to that side|c)) of each coarser first guess; empty where a network makes none."""
+        return [(guess.shape[-1], self.model.decoder.coarse(guess, self.context)) for guess in self.context.coarser]
 
     def given(self, c: Tensor | None) -> "ConditionedModel":
-        """Itself: what an objective is given may have been filled in already."""
+        """Itself: an objective may be given a model whose condition is filled in already."""
         return self
+
+
+def _free(model: Model) -> bool:
+    """No condition."""
+    return not model.has("context")
+
+
+def _by_class(model: Model) -> bool:
+    return model.has("context") and bool(model.context.classes)
+
+
+def _generates(model: Model) -> bool:
+    return model.has("prior") and model.has("decoder")
+
+
+def _bounds(model: Model) -> bool:
+    """An encoder that returns a point has no density, so that there is no bound."""
+    return _generates(model) and model.has("encoder") and not model.encoder.point
+
+
+def _predicts(model: Model) -> bool:
+    return model.has("context") and model.has("decoder")
+
+
+def _samples(model: Model) -> bool:
+    """A conditional model samples where c is a class, which can be named."""
+    return _generates(model) and (_free(model) or _by_class(model))
+
+
+# One row an ability: what it takes of a model's fields.
+ABILITIES: dict[Ability, Callable[[Model], bool]] = {
+    Ability.ENCODE: lambda model: model.has("encoder") and _free(model),
+    Ability.RECONSTRUCT: lambda model: model.has("encoder") and model.has("decoder") and _free(model),
+    Ability.DECODE: lambda model: _generates(model) and _free(model),
+    Ability.SAMPLE: _samples,
+    Ability.SAMPLE_BY_CLASS: lambda model: _generates(model) and _by_class(model),
+    Ability.DRAW: lambda model: _samples(model) and model.decoder.density != "none",
+    Ability.BOUND: _bounds,
+    Ability.LIKELIHOOD: lambda model: _bounds(model) and _free(model),
+    Ability.CONDITIONAL_LIKELIHOOD: lambda model: _bounds(model) and not _free(model),
+    Ability.FACTORISE: lambda model: _bounds(model) and _free(model) and not model.prior.components,
+    Ability.CLUSTER: lambda model: _bounds(model) and _free(model) and model.prior.components > 1,
+    Ability.STANDARD_NORMAL: lambda model: model.has("prior") and model.prior.standard_normal,
+    Ability.PREDICT: _predicts,
+    Ability.COMPLETE: lambda model: _predicts(model) and not _by_class(model),
+    Ability.SEGMENT: lambda model: _predicts(model) and model.decoder.label_maps,
+    Ability.CLASSIFY: lambda model: model.has("head"),
+    Ability.AUGMENT: lambda model: _bounds(model) and (_free(model) or _by_class(model)),
+    Ability.KEEP_CLASS: lambda model: _bounds(model) and _free(model) and model.has("head"),
+}

@@ -6,7 +6,7 @@ Shapes: `B` batch.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,8 +59,3 @@ class Objective(ABC):
     def __call__(
         self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
     ) -> Terms: ...
-
-
-def ramp(step: Tensor, length: float) -> Tensor | Literal[1]:
-    """min(1, step / length), on the device; 1 where there is no ramp."""
-    return 1 if length <= 0 else (step / length).clamp(max=1)

@@ -1,4 +1,5 @@
-"""From stored images to batches: what the model is asked to do with them. To add one: a function, and a line in `TASKS`.
+"""From stored images to batches: what the model is asked to do with them. To add a task: a class, whose fields are its options,
+and a row in `TASKS`.
 
 Everything is vectorised and happens on the images' device; random parts come from a generator.
 
@@ -6,37 +7,125 @@ Shapes: `B` batch, `C H W` image. Images are stored as uint8 and become float in
 """
 
 import functools
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from reparam.core.batch import Batch, Condition
+from reparam.core.options import Table, options_of, part
 from reparam.core.spec import Spec
 from reparam.data.dataset import Images
 from reparam.errors import ConfigError
 
-TaskName = Literal["unconditional", "denoising", "labelled", "quadrants", "half", "boxes", "segmentation"]
+Random = torch.Generator | None
+
+
+class TaskOutput(NamedTuple):
+    """What a task makes of images: the target, the condition, and what an encoder is shown in place of x."""
+
+    x: Tensor
+    c: Tensor | None = None
+    source: Tensor | None = None
+
+
+class Task(ABC):
+    """From stored images, and the same as floats x [B, C, H, W], to targets and conditions. `label_maps`: whether the target is a
+    label map."""
+
+    label_maps: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, stored: Images, x: Tensor, generator: Random) -> TaskOutput: ...
+
+    def condition(self, spec: Spec) -> Condition | None:
+        """What c is; None for a task without a condition. Raises ConfigError where the data cannot serve the task."""
+        return None
 
 
 @dataclass(frozen=True)
-class TaskOptions:
-    """What is asked of the images, and how grey values are read."""
+class Unconditional(Task):
+    """The images themselves."""
 
-    task: Annotated[TaskName, Field(description="what the model is asked to do")] = "unconditional"
-    binarise: Annotated[
-        Literal["none", "threshold", "dynamic"],
-        Field(description="none: grey values; threshold: x >= 1/2; dynamic: x ~ Bernoulli(grey), afresh at every use"),
-    ] = "none"
+    def __call__(self, stored: Images, x: Tensor, generator: Random) -> TaskOutput:
+        return TaskOutput(x)
+
+
+@dataclass(frozen=True)
+class Denoising(Task):
+    """The encoder is shown x + noise * eps clipped to [0, 1], or x with a share `noise` of its pixels zeroed (all channels of a
+    pixel)."""
+
     corruption: Annotated[
         Literal["gaussian", "mask"], Field(description="denoising: added noise, or pixels zeroed")
     ] = "gaussian"
     noise: Annotated[
         float, Field(gt=0, le=1, description="denoising: standard deviation, or share of pixels zeroed")
     ] = 0.3
+
+    def __call__(self, stored: Images, x: Tensor, generator: Random) -> TaskOutput:
+        if self.corruption == "mask":
+            kept = torch.rand(x[:, :1].shape, device=x.device, generator=generator) >= self.noise
+            return TaskOutput(x, source=x * kept)
+        eps = torch.randn(x.shape, device=x.device, generator=generator)
+        return TaskOutput(x, source=torch.add(x, eps, alpha=self.noise).clamp_(0, 1))
+
+
+@dataclass(frozen=True)
+class Labelled(Task):
+    """Images of a class: c is the label."""
+
+    def __call__(self, stored: Images, x: Tensor, generator: Random) -> TaskOutput:
+        return TaskOutput(x, stored.labels)
+
+    def condition(self, spec: Spec) -> Condition:
+        if spec.classes < 2:
+            raise ConfigError(
+                "task 'labelled' needs images of at least two classes: give labels (class folders, a 'labels' array)"
+            )
+        return Condition(classes=spec.classes)
+
+
+@dataclass(frozen=True)
+class ObservedImage(Task):
+    """c is an image, of which training may hide a box."""
+
+    omission_noise: Annotated[
+        float,
+        Field(
+            ge=0, lt=1, description="in training, zero a random box of the observed image, of a side up to this share"
+        ),
+    ] = 0.0
+
+
+class FixedMask(ObservedImage):
+    """The same part of every image is seen, the rest is the target."""
+
+    @abstractmethod
+    def mask(self, side: int) -> Tensor:
+        """bool [side, side], true where seen."""
+
+    def __call__(self, stored: Images, x: Tensor, generator: Random) -> TaskOutput:
+        return TaskOutput(x, observe(x, _on_device(self, x.shape[-1], x.device)[None, None]))
+
+    def condition(self, spec: Spec) -> Condition:
+        channels, side, _ = spec.image_shape
+        return Condition(channels=channels + 1, masked=True, fixed=self.mask(side))
+
+
+@functools.cache
+def _on_device(task: FixedMask, side: int, device: torch.device) -> Tensor:
+    """Copied there once: a step of training must not do it again."""
+    return task.mask(side).to(device)
+
+
+@dataclass(frozen=True)
+class Quadrants(FixedMask):
+    """So many quarters are seen: the bottom left, then the top left, then the top right (the order of Pyro's tutorial)."""
+
     observed: Annotated[
         int,
         Field(
@@ -45,9 +134,33 @@ class TaskOptions:
             description="quadrants: how many are seen: 0 none, 1 bottom left, 2 and top left, 3 and top right",
         ),
     ] = 1
+
+    def mask(self, side: int) -> Tensor:
+        half, mask = side // 2, torch.zeros(side, side, dtype=torch.bool)
+        places = [((half, side), (0, half)), ((0, half), (0, half)), ((0, half), (half, side))]
+        for rows, columns in places[: self.observed]:
+            mask[slice(*rows), slice(*columns)] = True
+        return mask
+
+
+@dataclass(frozen=True)
+class Half(FixedMask):
+    """One half is seen."""
+
     half: Annotated[
         Literal["left", "right", "top", "bottom"], Field(description="half: which half of the image is seen")
     ] = "left"
+
+    def mask(self, side: int) -> Tensor:
+        low = torch.arange(side) < side // 2
+        line = low if self.half in ("left", "top") else ~low
+        return (line[None, :] if self.half in ("left", "right") else line[:, None]).expand(side, side).clone()
+
+
+@dataclass(frozen=True)
+class Boxes(ObservedImage):
+    """All but a box is seen, whose side is uniform between `box` / 2 and `box` of the image's and whose place is uniform."""
+
     box: Annotated[
         float,
         Field(
@@ -56,36 +169,70 @@ class TaskOptions:
             description="boxes: largest side of the hidden box, a share of the image's (smallest: half of it)",
         ),
     ] = 0.5
-    omission_noise: Annotated[
-        float,
-        Field(
-            ge=0, lt=1, description="in training, zero a random box of the observed image, of a side up to this share"
-        ),
-    ] = 0.0
+
+    def __call__(self, stored: Images, x: Tensor, generator: Random) -> TaskOutput:
+        return TaskOutput(x, observe(x, ~random_boxes(x, self.box / 2, self.box, generator)))
+
+    def condition(self, spec: Spec) -> Condition:
+        return Condition(channels=spec.image_shape[0] + 1, masked=True)
+
+
+@dataclass(frozen=True)
+class Segmentation(ObservedImage):
+    """The image is seen, its label map is the target."""
+
+    label_maps = True
+
+    def __call__(self, stored: Images, x: Tensor, generator: Random) -> TaskOutput:
+        assert stored.maps is not None
+        return TaskOutput(stored.maps.long(), x)
+
+    def condition(self, spec: Spec) -> Condition:
+        if not spec.map_values:
+            raise ConfigError(
+                "task 'segmentation' needs a label map for every image: --data pairs:PATH with PATH/images and PATH/masks"
+            )
+        return Condition(channels=spec.image_shape[0])
+
+
+TASKS: dict[str, type[Task]] = {
+    "unconditional": Unconditional,
+    "denoising": Denoising,
+    "labelled": Labelled,
+    "quadrants": Quadrants,
+    "half": Half,
+    "boxes": Boxes,
+    "segmentation": Segmentation,
+}
+
+
+@dataclass(frozen=True)
+class TaskOptions(options_of(TASKS)):  # type: ignore[misc]
+    """What is asked of the images, and how grey values are read."""
+
+    task: Annotated[
+        Literal[*TASKS],  # type: ignore[valid-type]
+        Field(description="what the model is asked to do"),
+        Table(TASKS),
+    ] = "unconditional"
+    binarise: Annotated[
+        Literal["none", "threshold", "dynamic"],
+        Field(description="none: grey values; threshold: x >= 1/2; dynamic: x ~ Bernoulli(grey), afresh at every use"),
+    ] = "none"
     flip: Annotated[
         bool, Field(description="in training, mirror every other image left to right, at random, with its label map")
     ] = False
 
 
-class TaskOutput(NamedTuple):
-    """What a task makes of images: what is wanted, what is known, what an encoder is shown in place of x."""
-
-    x: Tensor
-    c: Tensor | None = None
-    source: Tensor | None = None
-
-
-class Task(NamedTuple):
-    """A row: the function of the stored images and the same as floats x, and what c is by it (None: the task has no
-    condition)."""
-
-    make: Callable[[Images, Tensor, TaskOptions, torch.Generator | None], TaskOutput]
-    condition: Callable[[Spec, TaskOptions], Condition] | None = None
-    maps: bool = False
+@functools.cache
+def task_of(options: TaskOptions) -> Task:
+    """The chosen task with its options."""
+    task: Task = part(options, "task")()
+    return task
 
 
-def to_float(images: Tensor, binarise: str = "none", generator: torch.Generator | None = None) -> Tensor:
-    """uint8 [B, C, H, W] -> float32 in [0, 1], binarised as asked (dynamic: Salakhutdinov and Murray 2008)."""
+def to_float(images: Tensor, binarise: str = "none", generator: Random = None) -> Tensor:
+    """uint8 [B, C, H, W] -> float32 in [0, 1], binarised if `binarise` says so (dynamic: Salakhutdinov and Murray 2008)."""
     x = images / 255
     if binarise == "threshold":
         return (x >= 0.5).float()
@@ -94,107 +241,13 @@ def to_float(images: Tensor, binarise: str = "none", generator: torch.Generator 
     return x
 
 
-def unconditional(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
-    return TaskOutput(x)
-
-
-def denoising(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
-    """The encoder is shown x + noise * eps clipped to [0, 1], or x with a share `noise` of its pixels zeroed (all channels of a
-    pixel)."""
-    if options.corruption == "mask":
-        kept = torch.rand(x[:, :1].shape, device=x.device, generator=generator) >= options.noise
-        return TaskOutput(x, source=x * kept)
-    eps = torch.randn(x.shape, device=x.device, generator=generator)
-    return TaskOutput(x, source=torch.add(x, eps, alpha=options.noise).clamp_(0, 1))
-
-
-def labelled(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
-    return TaskOutput(x, stored.labels)
-
-
-def _of_class(spec: Spec, options: TaskOptions) -> Condition:
-    if spec.classes < 2:
-        raise ConfigError(
-            "task 'labelled' needs images of at least two classes: give labels (class folders, a 'labels' array)"
-        )
-    return Condition(classes=spec.classes)
-
-
-def quadrant_mask(observed: int, side: int) -> Tensor:
-    """bool [side, side], true where seen: 1 bottom left, 2 and top left, 3 and top right (Pyro's order)."""
-    half, mask = side // 2, torch.zeros(side, side, dtype=torch.bool)
-    for rows, columns in [((half, side), (0, half)), ((0, half), (0, half)), ((0, half), (half, side))][:observed]:
-        mask[slice(*rows), slice(*columns)] = True
-    return mask
-
-
-def half_mask(which: str, side: int) -> Tensor:
-    """bool [side, side], true in the half that is seen."""
-    low = torch.arange(side) < side // 2
-    line = low if which in ("left", "top") else ~low
-    return (line[None, :] if which in ("left", "right") else line[:, None]).expand(side, side).clone()
-
-
-def _fixed_mask(options: TaskOptions, side: int, device: torch.device | None = None) -> Tensor:
-    return _made_once(options.task, options.observed, options.half, side, device)
-
-
-@functools.cache
-def _made_once(task: str, observed: int, half: str, side: int, device: torch.device | None) -> Tensor:
-    """On its device: a step of training must not copy it there again."""
-    mask = quadrant_mask(observed, side) if task == "quadrants" else half_mask(half, side)
-    return mask.to(device)
-
-
 def observe(x: Tensor, mask: Tensor) -> Tensor:
     """c: the image where `mask` [B or 1, 1, H, W] is 1, zero elsewhere, and the mask as its last channel."""
     mask = mask.to(x.dtype).expand(len(x), 1, *x.shape[2:])
     return torch.cat([x * mask, mask], 1)
 
 
-def completion(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
-    return TaskOutput(x, observe(x, _fixed_mask(options, x.shape[-1], x.device)[None, None]))
-
-
-def _of_fixed_mask(spec: Spec, options: TaskOptions) -> Condition:
-    channels, side, _ = spec.image_shape
-    return Condition(channels=channels + 1, masked=True, fixed=_fixed_mask(options, side))
-
-
-def boxes(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
-    """All but a box is seen, whose side is uniform between `box` / 2 and `box` of the image's and whose place is uniform."""
-    return TaskOutput(x, observe(x, ~random_boxes(x, options.box / 2, options.box, generator)))
-
-
-def _of_mask(spec: Spec, options: TaskOptions) -> Condition:
-    return Condition(channels=spec.image_shape[0] + 1, masked=True)
-
-
-def segmentation(stored: Images, x: Tensor, options: TaskOptions, generator: torch.Generator | None) -> TaskOutput:
-    assert stored.maps is not None
-    return TaskOutput(stored.maps.long(), x)
-
-
-def _of_image(spec: Spec, options: TaskOptions) -> Condition:
-    if not spec.map_values:
-        raise ConfigError(
-            "task 'segmentation' needs a label map for every image: --data pairs:PATH with PATH/images and PATH/masks"
-        )
-    return Condition(channels=spec.image_shape[0])
-
-
-TASKS: dict[str, Task] = {
-    "unconditional": Task(unconditional),
-    "denoising": Task(denoising),
-    "labelled": Task(labelled, _of_class),
-    "quadrants": Task(completion, _of_fixed_mask),
-    "half": Task(completion, _of_fixed_mask),
-    "boxes": Task(boxes, _of_mask),
-    "segmentation": Task(segmentation, _of_image, maps=True),
-}
-
-
-def random_boxes(x: Tensor, low: float, high: float, generator: torch.Generator | None) -> Tensor:
+def random_boxes(x: Tensor, low: float, high: float, generator: Random) -> Tensor:
     """bool [B, 1, H, W], true in a box whose side is uniform in [low, high] of the image's, wholly inside, at a uniform
     place."""
     n, side = len(x), x.shape[-1]
@@ -220,27 +273,26 @@ def mirrored(stored: Images) -> Images:
 
 def with_condition(spec: Spec, options: TaskOptions) -> Spec:
     """The spec with what c is under a task. Raises ConfigError where the data cannot serve the task."""
-    _, condition, maps = TASKS[options.task]
-    given = condition(spec, options) if condition else None
-    return replace(spec, condition=given, map_values=spec.map_values if maps else 0)
+    task = task_of(options)
+    return replace(spec, condition=task.condition(spec), map_values=spec.map_values if task.label_maps else 0)
 
 
 def make_batch(
     images: Images,
     index: Tensor,
     options: TaskOptions,
-    generator: torch.Generator | None = None,
+    generator: Random = None,
     omitted: tuple[float, float] | None = None,
 ) -> Batch:
     """Stored images, those of places `index` in their split, to a batch on their device.
 
-    omitted: a box of the observed image is zeroed whose side is uniform between these shares of the image's; mask and what is
-    wanted stay as they are (input omission noise, Sohn et al. 2015, section 4.2).
+    omitted: a box of the observed image is zeroed whose side is uniform between these shares of the image's; mask and target
+    stay as they are (input omission noise, Sohn et al. 2015, section 4.2).
     """
     x = to_float(images.pixels, options.binarise, generator)
-    drawn = TASKS[options.task].make(images, x, options, generator)
-    c = drawn.c
+    output = task_of(options)(images, x, generator)
+    c = output.c
     if omitted and c is not None and c.dim() == 4:
         kept = ~random_boxes(x, *omitted, generator)
         c = torch.cat([c[:, : x.shape[1]] * kept, c[:, x.shape[1] :]], 1)
-    return Batch(drawn.x, c, images.labels, index, drawn.source)
+    return Batch(output.x, c, images.labels, index, output.source)

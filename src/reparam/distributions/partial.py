@@ -1,6 +1,6 @@
 """What structured prediction needs: label maps, and images of which a part is known.
 
-Shapes: `...` any batch, `C H W` image, `D` values of a label map, `W'` wanted pixels.
+Shapes: `...` any batch, `C H W` image, `D` values of a label map, `W'` target pixels.
 """
 
 from typing import Any
@@ -39,15 +39,15 @@ class PixelCategorical(Distribution):
 class Completion(Distribution):
     """p(x|z, c) where c shows some pixels of x: a density over the others; the mean and every draw hold the observed as they are.
 
-    base: independent over its pixels. With `wanted` [W'], the places of the unobserved pixels where they are the same for all
+    base: independent over its pixels. With `target` [W'], the places of the unobserved pixels where they are the same for all
     images, base has event shape [C, 1, W']; without, it has that of the image, and `mask` [B, 1, H, W] is 1 where observed.
     observed: [B, C, H, W].
     """
 
     arg_constraints = {}  # noqa: RUF012
 
-    def __init__(self, base: Independent, observed: Tensor, mask: Tensor, wanted: Tensor | None = None) -> None:
-        self.base, self.observed, self.mask, self.wanted = base, observed, mask, wanted
+    def __init__(self, base: Independent, observed: Tensor, mask: Tensor, target: Tensor | None = None) -> None:
+        self.base, self.observed, self.mask, self.target = base, observed, mask, target
         super().__init__(base.batch_shape, observed.shape[-3:], validate_args=False)
 
     @property
@@ -55,8 +55,8 @@ class Completion(Distribution):
         return self.base.has_rsample
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if self.wanted is not None:
-            return self.base.log_prob(pick(value, self.wanted))
+        if self.target is not None:
+            return self.base.log_prob(pick(value, self.target))
         return (self.base.base_dist.log_prob(value) * (1 - self.mask)).sum((-3, -2, -1))
 
     @property
@@ -65,17 +65,17 @@ class Completion(Distribution):
 
     def complete(self, values: Tensor) -> Tensor:
         """Values of base's event shape [..., C, ...] with the observed pixels around them, [..., C, H, W]."""
-        if self.wanted is None:
+        if self.target is None:
             return torch.where(self.mask.bool(), self.observed, values)
         shape = (*values.shape[:-2], self.observed.shape[-2] * self.observed.shape[-1])
         flat = self.observed.flatten(-2).expand(shape).clone()
-        flat[..., self.wanted] = values.squeeze(-2).to(flat.dtype)
+        flat[..., self.target] = values.squeeze(-2).to(flat.dtype)
         return flat.unflatten(-1, self.observed.shape[-2:])
 
 
-def pick(x: Tensor, wanted: Tensor) -> Tensor:
-    """The wanted pixels of images [..., C, H, W], [..., C, 1, W']."""
-    return x.flatten(-2).index_select(-1, wanted).unsqueeze(-2)
+def pick(x: Tensor, target: Tensor) -> Tensor:
+    """The target pixels of images [..., C, H, W], [..., C, 1, W']."""
+    return x.flatten(-2).index_select(-1, target).unsqueeze(-2)
 
 
 def prediction(distribution: Distribution) -> Tensor:

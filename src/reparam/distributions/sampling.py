@@ -206,7 +206,7 @@ def _(distribution: PixelCategorical, change: Callable[[Tensor], Tensor]) -> Dis
 def _(distribution: Completion, change: Callable[[Tensor], Tensor]) -> Distribution:
     base = with_parameters(distribution.base, change)
     assert isinstance(base, Independent)
-    return Completion(base, change(distribution.observed), change(distribution.mask), distribution.wanted)
+    return Completion(base, change(distribution.observed), change(distribution.mask), distribution.target)
 
 
 def detached(distribution: Distribution) -> Distribution:

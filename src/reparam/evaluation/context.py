@@ -222,7 +222,7 @@ class EvaluationContext:
         """The one answer, an average where a model has several (Sohn et al. 2015, section 4.1): [N, C, H, W], of label maps
         probabilities [N, D, H, W]."""
         assert self.asked.c is not None
-        return predict(self.model, self.asked.c) if self.model.prior is None else self.predictions.mean(1)
+        return predict(self.model, self.asked.c) if not self.model.has("prior") else self.predictions.mean(1)
 
     @property
     def of_maps(self) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from reparam.core.blocks import BLOCK, full_block, in_blocks
+from reparam.core.model import ConditionedModel
 from reparam.distributions import keyed_generator, kl_at, rsample, with_parameters
 from reparam.latent.generation import block_condition, device_of
 from reparam.models import Model
@@ -104,11 +105,13 @@ def monte_carlo_nll(
     log p(x|c) is estimated by log 1/S sum_s p(x|z_s, c), z_s ~ p(z|c) (Sohn et al. 2015, eq. 10): a lower bound in expectation,
     and with few draws far below, since hardly any of them lies where x is likely. A model without a latent has it exactly.
     """
-    if model.prior is not None:
+    if model.has("prior"):
         return _estimate(model, x, samples, seed, progress, c, posterior=False)
 
     def block(part: Tensor, number: int) -> Tensor:
-        p_x = block_condition(model, c, number).decoder(None)
+        model_c = block_condition(model, c, number)
+        assert isinstance(model_c, ConditionedModel)
+        p_x = model_c.first_guess()
         return -p_x.log_prob(full_block(part).to(device_of(model)))[: len(part)]
 
     nll = in_blocks(block, x)

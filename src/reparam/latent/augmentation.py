@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reparam.conditionals import linear_head
 from reparam.core.model import ConditionedModel
 from reparam.data import warp
 from reparam.errors import ConfigError, DataError
@@ -110,7 +111,7 @@ class Augmenter(BaseAugmenter):
         model = model if isinstance(model, Model) else model.model
         super().__init__(strength, seed, next(model.parameters()).device)
         self.shape = shape
-        by_class = model.context is not None and bool(model.context.classes)
+        by_class = "sample by class" in model.abilities
         if "augment" not in model.abilities:
             raise ConfigError(
                 "augmentation moves an image within its posterior: it takes a VAE, a G-VAE or a CVAE by class"
@@ -119,17 +120,19 @@ class Augmenter(BaseAugmenter):
             raise ConfigError(f"share is a part of the latents, above 0 and at most 1, not {share}")
         if apply not in ("decoded", "change"):
             raise ConfigError(f"apply is 'decoded' or 'change', not '{apply}'")
-        if keep_class and model.head is None:
+        if keep_class and not model.has("head"):
             raise ConfigError("a move is cut back by the model's head, and this one has none: train a G-VAE")
         self.direction = find_direction(directions)
-        if self.direction.needs == "head" and model.head is None:
+        if self.direction.needs == "head" and not model.has("head"):
             raise ConfigError(
                 f"directions '{directions}' look at the model's head, and this one has none: train a G-VAE"
             )
-        if directions == "neutral" and model.head.linear.in_features < model.head.linear.out_features:
+        self.reads_head = keep_class or self.direction.needs == "head"
+        head = linear_head(model) if self.reads_head else None
+        if directions == "neutral" and head and head.in_features < head.out_features:
             raise ConfigError(
-                f"directions 'neutral' take as many latents as classes: with {model.head.linear.in_features} for "
-                f"{model.head.linear.out_features} classes no move is left; use others, or train with more --latent"
+                f"directions 'neutral' take as many latents as classes: with {head.in_features} for "
+                f"{head.out_features} classes no move is left; use others, or train with more --latent"
             )
         if self.direction.needs == "latents" and latents is None:
             raise ConfigError(
@@ -177,10 +180,11 @@ class Augmenter(BaseAugmenter):
             raise DataError(
                 f"images have shape {tuple(images.shape[1:])} and the run's {tuple(self.shape)}: resize them"
             )
-        model = self.model.given(None if self.model.context is None else y)
+        model = self.model.given(y if self.model.has("context") else None)
         q_z = model.encoder(images.float())
         scale = q_z.variance.sqrt()
-        return model, Code(q_z.mean, scale, y, model.decoder, self.share, self.model.head, self.latents)
+        head = linear_head(self.model) if self.reads_head else None
+        return model, Code(q_z.mean, scale, y, model.decoder, self.share, head, self.latents)
 
 
 class PixelAugmenter(BaseAugmenter):

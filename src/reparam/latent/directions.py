@@ -5,17 +5,18 @@ Shapes: `B` batch, `K` latent, `D` classes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.conditionals import linear_head
+from reparam.core.model import Model
 from reparam.data import Images
 from reparam.data.tasks import to_float
 from reparam.distributions import drawn_by
 from reparam.errors import ConfigError, DataError, suggest
-from reparam.models import Model
 
 Random = torch.Generator | None
 Decoder = Callable[[Tensor], Distribution]
@@ -40,7 +41,7 @@ class Code(NamedTuple):
     y: Tensor
     decoder: Decoder
     share: float = 0.1
-    head: Any = None  # a LinearClass
+    head: nn.Linear | None = None
     latents: ClassLatents | None = None
 
 
@@ -94,7 +95,8 @@ def _posterior(code: Code, generator: Random) -> Tensor:
 
 def _neutral(code: Code, generator: Random) -> Tensor:
     """sigma * eps' with eps' the part of eps that moves no logit: without its projection on the rows of (w_j - w_0) sigma."""
-    weight = code.head.linear.weight
+    assert code.head is not None
+    weight = code.head.weight
     rows = (weight[1:] - weight[0]) * code.scale[:, None]
     basis = torch.linalg.qr(rows.mT).Q  # [B, K, D - 1]
     eps = _normal(code.scale, generator)[..., None]
@@ -204,7 +206,7 @@ def class_latents(model: Model, split: Images, classes: int) -> ClassLatents:
 def kept_share(model: Model, code: Code, move: Tensor) -> Tensor:
     """How much of each move [B, K] leaves the head's own class the most probable, [B, 1] in [0, 1]: the head is linear, so that
     the place where another class overtakes is known in closed form."""
-    linear = model.head.linear
+    linear = linear_head(model)
     at, slope = linear(code.mean), move @ linear.weight.mT
     own = at.argmax(1, keepdim=True)
     gap, closing = at.gather(1, own) - at, slope - slope.gather(1, own)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, MixtureSameFamily
 
 from reparam.core.blocks import BLOCK, full_block, in_blocks
 from reparam.core.model import ConditionedModel
@@ -29,6 +29,13 @@ def block_condition(model: Model, c: Tensor | None, number: int) -> Model | Cond
     if c is None:
         return model.given(None)
     return model.given(full_block(c[number * BLOCK : (number + 1) * BLOCK]).to(device_of(model)))
+
+
+def mixture_prior(model: Model) -> MixtureSameFamily:
+    """p(z) of a model whose prior is a mixture."""
+    p_z = model.prior()
+    assert isinstance(p_z, MixtureSameFamily)
+    return p_z
 
 
 @torch.no_grad()
@@ -66,60 +73,66 @@ def sample(
 ) -> Tensor:
     """z ~ p(z), then the mean of p(x|z), or with `draw` a sample x ~ p(x|z); [n, C, H, W] in [0, 1]. A model whose condition
     is a class takes the classes c [n], by default all of them in turn; one with a mixture prior may take one component of it."""
-    if c is None and model.context is not None:
+    if c is None and model.has("context"):
         c = torch.arange(n) % model.context.classes
     return decode(model, sample_latents(model, n, seed, c, component), seed if draw else None, c)
+
+
+def conditioned(model: Model, c: Tensor) -> ConditionedModel:
+    """The conditional model at c [n, ...], on its own device."""
+    found = model.given(c.to(device_of(model)))
+    assert isinstance(found, ConditionedModel)
+    return found
 
 
 @torch.no_grad()
 def predict(model: Model, c: Tensor) -> Tensor:
     """The prediction at z* = E[z|c] (Sohn et al. 2015, section 4.1), [n, C, H, W]: the mean of p(x|z*, c), of label maps the
-    probabilities [n, D, H, W]. A model without a latent has p(x|c)."""
+    probabilities [n, D, H, W]. A model without a latent has p(x|c), its first guess."""
 
     def block(part: Tensor, number: int) -> Tensor:
-        model_c = model.given(part.to(device_of(model)))
-        return prediction(model_c.decoder(None if model.prior is None else model_c.prior().mean))
+        model_c = conditioned(model, part)
+        return prediction(model_c.decoder(model_c.prior().mean) if model.has("prior") else model_c.first_guess())
 
     return in_blocks(block, c)
 
 
 @torch.no_grad()
 def first_guess(model: Model, c: Tensor) -> Tensor | None:
-    """What the model would say from c alone, as `predict`; None where it makes no first guess."""
+    """What the model predicts from c alone, as `predict`; None where it makes no first guess."""
     if model.context.guess is None:
         return None
-    return in_blocks(lambda part, _: prediction(model.given(part.to(device_of(model))).decoder(None)), c)
+    return in_blocks(lambda part, _: prediction(conditioned(model, part).first_guess()), c)
 
 
 def predict_average(model: Model, c: Tensor, draws: int, seed: int = 0) -> Tensor:
-    """The average of `draws` answers, an estimate of E[x|c], shaped as `predict`; exact where a model has a single answer."""
-    return predict(model, c) if model.prior is None else predict_draws(model, c, draws, seed).mean(1)
+    """The average of `draws` predictions, an estimate of E[x|c], shaped as `predict`; exact in a model without a latent."""
+    return predict_draws(model, c, draws, seed).mean(1) if model.has("prior") else predict(model, c)
 
 
 @torch.no_grad()
 def predict_draws(model: Model, c: Tensor, draws: int, seed: int = 0) -> Tensor:
-    """`draws` answers for each c: the prediction at each z ~ p(z|c), [n, L, C, H, W], of label maps probabilities [n, L, D,
-    H, W].
+    """`draws` predictions for each c: at each z ~ p(z|c), [n, L, C, H, W], of label maps probabilities [n, L, D, H, W].
 
-    A model without a latent has one answer only, and its draws are of p(x|c), pixel by pixel: [n, L, C, H, W], of label maps
-    the drawn values as one-hot planes [n, L, D, H, W]. Answers for c number i do not depend on how many others are asked for.
+    A model without a latent makes one prediction only, and its draws are of p(x|c), pixel by pixel: [n, L, C, H, W], of label
+    maps the drawn values as one-hot planes [n, L, D, H, W]. Those for c number i do not depend on how many others there are.
     """
-    device = device_of(model)
 
     def block(part: Tensor, number: int) -> Tensor:
-        n, model_c = len(part), model.given(part.to(device))
-        alone = model_c.decoder(None) if model.prior is None else model_c.prior()
-        drawn_from = with_parameters(alone, full_block)  # noise for whole blocks, networks for what is there
-        values = prediction(alone).shape[1] if model.prior is None else 0
-        answers = []
+        model_c = conditioned(model, part)
+        drawn = model_c.prior() if model.has("prior") else model_c.first_guess()
+        whole = with_parameters(drawn, full_block)  # noise for whole blocks, networks for what is there
+        values = 0 if model.has("prior") else prediction(drawn).shape[1]
+        found = []
         for draw in range(draws):
-            found = rsample(drawn_from, (), keyed_generator(device, seed, "answers", number, draw))[:n]
-            if model.prior is not None:
-                found = prediction(model_c.decoder(found))
-            elif not found.is_floating_point():
-                found = F.one_hot(found.squeeze(1), values).movedim(-1, 1).float()
-            answers.append(found.clamp(0, 1))
-        return torch.stack(answers, 1)
+            generator = keyed_generator(device_of(model), seed, "answers", number, draw)
+            one = rsample(whole, (), generator)[: len(part)]
+            if model.has("prior"):
+                one = prediction(model_c.decoder(one))
+            elif not one.is_floating_point():
+                one = F.one_hot(one.squeeze(1), values).movedim(-1, 1).float()
+            found.append(one.clamp(0, 1))
+        return torch.stack(found, 1)
 
     return in_blocks(block, c)
 
@@ -143,8 +156,13 @@ def responsibilities(model: Model, x: Tensor) -> Tensor:
     """q(m|x), how much each component of the mixture prior answers for each image, [n, M]: proportional to pi_m exp(-KL(q(z|x) ||
     p_m)), as `distributions.responsibilities`."""
     device = device_of(model)
-    p_z = model.prior()
-    return in_blocks(lambda part, _: responsibilities_of(model.encoder(part.to(device)), p_z), x)
+    p_z = mixture_prior(model)
+
+    def block(part: Tensor, number: int) -> Tensor:
+        q_z: Any = model.encoder(part.to(device))
+        return responsibilities_of(q_z, p_z)
+
+    return in_blocks(block, x)
 
 
 @torch.no_grad()

@@ -2,13 +2,19 @@
 
 from reparam.core.model import Model
 from reparam.core.spec import Schedule, Spec
-from reparam.models.autoencoder import AUTOENCODER, DENOISING_AUTOENCODER
-from reparam.models.classifier import CLASSIFIER, ISDA_CLASSIFIER
+from reparam.models.ae import AUTOENCODER
+from reparam.models.classifier import CLASSIFIER
+from reparam.models.cvae import CVAE
+from reparam.models.dae import DENOISING_AUTOENCODER
 from reparam.models.family import Family, Recipe
 from reparam.models.gan import GAN
 from reparam.models.gmvae import GMVAE
+from reparam.models.gsnn import GSNN
 from reparam.models.gvae import GVAE
-from reparam.models.structured import BASELINE, CVAE, GSNN, HYBRID, SFNN
+from reparam.models.hybrid import HYBRID
+from reparam.models.isda import ISDA_CLASSIFIER
+from reparam.models.nn import BASELINE
+from reparam.models.sfnn import SFNN
 from reparam.models.vae import VAE
 
 MODELS: dict[str, Family] = {

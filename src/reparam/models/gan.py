@@ -1,22 +1,122 @@
-"""GAN: a generator without an encoder, against a discriminator."""
+"""GAN: a generator without an encoder, against a discriminator that distinguishes its images from those of the data.
 
+Shapes: `B` batch, `C H W` image, `K` latent.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
+import torch
+import torch.nn.functional as F
 from pydantic import Field
+from torch import Tensor, nn
 
-from reparam.conditionals import Discriminator, Generator, StandardNormal
+from reparam.conditionals import StandardNormal
+from reparam.core.batch import Batch
+from reparam.core.conditional import Decoder, Density, Discriminator
 from reparam.core.model import Model
+from reparam.core.objective import Objective, Player, Term, Terms
+from reparam.core.options import Table, options_of, part
 from reparam.core.spec import Schedule, Spec
+from reparam.distributions import Bernoulli, Delta, rsample
 from reparam.models.family import Family, Recipe
-from reparam.networks import GAN_NETWORKS, GANNetworkOptions
-from reparam.objectives import Adversarial
+from reparam.networks import GAN_NETWORKS
+
+
+class Generator(Decoder):
+    """z [..., K] -> a point, the image sigmoid(network(z)) in [0, 1]; batch shape [...], event shape [C, H, W]. It has no
+    density."""
+
+    density: ClassVar[Density] = "none"
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, z: Tensor) -> Delta:
+        return Delta(self.network(z).float().sigmoid(), event_dim=3)
+
+
+class NetworkDiscriminator(Discriminator):
+    """The logit of D(x) is network(2 x - 1)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Bernoulli:
+        return Bernoulli(self.network(2 * x - 1).float().squeeze(-1))
+
+
+class Loss(NamedTuple):
+    """What is minimised, as functions of the logit of D at real and made images."""
+
+    real: Callable[[Tensor], Tensor]
+    made: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
+def _log_loss(generator: Callable[[Tensor], Tensor]) -> Loss:
+    """-log D(x) = softplus(-l), -log(1 - D(x)) = softplus(l)."""
+    return Loss(lambda logit: F.softplus(-logit), F.softplus, generator)
+
+
+LOSSES: dict[str, Loss] = {
+    "minimax": _log_loss(lambda logit: -F.softplus(logit)),  # log(1 - D(G(z)))
+    "non-saturating": _log_loss(lambda logit: F.softplus(-logit)),  # -log D(G(z))
+    "hinge": Loss(lambda logit: F.relu(1 - logit), lambda logit: F.relu(1 + logit), lambda logit: -logit),
+}
+
+
+class Adversarial(Objective):
+    r"""min_G max_D E_x[log D(x)] + E_z[log(1 - D(G(z)))] (Goodfellow et al. 2014, eq. 1; the GAN note, eq. 1.1).
+
+    Player `discriminator`, `steps` steps a cycle, minimises -log D(x) - log(1 - D(G(z))) + `r1` / 2 |dlogit/dx|^2, the last at
+    real images (Mescheder et al. 2018, eq. 9). Player `generator` then minimises, by `loss`: log(1 - D(G(z))) (`minimax`), whose
+    gradient vanishes where D is sure; -log D(G(z)) (`non-saturating`), whose does not; or -logit (`hinge`, where D minimises
+    max(0, 1 - logit) at real and max(0, 1 + logit) at made images: Lim and Ye 2017; Miyato et al. 2018). Nats an image but for
+    hinge. `reads_real`, `reads_made`: D(x) and D(G(z)).
+    """
+
+    def __init__(self, loss: str, steps: int = 1, r1: float = 0.0) -> None:
+        self.loss, self.r1 = LOSSES[loss], r1
+        self.players = (Player("discriminator", ("discriminator",), steps), Player("generator", ("decoder",)))
+
+    def __call__(
+        self, player: str, model: Model, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+    ) -> Terms:
+        made = model.decoder(rsample(model.prior(), (len(batch.x),), generator)).mean
+        if player == "generator":
+            on_made = model.discriminator(made).logits
+            return Terms(self.loss.generator(on_made), {"reads_made": Term(on_made.sigmoid(), "share")})
+
+        real = batch.x.detach().requires_grad_(self.r1 > 0)
+        # Read apart: batch normalisation over both would show the discriminator what share of a batch is made.
+        on_real, on_made = model.discriminator(real).logits, model.discriminator(made.detach()).logits
+        total = self.loss.real(on_real) + self.loss.made(on_made)
+        named = {
+            "reads_real": Term(on_real.sigmoid(), "share"),
+            "reads_made": Term(on_made.sigmoid(), "share"),
+        }
+        if self.r1:
+            slope = torch.autograd.grad(on_real.sum(), real, create_graph=torch.is_grad_enabled())[0].flatten(1)
+            penalty = slope.square().sum(1)
+            total, named = total + self.r1 / 2 * penalty, named | {"slope": Term(penalty, "per pixel squared")}
+        return Terms(total, named)
 
 
 @dataclass(frozen=True)
-class GANOptions(GANNetworkOptions):
-    """Latent and loss."""
+class GANOptions(options_of(GAN_NETWORKS)):  # type: ignore[misc]
+    """Networks, latent and loss."""
 
+    network: Annotated[
+        Literal[*GAN_NETWORKS],  # type: ignore[valid-type]
+        Field(
+            description="dcgan (convolutions, for sides of 4 to 8 times a power of 2, such as 28, 32, 48, 64), or mlp"
+        ),
+        Table(GAN_NETWORKS),
+    ] = "dcgan"
     latent: Annotated[int, Field(ge=1, description="size of z")] = 64
     loss: Annotated[
         Literal["non-saturating", "minimax", "hinge"], Field(description="what the two players minimise")
@@ -29,11 +129,11 @@ class GANOptions(GANNetworkOptions):
 
 def build(options: GANOptions, spec: Spec) -> Model:
     """G: z -> x, D: x -> probability."""
-    pair = GAN_NETWORKS[options.network](spec.image_shape, options.latent, options)
+    pair = part(options, "network")(spec.image_shape, options.latent)
     return Model(
         prior=StandardNormal(options.latent),
         decoder=Generator(pair.generator),
-        discriminator=Discriminator(pair.discriminator),
+        discriminator=NetworkDiscriminator(pair.discriminator),
     )
 
 
@@ -58,7 +158,7 @@ GAN = Family(
             {**_PLAYED, "width": 32, "learning_rate": 1e-3, "adam_beta1": 0.5, "ema": 0.998, "epochs": 25},
         ),
         "document": Recipe(
-            "document 004: fully connected, plain minimax, momentum",
+            "the GAN note: fully connected, plain minimax, momentum",
             {
                 **_PLAYED,
                 "network": "mlp",

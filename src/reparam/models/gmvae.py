@@ -1,22 +1,164 @@
-"""A VAE whose prior is a mixture: p(z) = sum_m pi_m N(mu_m, diag(sigma_m^2)), or the VampPrior."""
+"""A VAE whose prior is a mixture, p(z) = sum_m pi_m N(mu_m, diag(sigma_m^2)), or the VampPrior; and clusters without labels.
 
+Shapes: `B` batch, `N` images, `C H W` image, `K` latent, `M` components.
+"""
+
+import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
-from torch.distributions import Independent, Normal
+from torch import Tensor, nn
+from torch.distributions import Independent, MixtureSameFamily, Normal, kl_divergence
 
-from reparam.conditionals import MixturePrior, VampPrior
+from reparam.conditionals.encoders import LOG_SCALE_RANGE
+from reparam.core.batch import Batch
+from reparam.core.conditional import Encoder, Prior
 from reparam.core.model import Model
+from reparam.core.objective import Objective, Term, Terms
 from reparam.core.spec import Schedule, Spec
+from reparam.data import warp
+from reparam.distributions import log_responsibilities, mixture, with_parameters
 from reparam.errors import ConfigError
 from reparam.models import vae
 from reparam.models.family import Family, Interlude, Recipe
-from reparam.objectives import ELBO, Clustering, Objective
+from reparam.objectives import ELBO, ramp
 
-PART = 500  # images that are encoded at one time
+ENCODED_AT_ONCE = 500  # images
+STARTS = 10  # of the fit that places components
+# Before the components are placed, where copies are to agree. The reconstruction keeps slant and width in the latents, across
+# which classes overlap; what an image shares with its copies is what is left when it counts for little.
+CONTRAST, RECONSTRUCTION = 50.0, 0.02
+
+
+class MixturePrior(Prior):
+    """p(z) = sum_m pi_m N(mu_m, diag(sigma_m^2)), all learned; batch shape [], event shape [K].
+
+    Weights begin equal and scales at 1, means as draws of N(0, spread^2 I): components that begin as one stay one. One component
+    begins as N(0, I).
+    """
+
+    def __init__(self, latent: int, components: int, spread: float) -> None:
+        super().__init__()
+        self.components = components
+        self.logits = nn.Parameter(torch.zeros(components))
+        self.loc = nn.Parameter(spread * torch.randn(components, latent) if components > 1 else torch.zeros(1, latent))
+        self.log_scale = nn.Parameter(torch.zeros(components, latent))
+
+    @torch.no_grad()
+    def place(self, q_z: Independent) -> None:
+        """A component where each cluster of posteriors [N, K] is, with its weight, mean and scales, the posteriors' own variance
+        included. Clusters are the parts of the likeliest of `STARTS` mixtures with full covariances (EM, each from a k-means of
+        its own) of the posteriors' means.
+
+        Raises ConfigError where there are fewer different latents than components.
+        """
+        from sklearn.mixture import GaussianMixture
+        from threadpoolctl import threadpool_limits
+
+        means, variance = q_z.mean.cpu().double(), q_z.variance.cpu().double()
+        if (places := len(means.unique(dim=0))) < self.components:
+            raise ConfigError(
+                f"{self.components} components cannot be placed on {places} different latents: take fewer --components, or "
+                "let them begin apart (--place-after 0)"
+            )
+        ridge = 1e-6 * max(float(means.var(0).mean()), 1e-6)  # for a latent in which a cluster has no width
+        fit = GaussianMixture(self.components, n_init=STARTS, reg_covar=ridge, random_state=0)
+        with threadpool_limits(1):  # several threads add up in any order, and a resumed run is to be the same
+            share = torch.as_tensor(fit.fit(means.numpy()).predict_proba(means.numpy()))
+        own = share.T @ variance / share.sum(0)[:, None]
+        spread = torch.as_tensor(fit.covariances_).diagonal(dim1=1, dim2=2) + own
+        self.logits.copy_(torch.as_tensor(fit.weights_).log())
+        self.loc.copy_(torch.as_tensor(fit.means_))
+        self.log_scale.copy_(0.5 * spread.log())
+
+    def forward(self) -> MixtureSameFamily:
+        return mixture(self.logits, self.loc, self.log_scale.clamp(*LOG_SCALE_RANGE).exp())
+
+
+class VampPrior(Prior):
+    """p(z) = 1/M sum_m q(z|u_m), the posteriors of M learned images in [0, 1] (Tomczak and Welling 2018, eq. 10); batch shape [],
+    event shape [K]. They begin as nearly black noise, as the paper's."""
+
+    uniform: Tensor
+
+    def __init__(self, encoder: Encoder, image_shape: tuple[int, int, int], components: int) -> None:
+        super().__init__()
+        self.components = components
+        self.images = nn.Parameter((0.05 + 0.01 * torch.randn(components, *image_shape)).clamp(0, 1))
+        self.register_buffer("uniform", torch.zeros(components), persistent=False)
+        self.encoder = [encoder]  # in a list: it is the model's own field, and its parameters are not the prior's
+
+    def forward(self) -> MixtureSameFamily:
+        q_z: Any = self.encoder[0](self.images.clamp(0, 1))
+        return mixture(self.uniform, q_z.base_dist.loc, q_z.base_dist.scale)
+
+
+def sharpened(responsibilities: Tensor) -> Tensor:
+    """t_im proportional to q_im^2 / sum_i q_im, rows adding up to 1, of q [B, M]: surer than q, and no component takes all (Xie,
+    Girshick and Farhadi 2016, eq. 3, with the sum over a batch)."""
+    target = responsibilities.square() / responsibilities.sum(0).clamp(min=1e-6)
+    return target / target.sum(1, keepdim=True)
+
+
+def contrast(one: Tensor, other: Tensor) -> Tensor:
+    r"""-log of exp(-|a_i - b_i|^2) over its mean over j, of a [B, K] among b [B, K] and the other way round, averaged, [B].
+
+    Minus its mean is a lower bound on the mutual information of a and b, in nats, and at most log B (van den Oord, Li and Vinyals
+    2018, eq. 4 and 5, with a squared distance as the critic).
+    """
+    near = -torch.cdist(one, other).square()
+    among = 0.5 * (near.logsumexp(0) + near.logsumexp(1)) - math.log(len(one))
+    return among - near.diagonal()
+
+
+class Clustering(Objective):
+    r"""An ELBO under a mixture prior, from step `place_at` on with `weight` times the agreement of copies; before it that of
+    N(0, I).
+
+    agreement = -sum_m t_m(x) log q(m|x'), x' the image rotated, shifted and bent (`random_warp`), q(m|x) the responsibilities,
+    t the `sharpened` ones of the batch, a target without gradient (Guo et al. 2018, Deep embedded clustering with data
+    augmentation, eq. 6; there by distances, here by the mixture's own posterior). The encoder and the prior alone see copies: the
+    likelihood is of the images as they are.
+
+    Before `place_at` (the components are placed there by whoever trains) the loss is the ELBO under N(0, I), right for a prior
+    that has no clusters yet; with a weight it is 0.02 times the reconstruction, that KL and 50 times the `contrast` of images and
+    their copies. `weight` 0: no copies are made. Batch statistics are those of each process's part, and of each part of an
+    accumulated batch. `agreement`, `contrast`: nats/image.
+    """
+
+    def __init__(self, elbo: ELBO, place_at: float, weight: float) -> None:
+        self.elbo, self.place_at, self.weight = elbo, place_at, weight
+
+    def __call__(
+        self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
+    ) -> Terms:
+        x, n = batch.x, len(batch.x)
+        both: Any = model.encoder(torch.cat([x, warp.random_warp(x, generator)(1.0)]) if self.weight else x)  # one pass
+        q_z = _rows(both, slice(n))
+        terms = self.elbo.at(q_z, model, batch, step, generator)
+        reconstruction, total = terms.named["reconstruction"].value, terms.total
+        normal = q_z.base_dist
+        standard = Normal(torch.zeros_like(normal.loc), torch.ones_like(normal.scale), validate_args=False)
+        kl = kl_divergence(normal, standard).sum(-1)
+        early = self.elbo.weight * reconstruction + self.elbo.beta * ramp(step, self.elbo.warmup) * kl
+        named = {}
+        if self.weight:
+            q_moved, p_z = _rows(both, slice(n, None)), model.prior()
+            target = sharpened(log_responsibilities(q_z, p_z).exp().detach())
+            agreement = -(target * log_responsibilities(q_moved, p_z)).sum(-1)
+            shared = contrast(q_z.mean, q_moved.mean)
+            early = RECONSTRUCTION * reconstruction + kl + CONTRAST * shared
+            total = total + self.weight * agreement
+            named = {"agreement": Term(agreement, "nats/image"), "contrast": Term(shared, "nats/image")}
+        placed = step >= self.place_at
+        named["kl"] = Term(torch.where(placed, terms.named["kl"].value, kl), "nats/image")
+        return Terms(torch.where(placed, total, early), terms.named | named)
+
+
+def _rows(q_z: Independent, part: slice) -> Any:
+    return with_parameters(q_z, lambda parameter: parameter[part])
 
 
 @dataclass(frozen=True)
@@ -91,8 +233,9 @@ def interlude(options: GMVAEOptions, schedule: Schedule) -> Interlude | None:
 
 
 def _place(model: Model, x: Tensor) -> None:
-    found = [model.encoder(part) for part in x.split(PART)]
+    found: list[Any] = [model.encoder(part) for part in x.split(ENCODED_AT_ONCE)]
     loc, scale = (torch.cat([getattr(q_z.base_dist, name) for q_z in found]) for name in ("loc", "scale"))
+    assert isinstance(model.prior, MixturePrior)
     model.prior.place(Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False))
 
 

@@ -5,13 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from reparam.conditionals import LIKELIHOODS, DiagonalNormal, StandardNormal
+from reparam.conditionals import DiagonalNormal, StandardNormal
 from reparam.core.model import Model
 from reparam.core.spec import Schedule, Spec
 from reparam.errors import ConfigError
-from reparam.models.autoencoder import PHOTOS, AutoencoderOptions
+from reparam.models.ae import PHOTOS, PHOTOS_DOC, AutoencoderOptions, networks
 from reparam.models.family import Family, Recipe
-from reparam.networks import NETWORKS
 from reparam.objectives import ELBO, ImportanceWeighted, Objective
 
 
@@ -44,12 +43,11 @@ class VAEOptions(AutoencoderOptions):
 
 
 def build(options: VAEOptions, spec: Spec) -> Model:
-    likelihood = LIKELIHOODS[options.likelihood]
-    pair = NETWORKS[options.network](spec.image_shape, options.latent, likelihood.parameters_per_pixel, options)
+    pair, decoder = networks(options, spec)
     return Model(
         encoder=DiagonalNormal(pair.encoder, pair.features, options.latent),
         prior=StandardNormal(options.latent),
-        decoder=likelihood(pair.decoder, options.scale),
+        decoder=decoder,
     )
 
 
@@ -116,9 +114,6 @@ VAE = Family(
                 "epochs": 200,
             },
         ),
-        "photos": Recipe(
-            "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale; stops on validation",
-            PHOTOS,
-        ),
+        "photos": Recipe(PHOTOS_DOC, PHOTOS),
     },
 )

@@ -1,29 +1,21 @@
-"""Tensors to tensors: networks never sample and know no loss. `NETWORKS` names the encoder-decoder pairs,
-`CONDITIONAL_NETWORKS` the sets of networks of a conditional model, `GAN_NETWORKS` generators and discriminators."""
+"""Tensors to tensors: networks never sample and know no loss.
+
+`NETWORKS`: encoder-decoder pairs, (image shape, K, P) -> Pair; `CONDITIONAL_NETWORKS`: the networks of a conditional model,
+Shapes -> Parts; `GAN_NETWORKS`: generators and discriminators, (image shape, K) -> GANPair. Parameters that are annotated with a
+`Field` are options of the models that offer the choice.
+
+Shapes: `K` latent, `P` parameters of the likelihood a pixel.
+"""
 
 from collections.abc import Callable
 
-from reparam.networks.adversarial import GAN_NETWORKS, GANNetworkOptions
-from reparam.networks.conditional import CONDITIONAL_NETWORKS, ConditionalNetworkOptions, Shapes
+from reparam.networks.adversarial import GAN_NETWORKS
+from reparam.networks.conditional import CONDITIONAL_NETWORKS, Parts, Shapes
 from reparam.networks.convolutional import plain_pair
 from reparam.networks.mlp import MLP, mlp_pair
-from reparam.networks.pair import NetworkOptions, Pair
+from reparam.networks.pair import Pair
 from reparam.networks.residual import residual_pair
 
-NETWORKS: dict[str, Callable[[tuple[int, int, int], int, int, NetworkOptions], Pair]] = {
-    "mlp": mlp_pair,
-    "conv": plain_pair,
-    "residual": residual_pair,
-}
+NETWORKS: dict[str, Callable[..., Pair]] = {"mlp": mlp_pair, "conv": plain_pair, "residual": residual_pair}
 
-__all__ = [
-    "CONDITIONAL_NETWORKS",
-    "GAN_NETWORKS",
-    "MLP",
-    "NETWORKS",
-    "ConditionalNetworkOptions",
-    "GANNetworkOptions",
-    "NetworkOptions",
-    "Pair",
-    "Shapes",
-]
+__all__ = ["CONDITIONAL_NETWORKS", "GAN_NETWORKS", "MLP", "NETWORKS", "Pair", "Parts", "Shapes"]

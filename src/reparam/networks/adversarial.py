@@ -6,7 +6,6 @@ Shapes: `B` batch, `C H W` image, `K` latent.
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -16,34 +15,17 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from reparam.errors import ConfigError
 from reparam.networks.mlp import MLP
-from reparam.networks.pair import ImageDecoder
+from reparam.networks.pair import ImageDecoder, Units
 
 SMALLEST, LARGEST = 4, 8  # side of the grid that a DCGAN begins with
 
 
-@dataclass(frozen=True)
-class GANNetworkOptions:
-    """Shape of the two networks."""
-
-    network: Annotated[
-        Literal["dcgan", "mlp"],
-        Field(
-            description="dcgan (convolutions, for sides of 4 to 8 times a power of 2, such as 28, 32, 48, 64), or mlp"
-        ),
-    ] = "dcgan"
-    hidden: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...],
-        Field(description="mlp: units of each hidden layer of the generator, mirrored in the discriminator"),
-    ] = (256, 512)
-    width: Annotated[
-        int, Field(ge=4, le=1024, description="dcgan: channels at half resolution, doubled with each halving")
-    ] = 64
-    normalise: Annotated[
-        Literal["batch", "spectral", "none"],
-        Field(
-            description="the discriminator: weights over their largest singular value, or, in a dcgan, batch normalisation"
-        ),
-    ] = "batch"
+Normalise = Annotated[
+    Literal["batch", "spectral", "none"],
+    Field(
+        description="the discriminator: weights over their largest singular value, or, in a dcgan, batch normalisation"
+    ),
+]
 
 
 class GANPair(NamedTuple):
@@ -53,35 +35,50 @@ class GANPair(NamedTuple):
     discriminator: nn.Module
 
 
-def mlp_gan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions) -> GANPair:
-    """Fully connected, leaky ReLU of slope 0.2 (document 004; Goodfellow et al. 2014 for MNIST)."""
-    pixels, hidden = math.prod(shape), tuple(options.hidden)
+def mlp_gan(
+    shape: tuple[int, int, int],
+    latent: int,
+    hidden: Annotated[
+        tuple[Units, ...],
+        Field(description="mlp: units of each hidden layer of the generator, mirrored in the discriminator"),
+    ] = (256, 512),
+    normalise: Normalise = "batch",
+) -> GANPair:
+    """Fully connected, leaky ReLU of slope 0.2 (as in the GAN note; Goodfellow et al. 2014 for MNIST)."""
+    pixels = math.prod(shape)
     generator = ImageDecoder(MLP((latent, *hidden, pixels), "leaky-relu"), shape)
     discriminator = nn.Sequential(nn.Flatten(), MLP((pixels, *reversed(hidden), 1), "leaky-relu"))
-    return GANPair(generator, _bounded(discriminator, options))
+    return GANPair(generator, _bounded(discriminator, normalise))
 
 
-def dcgan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions) -> GANPair:
+def dcgan(
+    shape: tuple[int, int, int],
+    latent: int,
+    width: Annotated[
+        int, Field(ge=4, le=1024, description="dcgan: channels at half resolution, doubled with each halving")
+    ] = 64,
+    normalise: Normalise = "batch",
+) -> GANPair:
     """Strided 4 x 4 convolutions from a grid of 4 to 8 pixels a side up to the image, and down to it again, where the
     discriminator halves once more (Radford et al. 2016).
 
     Raises ConfigError where halving the side does not end there.
     """
-    channels, height, width = shape
+    channels, height, across = shape
     side, halvings = height, 0
     while side % 2 == 0 and (side > LARGEST or (not halvings and side >= 2 * SMALLEST)):
         side, halvings = side // 2, halvings + 1
-    if height != width or not SMALLEST <= side <= LARGEST or not halvings:
+    if height != across or not SMALLEST <= side <= LARGEST or not halvings:
         raise ConfigError(
-            f"network 'dcgan' halves the image to a grid of {SMALLEST} to {LARGEST} pixels, and {height} x {width} does not "
+            f"network 'dcgan' halves the image to a grid of {SMALLEST} to {LARGEST} pixels, and {height} x {across} does not "
             "come out there: use --size 28, 32, 48 or 64, or --network mlp"
         )
-    widths = [options.width * 2**level for level in range(halvings)]  # of the discriminator, and mirrored
+    widths = [width * 2**level for level in range(halvings)]  # of the discriminator, and mirrored
     down: list[nn.Module] = []
     for level, (inputs, outputs) in enumerate(itertools.pairwise([channels, *widths, 2 * widths[-1]])):
         kernel = 4 if level < halvings else 3  # from a grid of 7 a kernel of 4 would leave the last row out
         # Not of the first layer, which sees pixels (Radford et al. 2016).
-        normalisation = [nn.BatchNorm2d(outputs)] if level and options.normalise == "batch" else []
+        normalisation = [nn.BatchNorm2d(outputs)] if level and normalise == "batch" else []
         down += [nn.Conv2d(inputs, outputs, kernel, stride=2, padding=1), *normalisation, nn.LeakyReLU(0.2)]
     discriminator = nn.Sequential(*down, nn.Flatten(), nn.Linear(2 * widths[-1] * math.ceil(side / 2) ** 2, 1))
 
@@ -98,20 +95,20 @@ def dcgan(shape: tuple[int, int, int], latent: int, options: GANNetworkOptions) 
             nn.ReLU(),
         ]
     up.append(nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1))
-    pair = GANPair(ImageDecoder(nn.Sequential(*up), shape), _bounded(discriminator, options))
+    pair = GANPair(ImageDecoder(nn.Sequential(*up), shape), _bounded(discriminator, normalise))
     return GANPair(*(network.to(memory_format=torch.channels_last) for network in pair))  # type: ignore[call-overload]
 
 
-def _bounded(discriminator: nn.Module, options: GANNetworkOptions) -> nn.Module:
+def _bounded(discriminator: nn.Module, normalise: str) -> nn.Module:
     """Under spectral normalisation (Miyato et al. 2018) each layer is about 1-Lipschitz."""
-    if options.normalise == "spectral":
+    if normalise == "spectral":
         for layer in discriminator.modules():
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 spectral_norm(layer)
     return discriminator
 
 
-GAN_NETWORKS: dict[str, Callable[[tuple[int, int, int], int, GANNetworkOptions], GANPair]] = {
+GAN_NETWORKS: dict[str, Callable[..., GANPair]] = {
     "dcgan": dcgan,
     "mlp": mlp_gan,
 }

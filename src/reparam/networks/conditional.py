@@ -1,13 +1,12 @@
 """The networks of a conditional model: what c says, the first guess, prior, recognition, generation.
 
 Shapes: `B` batch, `S` samples, `C H W` image, `C'` channels of c, `D` classes, `F` features, `K` latent, `O` outputs of the
-likelihood a pixel (parameters times channels, or the values of a label map), `W'` wanted pixels.
+likelihood a pixel (parameters times channels, or the values of a label map), `W'` target pixels.
 """
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
@@ -16,35 +15,12 @@ from torch import Tensor, nn
 from reparam.core.batch import Condition
 from reparam.networks import residual
 from reparam.networks.mlp import MLP
-from reparam.networks.pair import ACTIVATIONS, ImageDecoder, NetworkOptions
+from reparam.networks.pair import ACTIVATIONS, ActivationName, Blocks, ImageDecoder, Units, Width
 
 
 def one_hot(c: Tensor, classes: int) -> Tensor:
     """float [..., D]; unlike torch's it does not look whether classes are below D, for which the host would wait."""
     return (c[..., None] == torch.arange(classes, device=c.device)).float()
-
-
-@dataclass(frozen=True)
-class ConditionalNetworkOptions(NetworkOptions):
-    """Shape of the networks: each of them is of this kind."""
-
-    network: Annotated[
-        Literal["mlp", "residual"],
-        Field(
-            description="mlp, or residual (a U-Net for c, residual encoders and decoder; 28 to 128 pixels, grey or RGB)"
-        ),
-    ] = "mlp"
-    hidden: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...],
-        Field(min_length=1, description="mlp: units of each hidden layer of every network"),
-    ] = (500, 500)
-    dropout: Annotated[float, Field(ge=0, lt=1, description="mlp: share of hidden units dropped in training")] = 0.0
-    multi_scale: Annotated[
-        bool,
-        Field(
-            description="residual: the first guess also predicts a half and a quarter of the side, with losses of its own"
-        ),
-    ] = False
 
 
 class Shapes(NamedTuple):
@@ -61,7 +37,7 @@ class Parts(NamedTuple):
 
     context: c -> features; guess: features -> outputs [B, O, H, W], or (outputs, coarser ones); prior: (features, hint) ->
     [B, F]; recognition: (x, features, hint) -> [B, F]; generation: (z [..., B, K], features) -> outputs [..., B, O, H, W].
-    Prior and recognition come with F. `wanted` [W'] are the places of the pixels that outputs are of, None: all.
+    Prior and recognition come with F. `target` [W'] are the places of the pixels that outputs are of, None: all.
     """
 
     context: Callable[[], nn.Module]
@@ -69,7 +45,7 @@ class Parts(NamedTuple):
     prior: Callable[[bool], tuple[nn.Module, int]]
     recognition: Callable[[bool], tuple[nn.Module, int]]
     generation: Callable[[], nn.Module]
-    wanted: Tensor | None = None
+    target: Tensor | None = None
 
 
 # -- fully connected -------------------------------------------------------------------------------------------------------
@@ -98,22 +74,22 @@ class FlatCondition(nn.Module):
 
 
 class Joined(nn.Module):
-    """A fully connected network on several inputs [B, ...] side by side; those that are None are left out. With `wanted` the
+    """A fully connected network on several inputs [B, ...] side by side; those that are None are left out. With `target` the
     first is an image, of which those pixels alone are taken."""
 
-    wanted: Tensor | None
+    target: Tensor | None
 
-    def __init__(self, sizes: tuple[int, ...], activation: str, dropout: float, wanted: Tensor | None = None) -> None:
+    def __init__(self, sizes: tuple[int, ...], activation: str, dropout: float, target: Tensor | None = None) -> None:
         super().__init__()
         self.mlp = MLP(sizes, activation, final=True, dropout=dropout)
-        self.register_buffer("wanted", wanted, persistent=False)
+        self.register_buffer("target", target, persistent=False)
 
     def forward(self, *inputs: Tensor | None) -> Tensor:
         parts = [part.flatten(1) for part in inputs[1:] if part is not None]
         first = inputs[0]
         assert first is not None
-        if self.wanted is not None:
-            first = first.flatten(2).index_select(-1, self.wanted)
+        if self.target is not None:
+            first = first.flatten(2).index_select(-1, self.target)
         return self.mlp(torch.cat([first.flatten(1), *parts], -1))
 
 
@@ -126,47 +102,53 @@ class FlatGeneration(nn.Module):
         features: int,
         hidden: tuple[int, ...],
         shape: tuple[int, int, int],
-        options: NetworkOptions,
+        activation: str,
         dropout: float,
     ) -> None:
         super().__init__()
         self.of_z = nn.Linear(latent, hidden[0])
         self.of_c = nn.Linear(features, hidden[0], bias=False)
-        self.act = nn.Sequential(ACTIVATIONS[options.activation](), *([nn.Dropout(dropout)] if dropout else []))
-        self.rest = MLP((*hidden, shape[0] * shape[1] * shape[2]), options.activation, dropout=dropout)
+        self.act = nn.Sequential(ACTIVATIONS[activation](), *([nn.Dropout(dropout)] if dropout else []))
+        self.rest = MLP((*hidden, shape[0] * shape[1] * shape[2]), activation, dropout=dropout)
         self.shape = shape
 
     def forward(self, z: Tensor, features: Tensor) -> Tensor:
         return self.rest(self.act(self.of_z(z) + self.of_c(features))).unflatten(-1, self.shape)
 
 
-def flat_parts(shapes: Shapes, options: ConditionalNetworkOptions) -> Parts:
-    """Hidden layers of sizes `hidden` in every network. Where wanted pixels have fixed places, outputs are of those alone."""
+def flat_parts(
+    shapes: Shapes,
+    hidden: Annotated[
+        tuple[Units, ...], Field(min_length=1, description="mlp: units of each hidden layer of every network")
+    ] = (500, 500),
+    dropout: Annotated[float, Field(ge=0, lt=1, description="mlp: share of hidden units dropped in training")] = 0.0,
+    activation: ActivationName = "relu",
+) -> Parts:
+    """Hidden layers of sizes `hidden` in every network. Where target pixels have fixed places, outputs are of those alone."""
     channels, height, width = shapes.image
-    hidden, dropout = tuple(options.hidden), options.dropout
     fixed = shapes.condition.fixed
-    wanted = None if fixed is None else (~fixed).flatten().nonzero().squeeze(1)
-    field = (height, width) if wanted is None else (1, len(wanted))
+    target = None if fixed is None else (~fixed).flatten().nonzero().squeeze(1)
+    field = (height, width) if target is None else (1, len(target))
     outputs = (shapes.outputs, *field)
     places = field[0] * field[1]
 
     def hint(guessed: bool) -> int:
         return guessed * shapes.outputs * places
 
-    def joined(inputs: int, wanted: Tensor | None = None) -> tuple[nn.Module, int]:
-        return Joined((inputs, *hidden), options.activation, dropout, wanted), hidden[-1]
+    def joined(inputs: int, target: Tensor | None = None) -> tuple[nn.Module, int]:
+        return Joined((inputs, *hidden), activation, dropout, target), hidden[-1]
 
     def context() -> nn.Module:
         flat = FlatCondition(shapes.condition, shapes.image)
-        return nn.Sequential(flat, MLP((flat.size, *hidden), options.activation, final=True, dropout=dropout))
+        return nn.Sequential(flat, MLP((flat.size, *hidden), activation, final=True, dropout=dropout))
 
     return Parts(
         context,
         lambda: nn.Sequential(nn.Linear(hidden[-1], shapes.outputs * places), nn.Unflatten(1, outputs)),
         lambda guessed: joined(hidden[-1] + hint(guessed)),
-        lambda guessed: joined(channels * places + hidden[-1] + hint(guessed), wanted),
-        lambda: FlatGeneration(shapes.latent, hidden[-1], tuple(reversed(hidden)), outputs, options, dropout),
-        wanted,
+        lambda guessed: joined(channels * places + hidden[-1] + hint(guessed), target),
+        lambda: FlatGeneration(shapes.latent, hidden[-1], tuple(reversed(hidden)), outputs, activation, dropout),
+        target,
     )
 
 
@@ -186,19 +168,19 @@ class UNet(nn.Module):
     """c [B, C', H, W] (a class: one-hot planes) -> Maps. Residual stages down, and up with the maps of the way down beside
     (Ronneberger et al. 2015)."""
 
-    def __init__(self, condition: Condition, shape: tuple[int, int, int], options: NetworkOptions) -> None:
+    def __init__(self, condition: Condition, shape: residual.Shape) -> None:
         super().__init__()
-        self.classes, self.side = condition.classes, shape[1]
+        self.classes, self.side = condition.classes, shape.image[1]
         self.channels = condition.classes or condition.channels
-        levels = residual.stages(shape, options)
+        levels = shape.levels()
         self.stem = nn.Conv2d(self.channels, levels[0][1], 3, padding=1)
         self.down, self.up, self.merge = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for (side, above), (_, below) in itertools.pairwise(levels):
             stride = nn.Conv2d(above, below, 3, stride=2, padding=1)
-            self.down.append(nn.Sequential(stride, *residual.stack(below, options)))
+            self.down.append(nn.Sequential(stride, *shape.stack(below)))
             self.up.insert(0, residual.Upsample(below, above, (side, side)))
             join = nn.Conv2d(2 * above, above, 3, padding=1)
-            self.merge.insert(0, nn.Sequential(join, *residual.stack(above, options)))
+            self.merge.insert(0, nn.Sequential(join, *shape.stack(above)))
 
     def forward(self, c: Tensor) -> Maps:
         planes = c
@@ -219,10 +201,10 @@ class UNet(nn.Module):
 class Guess(nn.Module):
     """Maps -> outputs [B, O, H, W]; with `coarser` channels, also those at a quarter and a half of the side."""
 
-    def __init__(self, outputs: int, options: NetworkOptions, coarser: tuple[int, ...] = ()) -> None:
+    def __init__(self, outputs: int, shape: residual.Shape, coarser: tuple[int, ...] = ()) -> None:
         super().__init__()
-        self.full = residual.output_head(options.width, outputs, options)
-        self.coarser = nn.ModuleList(residual.output_head(channels, outputs, options) for channels in coarser)
+        self.full = shape.output_head(shape.width, outputs)
+        self.coarser = nn.ModuleList(shape.output_head(channels, outputs) for channels in coarser)
 
     def forward(self, maps: Maps) -> Tensor | tuple[Tensor, tuple[Tensor, ...]]:
         full = self.full(maps.last)
@@ -246,39 +228,49 @@ class Planes(nn.Module):
 class MapGeneration(nn.Module):
     """z -> maps at full resolution, added to a convolution of those that c gave; then the outputs."""
 
-    def __init__(self, shape: tuple[int, int, int], latent: int, outputs: int, options: NetworkOptions) -> None:
+    def __init__(self, shape: residual.Shape, latent: int, outputs: int) -> None:
         super().__init__()
-        maps = nn.Sequential(*residual.decoder(shape, latent, options))
-        self.of_z = ImageDecoder(maps, (options.width, *shape[1:]))
-        self.of_c = nn.Conv2d(options.width, options.width, 3, padding=1)
-        self.head = residual.output_head(options.width, outputs, options)
+        maps = nn.Sequential(*shape.decoder(latent))
+        self.of_z = ImageDecoder(maps, (shape.width, *shape.image[1:]))
+        self.of_c = nn.Conv2d(shape.width, shape.width, 3, padding=1)
+        self.head = shape.output_head(shape.width, outputs)
 
     def forward(self, z: Tensor, features: Maps) -> Tensor:
         maps = self.of_z(z) + self.of_c(features.last)
         return self.head(maps.flatten(0, -4)).unflatten(0, maps.shape[:-3])
 
 
-def residual_parts(shapes: Shapes, options: ConditionalNetworkOptions) -> Parts:
+def residual_parts(
+    shapes: Shapes,
+    width: Width = 32,
+    blocks: Blocks = 1,
+    activation: ActivationName = "relu",
+    multi_scale: Annotated[
+        bool,
+        Field(
+            description="residual: the first guess also predicts a half and a quarter of the side, with losses of its own"
+        ),
+    ] = False,
+) -> Parts:
     """A U-Net for c, residual encoders for prior and recognition, a residual decoder for z. Sides from 28 to 128."""
-    channels, *field = shapes.image
-    levels = residual.stages(shapes.image, options)
-    coarser = tuple(width for _, width in reversed(levels[1:3])) if options.multi_scale else ()
+    shape = residual.Shape(shapes.image, width, blocks, activation)
+    coarser = tuple(channels for _, channels in reversed(shape.levels()[1:3])) if multi_scale else ()
     planes = shapes.condition.classes or shapes.condition.channels
 
     def encoder(inputs: int) -> tuple[nn.Module, int]:
-        network, features = residual.encoder((inputs, field[0], field[1]), options)
+        network, features = shape.encoder(inputs)
         return Planes(network), features
 
     return Parts(
-        lambda: UNet(shapes.condition, shapes.image, options),
-        lambda: Guess(shapes.outputs, options, coarser),
+        lambda: UNet(shapes.condition, shape),
+        lambda: Guess(shapes.outputs, shape, coarser),
         lambda guessed: encoder(planes + guessed * shapes.outputs),
-        lambda guessed: encoder(channels + planes + guessed * shapes.outputs),
-        lambda: MapGeneration(shapes.image, shapes.latent, shapes.outputs, options),
+        lambda guessed: encoder(shapes.image[0] + planes + guessed * shapes.outputs),
+        lambda: MapGeneration(shape, shapes.latent, shapes.outputs),
     )
 
 
-CONDITIONAL_NETWORKS: dict[str, Callable[[Shapes, ConditionalNetworkOptions], Parts]] = {
+CONDITIONAL_NETWORKS: dict[str, Callable[..., Parts]] = {
     "mlp": flat_parts,
     "residual": residual_parts,
 }

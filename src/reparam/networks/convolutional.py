@@ -6,12 +6,12 @@ Shapes: `B` batch, `C H W` image, `F` features, `K` latent, `P` parameters of th
 from torch import nn
 
 from reparam.errors import ConfigError
-from reparam.networks.pair import ACTIVATIONS, ImageDecoder, NetworkOptions, Pair
+from reparam.networks.pair import ACTIVATIONS, ActivationName, ImageDecoder, Pair
 
 CHANNELS = (32, 64)
 
 
-def plain_pair(shape: tuple[int, int, int], latent: int, parameters: int, options: NetworkOptions) -> Pair:
+def plain_pair(shape: tuple[int, int, int], latent: int, parameters: int, activation: ActivationName = "relu") -> Pair:
     """Convolutions of 32 and 64 channels, kernel 4, stride 2; a linear map to and from the latent.
 
     Raises ConfigError where the side is no multiple of 4.
@@ -23,7 +23,7 @@ def plain_pair(shape: tuple[int, int, int], latent: int, parameters: int, option
             "use --size, or --network residual"
         )
     first, second = CHANNELS
-    act = ACTIVATIONS[options.activation]
+    act = ACTIVATIONS[activation]
     small = (second, height // 4, width // 4)
     features = small[0] * small[1] * small[2]
     encoder = nn.Sequential(

@@ -6,10 +6,12 @@ Shapes: `B` batch, `C H W` image, `F` features, `K` latent, `P` parameters of th
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor, nn
 
-from reparam.networks.pair import ACTIVATIONS, ImageDecoder, NetworkOptions, Pair
+from reparam.networks.pair import ACTIVATIONS, ActivationName, ImageDecoder, Pair, Units
 
 
 class MLP(nn.Module):
@@ -31,12 +33,21 @@ class MLP(nn.Module):
         return self.layers(x)
 
 
-def mlp_pair(shape: tuple[int, int, int], latent: int, parameters: int, options: NetworkOptions) -> Pair:
+def mlp_pair(
+    shape: tuple[int, int, int],
+    latent: int,
+    parameters: int,
+    hidden: Annotated[
+        tuple[Units, ...],
+        Field(description="mlp: units of each hidden layer of the encoder, mirrored in the decoder"),
+    ] = (512, 256),
+    activation: ActivationName = "relu",
+) -> Pair:
     """784-400-z and z-400-784, and so on: the encoder's hidden sizes, mirrored. No hidden layer: both are linear."""
     channels, height, width = shape
-    inputs, hidden = math.prod(shape), tuple(options.hidden)
-    encoder = nn.Sequential(nn.Flatten(), MLP((inputs, *hidden), options.activation, final=True))
-    decoder = MLP((latent, *reversed(hidden), parameters * inputs), options.activation)
+    inputs = math.prod(shape)
+    encoder = nn.Sequential(nn.Flatten(), MLP((inputs, *hidden), activation, final=True))
+    decoder = MLP((latent, *reversed(hidden), parameters * inputs), activation)
     return Pair(
         encoder, hidden[-1] if hidden else inputs, ImageDecoder(decoder, (parameters * channels, height, width))
     )

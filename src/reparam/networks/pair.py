@@ -4,7 +4,6 @@ Shapes: `B` batch, `C H W` image, `F` features, `K` latent, `P` parameters of th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
@@ -20,21 +19,11 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-@dataclass(frozen=True)
-class NetworkOptions:
-    """Shape of the networks; the encoder's description read backwards is the decoder's."""
-
-    network: Annotated[
-        Literal["mlp", "conv", "residual"],
-        Field(description="mlp, conv (two stride-2 convolutions), or residual (28 to 128 pixels, grey or RGB)"),
-    ] = "mlp"
-    hidden: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...],
-        Field(description="mlp: units of each hidden layer of the encoder, mirrored in the decoder"),
-    ] = (512, 256)
-    width: Annotated[int, Field(ge=8, le=1024, description="residual: channels at full resolution")] = 32
-    blocks: Annotated[int, Field(ge=1, le=16, description="residual: blocks at each resolution")] = 1
-    activation: Annotated[Activation, Field(description="nonlinearity between layers")] = "relu"
+# Options that several networks have.
+Units = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=8, le=1024, description="residual: channels at full resolution")]
+Blocks = Annotated[int, Field(ge=1, le=16, description="residual: blocks at each resolution")]
+ActivationName = Annotated[Activation, Field(description="nonlinearity between layers")]
 
 
 class Pair(NamedTuple):

@@ -4,12 +4,13 @@ Shapes: `B` batch, `C H W` image, `F` features, `K` latent, `P` parameters of th
 """
 
 import itertools
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reparam.errors import ConfigError
-from reparam.networks.pair import ACTIVATIONS, ImageDecoder, NetworkOptions, Pair
+from reparam.networks.pair import ACTIVATIONS, ActivationName, Blocks, ImageDecoder, Pair, Width
 
 SMALLEST, LARGEST = 28, 128
 LAST_SIDE = 8  # downsampling stops at the first side that is no larger: 28 -> 14 -> 7, 64 -> 32 -> 16 -> 8
@@ -82,55 +83,65 @@ def _sides(side: int) -> list[int]:
     return sides
 
 
-def stages(shape: tuple[int, int, int], options: NetworkOptions) -> list[tuple[int, int]]:
-    """(side, channels) of each resolution from full down: half the side and (up to four times) twice the channels of the one
-    before.
+class Shape(NamedTuple):
+    """Of a residual network: image shape (C, H, W), channels at full resolution, blocks at each resolution, nonlinearity."""
 
-    Raises ConfigError for sides outside 28 to 128.
-    """
-    _, height, width = shape
-    if height != width or not SMALLEST <= height <= LARGEST:
-        raise ConfigError(
-            f"network 'residual' serves square images of {SMALLEST} to {LARGEST} pixels, not {height} x {width}: "
-            "choose --size in that range, or --network mlp"
+    image: tuple[int, int, int]
+    width: int
+    blocks: int
+    activation: str
+
+    def levels(self) -> list[tuple[int, int]]:
+        """(side, channels) of each resolution from full down: half the side and (up to four times) twice the channels of the one
+        before. Raises ConfigError for sides outside 28 to 128."""
+        _, height, width = self.image
+        if height != width or not SMALLEST <= height <= LARGEST:
+            raise ConfigError(
+                f"network 'residual' serves square images of {SMALLEST} to {LARGEST} pixels, not {height} x {width}: "
+                "choose --size in that range, or --network mlp"
+            )
+        return [(side, self.width * min(2**stage, 4)) for stage, side in enumerate(_sides(height))]
+
+    def stack(self, channels: int) -> list[nn.Module]:
+        """The residual blocks of one resolution."""
+        return [ResidualBlock(channels, self.activation) for _ in range(self.blocks)]
+
+    def output_head(self, channels: int, outputs: int) -> nn.Sequential:
+        """The last layers of a network whose maps have `channels`."""
+        return nn.Sequential(
+            _norm(channels), ACTIVATIONS[self.activation](), nn.Conv2d(channels, outputs, 3, padding=1)
         )
-    return [(side, options.width * min(2**stage, 4)) for stage, side in enumerate(_sides(height))]
+
+    def encoder(self, inputs: int) -> tuple[nn.Sequential, int]:
+        """[B, inputs, H, W] in [0, 1] -> [B, F], and F."""
+        levels = self.levels()
+        layers: list[nn.Module] = [Centre(), nn.Conv2d(inputs, levels[0][1], 3, padding=1)]
+        for (_, above), (_, channels) in itertools.pairwise(levels):
+            layers += [nn.Conv2d(above, channels, 3, stride=2, padding=1), *self.stack(channels)]
+        side, channels = levels[-1]
+        layers += [_norm(channels), ACTIVATIONS[self.activation](), nn.Flatten()]
+        return nn.Sequential(*layers), channels * side * side
+
+    def decoder(self, latent: int) -> list[nn.Module]:
+        """[B, K] -> maps [B, width, H, W], for an `output_head`."""
+        levels = self.levels()
+        side, channels = levels[-1]
+        layers: list[nn.Module] = [nn.Linear(latent, channels * side * side), nn.Unflatten(1, (channels, side, side))]
+        for (_, channels), (side, below) in itertools.pairwise(reversed(levels)):
+            layers += [*self.stack(channels), Upsample(channels, below, (side, side))]
+        return layers
 
 
-def stack(channels: int, options: NetworkOptions) -> list[nn.Module]:
-    """The residual blocks of one resolution."""
-    return [ResidualBlock(channels, options.activation) for _ in range(options.blocks)]
-
-
-def output_head(channels: int, outputs: int, options: NetworkOptions) -> nn.Sequential:
-    """The last layers of a network whose maps have `channels`."""
-    return nn.Sequential(_norm(channels), ACTIVATIONS[options.activation](), nn.Conv2d(channels, outputs, 3, padding=1))
-
-
-def encoder(shape: tuple[int, int, int], options: NetworkOptions) -> tuple[nn.Sequential, int]:
-    """[B, C, H, W] in [0, 1] -> [B, F], and F."""
-    levels = stages(shape, options)
-    layers: list[nn.Module] = [Centre(), nn.Conv2d(shape[0], levels[0][1], 3, padding=1)]
-    for (_, above), (_, channels) in itertools.pairwise(levels):
-        layers += [nn.Conv2d(above, channels, 3, stride=2, padding=1), *stack(channels, options)]
-    side, channels = levels[-1]
-    layers += [_norm(channels), ACTIVATIONS[options.activation](), nn.Flatten()]
-    return nn.Sequential(*layers), channels * side * side
-
-
-def decoder(shape: tuple[int, int, int], latent: int, options: NetworkOptions) -> list[nn.Module]:
-    """[B, K] -> maps [B, width, H, W], for an `output_head`."""
-    levels = stages(shape, options)
-    side, channels = levels[-1]
-    layers: list[nn.Module] = [nn.Linear(latent, channels * side * side), nn.Unflatten(1, (channels, side, side))]
-    for (_, channels), (side, below) in itertools.pairwise(reversed(levels)):
-        layers += [*stack(channels, options), Upsample(channels, below, (side, side))]
-    return layers
-
-
-def residual_pair(shape: tuple[int, int, int], latent: int, parameters: int, options: NetworkOptions) -> Pair:
+def residual_pair(
+    shape: tuple[int, int, int],
+    latent: int,
+    parameters: int,
+    width: Width = 32,
+    blocks: Blocks = 1,
+    activation: ActivationName = "relu",
+) -> Pair:
     """Stages of residual blocks down to a side of at most 8, and back. Raises ConfigError for sides outside 28 to 128."""
-    channels, height, width = shape
-    down, features = encoder(shape, options)
-    up = [*decoder(shape, latent, options), *output_head(options.width, parameters * channels, options)]
-    return Pair(down, features, ImageDecoder(nn.Sequential(*up), (parameters * channels, height, width)))
+    network, outputs = Shape(shape, width, blocks, activation), parameters * shape[0]
+    down, features = network.encoder(shape[0])
+    up = [*network.decoder(latent), *network.output_head(width, outputs)]
+    return Pair(down, features, ImageDecoder(nn.Sequential(*up), (outputs, *shape[1:])))

@@ -69,9 +69,9 @@ class StructuredPrediction(Objective):
                 terms = part(player, model, batch, step, generator)
                 total, named = total + weight * terms.total, named | terms.named
         if self.guess_weight:
-            guess = -model.decoder(None).log_prob(batch.x)
+            guess = -model.first_guess().log_prob(batch.x)
             total, named = total + self.guess_weight * guess, named | {"guess": Term(guess, "nats/image")}
-            if scales := model.scales():
+            if scales := model.coarser_guesses():
                 coarser = [-p_x.log_prob(_reduced(batch.x, size)) for size, p_x in scales]
                 full = batch.x.shape[-1] ** 2
                 mean = sum(loss * full / size**2 for loss, (size, _) in zip(coarser, scales, strict=True)) / len(scales)

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, kl_divergence
 
 from reparam.core.batch import Batch
-from reparam.core.objective import Objective, Term, Terms, ramp
+from reparam.core.objective import Objective, Term, Terms
 from reparam.distributions import detached, kl_at, monte_carlo_kl, report_kl, rsample, tight_kl
+from reparam.objectives.ramp import ramp
 
 
 def kl_per_dimension(q_z: Distribution, p_z: Distribution) -> Tensor:

@@ -4,6 +4,7 @@ Shapes: `n` images, `C H W` image, `K` latent.
 """
 
 import math
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from reparam.evaluation.context import VALIDATED
 from reparam.evaluation.metrics.latent_moves import CHANGES
 from reparam.evaluation.networks.features import judge_network
 from reparam.latent.directions import DEFAULT
-from reparam.latent.generation import predict_average, sample
+from reparam.latent.generation import mixture_prior, predict_average, sample
 from reparam.reports import charts, panels
 from reparam.reports import latent_moves as moving
 from reparam.reports import predictions as answering
@@ -117,8 +118,8 @@ def _ellipses(subject: RunView) -> list[charts.Ellipse]:
     if "cluster" not in subject.run.model.abilities or subject.latent != 2:
         return []
     with torch.no_grad():
-        p_z = subject.run.model.prior()
-    parts = p_z.component_distribution.base_dist
+        p_z = mixture_prior(subject.run.model)
+    parts: Any = p_z.component_distribution.base_dist  # type: ignore[attr-defined]
     each = zip(parts.loc.tolist(), parts.scale.tolist(), p_z.mixture_distribution.probs.tolist(), strict=True)
     return [charts.Ellipse((x, y), (a, b), weight) for (x, y), (a, b), weight in each]
 
@@ -132,7 +133,7 @@ def answers(subject: RunView) -> Drawing:
     size = layout(subject.side)
     shown = 10 if size.across >= 10 else 4
     part = answering.answers(subject.run, subject.examples(size.across), shown)
-    return Drawing((part,), f"{shown} answers each." if subject.run.model.prior is not None else "")
+    return Drawing((part,), f"{shown} answers each." if subject.run.model.has("prior") else "")
 
 
 def reliability(subject: RunView) -> Drawing:

@@ -39,7 +39,7 @@ def components(run: LoadedRun, shown: int, columns: int, seed: int = 0, draw: bo
     there are none."""
     run.require("cluster", "draw samples of components")
     with torch.no_grad():
-        weights = run.model.prior().mixture_distribution.probs.cpu()
+        weights = generation.mixture_prior(run.model).mixture_distribution.probs.cpu()
     order = weights.argsort(descending=True, stable=True)[:shown].tolist()
     rows = torch.cat([run.sample(columns, seed, draw, component=m) for m in order])
     return panel(rows, columns, [f"{m}: {float(weights[m]):.0%}" for m in order])

@@ -79,12 +79,12 @@ def answers(
     guess = None
     if baseline is not None:
         guess = predict(baseline.model, batch.c)
-    elif model.prior is None or getattr(run.config.options, "guess_weight", False):
+    elif not model.has("prior") or getattr(run.config.options, "guess_weight", False):
         guess = first_guess(model, batch.c)
     if guess is not None:
-        name = "baseline" if baseline is not None else "answer" if model.prior is None else "guess"
+        name = "baseline" if baseline is not None else "answer" if not model.has("prior") else "guess"
         columns.append((name, as_images(guess, bool(maps), channels)))
-    if model.prior is not None:
+    if model.has("prior"):
         columns.append(("z*", as_images(predict(model, batch.c), bool(maps), channels)))
         made = predict_draws(model, batch.c, max(draws, SPREAD_DRAWS), seed)
         for number in range(draws):
@@ -92,7 +92,7 @@ def answers(
         columns.append(("mean", as_images(made.mean(1), bool(maps), channels)))
     if truth:
         columns.append(("truth", truth_images(batch.x, maps, channels)))
-    if model.prior is not None:
+    if model.has("prior"):
         spread = uncertainty(made)
         columns.append(("spread", _bright(spread)))
     depth = max(images.shape[1] for _, images in columns)
@@ -114,7 +114,7 @@ def training_rows(model: Model, batch: Batch, shape: tuple[int, int, int], map_v
     """Rows of a sheet that training leaves behind: the truth, what was seen (where c is an image), one answer."""
     assert batch.c is not None
     visible = seen(batch, shape)
-    one = predict_draws(model, batch.c, 1)[:, 0] if model.prior is not None else predict(model, batch.c)
+    one = predict_draws(model, batch.c, 1)[:, 0] if model.has("prior") else predict(model, batch.c)
     rows = [truth_images(batch.x, map_values, shape[0]), *([] if visible is None else [visible])]
     rows.append(as_images(one, bool(map_values), shape[0]))
     depth = max(row.shape[1] for row in rows)
@@ -126,7 +126,7 @@ SEGMENTED = ("labels", "answers", "spread")
 
 def segmentation_paths(run: LoadedRun, path: Path, folder: Path) -> dict[str, Path]:
     """Where `write_segmentation` puts what it makes of a picture; a model with a single answer has no spread."""
-    kinds = SEGMENTED if run.model.prior is not None else SEGMENTED[:2]
+    kinds = SEGMENTED if run.model.has("prior") else SEGMENTED[:2]
     return {kind: folder / f"{path.stem}-{kind}.png" for kind in kinds}
 
 
@@ -137,14 +137,14 @@ def write_segmentation(run: LoadedRun, path: Path, folder: Path, draws: int, see
     run.require("segment", "segment pictures")
     picture = read_picture(path, run.spec.image_shape, run.config.data)
     c = run.condition(picture.pixels)
-    made = run.answers(c, draws, seed) if run.model.prior is not None else run.predict(c)[:, None]
+    made = run.answers(c, draws, seed) if run.model.has("prior") else run.predict(c)[:, None]
     values = picture.placed(made.mean(1)[0])
     label_map = Image.fromarray((values * (255 if run.spec.map_values == 2 else 1)).byte().numpy())
     batch = Batch(
         x=torch.full((1, 1, *run.spec.image_shape[1:]), IGNORED), c=c, y=torch.tensor([-1]), index=torch.tensor([0])
     )
     found = {"labels": label_map, "answers": answers_picture(run, batch, draws, seed, truth=False)}
-    if run.model.prior is not None:
+    if run.model.has("prior"):
         spread = uncertainty(made)
         found["spread"] = sheet(legible(_bright(spread), 1), 1)
     paths = segmentation_paths(run, path, folder)

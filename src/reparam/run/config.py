@@ -6,8 +6,7 @@ option is the same one-line error everywhere.
 
 import dataclasses
 import math
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
+from reparam.core.options import fields_of, owners
 from reparam.data import DataOptions, Dataset, Images
 from reparam.data.labels import chosen_labels, few_labels
 from reparam.data.tasks import TaskOptions
@@ -176,15 +176,13 @@ def fields(family: Family) -> Iterator[tuple[str, str, Any]]:
     """(section, flat name, annotated type) of every option of a family's runs. Raises ConfigError where two share a name."""
     owner: dict[str, str] = {}
     for section, cls in sections(family).items():
-        types = typing.get_type_hints(cls, include_extras=True)
-        for option in dataclasses.fields(cls):
-            if option.name in owner:
+        for name, kind in fields_of(cls).items():
+            if name in owner:
                 raise ConfigError(
-                    f"model '{family.name}' has an option '{option.name}', which {owner[option.name]} options have too: "
-                    "rename it"
+                    f"model '{family.name}' has an option '{name}', which {owner[name]} options have too: rename it"
                 )
-            owner[option.name] = section
-            yield section, option.name, types[option.name]
+            owner[name] = section
+            yield section, name, kind
 
 
 def resolve(model: str, recipe: str | None = None, **options: Any) -> RunConfig:
@@ -248,8 +246,23 @@ def _validate(cls: type, values: Mapping[str, Any]) -> Any:
     return section
 
 
-# Options that mean something for one task alone.
-TASK_OF = {"observed": "quadrants", "half": "half", "box": "boxes", "corruption": "denoising", "noise": "denoising"}
+def _check_owners(config: RunConfig, family: Family, chosen: frozenset[str]) -> None:
+    """Raises ConfigError for an option that was chosen and belongs to a part (a task, a network, a likelihood) that was not."""
+    for section, cls in sections(family).items():
+        for option in sorted(chosen & {field.name for field in dataclasses.fields(cls)}):
+            if not (found := owners(cls, option)):
+                continue
+            choice, parts = found
+            if (name := getattr(getattr(config, section), choice)) not in parts:
+                flag = choice.replace("_", "-")
+                raise ConfigError(
+                    f"option '{option}' is for {choice} {_or(parts)}, not '{name}': leave it out, or add --{flag} {parts[0]}"
+                )
+
+
+def _or(names: Sequence[str]) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return " or ".join(([", ".join(quoted[:-1])] if len(quoted) > 1 else []) + quoted[-1:])
 
 
 def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> RunConfig:
@@ -261,11 +274,7 @@ def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> Ru
             f"model '{config.model}' does not do task '{config.task.task}': it does {', '.join(tasks)}; "
             f"'{config.task.task}' is for {', '.join(others)}"
         )
-    for option, task in TASK_OF.items():
-        if option in chosen and config.task.task != task:
-            raise ConfigError(
-                f"option '{option}' is for task '{task}', not '{config.task.task}': leave it out, or add --task {task}"
-            )
+    _check_owners(config, family, chosen)
     if training.augment and (config.task.task != "unconditional" or config.task.binarise != "none"):
         raise ConfigError("augment moves grey or coloured images of models without a condition: leave --augment out")
     if training.augment_strength and len(training.augment_strength) != len(training.augment):
@@ -280,8 +289,6 @@ def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> Ru
         for option in ("unlabelled", "label_share"):
             if option in chosen:
                 raise ConfigError(f"option '{option}' is for training with few labels: add --labels-per-class N")
-    if config.task.omission_noise and config.task.task not in ("quadrants", "half", "boxes", "segmentation"):
-        raise ConfigError(f"omission-noise hides part of an observed image, and task '{config.task.task}' has none")
     if config.data.train_on == "all":
         if "keep" in chosen and training.keep == "best":
             raise ConfigError(

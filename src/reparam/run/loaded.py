@@ -222,7 +222,7 @@ class LoadedRun:
     def labelled_as_here(self, dataset: Dataset) -> None:
         """Raises DataError for a data set whose classes are others than the run's, where the model knows classes."""
         known = tuple(self.folder.document()["data"].get("classes", []))
-        knows = self.model.head is not None or "sample by class" in self.model.abilities
+        knows = self.model.has("head") or "sample by class" in self.model.abilities
         if knows and dataset.classes != known:
             raise DataError(
                 f"'{dataset.name}' has classes {', '.join(dataset.classes) or '(none)'} and the run {', '.join(known)}: give "

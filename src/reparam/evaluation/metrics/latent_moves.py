@@ -36,7 +36,7 @@ def move_of(context: EvaluationContext, directions: str) -> BaseAugmenter:
     model, seed = context.model, context.options.seed
     if directions == PIXELS:
         return PixelAugmenter(seed=seed, device=context.device)
-    if find_direction(directions).needs == "latents" and model.context is None:
+    if find_direction(directions).needs == "latents" and not model.has("context"):
         classes = len(context.dataset.classes)
         latents = context.once("class latents", lambda: class_latents(model, context.trained_on, classes))
         return Augmenter(model, directions=directions, latents=latents, seed=seed)
@@ -110,7 +110,7 @@ def one_class(model: Model, dataset: Dataset, task: TaskOptions, options: Evalua
 
 
 def has_no_head(model: Model) -> bool:
-    return model.head is None
+    return not model.has("head")
 
 
 MOVES: dict[str, Metric] = {

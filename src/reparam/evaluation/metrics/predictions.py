@@ -19,7 +19,7 @@ from reparam.models import Model
 
 def cnll_mc(context: EvaluationContext) -> Measure:
     values, sizes = context.monte_carlo_nll
-    if context.model.prior is None:
+    if not context.model.has("prior"):
         return mean(values, "nats/image", "exact: there is no latent")
     return mean(values, "nats/image", effective(sizes, context.options) + "; biased upwards for few draws")
 
@@ -31,7 +31,7 @@ def mean_of_n(context: EvaluationContext) -> Measure:
 
 def best_of_n(context: EvaluationContext) -> Measure:
     """The draw that is nearest to the truth; a model without a latent may count its own answer among its draws of pixels."""
-    if context.model.prior is not None:
+    if context.model.has("prior"):
         return _judged(context, context.predictions, _draws(context))
     answers = torch.cat([context.predictions, context.averaged[:, None]], 1)
     return _judged(context, answers, f"{_draws(context)}, and its own answer")
@@ -52,7 +52,7 @@ def diversity(context: EvaluationContext) -> Measure:
 
 
 def _draws(context: EvaluationContext) -> str:
-    source = "z ~ p(z|c)" if context.model.prior is not None else "x ~ p(x|c), a pixel at a time"
+    source = "z ~ p(z|c)" if context.model.has("prior") else "x ~ p(x|c), a pixel at a time"
     few = (
         "" if len(context.asked.x) == len(context.x) else f", for the {len(context.asked.x):,} images that memory holds"
     )
@@ -87,7 +87,7 @@ def ece(context: EvaluationContext) -> Measure:
 
 
 def _averaged(context: EvaluationContext) -> str:
-    return "" if context.model.prior is None else f"of the average of {_draws(context)}"
+    return "" if not context.model.has("prior") else f"of the average of {_draws(context)}"
 
 
 def class_hit(context: EvaluationContext) -> Measure:

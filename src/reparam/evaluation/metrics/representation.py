@@ -145,7 +145,7 @@ def no_noise(model: Model, dataset: Dataset, task: TaskOptions, options: Evaluat
 
 def generative(model: Model) -> bool:
     """A model with a prior is for making images up: what its latents are good for besides waits to be asked for."""
-    return model.prior is not None
+    return model.has("prior")
 
 
 def _beside(name: str, measure: Callable[..., Measure], doc: str, meaning: str) -> dict[str, Metric]:

@@ -19,6 +19,7 @@ from reparam.evaluation.networks import inception
 from reparam.files import cache_folder, read_tensors, write_tensors
 from reparam.latent.generation import class_probabilities, classify
 from reparam.models import MODELS, Model, Schedule, Spec
+from reparam.models.classifier import ConvolutionalClassifier
 from reparam.run.config import resolve
 from reparam.run.folder import load_weights
 from reparam.training import Loop, Progress, Silent
@@ -87,7 +88,7 @@ def classifier_network(
     model, facts = _classifier(dataset, device, progress, say, 0)
     about = f"{VERSION}, accuracy {facts['accuracy']:.3f}"
     return FeatureNetwork(
-        about, lambda x: model.head.features(x) / facts["scale"], device, head=lambda x: class_probabilities(model, x)
+        about, lambda x: _head(model).features(x) / facts["scale"], device, head=lambda x: class_probabilities(model, x)
     )
 
 
@@ -100,7 +101,7 @@ def judge_network(
     """Another such classifier, of a seed that no model is trained with: it reads classes and is nobody's feature network."""
     model, facts = _classifier(dataset, device, progress, say, JUDGE_SEED)
     about = f"judge {VERSION}, accuracy {facts['accuracy']:.3f}"
-    return FeatureNetwork(about, model.head.features, device, head=lambda x: class_probabilities(model, x))
+    return FeatureNetwork(about, _head(model).features, device, head=lambda x: class_probabilities(model, x))
 
 
 FEATURES: dict[str, Callable[..., FeatureNetwork]] = {
@@ -108,6 +109,11 @@ FEATURES: dict[str, Callable[..., FeatureNetwork]] = {
     "judge": judge_network,
     "inception": inception_network,
 }
+
+
+def _head(model: Model) -> ConvolutionalClassifier:
+    assert isinstance(model.head, ConvolutionalClassifier)
+    return model.head
 
 
 def _classifier(
@@ -143,7 +149,7 @@ def _classifier(
     right = (
         torch.cat([classify(model, to_float(part.pixels)) == part.labels for part in parts]) if len(known) else known
     )
-    raw = FeatureNetwork("", model.head.features, device).features(to_float(dataset.train.images[:SCALED_ON]))
+    raw = FeatureNetwork("", _head(model).features, device).features(to_float(dataset.train.images[:SCALED_ON]))
     facts = {
         "accuracy": float(right.float().mean()) if len(right) else float("nan"),
         "scale": max(float(raw.double().square().mean().sqrt()), 1e-12),

@@ -1,11 +1,11 @@
-"""What the condition c says, worked out once a batch: features and the first guess.
+"""What the condition c says, computed once a batch: features and the first guess.
 
-Shapes: `B` batch, `C H W` image, `F` features, `P` parameters of the likelihood a pixel, `W'` wanted pixels.
+Shapes: `B` batch, `C H W` image, `F` features, `P` parameters of the likelihood a pixel, `W'` target pixels.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +18,12 @@ from reparam.distributions import Completion
 
 @dataclass(frozen=True)
 class ContextOutput:
-    """What prior, encoder and decoder are told of c.
+    """What the context network hands on to prior, encoder and decoder.
 
-    features: what the context network found, as the networks of its family pass it on; guess: the first guess, outputs of the
-    likelihood [B, P * C, H, W] ([B, P * C, 1, W'] where networks give the wanted pixels alone), None where there is none;
-    hint: the guess as the prior and the encoder see it, values in [0, 1] without gradient; observed [B, C, H, W] and mask
-    [B, 1, H, W]: what is seen of x itself; wanted [W']: places of those pixels; coarser: guesses at
-    smaller scales.
+    features: as the networks of its family pass them on; guess: the first guess, outputs of the likelihood [B, P * C, H, W]
+    ([B, P * C, 1, W'] where networks give the target pixels alone), None where there is none; hint: the guess as the prior and
+    the encoder see it, values in [0, 1] without gradient; observed [B, C, H, W] and mask [B, 1, H, W]: what is seen of x itself;
+    target [W']: places of the pixels to predict; coarser: guesses at smaller sizes.
     """
 
     features: Any
@@ -32,14 +31,14 @@ class ContextOutput:
     hint: Tensor | None = None
     observed: Tensor | None = None
     mask: Tensor | None = None
-    wanted: Tensor | None = None
+    target: Tensor | None = None
     coarser: tuple[Tensor, ...] = ()
 
     def complete(self, base: Independent) -> Distribution:
         """The distribution of the whole image, from that of its pixels."""
         if self.observed is None or self.mask is None:
             return base
-        return Completion(base, self.observed, self.mask, self.wanted)
+        return Completion(base, self.observed, self.mask, self.target)
 
     def reduced(self, side: int) -> "ContextOutput":
         """The same of images reduced to a side: a pixel is observed where all that it stands for is."""
@@ -49,25 +48,32 @@ class ContextOutput:
         return ContextOutput(self.features, observed=F.adaptive_avg_pool2d(self.observed, side), mask=whole)
 
 
-class Context(nn.Module):
-    """c -> Given. `network` turns c into features, `guess` (None: no first guess) features into outputs of the likelihood;
-    `wanted` are the places of the pixels that outputs are of, where they are not of all; `squash` turns outputs into values in
-    [0, 1] for the prior and the encoder, which send no gradient back."""
+class ContextNetwork(nn.Module):
+    """c -> ContextOutput.
 
-    wanted: Tensor | None
+    `network` turns c into features, `guess` (None: no first guess) features into outputs of the likelihood; `target` [W'] are the
+    places of the pixels that outputs are of, where they are not of all; `squash` turns outputs into values in [0, 1] for the
+    prior and the encoder, which send no gradient back.
+    """
+
+    target: Tensor | None
 
     def __init__(
         self,
         network: nn.Module,
         guess: nn.Module | None,
         condition: Condition,
-        wanted: Tensor | None = None,
+        target: Tensor | None = None,
         squash: Callable[[Tensor], Tensor] = torch.sigmoid,
     ) -> None:
         super().__init__()
         self.network, self.guess, self.squash = network, guess, squash
         self.classes, self.masked = condition.classes, condition.masked
-        self.register_buffer("wanted", wanted, persistent=False)
+        self.register_buffer("target", target, persistent=False)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, c: Tensor) -> ContextOutput: ...
 
     def forward(self, c: Tensor) -> ContextOutput:
         features = self.network(c)
@@ -78,4 +84,4 @@ class Context(nn.Module):
                 guess, coarser = guess
         hint = None if guess is None else self.squash(guess.detach().float())
         observed, mask = (c[:, :-1], c[:, -1:]) if self.masked else (None, None)
-        return ContextOutput(features, guess, hint, observed, mask, self.wanted, coarser)
+        return ContextOutput(features, guess, hint, observed, mask, self.target, coarser)

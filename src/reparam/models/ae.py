@@ -1,0 +1,81 @@
+"""The autoencoder: an encoder to a point, a decoder, no prior."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from reparam.conditionals import LIKELIHOODS, Likelihood, Point
+from reparam.core.model import Model
+from reparam.core.options import Table, options_of, part
+from reparam.core.spec import Schedule, Spec
+from reparam.models.family import Family, Recipe
+from reparam.networks import NETWORKS, Pair
+from reparam.objectives import Reconstruction
+
+
+@dataclass(frozen=True)
+class AutoencoderOptions(options_of(NETWORKS, LIKELIHOODS)):  # type: ignore[misc]
+    """Networks, latent, likelihood and the weight of the reconstruction."""
+
+    network: Annotated[
+        Literal[*NETWORKS],  # type: ignore[valid-type]
+        Field(description="mlp, conv (two stride-2 convolutions), or residual (28 to 128 pixels, grey or RGB)"),
+        Table(NETWORKS),
+    ] = "mlp"
+    latent: Annotated[int, Field(ge=1, description="size of z")] = 20
+    likelihood: Annotated[
+        Literal[*LIKELIHOODS],  # type: ignore[valid-type]
+        Field(description="p(x|z)"),
+        Table(LIKELIHOODS),
+    ] = "bernoulli"
+    weight: Annotated[float, Field(gt=0, description="factor on the reconstruction (c in the VAE report)")] = 1.0
+
+
+def networks(options: AutoencoderOptions, spec: Spec) -> tuple[Pair, Likelihood]:
+    """The encoder's and the decoder's network, and the likelihood around the latter."""
+    parameters = LIKELIHOODS[options.likelihood].parameters_per_pixel
+    pair: Pair = part(options, "network")(spec.image_shape, options.latent, parameters)
+    return pair, part(options, "likelihood")(pair.decoder)
+
+
+def build(options: AutoencoderOptions, spec: Spec) -> Model:
+    """f: x -> z, g: z -> p(x|z)."""
+    pair, decoder = networks(options, spec)
+    return Model(encoder=Point(pair.encoder, pair.features, options.latent), decoder=decoder)
+
+
+def objective(options: AutoencoderOptions, schedule: Schedule) -> Reconstruction:
+    return Reconstruction(options.weight)
+
+
+PHOTOS: dict[str, Any] = {
+    "network": "residual",
+    "activation": "silu",
+    "width": 16,
+    "latent": 64,
+    "likelihood": "gaussian-learned",
+    "scale": 0.1,
+    "batch_size": 32,
+    "clip": 100.0,
+    "epochs": 150,
+    "patience": 20,
+}
+PHOTOS_DOC = "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale; stops on validation"
+
+AUTOENCODER = Family(
+    name="ae",
+    summary="autoencoder: images to points and back; dimension reduction and compression",
+    citation="Hinton and Salakhutdinov 2006, Reducing the dimensionality of data with neural networks",
+    options=AutoencoderOptions,
+    build=build,
+    objective=objective,
+    recipes={
+        "default": Recipe("two hidden layers (512, 256), 20 latents, Bernoulli, cosine schedule"),
+        "notes": Recipe(
+            "the VAE notes' network 784-400-20-400-784 without its noise, on all training images",
+            {"hidden": (400,), "latent": 20, "schedule": "constant", "train_on": "all", "keep": "last"},
+        ),
+        "photos": Recipe(PHOTOS_DOC, PHOTOS),
+    },
+)

@@ -1,0 +1,21 @@
+"""The denoising autoencoder: an autoencoder that is shown noisy images (the task `denoising`) and rebuilds clean ones."""
+
+from reparam.models.ae import AutoencoderOptions, build, objective
+from reparam.models.family import Family, Recipe
+
+DENOISING_AUTOENCODER = Family(
+    name="dae",
+    summary="denoising autoencoder: noisy images in, clean ones out",
+    citation="Vincent et al. 2008, Extracting and composing robust features with denoising autoencoders",
+    options=AutoencoderOptions,
+    build=build,
+    objective=objective,
+    recipes={
+        "default": Recipe("as the autoencoder's, with Gaussian noise of 0.3 on the input", {"task": "denoising"}),
+        "masking": Recipe(
+            "a quarter of the pixels set to zero on the input, as in the paper",
+            {"task": "denoising", "corruption": "mask", "noise": 0.25},
+        ),
+    },
+    tasks=("denoising",),
+)
