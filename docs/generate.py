@@ -18,6 +18,7 @@ import click
 
 from reparam.cli import cli
 from reparam.conditionals import LIKELIHOODS
+from reparam.core.options import fields_of
 from reparam.data import DATASETS
 from reparam.data.tasks import TaskOptions, with_condition
 from reparam.evaluation import METRICS
@@ -86,14 +87,14 @@ def directions() -> str:
 
 def options(cls: type) -> str:
     """A row an option of a dataclass: flag, what it takes, default, description."""
-    hints = typing.get_type_hints(cls, include_extras=True)
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
     rows = []
-    for field in dataclasses.fields(cls):
-        kind, extras = hints[field.name], ()
+    for name, kind in fields_of(cls).items():
+        extras: Sequence[Any] = ()
         if hasattr(kind, "__metadata__"):
             kind, extras = get_args(kind)[0], kind.__metadata__
         description = next((extra.description for extra in extras if getattr(extra, "description", None)), "")
-        rows.append((f"`{flag(field.name, kind)}`", takes(kind, extras), shown(field.default), description))
+        rows.append((f"`{flag(name, kind)}`", takes(kind, extras), shown(defaults[name]), description))
     return table(("option", "takes", "default", "what it is"), rows)
 
 
@@ -199,7 +200,7 @@ def run_options() -> str:
     assert isinstance(train, click.Group)
     command = train.get_command(click.Context(train), next(iter(MODELS)))
     assert command
-    rows = [_row(p) for p in command.params if getattr(p, "section", "") == "Run"]
+    rows = [_row(p) for p in command.params if getattr(p, "section", "") == "run"]
     return table(
         ("option", "default", "what it is"), [row if row[0] != "`--recipe`" else _recipe_row() for row in rows]
     )

@@ -15,7 +15,7 @@ from reparam.core.batch import Batch
 from reparam.data import DataOptions, Dataset, Images
 from reparam.data.dataset import cut
 from reparam.data.tasks import make_batch, with_condition
-from reparam.distributions import keyed_generator, prediction, rsample
+from reparam.distributions import Delta, keyed_generator, prediction, rsample, with_parameters
 from reparam.files import read_tensors, write_tensors
 from reparam.latent import generation
 from reparam.models import Family, Model, Schedule, Spec
@@ -45,14 +45,18 @@ _DISCS = ((0.25, 0.75), (0.25, 0.75), (0.1, 0.25))  # x, y, radius, shares of th
 def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **options: Any) -> Model:
     """Builds a model of the family under `options` and asserts, for images of `spec`:
 
-    terms are finite and one number an image; every parameter of a player gets a finite gradient from that player, and not
-    all of a player's gradients are zero; what the encoder and decoder make of an image does not depend on the rest of the
-    batch (beyond float32 rounding); the same seed gives the same samples, and sample i does not depend on how many are
-    drawn; weights come back from a file as they were; the loss falls on a few images within `steps` steps of Adam.
+    every field is of its kind (`Model.FIELDS`); terms are finite and one number an image; every parameter of a player gets a
+    finite gradient from that player, and not all of a player's gradients are zero; distributions can be drawn from and cut to
+    a part of their batch (`with_parameters`), as evaluation does; what the encoder and decoder make of an image does not depend
+    on the rest of the batch (beyond float32 rounding); the same seed gives the same samples, and sample i does not depend on
+    how many are drawn; weights come back from a file as they were; the loss falls on a few images within `steps` steps of Adam.
     """
     config = resolve_family(family, family.name, None, options)
     torch.manual_seed(0)
     model = family.build(config.options, with_condition(spec, config.task))
+    for name, kind in Model.FIELDS.items():
+        field = model._modules[name]
+        assert field is None or isinstance(field, kind), f"{name} is a {type(field).__name__}, not a {kind.__name__}"
     objective = family.objective(config.options, Schedule(1.0, steps))
     images = torch.randint(0, 256, (n, *spec.image_shape), generator=keyed_generator("cpu", 0), dtype=torch.uint8)
     labels = torch.arange(n) % max(spec.classes, 1) if spec.classes else torch.full((n,), -1)
@@ -80,11 +84,42 @@ def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **opti
         moved = any(bool(p.grad.any()) for p in player.parameters(model) if p.grad is not None)
         assert moved, f"all gradients of player '{player.name}' are zero"
 
+    _check_distributions(model, batch)
     _check_batch_invariance(model, batch)
     _check_seeds(model)
     _check_round_trip(model)
     _check_loss_falls(model, objective, batch, end, steps)
     return model
+
+
+def _check_distributions(model: Model, batch: Batch) -> None:
+    model.eval()
+    at_c = model.given(batch.c)
+    found: dict[str, Distribution] = {}
+    with torch.no_grad():
+        if model.has("encoder"):
+            found["encoder"] = at_c.encoder(batch.shown)
+        if model.has("prior"):
+            found["prior"] = at_c.prior()
+        if model.has("decoder") and model.has("prior"):
+            found["decoder"] = at_c.decoder(
+                rsample(found["prior"], () if found["prior"].batch_shape else (len(batch.x),))
+            )
+        for name, whole in found.items():
+            value = rsample(whole, (), keyed_generator("cpu", 7))
+            if not whole.batch_shape or isinstance(whole, Delta):
+                continue
+            first = with_parameters(whole, lambda parameter: parameter[:1])
+            assert tuple(first.batch_shape) == (1, *whole.batch_shape[1:]), (
+                f"the distribution of the {name} cannot be cut to a part of its batch: name its parameters in arg_constraints, and "
+                "take them as arguments"
+            )
+            apart = (first.log_prob(value[:1]) - whole.log_prob(value)[:1]).abs().max()
+            assert apart <= 1e-4 * max(1.0, float(whole.log_prob(value).abs().max())), (
+                f"the distribution of the {name}, cut to a part of its batch, is another one: it has parameters that arg_constraints "
+                "does not name"
+            )
+    model.train()
 
 
 def _outputs(model: Model, x: Tensor, c: Tensor | None) -> list[Tensor]:

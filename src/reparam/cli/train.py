@@ -182,23 +182,33 @@ def train() -> None:
     """Train a model: a name below, or package.module:NAME for one of your own."""
 
 
-class _Option(click.Option):
-    """Knows which section of the configuration it belongs to."""
+# What most people set; help shows these first, and the others by section.
+BASIC = (
+    "data", "out", "recipe", "size", "task", "network", "hidden", "latent", "likelihood", "epochs", "batch_size", "learning_rate",
+    "keep", "patience", "seed", "device",
+)  # fmt: skip
+HEADINGS = {"data": "Data", "task": "Task", "options": "Model and objective", "training": "Training"}
 
-    section = "Run"
+
+class _Option(click.Option):
+    """Knows under which heading help shows it."""
+
+    heading = "Basic"
+    section = "run"
 
 
 class _TrainCommand(click.Command):
-    """Help with one heading a section."""
+    """Help with basic options first, then a heading a section."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        by_section: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
+        by_heading: dict[str, list[tuple[str, str]]] = {"Basic": []}
+        order = {name: place for place, name in enumerate(BASIC)}
+        for parameter in sorted(self.get_params(ctx), key=lambda one: order.get(str(one.name), len(order))):
             record = parameter.get_help_record(ctx)
             if record:
-                by_section.setdefault(getattr(parameter, "section", "Run"), []).append(record)
-        for section, records in by_section.items():
-            with formatter.section(section):
+                by_heading.setdefault(getattr(parameter, "heading", "Basic"), []).append(record)
+        for heading, records in by_heading.items():
+            with formatter.section(heading if heading == "Basic" else f"Advanced: {heading.lower()}"):
                 formatter.write_dl(records)
 
 
@@ -240,9 +250,6 @@ def _train_command(name: str, family: "Family") -> click.Command:
     )
 
 
-_HEADINGS = {"data": "Data", "task": "Task", "options": "Model and objective", "training": "Training"}
-
-
 def _option(section: str, name: str, kind: Any, default: Any) -> click.Option:
     """An option without a default of its own (None: not given), so that only what was typed overrides the recipe.
 
@@ -259,7 +266,8 @@ def _option(section: str, name: str, kind: Any, default: Any) -> click.Option:
         option = _Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=text)
     else:
         option = _Option([flag, name], default=None, type=str, metavar=_metavar(kind), help=text)
-    option.section = _HEADINGS[section]
+    option.heading = "Basic" if name in BASIC else HEADINGS[section]
+    option.section = section
     return option
 
 

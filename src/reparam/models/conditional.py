@@ -120,8 +120,9 @@ def decoder(options: ConditionalOptions, spec: Spec, network: Any) -> Likelihood
 def context(spec: Spec, parts: Parts, first_guess: bool) -> ContextNetwork:
     assert spec.condition
     squash: Callable[[Tensor], Tensor] = (lambda output: output.softmax(-3)) if spec.map_values else sigmoid
+    network = parts.context()
     guess = parts.guess() if first_guess else None
-    return ContextNetwork(parts.context(), guess, spec.condition, parts.target, squash)
+    return ContextNetwork(network, guess, spec.condition, parts.target, squash)
 
 
 def build(options: NormalPriorOptions, spec: Spec, recognition: bool) -> Model:
