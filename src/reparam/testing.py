@@ -111,12 +111,12 @@ def _check_distributions(model: Model, batch: Batch) -> None:
                 continue
             first = with_parameters(whole, lambda parameter: parameter[:1])
             assert tuple(first.batch_shape) == (1, *whole.batch_shape[1:]), (
-                f"the distribution of the {name} cannot be cut to a part of its batch: name its parameters in arg_constraints, and "
+                f"the distribution of the {name} cannot be cut to part of its batch: name its parameters in arg_constraints, and "
                 "take them as arguments"
             )
             apart = (first.log_prob(value[:1]) - whole.log_prob(value)[:1]).abs().max()
             assert apart <= 1e-4 * max(1.0, float(whole.log_prob(value).abs().max())), (
-                f"the distribution of the {name}, cut to a part of its batch, is another one: it has parameters that arg_constraints "
+                f"the distribution of the {name}, cut to part of its batch, is another: it has parameters that arg_constraints "
                 "does not name"
             )
     model.train()
