@@ -84,7 +84,9 @@ def continue_run(folder: RunFolder, progress: Progress, damaged: Damaged | None 
         )
     runs = document["data"].get("moved_by", {})
     if runs != augmenting_runs(config.training):
-        raise DataError(f"not what moved the images of {folder.path}: put back {', '.join(runs)}, or train a new run")
+        raise DataError(
+            f"the runs that augment the images of {folder.path} have changed: put back {', '.join(runs)}, or train a new run"
+        )
     if folder.checkpoint_path.exists():  # weights come from there: the run that they began from may be gone
         config = replace(config, training=replace(config.training, init_from=""))
     with _locked(folder):

@@ -178,7 +178,7 @@ class Mistaken(Adversarial):
 @pytest.mark.parametrize(
     ("objective", "why"),
     [
-        (Curious, r"test_training_compiled\.py, line \d+, asks for values"),
+        (Curious, r"test_training_compiled\.py, line \d+, needs values"),
         (Counting, r"changes 'objective\.steps'"),
         (Remembering, r"changes 'objective\.mean'"),
     ],

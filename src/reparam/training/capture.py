@@ -30,9 +30,9 @@ def obstacle(cycle: Cycle) -> str:
     if processes.world() > 1:
         return "several processes average their gradients between the kernels"
     if cycle.augment:
-        return "what moves the images (--augment) looks at values between the kernels"
+        return "augmentations (--augment) look at values between the kernels"
     if isinstance(cycle.split.images, OnDiskImages):
-        return "images are read from disk as training goes"
+        return "images are read from disk during training"
     return ""
 
 

@@ -69,8 +69,8 @@ class Compiled:
                 if not tracers and "tracing tensor" not in str(error):
                     raise  # not of the tracer
                 raise StepError(
-                    f"the step cannot be compiled: {_place(error)} asks for values of tensors, which are not there before it is "
-                    "run; keep to operations on tensors, or leave --compile out"
+                    f"the step cannot be compiled: {_place(error)} needs values of tensors, which are not known while it is "
+                    "traced; keep to operations on tensors, or leave --compile out"
                 ) from error
             _check_attributes(before, _attributes(self.step))
             # Without gradients it is taken for inference, which gets channels_last on a CPU: no gain with a backward pass.
