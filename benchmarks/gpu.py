@@ -73,9 +73,9 @@ def ours(name: str, options: Options, shape: tuple[int, int, int], count: int, s
 
     def rate() -> float:
         watch.seen.clear()
-        for turn in loop.turns:
-            turn.recall(0)  # kernels that were timed alone are in its history
-        loop.steps = loop.step + steps
+        for player in loop.state.players:
+            player.recall(0)  # kernels that were timed alone are in its history
+        loop.steps = loop.state.step + steps
         loop.run()
         (first, began), (last, ended) = watch.seen[0], watch.seen[-1]  # compiled and recorded before the first
         return (last - first) / (ended - began)
@@ -95,7 +95,7 @@ def make_loop(options: Options, shape: tuple[int, int, int], count: int, watch: 
 def of_kernels(loop: Loop, replays: int = 5) -> float:
     """Steps a second if the kernels of captured cycles (on a CPU: its operations) followed each other without a gap."""
     on_gpu = loop.device.type == "cuda"
-    capture = Capture(loop)
+    capture = Capture(loop.cycle)
     capture.replay()
     settle(loop.device.type)
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as profiler:

@@ -142,10 +142,10 @@ def train_for(loop: Loop, seconds: float, every: float) -> tuple[float, int]:
     watch.start()
     for _ in range(3):
         loop.cycle()
-    began, first = time.perf_counter(), loop.step
+    began, first = time.perf_counter(), loop.state.step
     while time.perf_counter() - began < seconds:
         loop.cycle()
-    each = (time.perf_counter() - began) / (loop.step - first)
+    each = (time.perf_counter() - began) / (loop.state.step - first)
     watch.ended.set()
     return each, max(watch.largest, private(os.getpid()))
 
@@ -158,7 +158,7 @@ def measure(split: Images, batch: int, seconds: float) -> dict[str, float]:
     )  # fmt: skip
     loop = loop_of(config, Spec((3, SIDE, SIDE)), split)
     each, largest = train_for(loop, seconds, 0.5)
-    loop.rewind()
+    loop.cycle.stop_reading()
     return {"rate": batch / each, "private": float(largest), "skipped": len(split.skipped)}
 
 

@@ -249,7 +249,7 @@ def _time(config: RunConfig, dataset: Dataset) -> tuple[float, float]:
         loop = Loop(
             model, config.family.objective(config.options, Schedule(1, 1)), split, config.task, training, device
         )
-        image = _seconds(loop.cycle, TIMED_STEPS) / loop.images_per_cycle
+        image = _seconds(loop.cycle, TIMED_STEPS) / loop.cycle.images_per_cycle
     if not {"likelihood", "predict"} & model.abilities:
         return image, 0.0
     options = EvaluationOptions(samples=20, nll_images=100, images=100)

@@ -102,9 +102,9 @@ def play(toy: Toy, seed: int = 0) -> list[tuple[int, Model]]:
             augment=lambda x, y: rsample(toy.target, (len(x),)),
         )
         for step in toy.steps:
-            while loop.step < step:
+            while loop.state.step < step:
                 loop.cycle()
-            with loop.kept() as kept:
+            with loop.state.kept() as kept:
                 assert isinstance(kept, Model)
                 found.append((step, copy.deepcopy(kept)))
     return found

@@ -278,7 +278,7 @@ def test_what_cannot_be_trained_on_is_said(gvae: Path, command: Callable, tmp_pa
         (("cvae", "--augment", "pixels"), ("augment", "without a condition")),
         (("vae", "--augment", f"pixels,{gvae}", "--augment-strength", 1), ("one for each",)),
         (("vae", "--augment", "pixels", "--augment-strength", "nan"), ("augment_strength",)),
-        (("vae", "--size", 16, "--augment", gvae), ("moves images of shape (1, 8, 8)",)),
+        (("vae", "--size", 16, "--augment", gvae), ("augments images of shape (1, 8, 8)",)),
         (("vae", "--augment", gvae, "--augment-strength", 1e300), ("strength is a number from 0 to 1000",)),
         (("classifier", "--augment-keep-class"), ("add --augment RUN",)),
         (("classifier", "--augment", "pixels", "--augment-directions", "noise"), ("add --augment RUN",)),

@@ -4,18 +4,19 @@ import copy
 import json
 import math
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
-import reparam
 from experiments import CELLS, EXPERIMENTS, ExperimentRunner, draw, matching, page, results
 from experiments.experiment import table
 from experiments.experiments import energies
 from reparam.errors import ReparamError, RunError
 from reparam.files import write_json
 from reparam.training import Silent
+from reparam.training.cycle import Cycle
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +70,14 @@ def test_a_cell_that_starts_from_another_begins_with_its_weights(
 ) -> None:
     source = fast.run(CELLS["structure-2-seed0"])
     begun = []
-    cycle = reparam.training.Loop.cycle
+    run_cycle = Cycle.__call__
 
-    def looking(loop: reparam.training.Loop) -> None:
-        if loop.step == 0:
-            begun.append({name: tensor.clone() for name, tensor in loop.weights().items()})
-        cycle(loop)
+    def looking(cycle: Cycle) -> None:
+        if cycle.state.step == 0:
+            begun.append({name: tensor.clone() for name, tensor in cycle.state.weights().items()})
+        run_cycle(cycle)
 
-    monkeypatch.setattr(reparam.training.Loop, "cycle", looking)
+    monkeypatch.setattr(Cycle, "__call__", looking)
     other = ExperimentRunner(tmp_path / "lab", CELLS, fast=True)
     shutil.copytree(source.path, other.run_path(CELLS["structure-2-seed0"]))
     other.measure(CELLS["loss-l1-seed0"])
@@ -123,15 +124,15 @@ def test_an_interrupted_cell_goes_on_where_it_stopped(tmp_path: Path, monkeypatc
     runner, cell = ExperimentRunner(tmp_path / "lab", CELLS, fast=True), CELLS["iwae-k1-epochs10"]
     monkeypatch.setattr("experiments.cells.FAST", {"data": "digits", "epochs": 2})
     steps = []
-    cycle = reparam.training.Loop.cycle
+    run_cycle = Cycle.__call__
 
-    def stopping(loop: reparam.training.Loop) -> None:
-        cycle(loop)
-        steps.append(loop.step)
+    def stopping(cycle: Cycle) -> None:
+        run_cycle(cycle)
+        steps.append(cycle.state.step)
         if len(steps) == 5:
-            loop._listener.asked = True
+            signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(reparam.training.Loop, "cycle", stopping)
+    monkeypatch.setattr(Cycle, "__call__", stopping)
     with pytest.raises(KeyboardInterrupt):
         runner.measure(cell)
     assert runner.result(cell) is None

@@ -137,7 +137,7 @@ def test_the_builder_makes_it_where_it_is_asked_for() -> None:
         config = resolve("gmvae", None, **options)
         objective = config.family.objective(config.options, Schedule(7, 70))
         assert type(objective) is kind
-        found = config.family.interlude(config.options, Schedule(7, 70))
-        assert (found is not None) == ("place_after" in options)
+        found = config.family.callbacks(config.options, Schedule(7, 70))
+        assert len(found) == ("place_after" in options)
         if found:
-            assert found.step == objective.place_at == 7
+            assert found[0].step == objective.place_at == 7

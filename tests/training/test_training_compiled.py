@@ -23,7 +23,7 @@ def train(loop: Loop, cycles: int = 3) -> dict[str, torch.Tensor]:
     torch.manual_seed(5)
     for _ in range(cycles):
         loop.cycle()
-    return {"logged": loop.turns[0].history, **loop.weights()}
+    return {"logged": loop.state.players[0].history, **loop.state.weights()}
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_replays_of_compiled_steps_have_the_bits_of_their_cycles(monkeypatch: py
     one, other = (family_loop("gmvae", compile=True, keep="ema") for _ in range(2))
     expected = train(one, 3 + CYCLES)
     train(other, 3)  # what optimisers keep is made in the first step
-    Capture(other).replay()
+    Capture(other.cycle).replay()
     for key, value in expected.items():
-        assert torch.equal({"logged": other.turns[0].history, **other.weights()}[key], value), key
+        assert torch.equal({"logged": other.state.players[0].history, **other.state.weights()}[key], value), key
 
 
 def test_compiled_training_differs_by_rounding() -> None:
@@ -131,9 +131,9 @@ class Forgetful(Adversarial):
 def test_a_buffer_that_is_not_changed_in_place_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toys.Adversarial", Forgetful)
     loop = duel_loop(None, compile=True)
-    loop.model.register_buffer("count", torch.zeros(()))
-    for turn in loop.turns:
-        turn.compiled = Compiled(turn.step, turn.own)
+    loop.state.model.register_buffer("count", torch.zeros(()))
+    for player in loop.state.players:
+        player.compiled = Compiled(player.step, player.own)
     with pytest.raises(ConfigError, match=r"assigns 'count' anew.*in place, or leave --compile out"):
         loop.cycle()
 
@@ -178,7 +178,7 @@ class Mistaken(Adversarial):
 @pytest.mark.parametrize(
     ("objective", "why"),
     [
-        (Curious, r"test_training_compiled\.py, line \d+, asks for values"),
+        (Curious, r"test_training_compiled\.py, line \d+, needs values"),
         (Counting, r"changes 'objective\.steps'"),
         (Remembering, r"changes 'objective\.mean'"),
     ],

@@ -19,9 +19,10 @@ from reparam.errors import DataError
 from reparam.models import Schedule, Spec
 from reparam.run.config import TrainingOptions, resolve
 from reparam.run.folder import RunFolder
-from reparam.session import build, validator
-from reparam.training import Loop
+from reparam.session import build
+from reparam.training import Loop, Silent
 from reparam.training.reader import BatchReader
+from reparam.training.validation import Validator
 
 MEMORY = digits(60)
 
@@ -58,10 +59,18 @@ def make(split: Images, folder: Path | None = None, **options: object) -> Loop:
     return Loop(Duel(), Adversarial(), split, TaskOptions(), training, torch.device("cpu"), folder=where)
 
 
+class Impatient(Silent):
+    """Ctrl-C at a log point."""
+
+    def update(self, step: int, epoch: float, images_per_second: float, terms: dict[str, float]) -> None:
+        if step == 7:
+            signal.raise_signal(signal.SIGINT)
+
+
 def trained(loop: Loop) -> dict[str, torch.Tensor]:
     torch.manual_seed(5)
     assert loop.run().state == "finished"
-    return loop.weights()
+    return loop.state.weights()
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -75,21 +84,14 @@ def test_it_has_the_bits_of_training_from_memory(workers: int) -> None:
 def test_it_goes_on_with_the_same_bits(workers: int, tmp_path: Path) -> None:
     expected = trained(make(MEMORY))
     loop = make(stored(Shelf(), workers=workers), tmp_path)
-    cycle = loop.cycle
-
-    def cut() -> None:
-        cycle()
-        if loop.step == 7:
-            signal.raise_signal(signal.SIGINT)
-
-    loop.cycle = cut  # type: ignore[method-assign]
+    loop.progress = Impatient()
     torch.manual_seed(5)
     assert loop.run().state == "interrupted"
     again = make(stored(Shelf(), workers=workers), tmp_path)
     again.restore()
-    assert again.step == loop.step < again.steps
+    assert again.state.step == loop.state.step < again.steps
     again.run()
-    assert all(torch.equal(again.weights()[name], expected[name]) for name in expected)
+    assert all(torch.equal(again.state.weights()[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -120,21 +122,20 @@ def test_validation_has_the_values_of_memory_and_leaves_no_process(
     workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is to read the image numbered `deadly` would die of it: with workers, they read and not this process."""
-    monkeypatch.setattr("reparam.session.VALIDATION_BLOCK", 7)
+    monkeypatch.setattr("reparam.training.validation.BLOCK", 7)
     config = resolve("vae", hidden=(16,), latent=2)
     model = build(config, Spec((1, 8, 8))).eval()
     found = []
     for split in (MEMORY, stored(Shelf(), workers=workers)):
         dataset = Dataset("toy", MEMORY, split, MEMORY, ())
-        schedule = Schedule(1, 1)
-        objective = config.family.objective(config.options, schedule)
-        validate = validator(objective, dataset, config, schedule, torch.device("cpu"))
+        objective = config.family.objective(config.options, Schedule(1, 1))
+        validate = Validator(objective, dataset.validation, config.task, 1, torch.device("cpu"))
         with torch.no_grad():
             found.append((validate(model), validate(model)))
     assert found[0] == found[1]
     assert not multiprocessing.active_children()
     dataset = Dataset("toy", MEMORY, stored(Shelf(deadly=40), workers=workers), MEMORY, ())
-    validate = validator(objective, dataset, config, schedule, torch.device("cpu"))
+    validate = Validator(objective, dataset.validation, config.task, 1, torch.device("cpu"))
     dies = pytest.raises(DataError, match="a process that reads images ended") if workers else nothing()
     with torch.no_grad(), dies, readers_watched():
         validate(model)
@@ -142,7 +143,7 @@ def test_validation_has_the_values_of_memory_and_leaves_no_process(
 
 def test_what_is_read_arrives_on_another_device() -> None:
     loop = make(stored(Shelf(), workers=0))
-    assert loop.stream.device.type == "cpu"
+    assert loop.cycle.order.device.type == "cpu"
     split = stored(Shelf(), workers=0).to(torch.device("meta"))
     index, images = next(BatchReader(split, iter([torch.arange(3)])))
     assert index.device.type == images.pixels.device.type == images.labels.device.type == "meta"

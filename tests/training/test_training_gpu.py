@@ -29,7 +29,7 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
 
 def moved(loop: Loop, start: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     """How far a loop's weights lie from `other`, in units of how far they are from `start`."""
-    weights = {name: tensor for name, tensor in loop.weights().items() if tensor.is_floating_point()}
+    weights = {name: tensor for name, tensor in loop.state.weights().items() if tensor.is_floating_point()}
     apart, whole = (
         torch.stack([(tensor - at[name]).norm() for name, tensor in weights.items()]).norm() for at in (other, start)
     )
@@ -37,14 +37,14 @@ def moved(loop: Loop, start: dict[str, Tensor], other: dict[str, Tensor]) -> flo
 
 
 def start_of(loop: Loop) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in loop.weights().items()}
+    return {name: tensor.clone() for name, tensor in loop.state.weights().items()}
 
 
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The steps at which replays begin."""
     replays: list[int] = []
     replay = Capture.replay
-    monkeypatch.setattr(Capture, "replay", lambda self: (replays.append(self.loop.step), replay(self)))
+    monkeypatch.setattr(Capture, "replay", lambda self: (replays.append(self.cycle.state.step), replay(self)))
     return replays
 
 
@@ -54,7 +54,7 @@ def test_a_cycle_never_waits_for_the_host(name: str, options: dict) -> None:
     loop = family_loop(name, device=DEVICE, **options)
     for _ in range(2):  # optimisers and libraries make what they keep
         loop.cycle()
-    loop.stream(64, 64)  # the order of the next epoch, which is drawn on the CPU
+    loop.cycle.order(64, 64)  # the order of the next epoch, which is drawn on the CPU
     torch.cuda.set_sync_debug_mode("error")
     try:
         loop.cycle()
@@ -81,7 +81,7 @@ def test_graphs_replay_what_cycles_do(
         assert loop.run().state == "finished"
         loops.append(loop)
     assert replays, "it fell back to single steps"
-    assert moved(loops[1], start, loops[0].weights()) < 1e-3
+    assert moved(loops[1], start, loops[0].state.weights()) < 1e-3
 
 
 @needs_cuda
@@ -93,7 +93,7 @@ def test_a_compiled_run_is_the_eager_one_up_to_rounding() -> None:
         torch.manual_seed(1)
         loop.run()
         loops.append(loop)
-    assert moved(loops[1], start, loops[0].weights()) < 1e-3
+    assert moved(loops[1], start, loops[0].state.weights()) < 1e-3
 
 
 class Impatient(Silent):
@@ -118,6 +118,6 @@ def test_an_interrupted_captured_run_goes_on(tmp_path: Path, monkeypatch: pytest
     assert cut.run().state == "interrupted"
     assert replays, "it fell back to single steps"
     again.restore()
-    assert 0 < again.step == cut.step < again.steps
+    assert 0 < again.state.step == cut.state.step < again.steps
     assert again.run().state == "finished"
-    assert moved(again, start, whole.weights()) < 1e-3
+    assert moved(again, start, whole.state.weights()) < 1e-3

@@ -10,8 +10,7 @@ from reparam.data import Images
 from reparam.errors import ConfigError
 from reparam.models import Schedule, Spec
 from reparam.run.config import resolve
-from reparam.training import Loop, Silent, settle_process
-from reparam.training import loop as loop_module
+from reparam.training import Loop, Silent, process_settings, settle_process
 
 PAGE = 4096
 
@@ -48,7 +47,7 @@ def test_denormal_numbers_are_zero() -> None:
 @pytest.mark.parametrize(("has", "notes"), [(True, 0), (False, 1)])
 def test_slow_products_are_announced(has: bool, notes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     said = []
-    monkeypatch.setattr(loop_module, "multiplies_bfloat16", lambda: has)
+    monkeypatch.setattr(process_settings, "multiplies_bfloat16", lambda: has)
     monkeypatch.setattr(Silent, "note", lambda self, text: said.append(text))
     make((1, 28, 28), 8, hidden=(8,), precision="bfloat16")
 

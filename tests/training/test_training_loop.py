@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from toys import digits, duel_loop
+from toys import CallAt, digits, duel_loop
 
 from reparam.core.batch import Batch
 from reparam.data import Images
@@ -17,7 +17,6 @@ from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
 from reparam.files import read_tensors
 from reparam.models import Schedule, Spec
-from reparam.models.family import Interlude
 from reparam.objectives import Objective, Player, Term, Terms
 from reparam.run.config import TrainingOptions, resolve
 from reparam.run.folder import RunFolder
@@ -54,12 +53,12 @@ def loop_of(objective: Objective, split: Images | None = None, folder: Path | No
     return Loop(Plain(), objective, split or digits(), TaskOptions(), training, CPU, folder=where)
 
 
-def test_every_epoch_of_the_stream_is_another_permutation() -> None:
-    stream = DataOrder(10, seed=1, device=CPU)
-    epochs = [stream(10 * epoch, 10).tolist() for epoch in range(3)]
+def test_every_epoch_of_the_order_is_another_permutation() -> None:
+    order = DataOrder(10, seed=1, device=CPU)
+    epochs = [order(10 * epoch, 10).tolist() for epoch in range(3)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
-    assert stream(7, 6).tolist() == epochs[0][7:] + epochs[1][:3]
+    assert order(7, 6).tolist() == epochs[0][7:] + epochs[1][:3]
     assert DataOrder(10, seed=1, device=CPU)(23, 4).tolist() == epochs[2][3:7]
     assert DataOrder(10, seed=2, device=CPU)(0, 10).tolist() != epochs[0]
     assert DataOrder(3, seed=0, device=CPU)(0, 12).tolist().count(0) == 4
@@ -83,13 +82,13 @@ def test_a_step_is_adams() -> None:
     reference = Plain()
     optimiser = torch.optim.Adam(reference.parameters(), lr=0.01, foreach=False, fused=False)
     for step in range(3):
-        x = loop.split.images[loop.stream(8 * step, 8)].float() / 255
+        x = loop.split.images[loop.cycle.order(8 * step, 8)].float() / 255
         optimiser.zero_grad()
         (reference.weight - x.flatten(1)[:, :3]).square().sum(1).mean().backward()
         optimiser.step()
         loop.cycle()
         # The fused kernel orders its operations differently: a few units in the last place of numbers near one.
-        torch.testing.assert_close(loop.model.weight, reference.weight, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(loop.state.model.weight, reference.weight, rtol=1e-6, atol=1e-6)
 
 
 def test_accumulated_parts_take_the_whole_batchs_step() -> None:
@@ -97,25 +96,27 @@ def test_accumulated_parts_take_the_whole_batchs_step() -> None:
     for _ in range(3):
         whole.cycle()
         parts.cycle()
-    torch.testing.assert_close(whole.model.weight, parts.model.weight, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(whole.turns[0].history[:3], parts.turns[0].history[:3], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(whole.state.model.weight, parts.state.model.weight, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        whole.state.players[0].history[:3], parts.state.players[0].history[:3], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_clipping_bounds_the_gradient_that_adam_sees() -> None:
     loop = loop_of(Quadratic(), clip=1e-3)
     loop.cycle()
-    first_moment = loop.turns[0].optimiser.state_dict()["state"][0]["exp_avg"]
+    first_moment = loop.state.players[0].optimiser.state_dict()["state"][0]["exp_avg"]
     assert float(first_moment.norm()) == pytest.approx(0.1 * 1e-3, rel=1e-4)
 
 
 def test_average_of_weights_is_the_exponential_one() -> None:
     loop = loop_of(Quadratic(), keep="ema", ema=0.5, learning_rate=0.1)
-    expected = loop.model.weight.detach().clone()
+    expected = loop.state.model.weight.detach().clone()
     for step in range(5):
         loop.cycle()
         decay = min(0.5, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * loop.model.weight.detach()
-    torch.testing.assert_close(loop.average["weight"], expected)
+        expected = decay * expected + (1 - decay) * loop.state.model.weight.detach()
+    torch.testing.assert_close(loop.state.average["weight"], expected)
 
 
 @pytest.mark.parametrize("poison", [0, 5, 15])
@@ -127,29 +128,29 @@ def test_the_first_bad_term_and_its_step_are_named_and_the_checkpoint_is_good(po
     if poison > 4:
         again = loop_of(Quadratic(), folder=tmp_path / "run")
         again.restore()
-        assert again.step == poison // 4 * 4
-        assert again.model.weight.isfinite().all()
+        assert again.state.step == poison // 4 * 4
+        assert again.state.model.weight.isfinite().all()
 
 
 def test_players_own_parameters_alone_move() -> None:
     loop = duel_loop(None)
-    critic, maker = loop.turns
-    before = {name: value.clone() for name, value in loop.weights().items()}
+    critic, maker = loop.state.players
+    before = {name: value.clone() for name, value in loop.state.weights().items()}
     critic.freeze_others()
     critic.optimiser.param_groups[0]["lr"].fill_(0.1)
-    loop._player_step(critic, iter([(torch.arange(8), loop.split.take(torch.arange(8)))]))
-    for name, value in loop.weights().items():
+    loop.cycle.player_step(critic, iter([(torch.arange(8), loop.split.take(torch.arange(8)))]))
+    for name, value in loop.state.weights().items():
         assert torch.equal(value, before[name]) == name.startswith("maker"), name
     assert critic.step.names == ("total", "reads_real")
     loop.cycle()
-    assert [critic.player.steps, maker.player.steps] == [2, 1]
+    assert [critic.steps_per_cycle, maker.steps_per_cycle] == [2, 1]
 
 
 def test_two_players_get_fresh_batches_and_an_epoch_counts_all_of_them() -> None:
     loop = duel_loop(None)
     seen: list[list[int]] = []
-    stream = loop.stream
-    loop.stream = lambda position, count: seen.append([position, count]) or stream(position, count)  # type: ignore[assignment, func-returns-value]
+    order = loop.cycle.order
+    loop.cycle.order = lambda position, count: seen.append([position, count]) or order(position, count)  # type: ignore[assignment, func-returns-value]
     loop.cycle()
     assert seen == [[0, 8], [8, 8], [16, 8]]
     assert loop.steps_per_epoch == pytest.approx(64 / 24)
@@ -162,7 +163,7 @@ def test_metrics_are_the_means_of_their_window(tmp_path: Path) -> None:
     totals = []
     for _ in range(other.steps):
         other.cycle()
-        totals.append(float(other.turns[0].recall(1)[0, 0]))
+        totals.append(float(other.state.players[0].recall(1)[0, 0]))
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [4, 8, 12, 16]
     for number, line in enumerate(lines):
@@ -262,8 +263,8 @@ def test_bfloat16_products_keep_float32_weights_and_losses() -> None:
     )
     loop.run()
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
-    assert loop.turns[0].history.dtype == torch.float32
-    assert math.isfinite(float(loop.turns[0].history.sum()))
+    assert loop.state.players[0].history.dtype == torch.float32
+    assert math.isfinite(float(loop.state.players[0].history.sum()))
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -335,10 +336,10 @@ def test_what_a_model_has_frozen_stays_frozen_and_resumes(tmp_path: Path) -> Non
     make().run()
     again = make()
     again.restore()
-    assert again.step == again.steps
-    assert not again.model.fixed.requires_grad
-    assert torch.equal(again.model.fixed, torch.ones(2))
-    assert not torch.equal(again.model.weight, torch.ones(3))
+    assert again.state.step == again.steps
+    assert not again.state.model.fixed.requires_grad
+    assert torch.equal(again.state.model.fixed, torch.ones(2))
+    assert not torch.equal(again.state.model.weight, torch.ones(3))
 
 
 def test_a_player_that_owns_everything_trains_everything_beside_another() -> None:
@@ -384,7 +385,7 @@ def test_as_many_pictures_are_drawn_as_asked_for(count: int) -> None:
     assert epochs[-1] == 40
 
 
-def test_before_an_interlude_no_weights_are_chosen_and_nobody_loses_patience(tmp_path: Path) -> None:
+def test_before_a_callback_no_weights_are_chosen_and_nobody_loses_patience(tmp_path: Path) -> None:
     """What is validated is the loss of the end, which is not minimised until then."""
     values = iter([1.0, 2.0, 3.0, 5.0, 4.0, 6.0])
     options = TrainingOptions(epochs=6, batch_size=8, keep="best", patience=2, pictures=0)
@@ -394,11 +395,11 @@ def test_before_an_interlude_no_weights_are_chosen_and_nobody_loses_patience(tmp
         seen.append(tuple(x.shape))
         model.weight.data.fill_(0.5)
 
-    interlude = Interlude("place-after", 3.0, 3 * len(digits()) // 8, act)  # type: ignore[arg-type]
+    callback = CallAt(3 * len(digits()) // 8, act)
     folder = RunFolder(tmp_path / "run")
     outcome = Loop(
         Plain(), Quadratic(), digits(), TaskOptions(), options, CPU, folder=folder,
-        validate=lambda model: {"total": next(values)}, interlude=interlude,
+        validate=lambda model: {"total": next(values)}, callbacks=(callback,),
     ).run()  # fmt: skip
     assert seen == [(len(digits()), 1, 8, 8)]
     assert outcome.best == 4.0
@@ -406,12 +407,12 @@ def test_before_an_interlude_no_weights_are_chosen_and_nobody_loses_patience(tmp
     assert folder.weights()[1]["epoch"] == 5.0
 
 
-def test_weights_that_are_not_finite_never_reach_an_interlude() -> None:
+def test_weights_that_are_not_finite_never_reach_a_callback() -> None:
     def spoil(model: nn.Module, x: torch.Tensor) -> None:
         raise AssertionError("it was asked to act on weights that are not finite")
 
     loop = loop_of(Quadratic(), epochs=2, pictures=3, log_every=1000)
-    loop.interlude = Interlude("place-after", 1.0, 3, spoil)  # type: ignore[arg-type]
+    loop.callbacks = (CallAt(3, spoil),)
     loop.draw = lambda model, epoch: model.weight.data.fill_(math.nan) if epoch == 0 else None
     with pytest.raises(DivergedError):
         loop.run()

@@ -1,6 +1,7 @@
 """Two gloo processes take the step that one process takes at equal effective batch."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from reparam.data.tasks import TaskOptions
 from reparam.files import read_tensors, write_tensors
 from reparam.models import Schedule, Spec
 from reparam.run.config import TrainingOptions, resolve
-from reparam.training import Loop
+from reparam.training import Loop, Silent
 
 CYCLES = 5
 SEEDS, WINDOWS, WINDOW = 6, 4, 25
@@ -41,7 +42,7 @@ def vae_curve(seed: int) -> torch.Tensor:
     for _ in range(WINDOWS):
         for _ in range(WINDOW):
             loop.cycle()
-        curve.append(loop.turns[0].recall(WINDOW)[:, 0].mean())
+        curve.append(loop.state.players[0].recall(WINDOW)[:, 0].mean())
     return torch.stack(curve)
 
 
@@ -56,7 +57,15 @@ def _cycles(loop: Loop) -> dict[str, torch.Tensor]:
     torch._inductor.compile = as_traced
     for _ in range(CYCLES):
         loop.cycle()
-    return loop.weights()
+    return loop.state.weights()
+
+
+class Impatient(Silent):
+    """Ctrl-C at a log point."""
+
+    def update(self, step: int, epoch: float, images_per_second: float, terms: dict[str, float]) -> None:
+        if step == 50:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _worker(rank: int, port: int, folder: str) -> None:
@@ -73,25 +82,17 @@ def _worker(rank: int, port: int, folder: str) -> None:
     loop = duel_loop(folder_of_run, noise=True, epochs=60, checkpoint_seconds=0.02, log_every=2)
     torch.manual_seed(3 + rank)
     if rank == 1:
-        loop.draw = None
-        cycle = loop.cycle
-
-        def cut() -> None:
-            cycle()
-            if loop.step == 50:
-                loop._listener.asked = True
-
-        loop.cycle = cut  # type: ignore[method-assign]
+        loop.progress = Impatient()
     assert loop.run().state == "interrupted"
     again = duel_loop(folder_of_run, noise=True, epochs=60, checkpoint_seconds=0.02, log_every=2)
     again.restore()
-    assert again.step == loop.step
+    assert again.state.step == loop.state.step
     assert again.run().state == "finished"
     whole = duel_loop(None, noise=True, epochs=60, checkpoint_seconds=1e9, log_every=2)
     torch.manual_seed(3 + rank)
     whole.run()
-    write_tensors(Path(folder) / f"whole-{rank}.safetensors", whole.weights(), {})
-    write_tensors(Path(folder) / f"resumed-{rank}.safetensors", again.weights(), {})
+    write_tensors(Path(folder) / f"whole-{rank}.safetensors", whole.state.weights(), {})
+    write_tensors(Path(folder) / f"resumed-{rank}.safetensors", again.state.weights(), {})
     dist.destroy_process_group()
 
 

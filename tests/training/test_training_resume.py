@@ -104,7 +104,7 @@ def test_a_second_signal_stops_it_at_once_and_is_told_apart_from_a_kill(tmp_path
     assert RunFolder(tmp_path).status()["state"] == "interrupted"
     again = duel_loop(tmp_path, checkpoint_seconds=1e9, log_every=7)
     again.restore()
-    assert 0 < again.step < loop.step, "it stopped behind a checkpoint"
+    assert 0 < again.state.step < loop.state.step, "it stopped behind a checkpoint"
     assert again.run().state == "finished"
 
 
@@ -139,12 +139,12 @@ def test_interrupted_by_a_signal_it_writes_a_checkpoint_and_continues(tmp_path: 
     assert RunFolder(tmp_path / "cut").status()["state"] == "interrupted"
     again = duel_loop(tmp_path / "cut", checkpoint_seconds=1e9, log_every=7)
     again.restore()
-    assert again.step == outcome.step
+    assert again.state.step == outcome.step
     assert again.run().state == "finished"
     whole = duel_loop(None, checkpoint_seconds=1e9, log_every=7)
     whole.run()
-    for name, tensor in whole.weights().items():
-        assert torch.equal(tensor, again.weights()[name]), name
+    for name, tensor in whole.state.weights().items():
+        assert torch.equal(tensor, again.state.weights()[name]), name
 
 
 def _clusters(place_at: int) -> dict:
@@ -184,13 +184,14 @@ def test_others_go_on_with_the_same_bits(options: dict, tmp_path: Path) -> None:
         schedule = Schedule(4, 80)
         model = config.family.build(config.options, Spec((1, 8, 8)))
         objective = config.family.objective(config.options, schedule)
-        interlude = config.family.interlude(config.options, schedule)
+        callbacks = config.family.callbacks(config.options, schedule)
         where, device = RunFolder(tmp_path / folder), torch.device("cpu")
-        return Loop(model, objective, digits(), config.task, config.training, device, folder=where, interlude=interlude)
+        return Loop(model, objective, digits(), config.task, config.training, device, folder=where, callbacks=callbacks)
 
     def run(loop: Loop, cycles: int) -> None:
-        loop._began, loop._window = time.monotonic(), (loop.step, time.monotonic())
+        loop._start_clocks()
         for _ in range(cycles):
+            loop._run_callbacks()
             loop.cycle()
             loop._log()
         loop.save()
@@ -209,4 +210,4 @@ def test_others_go_on_with_the_same_bits(options: dict, tmp_path: Path) -> None:
     if config.model == "gan":
         assert any(name.startswith("optimiser.discriminator") for name in expected) == bool(config.training.momentum)
     else:  # placed: no longer where it began
-        assert not torch.equal(expected["model.prior.loc"], loop("new").weights()["prior.loc"])
+        assert not torch.equal(expected["model.prior.loc"], loop("new").state.weights()["prior.loc"])

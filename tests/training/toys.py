@@ -1,5 +1,7 @@
 """Small loops. The two-player toy: a maker that shifts noise onto data and a critic that tells them apart."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reparam.core.batch import Batch
+from reparam.core.callback import Callback
 from reparam.data import Images
 from reparam.data.tasks import TaskOptions, with_condition
 from reparam.distributions import keyed_generator
@@ -46,6 +49,20 @@ class Adversarial(Objective):
             return Terms(total, {"reads_real": Term(on_real, "logit")})
         on_made = model.critic(made)[:, 0]
         return Terms(F.softplus(-on_made), {"reads_made": Term(on_made, "logit")})
+
+
+@dataclass(frozen=True)
+class CallAt(Callback):
+    """Calls a function; validations after it may choose weights."""
+
+    function: Callable[[Any, Tensor], object]
+
+    @property
+    def best_from(self) -> int:
+        return self.step + 1
+
+    def act(self, model: Any, x: Tensor) -> None:
+        self.function(model, x)
 
 
 def digits(n: int = 64) -> Images:

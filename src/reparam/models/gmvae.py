@@ -14,6 +14,7 @@ from torch.distributions import Independent, MixtureSameFamily, Normal, kl_diver
 
 from reparam.conditionals.encoders import LOG_SCALE_RANGE
 from reparam.core.batch import Batch
+from reparam.core.callback import Callback
 from reparam.core.conditional import Encoder, Prior
 from reparam.core.model import Model
 from reparam.core.objective import Objective, Term, Terms
@@ -22,7 +23,7 @@ from reparam.data import warp
 from reparam.distributions import log_responsibilities, mixture, with_parameters
 from reparam.errors import ConfigError
 from reparam.models import vae
-from reparam.models.family import Family, Interlude, Recipe
+from reparam.models.family import Family, Recipe
 from reparam.objectives import ELBO, ramp
 
 ENCODED_AT_ONCE = 500  # images
@@ -226,17 +227,40 @@ def objective(options: GMVAEOptions, schedule: Schedule) -> Objective:
     return Clustering(bound, schedule.at(options.place_after), options.agreement)
 
 
-def interlude(options: GMVAEOptions, schedule: Schedule) -> Interlude | None:
+@dataclass(frozen=True)
+class PlaceComponents(Callback):
+    """Puts the mixture's components where the encoder's latents have clusters, after `epochs` epochs."""
+
+    epochs: float
+    components: int
+
+    @property
+    def best_from(self) -> int:
+        """Validation measures the loss with the mixture, which is not minimised before."""
+        return self.step + 1
+
+    def check(self, steps: int, epochs: float, images: int) -> None:
+        if self.step >= steps:
+            raise ConfigError(
+                f"place-after is {self.epochs:g} epochs, and training ends after {epochs:g}: train longer, or take less"
+            )
+        if self.components > images:
+            raise ConfigError(
+                f"place-after takes at least {self.components:,} training images, one a component, and has {images:,}: take "
+                "fewer --components"
+            )
+
+    def act(self, model: Model, x: Tensor) -> None:
+        found: list[Any] = [model.encoder(part) for part in x.split(ENCODED_AT_ONCE)]
+        loc, scale = (torch.cat([getattr(q_z.base_dist, name) for q_z in found]) for name in ("loc", "scale"))
+        assert isinstance(model.prior, MixturePrior)
+        model.prior.place(Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False))
+
+
+def callbacks(options: GMVAEOptions, schedule: Schedule) -> tuple[Callback, ...]:
     if not options.place_after:
-        return None
-    return Interlude("place-after", options.place_after, schedule.at(options.place_after), _place, options.components)
-
-
-def _place(model: Model, x: Tensor) -> None:
-    found: list[Any] = [model.encoder(part) for part in x.split(ENCODED_AT_ONCE)]
-    loc, scale = (torch.cat([getattr(q_z.base_dist, name) for q_z in found]) for name in ("loc", "scale"))
-    assert isinstance(model.prior, MixturePrior)
-    model.prior.place(Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False))
+        return ()
+    return (PlaceComponents(schedule.at(options.place_after), options.place_after, options.components),)
 
 
 GMVAE = Family(
@@ -247,7 +271,7 @@ GMVAE = Family(
     options=GMVAEOptions,
     build=build,
     objective=objective,
-    interlude=interlude,
+    callbacks=callbacks,
     recipes={
         "default": Recipe("two hidden layers (512, 256), 20 latents, Bernoulli, 10 components, the tight bound"),
         "vamp": Recipe(

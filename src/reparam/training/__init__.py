@@ -5,7 +5,6 @@ from reparam.training.data_order import DataOrder
 from reparam.training.divergence import DivergedError
 from reparam.training.loop import Loop, Outcome
 from reparam.training.process_settings import settle_process
-from reparam.training.step import Step
 
 __all__ = [
     "DataOrder",
@@ -16,6 +15,5 @@ __all__ = [
     "Progress",
     "RichProgress",
     "Silent",
-    "Step",
     "settle_process",
 ]

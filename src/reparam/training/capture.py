@@ -1,15 +1,14 @@
-"""Several cycles of a loop as one CUDA graph: recorded once, replayed with a single launch.
+"""Several cycles as one CUDA graph: recorded once, replayed with a single launch.
 
-What the host decides for a cycle (which images, the learning rate, the share of the average) lies in tensors that are filled
-before each replay; everything else is on the device already. Random numbers advance as they do without a graph, so that the
-numbers are those of the uncaptured loop up to the rounding of the average.
+What the host decides for a cycle (which images, the learning rate, the average's share) is in tensors that are filled before each
+replay; everything else is on the device already. Random numbers advance as they do without a graph, so the numbers are
+those of uncaptured training up to the rounding of the average.
 
 Shapes: `R` cycles a replay, `P` parts of batches a cycle, `b` images a part.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -18,37 +17,36 @@ from reparam.data import Images
 from reparam.data.io.on_disk import OnDiskImages
 from reparam.errors import StepError
 from reparam.training import processes
+from reparam.training.cycle import Cycle
 
-if TYPE_CHECKING:
-    from reparam.training.loop import Loop
-
-CYCLES = 10  # a replay; what is left before the next event is done one by one
-WARM_UP = 3  # cycles as they are, in which optimisers and libraries make what they keep
+CYCLES = 10  # of a replay; what is left before the next event is done one by one
+WARM_UP = 3  # cycles without a graph, in which optimisers and libraries allocate what they keep
 
 
-def obstacle(loop: "Loop") -> str:
-    """Why a loop cannot be captured, before anything is tried; empty where nothing is in the way."""
-    if loop.device.type != "cuda":
+def obstacle(cycle: Cycle) -> str:
+    """Why cycles cannot be captured, before anything is tried; empty where nothing is in the way."""
+    if cycle.device.type != "cuda":
         return "graphs are for CUDA devices"
     if processes.world() > 1:
         return "several processes average their gradients between the kernels"
-    if loop.augment:
-        return "what moves the images (--augment) looks at values between the kernels"
-    if isinstance(loop.split.images, OnDiskImages):
-        return "images are read from disk as training goes"
+    if cycle.augment:
+        return "augmentations (--augment) look at values between the kernels"
+    if isinstance(cycle.split.images, OnDiskImages):
+        return "images are read from disk during training"
     return ""
 
 
 class Capture:
-    """`replay()` takes `CYCLES` cycles of the loop; on a device without graphs it runs what a graph would hold, so that this can
-    be tested anywhere. `stream`: where the loop was warmed up. Raises RuntimeError where something cannot be recorded."""
+    """`replay()` takes `CYCLES` cycles; on a device without graphs it runs what a graph would hold, so that this can be tested
+    anywhere. `stream`: where cycles were warmed up. Raises RuntimeError where something cannot be recorded."""
 
-    def __init__(self, loop: "Loop", stream: "torch.cuda.Stream | None" = None) -> None:
-        self.loop = loop
-        parts, device = loop.images_per_cycle // loop.options.batch_size * loop.options.accumulate, loop.device
+    def __init__(self, cycle: Cycle, stream: "torch.cuda.Stream | None" = None) -> None:
+        self.cycle = cycle
+        options, device = cycle.options, cycle.device
+        parts = cycle.images_per_cycle // options.batch_size * options.accumulate
         self.rates, self.shares = torch.zeros(CYCLES, device=device), torch.zeros(CYCLES, device=device)
-        part = loop.options.batch_size // loop.options.accumulate
-        self.places = torch.zeros(CYCLES, parts, part, dtype=torch.int64, device=device)
+        part = options.batch_size // options.accumulate
+        self.indices = torch.zeros(CYCLES, parts, part, dtype=torch.int64, device=device)
         self.graph: torch.cuda.CUDAGraph | None = None
         if device.type == "cuda":
             self.graph = torch.cuda.CUDAGraph()
@@ -57,48 +55,48 @@ class Capture:
                 self._work()
 
     def replay(self) -> None:
-        loop = self.loop
-        images = CYCLES * loop.images_per_cycle
-        self.places.copy_(loop.stream(loop.step * loop.images_per_cycle, images).view_as(self.places))
-        rates, shares = zip(*(loop.pace(loop.step + cycle) for cycle in range(CYCLES)), strict=True)
+        cycle, state = self.cycle, self.cycle.state
+        position, count = state.step * cycle.images_per_cycle, CYCLES * cycle.images_per_cycle
+        self.indices.copy_(cycle.order(position, count).view_as(self.indices))
+        rates, shares = zip(*(cycle.rates(state.step + number) for number in range(CYCLES)), strict=True)
         for held, values in ((self.rates, rates), (self.shares, shares)):
             held.copy_(torch.tensor(values), non_blocking=True)
         if self.graph:
             self.graph.replay()
         else:
             self._work()
-        loop.step += CYCLES
-        loop.rewind()
+        state.step += CYCLES
+        cycle.stop_reading()
 
     def _work(self) -> None:
-        for cycle in range(CYCLES):
-            self.loop.work(self._batches(self.places[cycle]), self.rates[cycle], self.shares[cycle])
+        for number in range(CYCLES):
+            batches = self._batches(self.indices[number])
+            self.cycle.train_players(batches, self.rates[number], self.shares[number])
 
-    def _batches(self, places: Tensor) -> Iterator[tuple[Tensor, Images]]:
-        for index in places:
-            yield index, self.loop.split.take(index)
+    def _batches(self, indices: Tensor) -> Iterator[tuple[Tensor, Images]]:
+        for index in indices:
+            yield index, self.cycle.split.take(index)
 
 
 class CycleRunner:
-    """How a run goes on: cycle by cycle, or by replays where that is asked for and possible; says why where it is not.
-    `moments`: steps at which the host looks, besides log points. Raises StepError where recording fails."""
+    """Runs single cycles, or replays where they are requested and possible; says why where they are not. `events`: the steps,
+    besides log points, at which the host looks or acts; the last step is one. Raises StepError where recording fails."""
 
-    def __init__(self, loop: "Loop", moments: set[int]) -> None:
-        interlude = {loop.interlude.step} if loop.interlude else set()
-        self.loop, self.moments = loop, sorted(moments | interlude)
+    def __init__(self, cycle: Cycle, events: set[int], note: Callable[[str], None]) -> None:
+        self.cycle, self.events = cycle, sorted(events)
         self.capture: Capture | None = None
         self.warm = 0
-        self.wanted = loop.options.capture
-        if self.wanted and (why := obstacle(loop)):
-            self.wanted = False
-            loop.progress.note(f"not captured, for {why}: training goes on step by step")
-        self.stream = torch.cuda.Stream(loop.device) if self.wanted and loop.device.type == "cuda" else None
+        self.requested = cycle.options.capture
+        if self.requested and (why := obstacle(cycle)):
+            self.requested = False
+            note(f"not captured, for {why}: training goes on step by step")
+        self.stream = torch.cuda.Stream(cycle.device) if self.requested and cycle.device.type == "cuda" else None
 
     def advance(self) -> None:
         """One cycle, or several if nothing is to happen in between."""
-        if self.wanted and self.capture is None and self.warm >= WARM_UP:
+        if self.requested and self.capture is None and self.warm >= WARM_UP:
             try:
-                self.capture = Capture(self.loop, self.stream)
+                self.capture = Capture(self.cycle, self.stream)
             except RuntimeError as error:
                 cause = error.__context__ or error  # a recording that is broken off ends with an error of its own
                 reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
@@ -108,18 +106,15 @@ class CycleRunner:
             return
         self.warm += 1
         if self.stream is None or self.capture:
-            self.loop.cycle()
+            self.cycle()
             return
-        self.stream.wait_stream(torch.cuda.current_stream(self.loop.device))
+        self.stream.wait_stream(torch.cuda.current_stream(self.cycle.device))
         with torch.cuda.stream(self.stream):
-            self.loop.cycle()
-        torch.cuda.current_stream(self.loop.device).wait_stream(self.stream)
+            self.cycle()
+        torch.cuda.current_stream(self.cycle.device).wait_stream(self.stream)
 
     def _free(self) -> int:
-        """Cycles before the next moment at which the host wants to look, or to act."""
-        step, every = self.loop.step, self.loop.options.log_every
-        if self.loop.interlude and step == self.loop.interlude.step:
-            return 0
-        following = bisect_right(self.moments, step)
-        moment = self.moments[following] if following < len(self.moments) else self.loop.steps
-        return min(moment, (step // every + 1) * every) - step
+        """Cycles before the next event or log point."""
+        step, every = self.cycle.state.step, self.cycle.options.log_every
+        event = self.events[bisect_right(self.events, step)]
+        return min(event, (step // every + 1) * every) - step

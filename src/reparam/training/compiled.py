@@ -1,9 +1,8 @@
 """A player's step and its gradients as one compiled function of tensors.
 
-`torch.compile` makes two functions, forward and backward, and puts checks and bookkeeping around both at every call: a
-millisecond a step, which is a fifth of a small network's. Here the step is run once under a tracer, forward and backward,
-everything that it reads and writes an argument, and the whole is compiled as it stands. As in a capture, what the host
-decides is baked in.
+`torch.compile` makes two functions, forward and backward, with checks and bookkeeping around both at every call: a millisecond a
+step, which is a fifth of a small network's. Here the step is run once under a tracer, forward and backward, with everything
+that it reads and writes as an argument, and the whole is compiled. As in a capture, what the host decides is baked in.
 
 Shapes: `B` batch, `T` logged terms.
 """
@@ -28,11 +27,11 @@ Function = Callable[..., Sequence[Any]]  # of state, batch and clock: (means, gr
 
 
 class Compiled:
-    """`compiled(batch, clock)` adds d total / d parameter / `parts` to the gradients of `own` and gives the terms' means [1 + T].
+    """`compiled(batch, clock)` adds d total / d parameter / `parts` to the gradients of `own` and returns the means [1 + T].
 
-    Random numbers are torch's own, in the order of the step as it is: the same seed gives the same numbers up to rounding.
+    Random numbers are torch's own, in the order of the plain step: the same seed gives the same numbers up to rounding.
     A batch of another form (shapes, fields) is compiled anew. Raises StepError where something cannot be traced or compiled,
-    or where a step changes something else than buffers in place.
+    or where a step changes anything but buffers in place.
     """
 
     def __init__(self, step: Step, own: Sequence[nn.Parameter], parts: int = 1) -> None:
@@ -40,51 +39,51 @@ class Compiled:
         self.state = dict(step.named_parameters()) | dict(step.named_buffers())
         owned = {id(parameter) for parameter in own}
         self.own = {name: parameter for name, parameter in step.named_parameters() if id(parameter) in owned}
-        self.made: dict[Any, Function] = {}
+        self.functions: dict[Any, Function] = {}
 
     def __call__(self, batch: Batch, clock: Tensor) -> Tensor:
         given = {name: value for name, value in vars(batch).items() if value is not None}
         form = tuple((name, value.shape) for name, value in given.items())
-        if form not in self.made:
-            self.made[form] = self._make(given, clock)
+        if form not in self.functions:
+            self.functions[form] = self._compile(given, clock)
         with torch.no_grad():
-            means, *gradients = self.made[form](*self.state.values(), *given.values(), clock)
+            means, *gradients = self.functions[form](*self.state.values(), *given.values(), clock)
             for parameter, gradient in zip(self.own.values(), gradients, strict=True):
                 if gradient is not None:
                     parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
         return means
 
-    def _make(self, given: dict[str, Tensor], clock: Tensor) -> Function:
-        from torch._inductor import compile as compile_graph  # two seconds, where they are wanted
+    def _compile(self, given: dict[str, Tensor], clock: Tensor) -> Function:
+        from torch._inductor import compile as compile_graph  # takes two seconds
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        # The tracer runs the step once: on copies of what it would change, and random numbers are put back.
+        # The tracer runs the step once: on copies of what it would change, and with random numbers put back.
         copies = [tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in self.state.values()]
         tensors = [*copies, *given.values(), clock]
         with torch.random.fork_rng(devices=[clock.device] if clock.device.type == "cuda" else []):
             before = _attributes(self.step)
             try:
-                graph = make_fx(lambda *tensors: self._whole(tensors, list(given)))(*tensors)
+                graph = make_fx(lambda *tensors: self._traced(tensors, list(given)))(*tensors)
             except Exception as error:
                 tracers = type(error).__module__.startswith(("torch._subclasses", "torch.fx"))
                 if not tracers and "tracing tensor" not in str(error):
-                    raise  # it would have happened without a tracer too
+                    raise  # not of the tracer
                 raise StepError(
-                    f"the step cannot be compiled: {_place(error)} asks for values of tensors, which are not there before it is "
-                    "run; keep to operations on tensors, or leave --compile out"
+                    f"the step cannot be compiled: {_place(error)} needs values of tensors, which are not known while it is "
+                    "traced; keep to operations on tensors, or leave --compile out"
                 ) from error
             _check_attributes(before, _attributes(self.step))
-            # Taken for inference, as it asks for no gradient, it would get channels_last on a CPU: no gain with a backward pass.
+            # Without gradients it is taken for inference, which gets channels_last on a CPU: no gain with a backward pass.
             options = {"fallback_random": True, "layout_optimization": clock.device.type != "cpu"}
             try:
                 with torch.no_grad(), warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "TensorFloat32")  # float32 was asked for, or tf32 is on
+                    warnings.filterwarnings("ignore", "TensorFloat32")  # float32 is meant, or tf32 is on
                     plain: list[Any] = [tensor.detach() for tensor in tensors]
                     return compile_graph(graph, plain, options=options)
             except Exception as error:
                 raise StepError(f"the step cannot be compiled ({_reason(error)}): leave --compile out") from error
 
-    def _whole(self, tensors: Sequence[Tensor], fields: list[str]) -> list[Tensor | None]:
+    def _traced(self, tensors: Sequence[Tensor], fields: list[str]) -> list[Tensor | None]:
         """What is traced: (means, gradients), None of a parameter that the total does not depend on."""
         state = dict(zip(self.state, tensors, strict=False))
         batch: dict[str, Any] = dict.fromkeys(Batch.__dataclass_fields__)
@@ -97,7 +96,7 @@ class Compiled:
 
         own = [state[name] for name in self.own]
         found = torch.autograd.grad(total / self.parts, own, allow_unused=True)
-        return [means, *_apart(map(_laid_out_as, found, own))]
+        return [means, *_unshared(map(_laid_out_as, found, own))]
 
 
 def _check_buffers(state: dict[str, Tensor], step: nn.Module, *_: Any) -> None:
@@ -162,9 +161,9 @@ def check_compiler(device: torch.device) -> None:
         ) from error
 
 
-def _apart(gradients: Iterable[Tensor | None]) -> Iterator[Tensor | None]:
-    """Each in memory of its own, as backward() leaves them: what is added to one must not be added to another. Parameters whose
-    sum is all that is used have one gradient."""
+def _unshared(gradients: Iterable[Tensor | None]) -> Iterator[Tensor | None]:
+    """Each in its own memory, as backward() leaves them: what is added to one must not be added to another. Parameters that are
+    used as a sum have one gradient."""
     seen = set()
     for gradient in gradients:
         if gradient is None:
@@ -176,7 +175,7 @@ def _apart(gradients: Iterable[Tensor | None]) -> Iterator[Tensor | None]:
 
 
 def _laid_out_as(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
-    """The gradient with the parameter's strides, as backward() leaves it: fused optimisers pair elements by their place."""
+    """With the parameter's strides, as backward() leaves a gradient: fused optimisers pair elements by their place in memory."""
     if gradient is None or gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)

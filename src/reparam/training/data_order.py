@@ -1,7 +1,7 @@
-"""Which images come when: an endless stream of shuffled epochs, a pure function of (seed, position).
+"""Which images come when: an endless sequence of shuffled epochs, a pure function of seed and position.
 
 Nothing of it needs to be saved: a resumed run that knows its position sees the images that an uninterrupted one would.
-Batches are always full (a batch may straddle two epochs), so shapes are static and every image is used equally often.
+Batches are always full (one may straddle two epochs): shapes are static, and every image is used equally often.
 """
 
 import torch
@@ -15,23 +15,23 @@ class DataOrder:
 
     def __init__(self, n: int, seed: int, device: torch.device) -> None:
         self.n, self.seed, self.device = n, seed, device
-        self._orders: dict[int, Tensor] = {}
-
-    def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            self._orders = {kept: order for kept, order in self._orders.items() if kept >= epoch - 1}
-            # Drawn on the CPU, so that the order is the same whatever the device.
-            order = torch.randperm(self.n, generator=keyed_generator("cpu", self.seed, "order", epoch))
-            self._orders[epoch] = order.to(self.device)
-        return self._orders[epoch]
+        self._epochs: dict[int, Tensor] = {}
 
     def __call__(self, position: int, count: int) -> Tensor:
         """int64 [count]: the images at positions `position` to `position + count`."""
         epoch, start = divmod(position, self.n)
         parts = []
         while count > 0:
-            part = self._order(epoch)[start : start + count]
+            part = self._epoch(epoch)[start : start + count]
             parts.append(part)
             count -= len(part)
             epoch, start = epoch + 1, 0
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _epoch(self, epoch: int) -> Tensor:
+        if epoch not in self._epochs:
+            self._epochs = {kept: order for kept, order in self._epochs.items() if kept >= epoch - 1}
+            # Drawn on the CPU, so that the order is the same on every device.
+            order = torch.randperm(self.n, generator=keyed_generator("cpu", self.seed, "order", epoch))
+            self._epochs[epoch] = order.to(self.device)
+        return self._epochs[epoch]

@@ -1,55 +1,58 @@
-"""What is not finite is found, named and refused: terms at log points, weights before they are written, validation losses.
+"""What is not finite ends training: terms at log points, weights before they are written, validation losses.
 
-Shapes: `T` logged terms, `R` steps in a window.
+Shapes: `T` logged terms, `R` steps between log points.
 """
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from reparam.errors import ReparamError
-
-if TYPE_CHECKING:
-    from reparam.training.loop import Loop
-    from reparam.training.player_state import PlayerState
+from reparam.training.player_state import PlayerState
 
 
 class DivergedError(ReparamError):
     """A term, a weight or a validation loss became NaN or infinite."""
 
 
-def check_terms(loop: "Loop", turn: "PlayerState", window: Tensor, start: int) -> None:
-    """Raises DivergedError for the first term of a player's window [R, T] that is not finite; `start`: the step it begins at."""
-    bad = (~window.isfinite()).nonzero()
-    if not len(bad):
-        return
-    row, column = bad[0].tolist()
-    # The total is not finite because a term is not: name the term where there is one.
-    broken = [n for n, v in zip(turn.step.names, window[row], strict=True) if not math.isfinite(v) and n != "total"]
-    what = f"{broken[0] if broken else 'total'} of player '{turn.player.name}' became {float(window[row, column])}"
-    raise _diverged(loop, what, start + row // turn.player.steps)
+@dataclass(frozen=True)
+class DivergenceCheck:
+    """Raises DivergedError that names what is not finite, and the step."""
 
+    steps_per_epoch: float
+    folder: Path | None
 
-def check_weights(loop: "Loop") -> None:
-    """Raises DivergedError: a finite loss can have a gradient that is not, and no weight that is not finite is ever written."""
-    floating = {name: tensor for name, tensor in loop.weights().items() if tensor.is_floating_point()}
-    norms = torch.stack(torch._foreach_norm(list(floating.values()))).cpu()
-    for name, norm in zip(floating, norms, strict=True):
-        if not math.isfinite(norm):
-            raise _diverged(loop, f"weight '{name}' is not finite", loop.step)
+    def terms(self, player: PlayerState, window: Tensor, start: int) -> None:
+        """A player's terms [R, T] since step `start`."""
+        bad = (~window.isfinite()).nonzero()
+        if not len(bad):
+            return
+        row, column = bad[0].tolist()
+        # The total is not finite because a term is not: name the term where there is one.
+        named = zip(player.step.names, window[row], strict=True)
+        terms = [name for name, value in named if not math.isfinite(value) and name != "total"]
+        term = terms[0] if terms else "total"
+        value = float(window[row, column])
+        self._fail(f"{term} of player '{player.name}' became {value}", start + row // player.steps_per_cycle)
 
+    def weights(self, weights: dict[str, Tensor], step: int) -> None:
+        """A finite loss can have a gradient that is not finite."""
+        floating = {name: tensor for name, tensor in weights.items() if tensor.is_floating_point()}
+        norms = torch.stack(torch._foreach_norm(list(floating.values()))).cpu()
+        for name, norm in zip(floating, norms, strict=True):
+            if not math.isfinite(norm):
+                self._fail(f"weight '{name}' is not finite", step)
 
-def check_validation(loop: "Loop", total: float) -> None:
-    """Raises DivergedError for a validation loss that is not finite."""
-    if not math.isfinite(total):
-        raise _diverged(loop, f"the validation loss is {total}", loop.step)
+    def validation(self, total: float, step: int) -> None:
+        if not math.isfinite(total):
+            self._fail(f"the validation loss is {total}", step)
 
-
-def _diverged(loop: "Loop", what: str, step: int) -> DivergedError:
-    where = f"; '{loop.folder.path}' keeps its last good checkpoint and weights" if loop.folder else ""
-    return DivergedError(
-        f"training diverged: {what} at step {step} (epoch {step / loop.steps_per_epoch:.2f}){where}: "
-        "lower --learning-rate, set --clip, or use --precision float32"
-    )
+    def _fail(self, what: str, step: int) -> None:
+        where = f"; '{self.folder}' keeps its last good checkpoint and weights" if self.folder else ""
+        raise DivergedError(
+            f"training diverged: {what} at step {step} (epoch {step / self.steps_per_epoch:.2f}){where}: "
+            "lower --learning-rate, set --clip, or use --precision float32"
+        )

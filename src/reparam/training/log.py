@@ -11,29 +11,30 @@ from reparam.run.folder import RunFolder
 
 
 class MetricsLog:
-    """Appends lines; `size` goes into the checkpoint, and a resumed run cuts what came after it and writes it anew."""
+    """Appends lines. A checkpoint holds the file's `size`; a resumed run cuts off what came after it."""
 
     def __init__(self, folder: RunFolder, size: int, step: int) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
         self.path = folder.metrics_path
-        # After a power cut the file may be shorter than the checkpoint knew it; what is there stays, to its last whole line.
-        there = self.path.read_bytes()[:size] if self.path.exists() else b""
-        self.size = there.rfind(b"\n") + 1
+        # After a power cut the file may be shorter than the checkpoint knew it; it is kept to its last whole line.
+        content = self.path.read_bytes()[:size] if self.path.exists() else b""
+        self.size = content.rfind(b"\n") + 1
         with self.path.open("ab") as file:
             file.truncate(self.size)
         self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, epoch: float, phase: str, terms: dict[str, float], **facts: Any) -> None:
-        line = json.dumps({"step": step, "epoch": round(epoch, 4), "phase": phase, "terms": terms, **facts}) + "\n"
+        entry = {"step": step, "epoch": round(epoch, 4), "phase": phase, "terms": terms, **facts}
+        line = f"{json.dumps(entry)}\n".encode()
         try:
             with self.path.open("ab") as file:
-                file.write(line.encode())
+                file.write(line)
         except OSError as error:
             raise ReparamError(
                 f"cannot write {self.path} ({os.strerror(error.errno or 0)}): free some space and continue with "
                 f"'reparam resume {self.path.parent}'"
             ) from error
-        self.size += len(line.encode())
+        self.size += len(line)
         for name, value in {**terms, **facts}.items():
             self.board.add_scalar(f"{phase}/{name}", value, step)
 

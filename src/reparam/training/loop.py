@@ -1,55 +1,38 @@
-"""The training loop: optimisers, schedules, precision, averages, logging, checkpoints, processes. There is no other.
+"""The training loop; there is no other.
 
-A cycle is `player.steps` steps of each player in turn, each on a fresh batch, with the other players frozen. Everything that
-steps touch lives on the device; the host looks at it at log points only, where the first non-finite term is found in the
-history of the window.
-
-Shapes: `N` images, `B` batch, `T` logged terms, `R` steps in a window.
+A cycle (`cycle.py`) is the players' steps, which stay on the device. Between cycles come log points, where the host looks at
+results, pictures, validations, checkpoints, and the callbacks of the model's family, each at its steps.
 """
 
 import contextlib
-import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from reparam.core.callback import CALLBACK_IMAGES, Callback
 from reparam.data import Images
-from reparam.data.io.on_disk import OnDiskImages, readers_watched
-from reparam.data.tasks import TaskOptions, make_batch, mirrored
+from reparam.data.io.on_disk import readers_watched
+from reparam.data.tasks import TaskOptions, make_batch
 from reparam.distributions import keyed_generator
 from reparam.errors import ReparamError
-from reparam.models.family import INTERLUDE_IMAGES, Interlude
 from reparam.objectives import Objective
 from reparam.progress import Progress, Silent
 from reparam.run.config import TrainingOptions
 from reparam.run.folder import RunFolder
-from reparam.training import checkpoint, divergence, processes
+from reparam.training import checkpoint, processes
 from reparam.training.capture import CycleRunner
-from reparam.training.data_order import DataOrder
-from reparam.training.divergence import DivergedError
+from reparam.training.cycle import Augment, Cycle
+from reparam.training.divergence import DivergedError, DivergenceCheck
 from reparam.training.interruption import InterruptListener
 from reparam.training.log import MetricsLog
-from reparam.training.optimisers import learning_rate
-from reparam.training.plan import check_device, check_options, moments
+from reparam.training.plan import check_options, picture_steps, validation_steps
 from reparam.training.player_state import PlayerState
-from reparam.training.process_settings import (
-    allow_tf32,
-    give_back_memory,
-    multiplies_bfloat16,
-    settle_process,
-)
-from reparam.training.reader import BatchReader
-
-Validate = Callable[[nn.Module], dict[str, float]]
-Draw = Callable[[nn.Module, float], None]
-
-
-_ENDS = {DivergedError: "diverged", KeyboardInterrupt: "interrupted"}
+from reparam.training.process_settings import give_back_memory, set_precision, settle_process
+from reparam.training.state import TrainingState, weights_of
 
 
 @dataclass(frozen=True)
@@ -65,13 +48,11 @@ class Outcome:
 
 
 class Loop:
-    """Trains `model` on one split under an objective. `run()` goes to the end or to an interruption.
+    """Trains `model` on one split under an objective. Raises ConfigError for options that do not hold here.
 
     `folder` (None: nothing is written) receives metrics, checkpoints, status and kept weights. `validate(model)` returns
-    means by name, `total` among them, and decides `best` and patience; `draw(model, epoch)` makes pictures. Neither may draw
-    from the default generator.
-
-    Raises ConfigError for options that cannot hold here, DivergedError when a term is not finite.
+    means by name; their `total` chooses the best weights and uses up patience. `draw(model, epoch)` makes pictures. Neither may
+    use torch's default random numbers. `augment(x, labels)` changes the images of a batch.
     """
 
     def __init__(
@@ -83,318 +64,232 @@ class Loop:
         options: TrainingOptions,
         device: torch.device,
         folder: RunFolder | None = None,
-        validate: Validate | None = None,
-        draw: Draw | None = None,
+        validate: Callable[[nn.Module], dict[str, float]] | None = None,
+        draw: Callable[[nn.Module, float], None] | None = None,
         progress: Progress | None = None,
-        augment: Callable[[Tensor, Tensor], Tensor] | None = None,
-        interlude: Interlude | None = None,
+        augment: Augment | None = None,
+        callbacks: tuple[Callback, ...] = (),
     ) -> None:
-        check_options(options, validated=validate is not None)
+        check_options(options, device, validated=validate is not None)
         settle_process()
-        self.model, self.objective, self.task, self.options = model.to(device), objective, task, options
-        self.device, self.folder, self.validate, self.draw = device, folder, validate, draw
-        self.progress, self.augment, self.interlude = progress or Silent(), augment, interlude
-        check_device(options, device)
-        allow_tf32(options.precision == "tf32")
-        if options.precision == "bfloat16" and device.type == "cpu" and not multiplies_bfloat16():
-            self.progress.note(
-                "this processor has no products in bfloat16: they take several times as long as in float32"
-            )
+        self.options, self.task, self.device, self.folder = options, task, device, folder
+        self.validate, self.draw, self.callbacks = validate, draw, callbacks
+        self.progress = progress or Silent()
+        set_precision(options.precision, device, self.progress.note)
+
+        model = model.to(device)
+        trainable = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+        players = [PlayerState(model, objective, player, trainable, options, device) for player in objective.players]
+        average = {name: tensor.clone() for name, tensor in weights_of(model).items()} if options.keep == "ema" else {}
+        self.state = TrainingState(model, players, torch.zeros((), dtype=torch.int64, device=device), average)
+
         self.split = split.to(device)
-        self.omitted = (0.0, task.omission_noise) if task.omission_noise else None  # noise: in training alone
-        on_disk = isinstance(self.split.images, OnDiskImages)  # other processes read them, which know no device
-        self.stream = DataOrder(len(split), options.seed, torch.device("cpu") if on_disk else device)
-        trainable = {id(parameter) for parameter in self.model.parameters() if parameter.requires_grad}
-        self.turns = [
-            PlayerState(self.model, objective, player, trainable, options, device) for player in objective.players
-        ]
-        self.images_per_cycle = options.batch_size * sum(player.steps for player in objective.players)
-        self.steps_per_epoch = len(split) / self.images_per_cycle
-        self.steps = max(1, math.ceil(options.epochs * self.steps_per_epoch))
-        self.clock = torch.zeros((), dtype=torch.int64, device=device)  # the step, as objectives see it
-        self.average = (
-            {name: tensor.clone() for name, tensor in self.weights().items()} if options.keep == "ema" else {}
-        )
-        self.step = 0
-        self._feed: BatchReader | None = None
-        self.best, self.stale, self.seconds = math.inf, 0, 0.0
-        self.record: MetricsLog | None = None
-        self.record_size = 0  # of metrics.jsonl at the checkpoint that was restored
-
-    # -- one cycle ----------------------------------------------------------------------------------------------------
-
-    def cycle(self) -> None:
-        """Every player's steps, once. Static shapes, no host synchronisation but for the one interlude and what moves images."""
-        if self.interlude and self.step == self.interlude.step:
-            self._play(self.interlude)
-        if self._feed is None:
-            self._feed = BatchReader(self.split, self._places())
-        self.work(self._feed, *self.pace(self.step))
-        self.step += 1
-
-    def rewind(self) -> None:
-        """The next cycle reads where the loop stands then, not where it stood."""
-        if self._feed:
-            self._feed.close()
-        self._feed = None
-
-    def pace(self, step: int) -> tuple[float, float]:
-        """What the host decides for a cycle: the learning rate, and the weight of the new weights in their average."""
-        decay = min(self.options.ema, (1 + step) / (10 + step))
-        return learning_rate(step, self.steps, self.steps_per_epoch, self.options), 1 - decay
-
-    def work(self, batches: Iterator[tuple[Tensor, Images]], rate: float | Tensor, share: float | Tensor) -> None:
-        """What happens on the device in a cycle, a function of its arguments and of what lies there: what a capture records.
-        `batches`: index and images of each part of a batch; `rate`, `share`: as of `pace`."""
-        for turn in self.turns:
-            if len(self.turns) > 1:
-                turn.freeze_others()
-            turn.optimiser.param_groups[0]["lr"].fill_(rate)
-            for _ in range(turn.player.steps):
-                self._player_step(turn, batches)
-        if self.average:
-            self._update_average(share)
-        self.clock += 1
-
-    def _places(self) -> Iterator[Tensor]:
-        """Of the images of every part of every batch from where the loop stands, this process's share."""
-        position, parts = self.step * self.images_per_cycle, self.options.accumulate
-        first, size = processes.rank() * parts, self.options.batch_size
-        while True:
-            yield from self.stream(position, size).chunk(processes.world() * parts)[first : first + parts]
-            position += size
-
-    def _player_step(self, turn: PlayerState, batches: Iterator[tuple[Tensor, Images]]) -> None:
-        parts = self.options.accumulate
-        means = None
-        for number in range(parts):
-            index, stored = next(batches)
-            if self.task.flip:
-                stored = mirrored(stored)
-            batch = make_batch(stored, index, self.task, omitted=self.omitted)
-            if self.augment:
-                batch = dataclasses.replace(batch, x=self.augment(batch.x, batch.y))
-            found = turn.differentiate(batch, self.clock, last=number == parts - 1)
-            means = found if means is None else means + found
-        assert means is not None
-        if self.options.clip:
-            torch.nn.utils.clip_grad_norm_(turn.own, self.options.clip)
-        turn.optimiser.step()
-        for parameter in turn.own:
-            parameter.grad = None
-        turn.remember(means / parts if parts > 1 else means)
-
-    @torch.no_grad()
-    def _play(self, interlude: Interlude) -> None:
-        """The same whether the run was resumed here or not: a function of the weights alone. The average begins anew."""
-        self._log()
-        divergence.check_weights(self)
-        order = torch.randperm(len(self.split), generator=keyed_generator("cpu", "interlude"))
-        index = order[:INTERLUDE_IMAGES].to(self.device)
-        batch = make_batch(self.split.take(index), index, self.task, keyed_generator(self.device, "interlude"))
-        self.model.eval()
-        interlude.act(self.model, batch.shown)  # type: ignore[arg-type]
-        self.model.train()
-        processes.take_first(self.model.state_dict().values())
-        weights = self.weights()
-        for name, tensor in self.average.items():
-            tensor.copy_(weights[name])
-
-    def _update_average(self, share: float | Tensor) -> None:
-        floating = [name for name, tensor in self.average.items() if tensor.is_floating_point()]
-        weights = self.weights()
-        if isinstance(share, Tensor):  # there is no fused kernel for a weight that lies on the device
-            for name in floating:
-                self.average[name].lerp_(weights[name], share)
-        else:
-            torch._foreach_lerp_([self.average[n] for n in floating], [weights[n] for n in floating], share)
-        for name in self.average.keys() - set(floating):
-            self.average[name].copy_(weights[name])
-
-    # -- weights ------------------------------------------------------------------------------------------------------
-
-    def weights(self) -> dict[str, Tensor]:
-        return {name: tensor.detach() for name, tensor in self.model.state_dict().items()}
-
-    @contextlib.contextmanager
-    def kept(self) -> Iterator[nn.Module]:
-        """The model with the weights that would be kept now (their average under keep=ema), in evaluation mode."""
-        raw = {name: tensor.clone() for name, tensor in self.weights().items()} if self.average else {}
-        if raw:
-            self.model.load_state_dict(self.average)
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                yield self.model
-        finally:
-            if raw:
-                self.model.load_state_dict(raw)
-            self.model.train()
-
-    # -- the run ------------------------------------------------------------------------------------------------------
-
-    def run(self) -> Outcome:
-        """From where the loop stands (`restore` moves it) to the end. Raises DivergedError, DataError for an image on disk that
-        cannot be read, ReparamError where a sibling process ends."""
-        self._began = time.monotonic() - self.seconds
-        self._window = (self.step, time.monotonic())
-        self._saved = time.monotonic()
-        if self.folder and processes.rank() == 0:
-            self.record = MetricsLog(self.folder, self.record_size, self.step)
-        drawn, validated = self.draw is not None, self.validate is not None
-        pictures, validations = moments(self.options, self.steps, self.steps_per_epoch, drawn, validated)
-        state = "stopped early" if self._out_of_patience() else "finished"
-        pacer = CycleRunner(self, pictures | validations)
-        compiling = self.options.compile and self.step < self.steps
-        if compiling:
-            self.progress.note("compiling the step: seconds for small networks, minutes for large ones")
-        else:
-            self.progress.start(self.steps, self.step)
-        try:
-            self._status("running")
-            with (
-                processes.siblings_watched(),
-                readers_watched(),
-                InterruptListener(self.progress.note) as self._listener,
-            ):
-                if self.step == 0 and 0 in pictures:
-                    self._picture()
-                while self.step < self.steps and not self._out_of_patience():
-                    pacer.advance()
-                    if compiling:  # which is no part of the rate, nor of what is left
-                        self._restart_clock()
-                        self.progress.start(self.steps, self.step)
-                        compiling = False
-                    event = self.step in validations or self.step in pictures or self.step == self.steps
-                    at_window_end = self.step % self.options.log_every == 0
-                    stop = self._stopping(at_window_end)
-                    if not (event or at_window_end or stop):
-                        continue
-                    self._log()
-                    if self.step in pictures:
-                        self._picture()
-                    if self.step in validations:
-                        self._validated()
-                        if self._out_of_patience() and self.step < self.steps:
-                            state = "stopped early"
-                            break
-                    if stop and self.step < self.steps:
-                        state = "interrupted"
-                        break
-                    # Clocks differ between processes, and all of them take part in a checkpoint: the first one decides.
-                    due = time.monotonic() - self._saved >= self.options.checkpoint_seconds
-                    if processes.any_process(due and processes.rank() == 0, self.device):
-                        self.save()
-                self.rewind()  # reading processes end before the last checkpoint is written
-                self.save()
-                self._status(state)
-        except (ReparamError, KeyboardInterrupt) as error:
-            with contextlib.suppress(ReparamError):  # as on a full disk: what happened first is what counts
-                self._status(_ENDS.get(type(error), "failed"))
-            raise
-        finally:
-            self.rewind()
-            give_back_memory()
-            self.progress.close()
-            if self.record:
-                self.record.close()
-        return Outcome(state, self.step, self.epoch, self.options.keep, self.best, self.seconds)
+        self.cycle = Cycle(self.state, self.split, task, options, device, augment)
+        self.steps, self.steps_per_epoch = self.cycle.steps, self.cycle.steps_per_epoch
+        for callback in callbacks:
+            callback.check(self.steps, options.epochs, min(len(split), CALLBACK_IMAGES))
+        self.best_from = max((callback.best_from for callback in callbacks), default=0)
+        self.check = DivergenceCheck(self.steps_per_epoch, folder.path if folder else None)
+        self.metrics: MetricsLog | None = None
+        self._began = self._saved = 0.0  # seconds
+        self._window = (0, 0.0)  # step and time of the last log point
+        self._start_clocks()
 
     @property
     def epoch(self) -> float:
-        return self.step / self.steps_per_epoch
+        return self.state.step / self.steps_per_epoch
 
-    def _stopping(self, at_window_end: bool) -> bool:
-        """Whether to stop here. Processes agree at window ends, so that none waits for another's gradient for ever."""
+    # -- the run ------------------------------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Continues from the folder's checkpoint; without one (killed before the first) from the start, which is the same."""
+        self.cycle.stop_reading()
+        if self.folder and self.folder.checkpoint_path.exists():
+            checkpoint.read(self.folder.checkpoint_path, self.state, self.split.skipped)
+
+    def run(self) -> Outcome:
+        """From where the loop is (`restore` moves it) to the end. Raises DivergedError, DataError for an image on disk that
+        cannot be read, ReparamError where a sibling process ends."""
+        state = self.state
+        self._start_clocks()
+        if self.folder and processes.rank() == 0:
+            self.metrics = MetricsLog(self.folder, state.metrics_bytes, state.step)
+        try:
+            self._write_status("running")
+            with processes.siblings_watched(), readers_watched(), InterruptListener(self.progress.note) as listener:
+                ended = self._train(listener)
+                self.cycle.stop_reading()  # before the last checkpoint is written
+                self.save()
+                self._write_status(ended)
+        except (ReparamError, KeyboardInterrupt) as error:
+            ends = {DivergedError: "diverged", KeyboardInterrupt: "interrupted"}
+            with contextlib.suppress(ReparamError):  # as on a full disk: what happened first is what counts
+                self._write_status(ends.get(type(error), "failed"))
+            raise
+        finally:
+            self.cycle.stop_reading()
+            give_back_memory()
+            self.progress.close()
+            if self.metrics:
+                self.metrics.close()
+        return Outcome(ended, state.step, self.epoch, self.options.keep, state.best, state.seconds)
+
+    def _train(self, listener: InterruptListener) -> str:
+        """Cycle after cycle; returns how it ended."""
+        state, options = self.state, self.options
+        pictures = picture_steps(options.pictures, self.steps, self.steps_per_epoch) if self.draw else set()
+        every = options.validate_every * self.steps_per_epoch
+        validations = validation_steps(every, self.steps) if self.validate else set()
+        events = pictures | validations | {self.steps}
+        runner = CycleRunner(self.cycle, events | {callback.step for callback in self.callbacks}, self.progress.note)
+
+        compiling = options.compile and not self._done()
+        if compiling:
+            self.progress.note("compiling the step: seconds for small networks, minutes for large ones")
+        else:
+            self.progress.start(self.steps, state.step)
+        if state.step == 0 and 0 in pictures:
+            self._draw()
+
+        while not self._done():
+            self._run_callbacks()
+            runner.advance()
+            if compiling:  # which does not count for the rate, nor for the time that is left
+                self._restart_window()
+                self.progress.start(self.steps, state.step)
+                compiling = False
+            at_log_point = state.step % options.log_every == 0 or state.step in events
+            stop = self._interrupted(listener, at_log_point)
+            if not (at_log_point or stop):
+                continue
+            self._log()
+            if state.step in pictures:
+                self._draw()
+            if state.step in validations:
+                self._validate()
+            if stop and not self._done():
+                return "interrupted"
+            # Clocks differ between processes, and all of them take part in a checkpoint: the first one decides.
+            due = time.monotonic() - self._saved >= options.checkpoint_seconds
+            if processes.any_process(due and processes.rank() == 0, self.device):
+                self.save()
+        return "finished" if state.step >= self.steps else "stopped early"
+
+    def _done(self) -> bool:
+        out_of_patience = 0 < self.options.patience <= self.state.stale
+        return self.state.step >= self.steps or out_of_patience
+
+    def _interrupted(self, listener: InterruptListener, at_log_point: bool) -> bool:
+        """Processes agree at log points, so that none waits for another's gradient for ever."""
         if processes.world() == 1:
-            return self._listener.asked
-        return at_window_end and processes.any_process(self._listener.asked, self.device)
+            return listener.asked
+        return at_log_point and processes.any_process(listener.asked, self.device)
+
+    # -- between cycles -----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _run_callbacks(self) -> None:
+        """Those of this step: functions of the weights and of fixed images, so that a run resumed here has the same bits."""
+        model = self.state.model
+        for callback in self.callbacks:
+            if callback.step != self.state.step:
+                continue
+            self._log()
+            self.check.weights(self.state.weights(), self.state.step)
+            order = torch.randperm(len(self.split), generator=keyed_generator("cpu", "interlude"))
+            index = order[:CALLBACK_IMAGES].to(self.device)
+            batch = make_batch(self.split.take(index), index, self.task, keyed_generator(self.device, "interlude"))
+            model.eval()
+            callback.act(model, batch.shown)  # type: ignore[arg-type]
+            model.train()
+            processes.take_first(model.state_dict().values())
+            self.state.restart_average()
 
     def _log(self) -> None:
-        """Reads the window's history from the device, looks for the first non-finite term, writes the means."""
+        """Reads the terms since the last log point from the device, looks for one that is not finite, writes the means."""
+        state = self.state
         start, began = self._window
-        if start == self.step:
+        if start == state.step:
             return
         terms: dict[str, float] = {}
-        for turn in self.turns:
-            window = turn.recall((self.step - start) * turn.player.steps)
-            prefix = f"{turn.player.name}/" if len(self.turns) > 1 else ""
-            divergence.check_terms(self, turn, window, start)
-            terms |= {f"{prefix}{name}": float(v) for name, v in zip(turn.step.names, window.mean(0), strict=True)}
+        for player in state.players:
+            window = player.recall((state.step - start) * player.steps_per_cycle)
+            self.check.terms(player, window, start)
+            prefix = f"{player.name}/" if len(state.players) > 1 else ""
+            terms |= {f"{prefix}{name}": float(v) for name, v in zip(player.step.names, window.mean(0), strict=True)}
         now = time.monotonic()
-        rate = (self.step - start) * self.images_per_cycle / max(now - began, 1e-9)
-        self.seconds = now - self._began
-        self._window = (self.step, now)
-        if self.record:
-            lr = learning_rate(self.step - 1, self.steps, self.steps_per_epoch, self.options)
-            self.record.write(self.step, self.epoch, "train", terms, learning_rate=lr, images_per_second=round(rate, 1))
-        self.progress.update(self.step, self.epoch, rate, terms)
+        state.seconds, self._window = now - self._began, (state.step, now)
+        rate = (state.step - start) * self.cycle.images_per_cycle / max(now - began, 1e-9)
+        if self.metrics:
+            facts = {"learning_rate": self.cycle.rates(state.step - 1)[0], "images_per_second": round(rate, 1)}
+            self.metrics.write(state.step, self.epoch, "train", terms, **facts)
+        self.progress.update(state.step, self.epoch, rate, terms)
 
-    def _picture(self) -> None:
+    def _draw(self) -> None:
         if self.draw and processes.rank() == 0:
-            with self.kept() as model:
+            with self.state.kept() as model:
                 self.draw(model, self.epoch)
-        self._restart_clock()
+        self._restart_window()
 
-    def _restart_clock(self) -> None:
-        """What was done since the last step is no part of the window's rate."""
+    def _validate(self) -> None:
+        """Validates, and keeps the best weights."""
+        assert self.validate
+        state = self.state
+        with state.kept() as model:
+            terms = processes.from_first(self.validate(model))
+        if self.metrics:
+            self.metrics.write(state.step, self.epoch, "validation", terms)
+        total = terms["total"]
+        self.check.validation(total, state.step)
+        if state.step >= self.best_from:
+            state.stale += 1
+            if total < state.best:
+                state.best, state.stale = total, 0
+                if self.options.keep == "best":
+                    self._write_weights()
+        self._restart_window()
+
+    def _start_clocks(self) -> None:
+        now = time.monotonic()
+        self._began, self._saved, self._window = now - self.state.seconds, now, (self.state.step, now)
+
+    def _restart_window(self) -> None:
+        """What was done since the last step does not count for the rate."""
         self._window = (self._window[0], time.monotonic())
 
-    def _out_of_patience(self) -> bool:
-        return bool(self.options.patience) and self.stale >= self.options.patience
-
-    def _validated(self) -> None:
-        """Validates and keeps the best weights."""
-        assert self.validate
-        with self.kept() as model:
-            terms = processes.from_first(self.validate(model))
-        if self.record:
-            self.record.write(self.step, self.epoch, "validation", terms)
-        divergence.check_validation(self, terms["total"])
-        if self.interlude and self.step <= self.interlude.step:
-            pass  # what is validated is the loss of the end, and it is not minimised yet: nothing is chosen by it
-        elif terms["total"] < self.best:
-            self.best, self.stale = terms["total"], 0
-            if self.options.keep == "best":
-                self._write_weights()
-        else:
-            self.stale += 1
-        self._restart_clock()
-
     # -- what is written ----------------------------------------------------------------------------------------------
-
-    def _status(self, state: str) -> None:
-        if self.folder and processes.rank() == 0:
-            facts: dict[str, Any] = {
-                "step": self.step,
-                "steps": self.steps,
-                "epoch": round(self.epoch, 4),
-                "seconds": round(self.seconds, 2),
-                "kept": self.options.keep,
-                "best_validation_total": self.best if math.isfinite(self.best) else None,
-            }
-            if self.split.skipped:
-                facts["skipped"] = list(self.split.skipped)
-            self.folder.write_status(state, **facts)
-
-    def _write_weights(self) -> None:
-        if self.folder and processes.rank() == 0:
-            self.folder.write_weights(self.average or self.weights(), self.options.keep, self.step, self.epoch)
 
     def save(self) -> None:
         """Writes the checkpoint, and the kept weights where they are the last or their average."""
         self._log()
-        divergence.check_weights(self)
-        if self.record:
-            self.record.sync()
+        self.check.weights(self.state.weights(), self.state.step)
+        if self.metrics:
+            self.metrics.sync()
+            self.state.metrics_bytes = self.metrics.size
         if self.options.keep != "best":
             self._write_weights()
         self.split.skipped.update(dict.fromkeys(processes.lines_of_all(self.split.skipped)))
-        checkpoint.write(self)
-        self._status("running")
+        if self.folder:
+            checkpoint.write(self.folder.checkpoint_path, self.state, self.split.skipped)
+        self._write_status("running")
         self._saved = time.monotonic()
 
-    def restore(self) -> None:
-        """Continues from the folder's checkpoint; without one (killed before the first) from the start, which is the same."""
-        self.rewind()
-        checkpoint.read(self)
+    def _write_weights(self) -> None:
+        if self.folder and processes.rank() == 0:
+            weights = self.state.average or self.state.weights()
+            self.folder.write_weights(weights, self.options.keep, self.state.step, self.epoch)
+
+    def _write_status(self, state: str) -> None:
+        if self.folder and processes.rank() == 0:
+            best = self.state.best
+            skipped = {"skipped": list(self.split.skipped)} if self.split.skipped else {}
+            self.folder.write_status(
+                state,
+                step=self.state.step,
+                steps=self.steps,
+                epoch=round(self.epoch, 4),
+                seconds=round(self.state.seconds, 2),
+                kept=self.options.keep,
+                best_validation_total=best if math.isfinite(best) else None,
+                **skipped,
+            )

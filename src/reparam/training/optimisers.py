@@ -1,9 +1,8 @@
 """One optimiser a player, fused, with its learning rate in a device tensor."""
 
 import math
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +10,9 @@ from torch.optim.adam import adam
 
 from reparam.run.config import TrainingOptions
 
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
-
 
 class _Adam(torch.optim.Adam):
-    """torch's, with its tensors and settings gathered once: at every step that takes as long as a small network's update."""
+    """torch's, which gathers its tensors and settings anew at every step: as long as a small network's update. Here once."""
 
     gathered: dict[str, Any] | None = None
 
@@ -43,49 +40,37 @@ class _Adam(torch.optim.Adam):
         return None
 
 
-def _adam(options: TrainingOptions, device: torch.device) -> dict[str, Any]:
-    capturable = {"capturable": True} if device.type == "cuda" else {}
-    return {"betas": (options.adam_beta1, options.adam_beta2), **capturable}
-
-
-class _Kind(NamedTuple):
-    """An optimiser's class, its own settings, and the state that it keeps of a parameter."""
-
-    make: Callable[..., torch.optim.Optimizer]
-    settings: Callable[[TrainingOptions, torch.device], dict[str, Any]]
-    state: tuple[str, ...]
-
-
-_KINDS = {
-    "adam": _Kind(_Adam, _adam, _MOMENTS),
-    "adamw": _Kind(partial(_Adam, decoupled_weight_decay=True), _adam, _MOMENTS),
-    "sgd": _Kind(torch.optim.SGD, lambda options, device: {"momentum": options.momentum}, ("momentum_buffer",)),
-}
-
-
 def make_optimiser(
     parameters: Iterable[nn.Parameter], options: TrainingOptions, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Adam(W) or SGD with momentum, fused where the device has a fused kernel, capturable on a GPU; the loop fills its
-    learning-rate tensor."""
-    kind = _KINDS[options.optimiser]
+    """Adam(W) or SGD with momentum, fused where the device has a fused kernel; the loop fills its learning-rate tensor."""
     shared: dict[str, Any] = {
         "lr": torch.zeros((), device=device),
         "weight_decay": options.weight_decay,
         "fused": device.type in ("cpu", "cuda", "mps"),
     }
-    return kind.make(list(parameters), **shared, **kind.settings(options, device))
-
-
-def state_of(optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
-    """What it keeps of each parameter that has had a gradient, by the parameter's place."""
-    states = optimiser.state_dict()["state"]
-    return {place: {k: v for k, v in state.items() if v is not None} for place, state in states.items()}
+    if options.optimiser == "sgd":
+        return torch.optim.SGD(list(parameters), momentum=options.momentum, **shared)
+    return _Adam(
+        list(parameters),
+        betas=(options.adam_beta1, options.adam_beta2),
+        decoupled_weight_decay=options.optimiser == "adamw",
+        capturable=device.type == "cuda",
+        **shared,
+    )
 
 
 def kept_state(options: TrainingOptions) -> tuple[str, ...]:
-    """The names of what it keeps of a parameter."""
-    return () if options.optimiser == "sgd" and not options.momentum else _KINDS[options.optimiser].state
+    """The names of what an optimiser keeps of a parameter."""
+    if options.optimiser == "sgd":
+        return ("momentum_buffer",) if options.momentum else ()
+    return ("exp_avg", "exp_avg_sq", "step")
+
+
+def state_of(optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """What it keeps of each parameter that has had a gradient, by the parameter's number."""
+    states = optimiser.state_dict()["state"]
+    return {number: {k: v for k, v in state.items() if v is not None} for number, state in states.items()}
 
 
 def learning_rate(step: int, steps: int, steps_per_epoch: float, options: TrainingOptions) -> float:

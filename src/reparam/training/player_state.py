@@ -1,6 +1,6 @@
-"""One player's side of the loop.
+"""One player in training.
 
-Shapes: `T` logged terms, `R` steps in a window.
+Shapes: `T` logged terms, `R` of the player's steps between log points.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from reparam.objectives import Objective, Player
 from reparam.run.config import TrainingOptions
 from reparam.training import processes
 from reparam.training.compiled import Compiled
-from reparam.training.optimisers import make_optimiser
+from reparam.training.optimisers import kept_state, make_optimiser
 from reparam.training.step import Step
 
 # Until torch 2.12 under another name.
@@ -28,7 +28,7 @@ _BUFFERS = next(
 
 
 class PlayerState:
-    """A player with what belongs to them: the wrapped step, the optimiser, the history of their terms [R, T]."""
+    """A player's parameters, step, optimiser, and the history of its terms [R, 1 + T] since the last log point."""
 
     def __init__(
         self,
@@ -39,36 +39,35 @@ class PlayerState:
         options: TrainingOptions,
         device: torch.device,
     ) -> None:
-        self.player = player
+        self.name, self.steps_per_cycle = player.name, player.steps
         # What a model has frozen itself belongs to nobody.
         self.own = [parameter for parameter in player.parameters(model) if id(parameter) in trainable]
         owned = {id(parameter) for parameter in self.own}
         self.others = [p for p in model.parameters() if id(p) in trainable and id(p) not in owned]
         self.freeze_others()
-        self.optimiser = make_optimiser(self.own, options, device)
+        self.optimiser, self.kept_state = make_optimiser(self.own, options, device), kept_state(options)
         self.step = Step(model, objective, player, options.precision)
         self.parts = options.accumulate
         self.compiled = Compiled(self.step, self.own, self.parts) if options.compile else None
         self.call: nn.Module = self.step
         if processes.world() > 1 and not self.compiled:
-            own_buffers: dict[str, Any] = {_BUFFERS: False}  # begun alike, and the first process's are kept
-            self.call = DistributedDataParallel(self.step, **own_buffers)
+            buffers: dict[str, Any] = {_BUFFERS: False}  # they begin alike, and the first process's are kept
+            self.call = DistributedDataParallel(self.step, **buffers)
         self.rows = options.log_every * player.steps
         self.history = torch.empty(0)
         self.row = torch.zeros(1, dtype=torch.int64, device=device)  # counted on the device: nothing is baked in
 
     def differentiate(self, batch: Batch, clock: Tensor, last: bool) -> Tensor:
-        """Adds the gradients of one of `parts` parts of a batch to the player's, and gives the means of its terms [1 + T].
-        Processes average gradients at the last part. Raises ConfigError where the compiler fails."""
+        """Adds the gradient of one of `parts` parts of a batch to the player's; returns the means of its terms [1 + T].
+        Processes average gradients at the last part. Raises StepError where the compiler fails."""
         if self.compiled:
             means = self.compiled(batch, clock)
             if last:
                 processes.average_gradients(self.own)
             return means
-        quiet = (
-            self.call.no_sync if isinstance(self.call, DistributedDataParallel) and not last else contextlib.nullcontext
-        )
-        with quiet():
+        with contextlib.ExitStack() as stack:
+            if isinstance(self.call, DistributedDataParallel) and not last:
+                stack.enter_context(self.call.no_sync())
             total, means = self.call(batch, clock)
             (total / self.parts if self.parts > 1 else total).backward()
         return means
@@ -80,13 +79,13 @@ class PlayerState:
             parameter.requires_grad_(True)
 
     def remember(self, means: Tensor) -> None:
-        """Keeps a step's means on the device, behind those of the window's earlier steps."""
+        """Appends a step's means [1 + T] to the history, on the device."""
         if not self.history.numel():
             self.history = torch.zeros(self.rows, means.numel(), device=means.device)
         self.history.index_copy_(0, self.row, means.view(1, -1))
         self.row.add_(1).remainder_(self.rows)
 
     def recall(self, steps: int) -> Tensor:
-        """The first `steps` rows [steps, T], on the CPU; the next window starts at the first row again."""
+        """The history's `steps` rows [steps, 1 + T], on the CPU; the next step starts it anew."""
         self.row.zero_()
         return processes.mean_over_processes(self.history[:steps].clone()).cpu()

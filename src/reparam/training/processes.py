@@ -1,4 +1,4 @@
-"""The few questions a process asks about its siblings. One process is the case world = 1, not another code path."""
+"""Questions that a process asks about the others that train with it. One process is the case world = 1, not another code path."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ def world() -> int:
 def join(device: torch.device) -> None:
     """Joins the group that torchrun's environment names; does nothing without one."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        # Random states are gathered on the CPU whatever the device.
+        # Random states are gathered on the CPU, whatever the device.
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
 
 
@@ -55,11 +55,10 @@ def any_process(flag: bool, device: torch.device) -> bool:
 
 
 def from_first(values: dict[str, float]) -> dict[str, float]:
-    """The first process's numbers on every process, so that all decide alike."""
-    if world() == 1:
-        return values
+    """The first process's numbers, on every process, so that all decide alike."""
     box = [values]
-    dist.broadcast_object_list(box, src=0)
+    if world() > 1:
+        dist.broadcast_object_list(box, src=0)
     return box[0]
 
 
@@ -70,27 +69,11 @@ def take_first(tensors: Iterable[Tensor]) -> None:
             dist.broadcast(tensor, src=0)
 
 
-@contextlib.contextmanager
-def siblings_watched() -> Iterator[None]:
-    """Where another process ends, whatever this one waits for fails: that becomes a `ReparamError` with the remedy."""
-    try:
-        yield
-    except RuntimeError as error:
-        told = isinstance(error, dist.DistError) or "gloo" in str(error).lower() or "NCCL" in str(error)
-        if world() == 1 or not told:
-            raise
-        raise ReparamError(
-            f"another of the {world()} processes ended, and training with it: continue from the last checkpoint with 'reparam "
-            "resume', under torchrun and as many processes"
-        ) from error
-
-
 def lines_of_all(lines: Iterable[str]) -> list[str]:
     """The lines of every process, each once."""
-    if world() == 1:
-        return list(lines)
-    gathered: list[Any] = [None] * world()
-    dist.all_gather_object(gathered, list(lines))
+    gathered: list[Any] = [list(lines)] * world()
+    if world() > 1:
+        dist.all_gather_object(gathered, gathered[0])
     return list(dict.fromkeys(line for part in gathered for line in part))
 
 
@@ -101,3 +84,18 @@ def gather(values: Tensor) -> list[Tensor]:
     gathered = [torch.empty_like(values) for _ in range(world())]
     dist.all_gather(gathered, values)
     return gathered
+
+
+@contextlib.contextmanager
+def siblings_watched() -> Iterator[None]:
+    """Where another process ends, whatever this one waits for fails: that becomes a `ReparamError` with the remedy."""
+    try:
+        yield
+    except RuntimeError as error:
+        by_sibling = isinstance(error, dist.DistError) or "gloo" in str(error).lower() or "NCCL" in str(error)
+        if world() == 1 or not by_sibling:
+            raise
+        raise ReparamError(
+            f"another of the {world()} processes ended, and training with it: continue from the last checkpoint with 'reparam "
+            "resume', under torchrun and as many processes"
+        ) from error

@@ -1,10 +1,12 @@
-"""One player's step: the unit that is wrapped for data parallelism, compiled and captured.
+"""One player's step as a module: what is wrapped for data parallelism, compiled and captured.
 
 Its forward is the objective for one player, because objectives call submodules and wrapping the model itself would bypass
 the gradient reduction. Nothing in it synchronises with the host.
 
 Shapes: `B` batch, `T` logged terms.
 """
+
+import contextlib
 
 import torch
 from torch import Tensor, nn
@@ -14,21 +16,16 @@ from reparam.objectives import Objective, Player
 
 
 class Step(nn.Module):
-    """forward(batch, step) -> (mean total, means of the terms [1 + T]); `names` says which they are."""
+    """forward(batch, step) -> (mean total, means of total and terms [1 + T]); `names` are theirs."""
 
     def __init__(self, model: nn.Module, objective: Objective, player: Player, precision: str = "float32") -> None:
         super().__init__()
-        self.model = model
-        self.objective = objective
-        self.player = player
-        self.precision = precision
+        self.model, self.objective, self.player, self.precision = model, objective, player, precision
         self.names: tuple[str, ...] = ()
 
     def forward(self, batch: Batch, step: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        if self.precision == "bfloat16":
-            with torch.autocast(batch.x.device.type, torch.bfloat16):
-                terms = self.objective(self.player.name, self.model, batch, step, generator)
-        else:
+        low = self.precision == "bfloat16"
+        with torch.autocast(batch.x.device.type, torch.bfloat16) if low else contextlib.nullcontext():
             terms = self.objective(self.player.name, self.model, batch, step, generator)
         self.names = ("total", *terms.named)
         total = terms.total.mean()
