@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from reparam.data import DataOptions, load
-from reparam.data.io.pictures import conform
+from reparam.data.io.resize import conform
 
 RNG = np.random.default_rng(0)
 SPLITS = ("train", "validation", "test")

@@ -239,7 +239,7 @@ def test_folders_of_splits(tmp_path, layout):
 def test_pictures_elsewhere_are_noted(tmp_path):
     fill(tmp_path)
     save(tmp_path / "preview.png", blocks())
-    assert any("outside images/ and masks/ passed over: 1" in note for note in read(tmp_path).notes)
+    assert any("outside images/ and masks/ ignored: 1" in note for note in read(tmp_path).notes)
 
 
 # --- splits that are asked for ---
@@ -317,8 +317,8 @@ def test_more_than_there_are(tmp_path, refused):
     [
         ({"split_sizes": (1, 2)}, "split-sizes 1,2 are not three numbers"),
         ({"split_sizes": (5, 0, 5)}, "split-sizes 5,0,5 are not three numbers from 1"),
-        ({"split_seed": -1}, "split-seed -1"),
-        ({"ignore": 256}, "ignore 256"),
+        ({"split_seed": -1}, "option split-seed: Input should be greater than or equal to 0"),
+        ({"ignore": 256}, "option ignore: Input should be less than or equal to 255"),
     ],
 )
 def test_options_out_of_range(options, words, refused):
@@ -380,7 +380,7 @@ def test_an_unequal_size(tmp_path, refused):
 def test_two_files_of_a_stem(tmp_path, refused):
     fill(tmp_path, 5)
     save(tmp_path / "images" / "1.jpg", blocks())
-    with refused("images/1.png is named as 'images/1.jpg' but for the suffix"):
+    with refused("images/1.png is named as 'images/1.jpg' except for the suffix"):
         read(tmp_path)
 
 

@@ -50,10 +50,10 @@ def test_unknown_split(refused):
         (lambda: dataset(test=images(channels=3)), "one shape"),
         (lambda: dataset(validation=images(label=1)), "1 classes"),
         (lambda: dataset(validation=images(label=-2)), "-2"),
-        (lambda: DataOptions(size=4), "size 4"),
-        (lambda: DataOptions(size=1024), "size 1024"),
-        (lambda: DataOptions(crop="middle"), "crop 'middle'"),
-        (lambda: DataOptions(colour="red"), "colour 'red'"),
+        (lambda: DataOptions(size=4), "option size: Input should be greater than or equal to 8, got 4"),
+        (lambda: DataOptions(size=1024), "option size: Input should be less than or equal to 512"),
+        (lambda: DataOptions(crop="middle"), "option crop: Input should be 'centre' or 'none'"),
+        (lambda: DataOptions(colour="red"), "option colour"),
     ],
 )
 def test_invariants_hold_by_construction(make, words, refused):

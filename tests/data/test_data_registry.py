@@ -8,7 +8,7 @@ import pytest
 
 import reparam.data
 from reparam.data import DATASETS, DataOptions, Dataset, get, load
-from reparam.data.registry import _root
+from reparam.data.loading import _root
 
 MODULE = """
 import torch
@@ -71,7 +71,7 @@ def test_import_paths_that_do_not_lead_to_data(spec, words, refused):
         ("folder", "--data folder:PATH"),
         ("folder:", "--data folder:PATH"),
         ("array", "--data array:FILE"),
-        ("digits:/x", "no files of its own"),
+        ("digits:/x", "has no files"),
         ("mnist:", "no path after"),
         ("mnist:/no/such/place", "does not exist"),
     ],

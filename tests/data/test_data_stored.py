@@ -25,7 +25,7 @@ from reparam.data.io.on_disk import TOLD, OnDiskImages, read_ahead
 from reparam.data.labels import few_labels
 from reparam.data.selection import task_images
 from reparam.data.sources import shards as shards_module
-from reparam.data.sources.shards import write_shards
+from reparam.data.sources.shard_writing import write_shards
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError, DataError, ReparamError
 
@@ -274,7 +274,7 @@ def test_where_all_is_damaged_skipping_ends(shards, refused):
     (file,) = shards.glob("*.array_record")
     for record in range(30):
         damage(file, record)
-    with refused("24 images behind each other"):
+    with refused("24 images one after another"):
         load(f"shards:{shards}", DataOptions(damaged="skip")).train.take(torch.arange(1))
 
 

@@ -1,6 +1,6 @@
-"""Folders and archives, looked into member by member; nothing is ever unpacked to disk.
+"""Folders and archives, read member by member; nothing is ever unpacked to disk.
 
-Archives come from strangers, so names that leave the archive, links, passwords and sizes beyond the limits below are
+Archives come from strangers: names that leave the archive, links, passwords and sizes beyond the limits below are
 refused before anything is read, and no more is read than a member declares.
 """
 
@@ -10,10 +10,10 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Self
 
 from reparam.errors import DataError, suggest
 
@@ -23,33 +23,45 @@ TOTAL_LIMIT = 64 * GiB  # a whole archive, unpacked
 RATIO_LIMIT = 200  # unpacked over packed, where more than 100 MiB are declared; deflate itself reaches 1032
 
 
-class Tree(Protocol):
+class Tree(ABC):
     """A read-only set of files by relative name with `/`, sorted: a folder or a zip. Closes as a context manager."""
 
     where: str
     names: tuple[str, ...]
 
+    @abstractmethod
     def size(self, name: str) -> int:
         """Bytes that `open` gives."""
 
+    @abstractmethod
     def open(self, name: str) -> BinaryIO:
         """The member's bytes. Raises `DataError` where it is too large, damaged, or not a plain file."""
 
-    def __enter__(self) -> Self: ...
+    @abstractmethod
+    def close(self) -> None:
+        """Closes what is open; reading on opens it again."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def open_tree(path: Path) -> Tree:
     """The folder or .zip at `path`. Raises `DataError` where there is neither."""
     require(path)
     if path.is_dir():
-        return FolderTree(path)
+        return FolderTree(path, _files_below(path))
     if path.suffix.lower() != ".zip":
         raise DataError(f"{path} is a file, neither a folder nor a .zip: give the folder that holds the pictures")
     return ZipTree(path)
+
+
+def single_file(path: Path) -> Tree:
+    """The file at `path` alone. Raises `DataError` where there is none."""
+    require(path)
+    return FolderTree(path.parent, [path.name])
 
 
 def require(path: Path) -> None:
@@ -61,21 +73,29 @@ def require(path: Path) -> None:
     raise DataError(f"{path} does not exist{near or '; check the path'}")
 
 
-class FolderTree:
-    """The files below a folder. Links are followed, each folder once."""
+def _files_below(path: Path) -> list[str]:
+    """Names of the files below a folder. Links are followed, each folder once."""
+    names: list[str] = []
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(path, followlinks=True, onerror=_refuse):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link back to where we have been
+            folders.clear()
+            continue
+        seen.add(real)
+        names += [Path(folder, file).relative_to(path).as_posix() for file in files]
+    return names
 
-    def __init__(self, path: Path) -> None:
-        self.where = str(path)
-        names: list[str] = []
-        seen: set[str] = set()
-        for folder, folders, files in os.walk(path, followlinks=True, onerror=_refuse):
-            real = os.path.realpath(folder)
-            if real in seen:  # a link back to where we have been
-                folders.clear()
-                continue
-            seen.add(real)
-            names += [Path(folder, file).relative_to(path).as_posix() for file in files]
-        self.names = tuple(sorted(names))
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"cannot list {error.filename} ({error.strerror}): make it readable") from error
+
+
+class FolderTree(Tree):
+    """Files of a folder."""
+
+    def __init__(self, path: Path, names: Collection[str]) -> None:
+        self.where, self.names = str(path), tuple(sorted(names))
 
     def size(self, name: str) -> int:
         return Path(self.where, name).stat().st_size
@@ -89,33 +109,23 @@ class FolderTree:
             raise DataError(f"{path} has {status.st_size // MiB} MiB, more than {MEMBER_LIMIT // MiB} MiB: remove it")
         return path.open("rb")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
-class LooseFile(FolderTree):
-    """A single file, without a look at what lies beside it."""
-
-    def __init__(self, path: Path) -> None:
-        self.where, self.names = str(path.parent), (path.name,)
-
-
-class ZipTree:
-    """The plain members of a zip, checked before the first is read."""
+class ZipTree(Tree):
+    """The plain members of a zip, checked before the first is read. Another process, and whoever reads after it was closed,
+    opens it anew: processes that shared an open file would share its position."""
 
     def __init__(self, path: Path, member_limit: int = MEMBER_LIMIT) -> None:
         self.where = str(path)
+        self._zip: zipfile.ZipFile | None = None
+        self._process = 0
         try:
-            self._zip = zipfile.ZipFile(path)
+            infos = self._archive().infolist()
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise DataError(f"{path} is not a zip that can be read ({error}): pack it again") from error
-        self._members = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
-        for info in self._zip.infolist():
+        for info in infos:
             _check_name(info.orig_filename, path)
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise DataError(f"{path} holds a link ('{info.filename}'): pack the file itself")
@@ -126,59 +136,66 @@ class ZipTree:
                     f"{path} declares {info.file_size // MiB:,} MiB for '{info.filename}', more than the "
                     f"{member_limit // MiB:,} MiB allowed: a zip bomb? remove that member"
                 )
-        total, packed = sum(info.file_size for info in self._zip.infolist()), path.stat().st_size
-        remedy = "save it with numpy.savez" if path.suffix == ".npz" else "unpack it yourself and give the folder"
+        total, packed = sum(info.file_size for info in infos), path.stat().st_size
         if total > TOTAL_LIMIT or (total > 100 * MiB and total > RATIO_LIMIT * packed):
+            remedy = "save it with numpy.savez" if path.suffix == ".npz" else "unpack it yourself and give the folder"
             raise DataError(
                 f"{path} unpacks from {packed // 1024:,} KiB to {total // MiB:,} MiB, beyond {RATIO_LIMIT} times or "
                 f"{TOTAL_LIMIT // GiB} GiB (a zip bomb?): {remedy}"
             )
+        self._members = {info.filename: info for info in infos if not info.is_dir()}
         self.names = tuple(sorted(self._members))
 
     def size(self, name: str) -> int:
         return self._members[name].file_size
 
     def open(self, name: str) -> BinaryIO:
-        declared = self._members[name].file_size
+        declared = self.size(name)
         try:
-            with self._zip.open(self._members[name]) as member:
+            with self._archive().open(self._members[name]) as member:
                 data = member.read(declared + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise DataError(f"'{name}' in {self.where} is damaged ({error}): pack the zip again") from error
         if len(data) != declared:
             raise DataError(
-                f"'{name}' in {self.where} has {len(data):,} bytes, not the {declared:,} declared: pack it again"
+                f"'{name}' in {self.where} has {len(data):,} bytes and declares {declared:,}: pack it again"
             )
         return io.BytesIO(data)
 
-    def __enter__(self) -> Self:
-        return self
+    def _archive(self) -> zipfile.ZipFile:
+        if self._zip is None or self._process != os.getpid():
+            self._zip, self._process = zipfile.ZipFile(self.where), os.getpid()
+        return self._zip
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._zip.close()
+    def close(self) -> None:
+        if self._zip is not None:
+            self._zip.close()
+        self._zip = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_zip": None}
 
 
-def read_tar(file: Path | BinaryIO, wanted: Collection[str], limit: int = GiB) -> dict[str, bytes]:
-    """The regular members whose last name is in `wanted`, by that name; `file` is a path (any compression) or a stream.
+def read_tar(file: Path | BinaryIO, names: Collection[str], limit: int = GiB) -> dict[str, bytes]:
+    """The regular members whose last name is in `names`, by that name; `file` is a path (any compression) or a stream.
 
-    Raises `DataError` for a damaged archive, a name that leaves it, and when members add up to more than `limit` bytes.
+    Raises `DataError` for a damaged archive, a name that leaves it, and more than `limit` bytes unpacked.
     """
-    where = file if isinstance(file, Path) else "the archive"
+    path, stream = (file, None) if isinstance(file, Path) else (None, file)
+    where = path or "the archive"
     found: dict[str, bytes] = {}
     total = 0
     try:
-        with tarfile.open(file, "r|*") if isinstance(file, Path) else tarfile.open(fileobj=file, mode="r|*") as tar:
+        with tarfile.open(path, "r|*", stream) as tar:
             for member in tar:
                 _check_name(member.name, where)
                 total += member.size
                 if total > limit:
                     raise DataError(f"{where} unpacks to more than {limit // MiB:,} MiB: it is not what it should be")
                 name = PurePosixPath(member.name).name
-                stream = tar.extractfile(member) if member.isreg() and name in wanted else None
-                if stream is not None:
-                    found[name] = stream.read()
+                content = tar.extractfile(member) if member.isreg() and name in names else None
+                if content is not None:
+                    found[name] = content.read()
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(f"{where} is damaged ({error}): fetch it again") from error
     return found
@@ -188,7 +205,3 @@ def _check_name(name: str, where: object) -> None:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if ".." in parts or name.startswith(("/", "\\")) or ":" in name[:2] or "\0" in name:
         raise DataError(f"{where} holds a member that points outside of it ({name!r}): do not trust this archive")
-
-
-def _refuse(error: OSError) -> None:
-    raise DataError(f"cannot list {error.filename} ({error.strerror}): make it readable") from error

