@@ -375,7 +375,7 @@ def test_folders_without_enough_pictures(tmp_path, refused):
 def test_too_small_a_train_folder(tmp_path, refused):
     fill(tmp_path / "train", 1)
     fill(tmp_path / "test", 5)
-    with refused("too few to take a split from"):
+    with refused("train/ holds 1 images to split into 2"):
         load(f"folder:{tmp_path}")
 
 

@@ -36,20 +36,15 @@ class Images:
         if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3):
             raise DataError(f"images are {self.images.dtype} of shape {shape}: give uint8 [N, C, H, W], C being 1 or 3")
         if shape[2] != shape[3] or not SMALLEST <= shape[2] <= LARGEST:
-            raise DataError(
-                f"images are {shape[3]} x {shape[2]} pixels: they must be square, {SMALLEST} to {LARGEST} pixels a "
-                "side; resize them (--size)"
-            )
+            sides = f"square, {SMALLEST} to {LARGEST} pixels a side"
+            raise DataError(f"images are {shape[3]} x {shape[2]} pixels: they must be {sides}; resize them (--size)")
         if self.labels.dtype != torch.int64 or tuple(self.labels.shape) != shape[:1]:
-            raise DataError(
-                f"labels are {self.labels.dtype} of shape {tuple(self.labels.shape)} for {shape[0]} images: give one "
-                "int64 label an image, -1 where there is none"
-            )
+            found = f"{self.labels.dtype} of shape {tuple(self.labels.shape)} for {shape[0]} images"
+            raise DataError(f"labels are {found}: give one int64 label an image, -1 where there is none")
         maps = self.maps
         if maps is not None and (maps.dtype != torch.uint8 or tuple(maps.shape) != (shape[0], 1, *shape[2:])):
-            raise DataError(
-                f"label maps are {maps.dtype} of shape {tuple(maps.shape)} for images {shape}: give uint8 [N, 1, H, W]"
-            )
+            found = f"{maps.dtype} of shape {tuple(maps.shape)} for images {shape}"
+            raise DataError(f"label maps are {found}: give uint8 [N, 1, H, W]")
         if not shape[0]:
             raise DataError("a split holds no images: give train, validation and test at least one each")
 
@@ -113,26 +108,18 @@ class Dataset:
         for split in SPLITS:
             part: Images = getattr(self, split)
             if part.images.shape[1:] != self.train.images.shape[1:]:
-                raise DataError(
-                    f"{split} images have shape {tuple(part.images.shape[1:])} and training images {self.shape}: "
-                    "give all splits one shape"
-                )
+                shape = tuple(part.images.shape[1:])
+                raise DataError(f"{split} images are {shape} and training images {self.shape}: give them one shape")
             low, high = int(part.labels.min()), int(part.labels.max())
             if low < -1 or high >= len(self.classes):
-                raise DataError(
-                    f"{split} labels run from {low} to {high} but there are {len(self.classes)} classes: "
-                    "use 0 to D - 1, and -1 for unlabelled"
-                )
+                found = f"{split} labels run from {low} to {high} but there are {len(self.classes)} classes"
+                raise DataError(f"{found}: use 0 to D - 1, and -1 for unlabelled")
             if (part.maps is None) != (not self.map_values):
-                raise DataError(
-                    f"{split} images and map_values do not agree on whether there are label maps: give both"
-                )
+                raise DataError(f"{split} images and map_values disagree on whether there are label maps: give both")
             values = len(self.map_values)
             if part.maps is not None and int(torch.where(part.maps == IGNORED, 0, part.maps).max()) >= values:
-                raise DataError(
-                    f"{split} label maps hold values that have no name: use 0 to {values - 1}, and {IGNORED} for pixels "
-                    "that do not count"
-                )
+                remedy = f"use 0 to {values - 1}, and {IGNORED} for pixels that do not count"
+                raise DataError(f"{split} label maps hold values that have no name: {remedy}")
 
     @property
     def shape(self) -> tuple[int, int, int]:

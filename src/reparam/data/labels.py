@@ -21,10 +21,8 @@ def chosen_labels(split: Images, per_class: int, classes: tuple[str, ...], seed:
     for number, name in enumerate(classes):
         own = order[split.labels[order] == number][:per_class]
         if len(own) < per_class:
-            raise DataError(
-                f"class '{name}' has {len(own)} labelled training images, not {per_class}: choose a smaller "
-                "--labels-per-class"
-            )
+            found = f"{len(own)} labelled training images, not {per_class}"
+            raise DataError(f"class '{name}' has {found}: choose a smaller --labels-per-class")
         chosen.append(own)
     if not chosen:
         raise DataError("labels-per-class is for images with classes: leave it out, or give labels")

@@ -36,8 +36,7 @@ class ImageOptions:
         Field(
             ge=SMALLEST,
             le=LARGEST,
-            description="side of the square images, in pixels (default: as stored; celeba: 64; folder, pairs and "
-            "the like: chosen from the pictures, and reported)",
+            description="side in pixels (default: as stored; of pictures: chosen by them; celeba: 64)",
         ),
     ] = None
     crop: Annotated[
@@ -84,10 +83,9 @@ class SplitOptions(ImageOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.split_sizes and (len(self.split_sizes) != 3 or min(self.split_sizes) < 1):
-            raise DataError(
-                f"split-sizes {','.join(map(str, self.split_sizes))} are not three numbers from 1: give images for "
-                "training, validation and test, such as --split-sizes 200,28,100"
-            )
+            given = ",".join(map(str, self.split_sizes))
+            remedy = "give images for training, validation and test, such as --split-sizes 200,28,100"
+            raise DataError(f"split-sizes {given} are not three numbers from 1: {remedy}")
 
 
 @dataclass(frozen=True)
@@ -96,11 +94,7 @@ class PairsOptions(SplitOptions):
 
     ignore: Annotated[
         int | None,
-        Field(
-            ge=0,
-            le=255,
-            description="pairs: mask value that does not count (default: 255 where there are more than two values)",
-        ),
+        Field(ge=0, le=255, description="pairs: mask value that does not count (default: 255 of more than two values)"),
     ] = None
 
 
@@ -110,8 +104,7 @@ class OnDiskOptions(ImageOptions):
 
     workers: Annotated[int, Field(ge=0, le=64, description="images on disk: processes that read ahead (0: none)")] = 2
     damaged: Annotated[
-        Damaged,
-        Field(description="images on disk that cannot be read: stop, or skip them, count them and name them"),
+        Damaged, Field(description="images on disk that cannot be read: stop, or skip them and report them")
     ] = "stop"
 
 
@@ -130,7 +123,5 @@ class DataOptions(FolderOptions, PairsOptions, CelebaOptions):
 
     data_root: Annotated[
         str | None,
-        Field(
-            description="folder that holds NAME/ for named data sets (default: $REPARAM_DATA, else the cache folder)"
-        ),
+        Field(description="folder of the named data sets (default: $REPARAM_DATA, else the cache folder)"),
     ] = None

@@ -7,14 +7,7 @@ from typing import Literal
 
 from reparam.data.dataset import Dataset
 from reparam.data.io.download import Download
-from reparam.data.options import (
-    CelebaOptions,
-    DataOptions,
-    FolderOptions,
-    ImageOptions,
-    OnDiskOptions,
-    PairsOptions,
-)
+from reparam.data.options import CelebaOptions, DataOptions, FolderOptions, ImageOptions, OnDiskOptions, PairsOptions
 from reparam.data.sources import celeba, cifar, mnist, parts
 from reparam.data.sources.arrays import load_array
 from reparam.data.sources.digits import load_digits

@@ -56,10 +56,8 @@ def fill_splits(
         return list(splits)
     share = tenth(len(train))
     if len(train) <= share * len(missing):
-        raise DataError(
-            f"{where} holds {len(train)} images to split into {1 + len(missing)}: give at least that many, or give all "
-            "splits"
-        )
+        found = f"{len(train)} images to split into {1 + len(missing)}"
+        raise DataError(f"{where} holds {found}: give at least that many, or all splits")
     parts = hold_out([keys[i] for i in train], [labels[i] for i in train], *[share] * len(missing), seed=seed)
     filled = [train[part] for part in parts]
     return [filled.pop(0) if split in (0, *missing) else splits[split] for split in range(3)]

@@ -10,8 +10,8 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Self
 
@@ -23,47 +23,6 @@ TOTAL_LIMIT = 64 * GiB  # a whole archive, unpacked
 RATIO_LIMIT = 200  # unpacked over packed, where more than 100 MiB are declared; deflate itself reaches 1032
 
 
-class Tree(ABC):
-    """A read-only set of files by relative name with `/`, sorted: a folder or a zip. Closes as a context manager."""
-
-    where: str
-    names: tuple[str, ...]
-
-    @abstractmethod
-    def size(self, name: str) -> int:
-        """Bytes that `open` gives."""
-
-    @abstractmethod
-    def open(self, name: str) -> BinaryIO:
-        """The member's bytes. Raises `DataError` where it is too large, damaged, or not a plain file."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Closes what is open; reading on opens it again."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def open_tree(path: Path) -> Tree:
-    """The folder or .zip at `path`. Raises `DataError` where there is neither."""
-    require(path)
-    if path.is_dir():
-        return FolderTree(path, _files_below(path))
-    if path.suffix.lower() != ".zip":
-        raise DataError(f"{path} is a file, neither a folder nor a .zip: give the folder that holds the pictures")
-    return ZipTree(path)
-
-
-def single_file(path: Path) -> Tree:
-    """The file at `path` alone. Raises `DataError` where there is none."""
-    require(path)
-    return FolderTree(path.parent, [path.name])
-
-
 def require(path: Path) -> None:
     """Raises `DataError`, with the nearest name beside it, where nothing is at `path`."""
     if path.exists():
@@ -71,6 +30,107 @@ def require(path: Path) -> None:
     parent = path.parent
     near = suggest(path.name, [p.name for p in parent.iterdir()]) if parent.is_dir() else f"; nor does {parent}"
     raise DataError(f"{path} does not exist{near or '; check the path'}")
+
+
+class FolderTree:
+    """Some files of a folder, by relative name with `/`, sorted."""
+
+    def __init__(self, path: Path, names: Collection[str]) -> None:
+        self.where, self.names = str(path), tuple(sorted(names))
+
+    def size(self, name: str) -> int:
+        return Path(self.where, name).stat().st_size
+
+    def open(self, name: str) -> BinaryIO:
+        """Raises `DataError` where it is too large or not a plain file."""
+        path = Path(self.where, name)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+            raise DataError(f"{path} is not a plain file: remove it from the folder")
+        if status.st_size > MEMBER_LIMIT:
+            raise DataError(f"{path} has {status.st_size // MiB} MiB, more than {MEMBER_LIMIT // MiB} MiB: remove it")
+        return path.open("rb")
+
+
+class ZipTree:
+    """The plain members of a zip, by name, sorted; checked before the first is read. After it was closed, and in another
+    process, the file is opened anew: an open file's position would be shared."""
+
+    def __init__(self, path: Path, member_limit: int = MEMBER_LIMIT) -> None:
+        self.where = str(path)
+        self._zip: zipfile.ZipFile | None = None
+        self._process = 0
+        try:
+            infos = self._archive().infolist()
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise DataError(f"{path} is not a zip that can be read ({error}): pack it again") from error
+        for info in infos:
+            _check_name(info.orig_filename, path)
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise DataError(f"{path} holds a link ('{info.filename}'): pack the file itself")
+            if info.flag_bits & 1:
+                raise DataError(f"{path} is locked with a password ('{info.filename}'): pack it without")
+            if info.file_size > member_limit:
+                declared = (
+                    f"{info.file_size // MiB:,} MiB for '{info.filename}', more than the {member_limit // MiB:,} MiB"
+                )
+                raise DataError(f"{path} declares {declared} allowed: a zip bomb? remove that member")
+        total, packed = sum(info.file_size for info in infos), path.stat().st_size
+        if total > TOTAL_LIMIT or (total > 100 * MiB and total > RATIO_LIMIT * packed):
+            remedy = "save it with numpy.savez" if path.suffix == ".npz" else "unpack it yourself and give the folder"
+            limits = f"{RATIO_LIMIT} times or {TOTAL_LIMIT // GiB} GiB"
+            sizes = f"from {packed // 1024:,} KiB to {total // MiB:,} MiB"
+            raise DataError(f"{path} unpacks {sizes}, beyond {limits} (a zip bomb?): {remedy}")
+        self._members = {info.filename: info for info in infos if not info.is_dir()}
+        self.names = tuple(sorted(self._members))
+
+    def size(self, name: str) -> int:
+        return self._members[name].file_size
+
+    def open(self, name: str) -> BinaryIO:
+        """Raises `DataError` where it is damaged."""
+        declared = self.size(name)
+        try:
+            with self._archive().open(self._members[name]) as member:
+                data = member.read(declared + 1)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise DataError(f"'{name}' in {self.where} is damaged ({error}): pack the zip again") from error
+        if len(data) != declared:
+            raise DataError(
+                f"'{name}' in {self.where} has {len(data):,} bytes and declares {declared:,}: pack it again"
+            )
+        return io.BytesIO(data)
+
+    def _archive(self) -> zipfile.ZipFile:
+        if self._zip is None or self._process != os.getpid():
+            self._zip, self._process = zipfile.ZipFile(self.where), os.getpid()
+        return self._zip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive().close()
+        self._zip = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_zip": None}
+
+
+Tree = FolderTree | ZipTree
+
+
+@contextmanager
+def open_tree(path: Path) -> Iterator[Tree]:
+    """The folder or .zip at `path`. Raises `DataError` where there is neither."""
+    require(path)
+    if path.is_dir():
+        yield FolderTree(path, _files_below(path))
+    elif path.suffix.lower() == ".zip":
+        with ZipTree(path) as tree:
+            yield tree
+    else:
+        raise DataError(f"{path} is a file, neither a folder nor a .zip: give the folder that holds the pictures")
 
 
 def _files_below(path: Path) -> list[str]:
@@ -89,91 +149,6 @@ def _files_below(path: Path) -> list[str]:
 
 def _refuse(error: OSError) -> None:
     raise DataError(f"cannot list {error.filename} ({error.strerror}): make it readable") from error
-
-
-class FolderTree(Tree):
-    """Files of a folder."""
-
-    def __init__(self, path: Path, names: Collection[str]) -> None:
-        self.where, self.names = str(path), tuple(sorted(names))
-
-    def size(self, name: str) -> int:
-        return Path(self.where, name).stat().st_size
-
-    def open(self, name: str) -> BinaryIO:
-        path = Path(self.where, name)
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-            raise DataError(f"{path} is not a plain file: remove it from the folder")
-        if status.st_size > MEMBER_LIMIT:
-            raise DataError(f"{path} has {status.st_size // MiB} MiB, more than {MEMBER_LIMIT // MiB} MiB: remove it")
-        return path.open("rb")
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-
-class ZipTree(Tree):
-    """The plain members of a zip, checked before the first is read. Another process, and whoever reads after it was closed,
-    opens it anew: processes that shared an open file would share its position."""
-
-    def __init__(self, path: Path, member_limit: int = MEMBER_LIMIT) -> None:
-        self.where = str(path)
-        self._zip: zipfile.ZipFile | None = None
-        self._process = 0
-        try:
-            infos = self._archive().infolist()
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise DataError(f"{path} is not a zip that can be read ({error}): pack it again") from error
-        for info in infos:
-            _check_name(info.orig_filename, path)
-            if stat.S_ISLNK(info.external_attr >> 16):
-                raise DataError(f"{path} holds a link ('{info.filename}'): pack the file itself")
-            if info.flag_bits & 1:
-                raise DataError(f"{path} is locked with a password ('{info.filename}'): pack it without")
-            if info.file_size > member_limit:
-                raise DataError(
-                    f"{path} declares {info.file_size // MiB:,} MiB for '{info.filename}', more than the "
-                    f"{member_limit // MiB:,} MiB allowed: a zip bomb? remove that member"
-                )
-        total, packed = sum(info.file_size for info in infos), path.stat().st_size
-        if total > TOTAL_LIMIT or (total > 100 * MiB and total > RATIO_LIMIT * packed):
-            remedy = "save it with numpy.savez" if path.suffix == ".npz" else "unpack it yourself and give the folder"
-            raise DataError(
-                f"{path} unpacks from {packed // 1024:,} KiB to {total // MiB:,} MiB, beyond {RATIO_LIMIT} times or "
-                f"{TOTAL_LIMIT // GiB} GiB (a zip bomb?): {remedy}"
-            )
-        self._members = {info.filename: info for info in infos if not info.is_dir()}
-        self.names = tuple(sorted(self._members))
-
-    def size(self, name: str) -> int:
-        return self._members[name].file_size
-
-    def open(self, name: str) -> BinaryIO:
-        declared = self.size(name)
-        try:
-            with self._archive().open(self._members[name]) as member:
-                data = member.read(declared + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise DataError(f"'{name}' in {self.where} is damaged ({error}): pack the zip again") from error
-        if len(data) != declared:
-            raise DataError(
-                f"'{name}' in {self.where} has {len(data):,} bytes and declares {declared:,}: pack it again"
-            )
-        return io.BytesIO(data)
-
-    def _archive(self) -> zipfile.ZipFile:
-        if self._zip is None or self._process != os.getpid():
-            self._zip, self._process = zipfile.ZipFile(self.where), os.getpid()
-        return self._zip
-
-    def close(self) -> None:
-        if self._zip is not None:
-            self._zip.close()
-        self._zip = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_zip": None}
 
 
 def read_tar(file: Path | BinaryIO, names: Collection[str], limit: int = GiB) -> dict[str, bytes]:

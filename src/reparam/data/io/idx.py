@@ -41,17 +41,13 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
 
 def _shape(head: bytes, ndim: int, path: Path) -> tuple[int, ...]:
     if head[:2].strip(b"\0"):
-        raise DataError(
-            f"{path} is not an IDX file (magic {head[:4].hex()}): give the file as published, .gz or unpacked"
-        )
+        raise DataError(f"{path} is not an IDX file (magic {head[:4].hex()}): give it as published, .gz or unpacked")
     if len(head) < 4:
         raise DataError(f"{path} is truncated: {len(head)} bytes, no IDX header; fetch it again")
     kind, rank = head[2:4]
     if kind != _UNSIGNED_BYTE or rank != ndim:
-        raise DataError(
-            f"{path} holds type 0x{kind:02x} in {rank} dimensions, not unsigned bytes in {ndim}: "
-            "are images and labels swapped?"
-        )
+        found = f"type 0x{kind:02x} in {rank} dimensions, not unsigned bytes in {ndim}"
+        raise DataError(f"{path} holds {found}: are images and labels swapped?")
     if len(head) < 4 + 4 * ndim:
         raise DataError(f"{path} is truncated inside its header: fetch it again")
     return struct.unpack(f">{ndim}I", head[4:])

@@ -43,10 +43,8 @@ def readers_watched() -> Iterator[None]:
 
 def read_ahead(dataset: TorchDataset, places: Iterable[Any], workers: int, ahead: int | None = None) -> Iterator[Any]:
     """The items of `dataset` at `places`, in order, read by `workers` processes (0: by this one), each at most `ahead`
-    items ahead. Draws nothing from the default generator, which is training's.
-
-    Items should be arrays, which travel through a pipe: a tensor's memory is fetched from the worker, which may have died
-    since, with an error that `readers_watched` does not know.
+    items ahead. Draws nothing from the default generator, which is training's. Items should be arrays: a tensor's memory
+    is fetched from the worker, and if that has died, the error is one that `readers_watched` does not know.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores: as requested
@@ -69,8 +67,8 @@ def _unchanged(item: Any) -> Any:
 
 
 def _start_worker(worker: int) -> None:
-    """Workers ignore the signals that a terminal sends to all processes: the parent ends its work and then the workers. If
-    the parent is killed they end at once, since they hold its lock on the run and connections to each other."""
+    """Workers ignore a terminal's signals, since the parent ends them when its work is done. If it is killed they end at
+    once, since they hold its lock on the run."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -143,9 +143,8 @@ def _opened(tree: Tree, name: str) -> Iterator[Image.Image]:
             if width * height > PIXEL_LIMIT:
                 raise DataError(f"{where} has {width} x {height} pixels, {too_large}")
             if min(width, height) < SMALLEST:
-                raise DataError(
-                    f"{where} has {width} x {height} pixels, fewer than {SMALLEST} a side: remove it or enlarge it"
-                )
+                found = f"{width} x {height} pixels, fewer than {SMALLEST} a side"
+                raise DataError(f"{where} has {found}: remove it or enlarge it")
             yield picture
     except DataError:
         raise

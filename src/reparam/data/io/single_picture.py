@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from reparam.data.io.archives import single_file
+from reparam.data.io.archives import FolderTree, require
 from reparam.data.io.pictures import decode, decode_maps
 from reparam.data.io.resize import crop_box
 from reparam.data.options import ImageOptions
@@ -42,7 +42,8 @@ class Picture:
 
 def read_picture(path: Path, shape: tuple[int, int, int], options: ImageOptions) -> Picture:
     """The picture at `path`, cut by `options`, in `shape` (C, H, W). Raises `DataError` for one that cannot be read."""
-    file = single_file(path)
+    require(path)
+    file = FolderTree(path.parent, [path.name])
     channels, side, _ = shape
     chosen = ImageOptions(size=side, crop=options.crop, colour="grey" if channels == 1 else "rgb")
     pixels, _ = decode(file, file.names, side, chosen)
@@ -54,7 +55,8 @@ def read_picture(path: Path, shape: tuple[int, int, int], options: ImageOptions)
 def read_mask(path: Path, picture: Picture, shape: tuple[int, int, int], options: ImageOptions) -> Tensor:
     """The mask [1, 1, H, W] of a picture: 1 where the file is lighter than half grey, or 1 where it holds only 0 and 1, or
     opaque where it is transparent in parts. Raises `DataError` where its proportions are not the picture's."""
-    file = single_file(path)
+    require(path)
+    file = FolderTree(path.parent, [path.name])
     sizes = []
 
     def read(opened: Image.Image, where: str) -> np.ndarray:

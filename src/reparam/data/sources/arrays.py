@@ -55,9 +55,8 @@ def load_array(path: Path, options: ImageOptions) -> Dataset:
     elif "train" in missing:
         known = ["images", *(name for names in _BY_SPLIT.values() for name, _ in names)]
         near = next(filter(None, (suggest(key, known) for key in arrays)), "")
-        raise DataError(
-            f"{path} holds {', '.join(arrays) or 'no arrays'}: name the images 'images' or 'train_images'{near}"
-        )
+        found = ", ".join(arrays) or "no arrays"
+        raise DataError(f"{path} holds {found}: name the images 'images' or 'train_images'{near}")
     elif missing:
         notes.append(f"{' and '.join(missing)}: 10 % of the training images each, stratified, fixed by index")
     if len({x.shape[1:] for x, _ in parts.values()}) > 1:
@@ -95,9 +94,7 @@ def _array(file: BinaryIO, size: int, where: str) -> np.ndarray:
         raise DataError(f"{where} holds Python objects, which are not read since they can run code: {_REMEDY}")
     promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if promised != there:
-        raise DataError(
-            f"{where} is damaged: {there:,} bytes of data where its header promises {promised:,}; save it again"
-        )
+        raise DataError(f"{where} is damaged: its header promises {promised:,} bytes, not {there:,}; save it again")
     file.seek(0)
     return npy.read_array(file, allow_pickle=False)
 
@@ -144,10 +141,8 @@ def _pixels(array: np.ndarray, where: str, notes: list[str]) -> Tensor:
     elif array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
         array = array.transpose(0, 3, 1, 2)
     if array.ndim != 4 or array.shape[1] not in (1, 3):
-        raise DataError(
-            f"{where} has shape {array.shape}: give [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3 "
-            "(flat rows: images.reshape(-1, height, width))"
-        )
+        remedy = "give [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3"
+        raise DataError(f"{where} has shape {array.shape}: {remedy} (flat rows: images.reshape(-1, height, width))")
     out = np.empty(array.shape, np.uint8)
     for start in range(0, len(array), _CHUNK):
         part = slice(start, start + _CHUNK)

@@ -82,9 +82,8 @@ def _read_labels(path: Path, names: Sequence[str], requested: tuple[str, ...]) -
     known = lines[1].split()
     for attribute in requested:
         if attribute not in known:
-            raise DataError(
-                f"no attribute '{attribute}' in {path}{suggest(attribute, known) or ': choose of its second line'}"
-            )
+            near = suggest(attribute, known) or ": choose from its second line"
+            raise DataError(f"no attribute '{attribute}' in {path}{near}")
     if len(set(requested)) < len(requested) or len(requested) > _MOST:
         raise DataError(f"attributes {', '.join(requested)}: name each once, {_MOST} at most")
     chosen = requested or (_DEFAULT if set(_DEFAULT) <= set(known) else ())
@@ -105,10 +104,8 @@ def _members(tree: Tree, names: Sequence[str]) -> list[str]:
     """Where in the folder or zip each picture is."""
     there = {PurePosixPath(name).name: name for name in tree.names}
     if absent := [name for name in names if name not in there]:
-        raise DataError(
-            f"{tree.where} lacks {len(absent):,} of the {len(names):,} pictures in {_PARTITION} (first {absent[0]}): "
-            "fetch it again, or cut the list to what is there"
-        )
+        found = f"{len(absent):,} of the {len(names):,} pictures in {_PARTITION} (first {absent[0]})"
+        raise DataError(f"{tree.where} lacks {found}: fetch it again, or cut the list to what is there")
     return [there[name] for name in names]
 
 

@@ -67,17 +67,14 @@ def _from_binary(files: dict[str, bytes], where: Path, options: ImageOptions) ->
     for name in _BINARY:
         data = files.get(name, b"")
         if not data or len(data) % _RECORD:
-            raise DataError(
-                f"{where}/{name} has {len(data):,} bytes, not a multiple of {_RECORD}: truncated? fetch it again"
-            )
+            found = f"{len(data):,} bytes, not a multiple of {_RECORD}"
+            raise DataError(f"{where}/{name} has {found}: truncated? fetch it again")
     if len({len(files[name]) for name in _TRAIN}) > 1:
         raise DataError(f"{where}: the five data_batch files differ in length: one is truncated; fetch them again")
     records = np.frombuffer(b"".join(files[name] for name in _BINARY), np.uint8).reshape(-1, _RECORD)
     labels = records[:, 0].astype(np.int64)
     if labels.max() >= len(CLASSES):
-        raise DataError(
-            f"{where} holds label {labels.max()}, not 0 to {len(CLASSES) - 1}: is this CIFAR-10's binary version?"
-        )
+        raise DataError(f"{where} holds label {labels.max()}, not 0 to 9: is this CIFAR-10's binary version?")
     test = len(files[_TEST]) // _RECORD
     train = len(records) - test
     held = max(1, train // _VALIDATION)
@@ -95,10 +92,8 @@ def _from_pictures(path: Path, options: ImageOptions) -> Dataset:
     for split in ("train", "test"):
         place = _pictures(path, split)
         if place is None:
-            raise DataError(
-                f"{path} holds no CIFAR-10: put {_TAR}, the .bin files, or train and test (folders or .zip, one "
-                "subfolder a class) there"
-            )
+            forms = f"{_TAR}, the .bin files, or train and test (folders or .zip, one subfolder a class)"
+            raise DataError(f"{path} holds no CIFAR-10: put {forms} there")
         with open_tree(place) as tree:
             names, _ = find_pictures(tree)
             parts = without_common(names)
@@ -117,8 +112,8 @@ def _from_pictures(path: Path, options: ImageOptions) -> Dataset:
 
 def _label(parts: tuple[str, ...], place: Path) -> int:
     if len(parts) < 2 or parts[0] not in CLASSES:
-        raise DataError(
-            f"{place}: '{'/'.join(parts)}' is in none of CIFAR-10's classes ({', '.join(CLASSES)})"
-            f"{suggest(parts[0], CLASSES)}; for other classes use --data folder:{place.parent}"
+        near = (
+            f" ({', '.join(CLASSES)}){suggest(parts[0], CLASSES)}; for other classes use --data folder:{place.parent}"
         )
+        raise DataError(f"{place}: '{'/'.join(parts)}' is in none of CIFAR-10's classes{near}")
     return CLASSES.index(parts[0])

@@ -53,9 +53,7 @@ def find_pictures(tree: Tree) -> tuple[list[str], tuple[str, ...]]:
     if not names and others:
         raise DataError(f"{tree.where} holds no pictures but {found}: convert them to .png or .jpg")
     if not names:
-        raise DataError(
-            f"{tree.where} is empty: put .png or .jpg pictures into it, one subfolder a class if there are any"
-        )
+        raise DataError(f"{tree.where} is empty: put .png or .jpg pictures into it, with classes one subfolder each")
     require_enough(tree, len(names), "picture")
     return names, (f"{found} ignored",) if others else ()
 
@@ -63,10 +61,8 @@ def find_pictures(tree: Tree) -> tuple[list[str], tuple[str, ...]]:
 def require_enough(tree: Tree, number: int, what: str) -> None:
     """Raises `DataError` where `tree` holds fewer than one for each split."""
     if number < _FEWEST:
-        raise DataError(
-            f"{tree.where} holds {number} {what}{'s' * (number > 1)}: at least {_FEWEST} are needed, one each for "
-            "training, validation and test"
-        )
+        remedy = f"give at least {_FEWEST}, one each for training, validation and test"
+        raise DataError(f"{tree.where} holds {number} {what}{'s' * (number > 1)}: {remedy}")
 
 
 def arrange(names: Sequence[str], options: SplitOptions) -> Arrangement:
@@ -130,20 +126,17 @@ def _splits(
         sizes = options.split_sizes or (total - 2 * share, share, share)
         rest = total - sum(sizes)
         if rest < 0:
-            raise DataError(
-                f"split-sizes {','.join(map(str, sizes))} are {sum(sizes):,} together and there are {total:,} pictures: "
-                "choose fewer"
-            )
+            found = f"{sum(sizes):,} together and there are {total:,} pictures"
+            raise DataError(f"split-sizes {','.join(map(str, sizes))} are {found}: choose fewer")
         how = " / ".join(f"{size:,}" for size in sizes) if options.split_sizes else "80 / 10 / 10 %"
         note = f"splits are {how}, {fixed}" + (f"; {rest:,} pictures are left out" if rest else "")
         return hold_out(keys, labels, *sizes[1:], rest, seed=seed), note
     splits = [np.flatnonzero(np.array(given) == split) for split in range(3)]
     missing = [name for name, split in zip(SPLITS, splits, strict=True) if not len(split)]
     if options.split_sizes or (seed and not missing):
-        raise DataError(
-            f"the splits are the folders {', '.join(f'{name}/' for name in SPLITS if name not in missing)}: leave "
-            "--split-sizes and --split-seed out, or put all pictures into one folder"
-        )
+        folders = ", ".join(f"{name}/" for name in SPLITS if name not in missing)
+        remedy = "leave --split-sizes and --split-seed out, or put all pictures into one folder"
+        raise DataError(f"the splits are the folders {folders}: {remedy}")
     if not missing:
         return splits, "splits are the folders'"
     note = f"{' and '.join(missing)}: 10 % of train/ each, {fixed}; the others are the folders'"

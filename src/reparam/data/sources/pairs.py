@@ -76,10 +76,8 @@ def read_pairs(
     for image, mask in zip(images, masks, strict=True):
         if of_masks[mask] != of_images[image]:
             found, expected = (f"{width} x {height}" for width, height in (of_masks[mask], of_images[image]))
-            raise DataError(
-                f"{place(tree, mask)} has {found} pixels and its image, {image!r}, {expected}: make the mask as large as "
-                "the image"
-            )
+            both = f"{found} pixels and its image, {image!r}, {expected}"
+            raise DataError(f"{place(tree, mask)} has {both}: make the mask as large as the image")
     size, size_notes = choose_size([of_images[name] for name in images], options)
     pixels, decode_notes = decode(tree, images, size, options)
     maps, held = decode_maps(tree, masks, size, options, read)
@@ -112,16 +110,12 @@ def _match(tree: Tree) -> tuple[list[str], list[str], list[str], tuple[str, ...]
             continue
         known, key = sides[parts[at].lower()], (*parts[:at], *parts[at + 1 : -1], PurePosixPath(name).stem)
         if key in known:
-            raise DataError(
-                f"{place(tree, name)} is named as {known[key]!r} except for the suffix: rename or remove one"
-            )
+            raise DataError(f"{place(tree, name)} has the name of {known[key]!r} but another suffix: remove one")
         known[key] = name
     for side, found in sides.items():
         if not found:
-            raise DataError(
-                f"{tree.where} has no pictures in {side}/: put the pictures into images/ and their masks, named alike, "
-                "into masks/"
-            )
+            remedy = "put the pictures into images/ and their masks, named alike, into masks/"
+            raise DataError(f"{tree.where} has no pictures in {side}/: {remedy}")
     images, masks = sides["images"], sides["masks"]
     single = [
         f"{len(alone):,} {of} without {partner} (first {alone[0]!r})"
@@ -132,9 +126,8 @@ def _match(tree: Tree) -> tuple[list[str], list[str], list[str], tuple[str, ...]
         if alone
     ]
     if single:
-        raise DataError(
-            f"{tree.where} holds {' and '.join(single)}: name both alike below images/ and masks/, or remove them"
-        )
+        remedy = "name both alike below images/ and masks/, or remove them"
+        raise DataError(f"{tree.where} holds {' and '.join(single)}: {remedy}")
     require_enough(tree, len(images), "pair")
     if strays := len(names) - len(images) - len(masks):
         notes = (*notes, f"pictures outside images/ and masks/ ignored: {strays:,}")
@@ -157,10 +150,8 @@ def _meaning(
     wrong = [value for i, value in enumerate(values) if value != i or i >= _MOST]
     if wrong and not black_and_white:
         first = masks[int(held[:, wrong[0]].argmax())]
-        raise DataError(
-            f"{place(tree, first)} holds value {wrong[0]}, and all masks {len(values)} values, which are not 0 to D - 1 "
-            f"with D at most {_MOST} (JPEG makes such values): {_REMEDY}"
-        )
+        found = f"value {wrong[0]}, and all masks {len(values)} values, which are not 0 to D - 1 with D at most {_MOST}"
+        raise DataError(f"{place(tree, first)} holds {found} (JPEG makes such values): {_REMEDY}")
     table = np.full(256, IGNORED, np.uint8)
     table[values] = np.arange(len(values))
     names = TWO_VALUES if len(values) == 2 else tuple(map(str, values))

@@ -65,8 +65,9 @@ def load_cub(path: Path, options: ImageOptions) -> Dataset:
 
 
 def load_lfw_parts(path: Path, options: ImageOptions) -> Dataset:
-    """The official splits, unlabelled; without parts_validation.txt, validation is a tenth of parts_train_validation.txt,
-    fixed by name. Raises `DataError` where files are missing or a map holds a colour that is no part.
+    """The official splits, unlabelled; without parts_validation.txt, validation is a tenth of parts_train_validation.txt.
+
+    Raises `DataError` where files are missing or a map holds a colour that is no part.
     """
     with open_tree(path) as tree:
         files = _Files(tree, OBTAIN_LFW)
@@ -104,10 +105,8 @@ def _part_values(picture: Image.Image, where: str) -> np.ndarray:
         values[(pixels == colour).all(-1)] = value
     other = pixels[values == len(_PARTS)]
     if len(other):
-        raise DataError(
-            f"{where} holds the colour {tuple(other[0].tolist())}: give only red (hair), green (skin) and blue "
-            "(background), as published"
-        )
+        remedy = "give only red (hair), green (skin) and blue (background), as published"
+        raise DataError(f"{where} holds the colour {tuple(other[0].tolist())}: {remedy}")
     return values
 
 

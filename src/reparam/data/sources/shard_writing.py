@@ -131,9 +131,8 @@ class _Writer:
         try:
             method(*values)
         except RuntimeError as error:
-            raise ReparamError(
-                f"cannot write {self._path} ({error}): free space on the disk, or choose another --out"
-            ) from None
+            remedy = "free space on the disk, or choose another --out"
+            raise ReparamError(f"cannot write {self._path} ({error}): {remedy}") from None
 
     def finish(self, facts: dict[str, Any], labels: Tensor) -> None:
         if self._file is not None:

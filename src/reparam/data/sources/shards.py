@@ -36,9 +36,7 @@ def array_record() -> Any:
     try:
         from array_record.python import array_record_module
     except ImportError:
-        raise DataError(
-            "shards are read and written by the package array-record, which is not installed: pip install 'reparam[shards]'"
-        ) from None
+        raise DataError("shards need the package array-record: pip install 'reparam[shards]'") from None
     return array_record_module
 
 
@@ -81,9 +79,7 @@ class ShardReader:
             try:
                 path.open("rb").close()  # the reader itself would call it damaged
             except OSError as error:
-                raise ReparamError(
-                    f"cannot open {path} ({error.strerror}): check that it is there and may be read"
-                ) from None
+                raise ReparamError(f"cannot open {path} ({error.strerror}): check that it is there, readable") from None
             # No reading ahead: the records are read in a random order.
             options = "readahead_buffer_size:0,max_parallelism:0"
             self._open[number] = array_record().ArrayRecordReader(str(path), options)
@@ -120,10 +116,10 @@ def load_shards(path: Path, options: OnDiskOptions) -> Dataset:
                 raise DataError(f"{path / file['name']} has {size:,} bytes, not {file['bytes']:,}: {_REMEDY}")
         grey = shape[0] == 1
         if options.size not in (None, shape[1]) or options.colour not in ("auto", "grey" if grey else "rgb"):
-            raise DataError(
-                f"{path} holds {'grey' if grey else 'coloured'} images of {shape[2]} x {shape[1]}, as settled when they "
-                "were packed: leave --size and --colour out, or pack the pictures anew"
+            found = (
+                f"{'grey' if grey else 'coloured'} images of {shape[2]} x {shape[1]}, as settled when they were packed"
             )
+            raise DataError(f"{path} holds {found}: leave --size and --colour out, or pack the pictures anew")
         reader = ShardReader(path, files, shape, identity)
         labels = torch.from_numpy(_labels(path / LABELS).astype(np.int64))
         if not len(labels) == len(reader) == sum(counts) or min(counts) < 1:
