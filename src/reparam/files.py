@@ -52,7 +52,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        _sync_folder(path.parent)
     except (OSError, SafetensorError) as error:
         raise ReparamError(_why_not_written(path, error)) from error
     finally:
@@ -61,8 +61,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
                 temporary.unlink(missing_ok=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """So that renames in it outlast a power cut."""
+def _sync_folder(folder: Path) -> None:
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except PermissionError:  # Windows does not open folders, nor need it

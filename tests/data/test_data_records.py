@@ -54,6 +54,12 @@ def test_unknown_split(refused):
         (lambda: DataOptions(size=1024), "option size: Input should be less than or equal to 512"),
         (lambda: DataOptions(crop="middle"), "option crop: Input should be 'centre' or 'none'"),
         (lambda: DataOptions(colour="red"), "option colour"),
+        (lambda: DataOptions(damaged="no"), "option damaged"),
+        (lambda: DataOptions(workers=65), "option workers"),
+        (lambda: DataOptions(ignore=256), "option ignore: Input should be less than or equal to 255, got 256"),
+        (lambda: DataOptions(split_seed=-1), "option split-seed: Input should be greater than or equal to 0"),
+        (lambda: DataOptions(split_sizes=(1, 2)), "split-sizes 1,2 are not three numbers"),
+        (lambda: DataOptions(split_sizes=(5, 0, 5)), "split-sizes 5,0,5 are not three numbers from 1"),
     ],
 )
 def test_invariants_hold_by_construction(make, words, refused):

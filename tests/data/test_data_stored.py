@@ -98,12 +98,16 @@ def test_shards_hold_the_pictures_bit_for_bit(photos, tmp_path, workers):
 
 
 @needs_shards
-def test_many_small_files_hold_them_as_well_and_grey_images_stay_grey(tmp_path):
+def test_many_small_files_hold_them_as_well_few_are_open_at_once_and_grey_images_stay_grey(tmp_path, monkeypatch):
     images, labels = torch.from_numpy(RNG.integers(0, 256, (900, 1, 64, 64), np.uint8)), torch.arange(900) % 3 - 1
     expected = cut(images, labels, (700, 100, 100), ("a", "b"))
     write_shards(expected, tmp_path / "out", workers=0, mebibytes=1)
     assert len(list((tmp_path / "out").glob("*.array_record"))) == 4  # noise does not get smaller: 3.6 MB and a little
     same(load(f"shards:{tmp_path / 'out'}"), expected)
+    monkeypatch.setattr(shards_module, "OPEN_FILES", 2)
+    found = load(f"shards:{tmp_path / 'out'}")
+    same(found, expected)
+    assert len(found.train.images.reader._open) == 2
 
 
 @needs_shards
@@ -224,17 +228,6 @@ def test_what_cannot_be_opened_is_not_called_damaged(shards):
 
 
 @needs_shards
-def test_few_files_are_open_at_once(tmp_path, monkeypatch):
-    images = torch.from_numpy(RNG.integers(0, 256, (900, 1, 64, 64), np.uint8))
-    expected = cut(images, torch.full((900,), -1), (700, 100, 100), ())
-    write_shards(expected, tmp_path / "out", workers=0, mebibytes=1)
-    monkeypatch.setattr(shards_module, "OPEN_FILES", 2)
-    found = load(f"shards:{tmp_path / 'out'}")
-    same(found, expected)
-    assert len(found.train.images.reader._open) == 2
-
-
-@needs_shards
 def test_shards_are_as_they_were_packed(shards, refused):
     for options in (DataOptions(size=24), DataOptions(colour="grey")):
         with refused("coloured images", "settled when they were packed"):
@@ -249,12 +242,6 @@ def test_readers_travel_to_processes_that_are_started_anew(photos, tmp_path):
         reader = load(f"folder:{source}", DataOptions(stream=True)).train.images.reader
         expected = reader.read(3)
         assert np.array_equal(pickle.loads(pickle.dumps(reader)).read(3), expected)
-
-
-def test_options_of_pictures_on_disk_are_refused_without_them(photos, refused):
-    for options in (DataOptions(damaged="skip"), DataOptions(workers=5)):
-        with refused("pictures on disk", "--stream"):
-            load(f"folder:{photos}", options)
 
 
 def test_a_task_reads_from_disk_what_is_asked_for_alone(photos, monkeypatch):

@@ -94,7 +94,7 @@ class PairsOptions(SplitOptions):
 
     ignore: Annotated[
         int | None,
-        Field(ge=0, le=255, description="pairs: mask value that does not count (default: 255 of more than two values)"),
+        Field(ge=0, le=255, description="pairs: mask value that does not count (default: 255, given 3 values or more)"),
     ] = None
 
 
@@ -123,5 +123,5 @@ class DataOptions(FolderOptions, PairsOptions, CelebaOptions):
 
     data_root: Annotated[
         str | None,
-        Field(description="folder of the named data sets (default: $REPARAM_DATA, else the cache folder)"),
+        Field(description="folder that holds NAME/ of named sets (default: $REPARAM_DATA, else the cache folder)"),
     ] = None

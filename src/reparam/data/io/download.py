@@ -26,7 +26,6 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from reparam.errors import DataError
-from reparam.files import sync_folder
 
 Say = Callable[[str], None]
 
@@ -177,11 +176,7 @@ def fetch(name: str, what: Download, folder: Path, say: Say, remedy: str) -> Non
                 except (UnreachableError, DataError) as error:
                     reasons.append(f"{way.label}: {error}")
                     continue
-                for file in what.files:
-                    with (Path(temporary) / file.name).open("rb+") as written:
-                        os.fsync(written.fileno())
-                    (Path(temporary) / file.name).replace(folder / file.name)
-                sync_folder(folder)
+                _publish(what.files, Path(temporary), folder)
                 say(f"{name} is in {folder}")
                 return
     except OSError as error:
@@ -209,6 +204,22 @@ def sha256(path: Path) -> str:
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return ""
     return digest.hexdigest()
+
+
+def _publish(files: Sequence[File], temporary: Path, folder: Path) -> None:
+    for file in files:
+        _sync(temporary / file.name)
+        (temporary / file.name).replace(folder / file.name)
+    if os.name == "posix":  # so that the renames outlast a power cut; elsewhere a folder cannot be opened
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sweep(folder: Path) -> None:
