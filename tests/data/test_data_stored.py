@@ -21,7 +21,7 @@ import reparam
 from reparam.cli import cli
 from reparam.data import DataOptions, load
 from reparam.data.dataset import SPLITS, cut
-from reparam.data.io.on_disk import TOLD, OnDiskImages, read_ahead
+from reparam.data.io.on_disk import LOGGED, OnDiskImages, read_ahead
 from reparam.data.labels import few_labels
 from reparam.data.selection import task_images
 from reparam.data.sources import shards as shards_module
@@ -164,7 +164,7 @@ def test_many_damaged_records_are_counted_and_not_all_told(caplog):
     stored = OnDiskImages(None, torch.arange(3))
     stored.tell([f"record {number}" for number in range(250)])
     said = [record.getMessage() for record in caplog.records]
-    assert len(said) == TOLD + 1
+    assert len(said) == LOGGED + 1
     assert said[-1] == "skipped (100 so far): record 99"
     assert len(stored.skipped) == 250
 

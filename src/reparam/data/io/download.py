@@ -118,9 +118,15 @@ class Package:
     def fetch(self, files: Sequence[File], folder: Path, limit: int) -> None:
         if shutil.which(self.command[0]) is None:
             raise UnreachableError("not installed")
-        pipes: Any = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
         try:
-            done = subprocess.run(self.command, cwd=folder, timeout=CLIENT_SECONDS, **pipes)
+            done = subprocess.run(
+                self.command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=CLIENT_SECONDS,
+            )
         except subprocess.TimeoutExpired as error:
             raise UnreachableError(f"did not end within {CLIENT_SECONDS:g} s") from error
         if done.returncode:

@@ -24,7 +24,7 @@ from reparam.data.options import Damaged
 from reparam.errors import DataError
 
 IN_A_ROW = 100  # damaged records one after another: more are not an accident
-TOLD = 20  # damaged records that are logged one by one
+LOGGED = 20  # damaged records that are logged one by one
 
 
 @contextmanager
@@ -143,13 +143,13 @@ class OnDiskImages:
         return torch.from_numpy(pixels).to(self.device), torch.tensor(used, device=self.device)
 
     def tell(self, lines: Sequence[str]) -> None:
-        """Logs what was skipped, each once: the first `TOLD` of them, and then the 100th, the 1000th, ..."""
+        """Logs what was skipped, each once: the first `LOGGED` of them, and then the 100th, the 1000th, ..."""
         for line in lines:
             if line not in self.skipped:
                 self.skipped[line] = None
                 count = len(self.skipped)
-                if count <= TOLD or str(count).strip("0") == "1":  # 100, 1000, ...
-                    more = "; further ones are counted, and reported now and then" if count == TOLD else ""
+                if count <= LOGGED or str(count).strip("0") == "1":  # 100, 1000, ...
+                    more = "; further ones are counted, and reported now and then" if count == LOGGED else ""
                     logging.getLogger("reparam").warning("skipped (%d so far): %s%s", count, line, more)
 
     def read_rows(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[str]]:

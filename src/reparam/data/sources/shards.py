@@ -121,17 +121,13 @@ def load_shards(path: Path, options: OnDiskOptions) -> Dataset:
             )
             raise DataError(f"{path} holds {found}: leave --size and --colour out, or pack the pictures anew")
         reader = ShardReader(path, files, shape, identity)
-        labels = torch.from_numpy(_labels(path / LABELS).astype(np.int64))
+        try:
+            labels = torch.from_numpy(np.load(path / LABELS, allow_pickle=False).astype(np.int64))
+        except (OSError, EOFError, ValueError) as error:
+            raise DataError(f"{path / LABELS} cannot be read ({error}): {_REMEDY}") from None
         if not len(labels) == len(reader) == sum(counts) or min(counts) < 1:
             raise DataError(f"{path / LABELS} has {len(labels):,} labels for {len(reader):,} records: {_REMEDY}")
         stored = OnDiskImages(reader, torch.arange(len(labels)), options.damaged, options.workers)
         return cut(stored, labels, counts, classes, tuple(index["notes"]))
     except (KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
         raise DataError(f"{path} is damaged ({error}): {_REMEDY}") from None
-
-
-def _labels(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}): {_REMEDY}") from None
