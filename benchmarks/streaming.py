@@ -30,7 +30,7 @@ from experiments import machine
 from reparam.data import DataOptions, Images, load
 from reparam.data.dataset import cut
 from reparam.data.io.on_disk import OnDiskImages
-from reparam.data.sources.shards import write_shards
+from reparam.data.sources.shard_writing import write_shards
 from reparam.models import Spec
 from reparam.run.config import resolve
 from reparam.training import LineProgress, Loop

@@ -169,14 +169,11 @@ def test_lying_npy_headers_are_refused(tmp_path, data, words, refused):
 
 
 def test_other_files_are_refused(tmp_path, refused):
-    (tmp_path / "a.npz").write_bytes(b"PK not a zip")
-    with refused("not a zip"):
-        load(f"array:{tmp_path / 'a.npz'}")
     (tmp_path / "a.csv").write_text("1,2")
     with refused("neither .npy nor .npz"):
         load(f"array:{tmp_path / 'a.csv'}")
-    with refused("did you mean 'a.npz'"):
-        load(f"array:{tmp_path / 'b.npz'}")
+    with refused("did you mean 'a.csv'"):
+        load(f"array:{tmp_path / 'b.csv'}")
 
 
 def test_digits():

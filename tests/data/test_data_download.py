@@ -157,20 +157,15 @@ def impatient(monkeypatch):
 
 @pytest.mark.parametrize("behave", BAD, ids=lambda b: b.__name__)
 @pytest.mark.usefixtures("impatient")
-def test_a_bad_mirror_leaves_nothing_and_says_how_to_go_on(tmp_path, behave, refused):
-    folder = tmp_path / "mnist"
+def test_a_bad_mirror_leaves_nothing_says_how_to_go_on_and_the_next_way_is_tried(tmp_path, behave, refused):
     start = time.monotonic()
-    with served(behave) as url, refused(BAD[behave], "put it there"):
-        fetch("mnist", what(Mirror(url)), folder, lambda line: None, "put it there")
-    assert lying(folder) == []
-    assert time.monotonic() - start < 2.5
-
-
-@pytest.mark.parametrize("behave", BAD, ids=lambda b: b.__name__)
-@pytest.mark.usefixtures("impatient")
-def test_the_next_way_is_tried(tmp_path, behave):
-    with served(behave) as bad, served() as good:
-        fetch("mnist", what(Mirror(bad), Mirror(good)), tmp_path, lambda line: None, "put it there")
+    with served(behave) as bad:
+        with refused(BAD[behave], "put it there"):
+            fetch("mnist", what(Mirror(bad)), tmp_path, lambda line: None, "put it there")
+        assert time.monotonic() - start < 2.5
+        assert lying(tmp_path) == []
+        with served() as good:
+            fetch("mnist", what(Mirror(bad), Mirror(good)), tmp_path, lambda line: None, "put it there")
     assert lying(tmp_path) == sorted(SERVED)
 
 

@@ -1,6 +1,7 @@
 """What --data can name."""
 
 import sys
+import typing
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import reparam.data
 from reparam.data import DATASETS, DataOptions, Dataset, get, load
-from reparam.data.registry import _root
+from reparam.data.loading import _root
 
 MODULE = """
 import torch
@@ -71,7 +72,7 @@ def test_import_paths_that_do_not_lead_to_data(spec, words, refused):
         ("folder", "--data folder:PATH"),
         ("folder:", "--data folder:PATH"),
         ("array", "--data array:FILE"),
-        ("digits:/x", "no files of its own"),
+        ("digits:/x", "has no files"),
         ("mnist:", "no path after"),
         ("mnist:/no/such/place", "does not exist"),
     ],
@@ -89,9 +90,27 @@ def test_a_bare_path_is_recognised(tmp_path, refused):
         load(str(tmp_path))
 
 
-def test_attributes_are_for_celeba(refused):
-    with refused("leave --attributes out"):
-        load("digits", DataOptions(attributes=("Male",)))
+@pytest.mark.parametrize(
+    ("spec", "options", "words"),
+    [
+        ("digits", {"attributes": ("Male",)}, "option attributes is for celeba: leave --attributes out for digits"),
+        ("digits", {"split_sizes": (9, 3, 3)}, "option split-sizes is for folder, pairs, weizmann-horses: leave"),
+        ("shards:x", {"split_seed": 1}, "leave --split-seed out for shards"),
+        ("folder:x", {"ignore": 0}, "option ignore is for pairs, weizmann-horses"),
+        ("array:x", {"stream": True}, "option stream is for folder"),
+        ("pairs:x", {"workers": 5}, "option workers is for folder, shards"),
+        ("folder:x", {"workers": 5}, "option workers is for pictures on disk: add --stream"),
+        ("folder:x", {"damaged": "skip"}, "option damaged is for pictures on disk: add --stream"),
+    ],
+)
+def test_options_of_other_sources_are_refused(spec, options, words, refused):
+    with refused(words):
+        load(spec, DataOptions(**options))
+
+
+def test_a_row_names_the_options_that_its_loader_reads():
+    for name, source in DATASETS.items():
+        assert typing.get_type_hints(source.load)["options"] is source.options, name
 
 
 def test_relative_paths_become_absolute(tmp_path, monkeypatch):

@@ -21,11 +21,11 @@ import reparam
 from reparam.cli import cli
 from reparam.data import DataOptions, load
 from reparam.data.dataset import SPLITS, cut
-from reparam.data.io.on_disk import TOLD, OnDiskImages, read_ahead
+from reparam.data.io.on_disk import LOGGED, OnDiskImages, read_ahead
 from reparam.data.labels import few_labels
 from reparam.data.selection import task_images
 from reparam.data.sources import shards as shards_module
-from reparam.data.sources.shards import write_shards
+from reparam.data.sources.shard_writing import write_shards
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError, DataError, ReparamError
 
@@ -98,12 +98,16 @@ def test_shards_hold_the_pictures_bit_for_bit(photos, tmp_path, workers):
 
 
 @needs_shards
-def test_many_small_files_hold_them_as_well_and_grey_images_stay_grey(tmp_path):
+def test_many_small_files_hold_them_as_well_few_are_open_at_once_and_grey_images_stay_grey(tmp_path, monkeypatch):
     images, labels = torch.from_numpy(RNG.integers(0, 256, (900, 1, 64, 64), np.uint8)), torch.arange(900) % 3 - 1
     expected = cut(images, labels, (700, 100, 100), ("a", "b"))
     write_shards(expected, tmp_path / "out", workers=0, mebibytes=1)
     assert len(list((tmp_path / "out").glob("*.array_record"))) == 4  # noise does not get smaller: 3.6 MB and a little
     same(load(f"shards:{tmp_path / 'out'}"), expected)
+    monkeypatch.setattr(shards_module, "OPEN_FILES", 2)
+    found = load(f"shards:{tmp_path / 'out'}")
+    same(found, expected)
+    assert len(found.train.images.reader._open) == 2
 
 
 @needs_shards
@@ -160,7 +164,7 @@ def test_many_damaged_records_are_counted_and_not_all_told(caplog):
     stored = OnDiskImages(None, torch.arange(3))
     stored.tell([f"record {number}" for number in range(250)])
     said = [record.getMessage() for record in caplog.records]
-    assert len(said) == TOLD + 1
+    assert len(said) == LOGGED + 1
     assert said[-1] == "skipped (100 so far): record 99"
     assert len(stored.skipped) == 250
 
@@ -224,17 +228,6 @@ def test_what_cannot_be_opened_is_not_called_damaged(shards):
 
 
 @needs_shards
-def test_few_files_are_open_at_once(tmp_path, monkeypatch):
-    images = torch.from_numpy(RNG.integers(0, 256, (900, 1, 64, 64), np.uint8))
-    expected = cut(images, torch.full((900,), -1), (700, 100, 100), ())
-    write_shards(expected, tmp_path / "out", workers=0, mebibytes=1)
-    monkeypatch.setattr(shards_module, "OPEN_FILES", 2)
-    found = load(f"shards:{tmp_path / 'out'}")
-    same(found, expected)
-    assert len(found.train.images.reader._open) == 2
-
-
-@needs_shards
 def test_shards_are_as_they_were_packed(shards, refused):
     for options in (DataOptions(size=24), DataOptions(colour="grey")):
         with refused("coloured images", "settled when they were packed"):
@@ -249,12 +242,6 @@ def test_readers_travel_to_processes_that_are_started_anew(photos, tmp_path):
         reader = load(f"folder:{source}", DataOptions(stream=True)).train.images.reader
         expected = reader.read(3)
         assert np.array_equal(pickle.loads(pickle.dumps(reader)).read(3), expected)
-
-
-def test_options_of_pictures_on_disk_are_refused_without_them(photos, refused):
-    for options in (DataOptions(damaged="skip"), DataOptions(workers=5)):
-        with refused("pictures on disk", "--stream"):
-            load(f"folder:{photos}", options)
 
 
 def test_a_task_reads_from_disk_what_is_asked_for_alone(photos, monkeypatch):
@@ -274,7 +261,7 @@ def test_where_all_is_damaged_skipping_ends(shards, refused):
     (file,) = shards.glob("*.array_record")
     for record in range(30):
         damage(file, record)
-    with refused("24 images behind each other"):
+    with refused("24 images one after another"):
         load(f"shards:{shards}", DataOptions(damaged="skip")).train.take(torch.arange(1))
 
 

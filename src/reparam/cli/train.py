@@ -126,7 +126,7 @@ def shard(
     one by one.
     """
     from reparam.data import DataOptions, load
-    from reparam.data.sources.shards import write_shards
+    from reparam.data.sources.shard_writing import write_shards
 
     bar = progress()
     if not Path(source).exists() and "/" in source.partition(":")[0]:

@@ -9,15 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reparam.data.dataset import Dataset, Images
+    from reparam.data.loading import get, load
     from reparam.data.options import DataOptions
-    from reparam.data.registry import DATASETS, Source, get, load
+    from reparam.data.registry import DATASETS, Source
 
 __all__ = ["DATASETS", "DataOptions", "Dataset", "Images", "Source", "get", "load"]
 
-_HOMES = {"DataOptions": "options", "Dataset": "dataset", "Images": "dataset"}
+_MODULES = {
+    "DATASETS": "registry",
+    "DataOptions": "options",
+    "Dataset": "dataset",
+    "Images": "dataset",
+    "Source": "registry",
+    "get": "loading",
+    "load": "loading",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'reparam.data' has no attribute {name!r}")
-    return getattr(import_module(f"reparam.data.{_HOMES.get(name, 'registry')}"), name)
+    return getattr(import_module(f"reparam.data.{_MODULES[name]}"), name)

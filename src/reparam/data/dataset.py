@@ -1,4 +1,4 @@
-"""The two records that the rest of the library sees: one split of images, and a data set of three.
+"""One split of images, and a data set of three splits.
 
 Shapes: `N` images, `C H W` image (C is 1 or 3, H = W), `D` classes.
 """
@@ -21,10 +21,10 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """One split: `images` uint8 [N, C, H, W] with H = W, in memory or on disk, `labels` int64 [N], -1 where there is no label,
-    `maps` uint8 [N, 1, H, W] (None: there are none), the label of every pixel, `IGNORED` (255) where it does not count.
+    """One split: `images` uint8 [N, C, H, W], in memory or on disk; `labels` int64 [N], -1 for none; `maps` uint8
+    [N, 1, H, W], the label of every pixel (`IGNORED`, 255, where it does not count), or None.
 
-    Raises `DataError` where shapes or types are others, or where N is 0.
+    Raises `DataError` for other shapes or types, and where N is 0.
     """
 
     images: Tensor | OnDiskImages
@@ -36,22 +36,15 @@ class Images:
         if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3):
             raise DataError(f"images are {self.images.dtype} of shape {shape}: give uint8 [N, C, H, W], C being 1 or 3")
         if shape[2] != shape[3] or not SMALLEST <= shape[2] <= LARGEST:
-            raise DataError(
-                f"images are {shape[3]} x {shape[2]} pixels: they must be square, {SMALLEST} to {LARGEST} pixels a "
-                "side; resize them (--size)"
-            )
+            sides = f"square, {SMALLEST} to {LARGEST} pixels a side"
+            raise DataError(f"images are {shape[3]} x {shape[2]} pixels: they must be {sides}; resize them (--size)")
         if self.labels.dtype != torch.int64 or tuple(self.labels.shape) != shape[:1]:
-            raise DataError(
-                f"labels are {self.labels.dtype} of shape {tuple(self.labels.shape)} for {shape[0]} images: give one "
-                "int64 label an image, -1 where there is none"
-            )
-        if self.maps is not None and (
-            self.maps.dtype != torch.uint8 or tuple(self.maps.shape) != (shape[0], 1, *shape[2:])
-        ):
-            raise DataError(
-                f"label maps are {self.maps.dtype} of shape {tuple(self.maps.shape)} for images {shape}: give uint8 "
-                "[N, 1, H, W]"
-            )
+            found = f"{self.labels.dtype} of shape {tuple(self.labels.shape)} for {shape[0]} images"
+            raise DataError(f"labels are {found}: give one int64 label an image, -1 where there is none")
+        maps = self.maps
+        if maps is not None and (maps.dtype != torch.uint8 or tuple(maps.shape) != (shape[0], 1, *shape[2:])):
+            found = f"{maps.dtype} of shape {tuple(maps.shape)} for images {shape}"
+            raise DataError(f"label maps are {found}: give uint8 [N, 1, H, W]")
         if not shape[0]:
             raise DataError("a split holds no images: give train, validation and test at least one each")
 
@@ -66,11 +59,11 @@ class Images:
 
     @property
     def skipped(self) -> dict[str, None]:
-        """Lines on images that could not be read and that others stood in for; images on disk alone have any."""
+        """A line for each image on disk that could not be read and was replaced by another."""
         return self.images.skipped if isinstance(self.images, OnDiskImages) else {}
 
     def to(self, device: torch.device) -> "Images":
-        """On the device; images on disk stay there, and arrive on it when they are read."""
+        """On the device; images on disk arrive on it when they are read."""
         if isinstance(self.images, OnDiskImages):
             return Images(self.images.to(device), self.labels.to(device))
         return self.change(lambda part: part.to(device))
@@ -83,7 +76,7 @@ class Images:
         return self.change(lambda part: part.index_select(0, index))
 
     def choose(self, index: Tensor) -> "Images":
-        """Those of the given places, where they are."""
+        """Those of the given places; images on disk stay there."""
         if isinstance(self.images, OnDiskImages):
             return Images(self.images.choose(index), self.labels.index_select(0, index))
         return self.take(index)
@@ -98,10 +91,9 @@ class Images:
 class Dataset:
     """Three splits of images of one shape.
 
-    `name` is the canonical spec (`mnist`, `folder:/abs/path`), `classes` names label 0, 1, ... (empty without labels),
-    `map_values` the values 0, 1, ... of label maps (empty without maps), `notes` are the decisions that a user should see:
-    how splits were made, what was cropped, skipped or rounded. Raises `DataError` where the splits differ in shape or a
-    label has no class.
+    `name` is the canonical spec (`mnist`, `folder:/abs/path`); `classes` names label 0, 1, ... (empty without labels);
+    `map_values` names the values of label maps (empty without maps); `notes` are the decisions that a user should see.
+    Raises `DataError` where the splits differ in shape, or a label or a map's value has no name.
     """
 
     name: str
@@ -116,27 +108,18 @@ class Dataset:
         for split in SPLITS:
             part: Images = getattr(self, split)
             if part.images.shape[1:] != self.train.images.shape[1:]:
-                raise DataError(
-                    f"{split} images have shape {tuple(part.images.shape[1:])} and training images {self.shape}: "
-                    "give all splits one shape"
-                )
+                shape = tuple(part.images.shape[1:])
+                raise DataError(f"{split} images are {shape} and training images {self.shape}: give them one shape")
             low, high = int(part.labels.min()), int(part.labels.max())
             if low < -1 or high >= len(self.classes):
-                raise DataError(
-                    f"{split} labels run from {low} to {high} but there are {len(self.classes)} classes: "
-                    "use 0 to D - 1, and -1 for unlabelled"
-                )
+                found = f"{split} labels run from {low} to {high} but there are {len(self.classes)} classes"
+                raise DataError(f"{found}: use 0 to D - 1, and -1 for unlabelled")
             if (part.maps is None) != (not self.map_values):
-                raise DataError(
-                    f"{split} images and map_values do not agree on whether there are label maps: give both"
-                )
-            if part.maps is not None and int(torch.where(part.maps == IGNORED, 0, part.maps).max()) >= len(
-                self.map_values
-            ):
-                raise DataError(
-                    f"{split} label maps hold values that have no name: use 0 to {len(self.map_values) - 1}, and {IGNORED} "
-                    "for pixels that do not count"
-                )
+                raise DataError(f"{split} images and map_values disagree on whether there are label maps: give both")
+            values = len(self.map_values)
+            if part.maps is not None and int(torch.where(part.maps == IGNORED, 0, part.maps).max()) >= values:
+                remedy = f"use 0 to {values - 1}, and {IGNORED} for pixels that do not count"
+                raise DataError(f"{split} label maps hold values that have no name: {remedy}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -146,8 +129,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over shapes, pixels (on disk: what their files say of themselves) and labels of the three splits: equal
-        data, equal fingerprint."""
+        """SHA-256 (hex) of the shapes, pixels (on disk: the identity of their files) and labels of the three splits."""
         digest = hashlib.sha256()
         for split in SPLITS:
             part: Images = getattr(self, split)
@@ -163,7 +145,7 @@ class Dataset:
         return digest.hexdigest()
 
     def split(self, name: str) -> Images:
-        """`train`, `validation`, `test`, or `all` = train and validation (MNIST: all 60,000). Else `DataError`."""
+        """`train`, `validation`, `test`, or `all` = train and validation. Raises `DataError` for another name."""
         if name == "all":
             a, b = self.train, self.validation
             labels = torch.cat([a.labels, b.labels])
@@ -179,20 +161,15 @@ class Dataset:
 def cut(
     images: Tensor | OnDiskImages,
     labels: Tensor,
-    counts: tuple[int, int, int],
+    counts: Sequence[int],
     classes: tuple[str, ...],
     notes: tuple[str, ...] = (),
     maps: Tensor | None = None,
     map_values: tuple[str, ...] = (),
 ) -> Dataset:
-    """A nameless `Dataset` whose splits are consecutive views (no copies) of `images` [N, C, H, W], `labels` [N], `maps`."""
+    """A nameless `Dataset` whose splits, `counts` images each, follow each other in `images`, `labels` and `maps`, and
+    are views of them."""
     sizes = list(counts)
-    of_images: Sequence[Tensor | OnDiskImages]
-    if isinstance(images, OnDiskImages):
-        of_images = [images.choose(part) for part in torch.arange(len(labels)).split(sizes)]
-    else:
-        of_images = images.split(sizes)
-    of_maps = maps.split(sizes) if maps is not None else [None] * len(sizes)
-    parts = zip(of_images, labels.split(sizes), of_maps, strict=True)
-    train, validation, test = (Images(*part) for part in parts)
+    of_maps = (None, None, None) if maps is None else maps.split(sizes)
+    train, validation, test = map(Images, images.split(sizes), labels.split(sizes), of_maps)
     return Dataset("", train, validation, test, classes, notes, map_values)

@@ -1,4 +1,4 @@
-"""Training with few labels.
+"""Training with few labels, and the attributes that names of classes are made of.
 
 Shapes: `N` images, `C H W` image.
 """
@@ -15,16 +15,14 @@ from reparam.errors import DataError
 
 
 def chosen_labels(split: Images, per_class: int, classes: tuple[str, ...], seed: int) -> Tensor:
-    """Indices of `per_class` images of each class, chosen by `seed`. Raises DataError where a class has fewer labelled images."""
+    """Indices of `per_class` images of each class, chosen by `seed`. Raises DataError where a class has fewer."""
     order = torch.randperm(len(split), generator=keyed_generator("cpu", seed, "labels"))
     chosen: list[Tensor] = []
     for number, name in enumerate(classes):
         own = order[split.labels[order] == number][:per_class]
         if len(own) < per_class:
-            raise DataError(
-                f"class '{name}' has {len(own)} labelled training images, not {per_class}: choose a smaller "
-                "--labels-per-class"
-            )
+            found = f"{len(own)} labelled training images, not {per_class}"
+            raise DataError(f"class '{name}' has {found}: choose a smaller --labels-per-class")
         chosen.append(own)
     if not chosen:
         raise DataError("labels-per-class is for images with classes: leave it out, or give labels")
@@ -32,8 +30,8 @@ def chosen_labels(split: Images, per_class: int, classes: tuple[str, ...], seed:
 
 
 def few_labels(split: Images, per_class: int, classes: tuple[str, ...], keep: bool, share: float, seed: int) -> Images:
-    """`per_class` images of each class with their labels, chosen by `seed`; with `keep` the rest too, without theirs, and those
-    that have one repeated until they are at least `share` of all. Raises as `chosen_labels`."""
+    """`per_class` images of each class with their labels, chosen by `seed`; with `keep` also all others, unlabelled. The
+    labelled ones are repeated until they are at least `share` of all. Raises as `chosen_labels`."""
     labelled = chosen_labels(split, per_class, classes, seed)
     if not keep:
         return split.choose(labelled)
@@ -54,7 +52,7 @@ class Attribute(NamedTuple):
 
 
 def attributes(classes: tuple[str, ...]) -> list[Attribute]:
-    """Of classes that are all combinations of several ("not Male+Smiling", ...), in the order of the name; else none."""
+    """The parts of names that are all combinations of several ("not Male+Smiling", ...), in order; else none."""
     parts = [name.split("+") for name in classes]
     if len({len(part) for part in parts}) != 1 or len(parts[0]) < 2:
         return []

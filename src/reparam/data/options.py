@@ -1,9 +1,14 @@
-"""What can be chosen about reading a data set. Free of torch, so that the command's help is quick."""
+"""What can be chosen about reading a data set. Free of torch, so that the command's help is quick.
 
+Each source names the record of the options that it reads; `DataOptions` has them all, for the command and run.json.
+"""
+
+import functools
+import typing
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from reparam.errors import DataError
 
@@ -14,9 +19,14 @@ Colour = Literal["auto", "grey", "rgb"]
 Damaged = Literal["stop", "skip"]
 
 
+@functools.cache
+def _adapters(cls: Any) -> dict[str, TypeAdapter[Any]]:
+    return {name: TypeAdapter(hint) for name, hint in typing.get_type_hints(cls, include_extras=True).items()}
+
+
 @dataclass(frozen=True)
-class DataOptions:
-    """How a data set is read. The defaults leave images that are square already as they are.
+class ImageOptions:
+    """What every source reads. The defaults leave images that are square already as they are.
 
     Raises `DataError` for a value outside what a field allows.
     """
@@ -26,8 +36,7 @@ class DataOptions:
         Field(
             ge=SMALLEST,
             le=LARGEST,
-            description="side of the square images, in pixels (default: as stored; celeba: 64; folder, pairs and "
-            "the like: chosen from the pictures, and said)",
+            description="side in pixels (default: as stored; of pictures: chosen by them; celeba: 64)",
         ),
     ] = None
     crop: Annotated[
@@ -36,59 +45,83 @@ class DataOptions:
     colour: Annotated[
         Colour, Field(description="'auto' is grey when every picture is grey; 'grey' and 'rgb' convert all of them")
     ] = "auto"
+
+    def __post_init__(self) -> None:
+        for name, adapter in _adapters(type(self)).items():  # type: ignore[arg-type]
+            value = getattr(self, name)
+            try:
+                adapter.validate_python(value)
+            except ValidationError as error:
+                option = name.replace("_", "-")
+                raise DataError(f"option {option}: {error.errors()[0]['msg']}, got {value!r}") from None
+
+    def as_colour(self) -> Self:
+        """These options for images that are known to be coloured."""
+        return replace(self, colour="rgb") if self.colour == "auto" else self
+
+
+@dataclass(frozen=True)
+class CelebaOptions(ImageOptions):
+    """What `celeba` reads."""
+
     attributes: Annotated[
         tuple[str, ...],
         Field(description="celeba: attributes whose product is the label (default: Male and Smiling)"),
     ] = ()
-    ignore: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            le=255,
-            description="pairs: mask value that does not count (default: 255 where there are more than two values)",
-        ),
-    ] = None
+
+
+@dataclass(frozen=True)
+class SplitOptions(ImageOptions):
+    """How pictures without splits are divided."""
+
     split_sizes: Annotated[
         tuple[int, ...],
         Field(description="folder, pairs: images for training, validation, test (default: 80 / 10 / 10 %)"),
     ] = ()
     split_seed: Annotated[int, Field(ge=0, lt=2**63, description="folder, pairs: another seed, another split")] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.split_sizes and (len(self.split_sizes) != 3 or min(self.split_sizes) < 1):
+            given = ",".join(map(str, self.split_sizes))
+            remedy = "give images for training, validation and test, such as --split-sizes 200,28,100"
+            raise DataError(f"split-sizes {given} are not three numbers from 1: {remedy}")
+
+
+@dataclass(frozen=True)
+class PairsOptions(SplitOptions):
+    """What `pairs` reads."""
+
+    ignore: Annotated[
+        int | None,
+        Field(ge=0, le=255, description="pairs: mask value that does not count (default: 255, given 3 values or more)"),
+    ] = None
+
+
+@dataclass(frozen=True)
+class OnDiskOptions(ImageOptions):
+    """How images on disk are read: what `shards` reads."""
+
+    workers: Annotated[int, Field(ge=0, le=64, description="images on disk: processes that read ahead (0: none)")] = 2
+    damaged: Annotated[
+        Damaged, Field(description="images on disk that cannot be read: stop, or skip them and report them")
+    ] = "stop"
+
+
+@dataclass(frozen=True)
+class FolderOptions(OnDiskOptions, SplitOptions):
+    """What `folder` reads."""
+
     stream: Annotated[
         bool, Field(description="folder: leave the pictures on disk and read them as they are needed")
     ] = False
-    workers: Annotated[int, Field(ge=0, le=64, description="images on disk: processes that read ahead (0: none)")] = 2
-    damaged: Annotated[
-        Damaged,
-        Field(description="images on disk that cannot be read: stop, or skip them, count them and name them"),
-    ] = "stop"
+
+
+@dataclass(frozen=True)
+class DataOptions(FolderOptions, PairsOptions, CelebaOptions):
+    """The options of all sources. A source refuses those that it does not read."""
+
     data_root: Annotated[
         str | None,
-        Field(
-            description="folder that holds NAME/ for named data sets (default: $REPARAM_DATA, else the cache folder)"
-        ),
+        Field(description="folder that holds NAME/ of named sets (default: $REPARAM_DATA, else the cache folder)"),
     ] = None
-
-    def __post_init__(self) -> None:
-        if self.size is not None and not SMALLEST <= self.size <= LARGEST:
-            raise DataError(f"size {self.size} is out of range: choose --size between {SMALLEST} and {LARGEST}")
-        if self.crop not in get_args(Crop):
-            raise DataError(f"crop '{self.crop}' is unknown: choose one of {', '.join(get_args(Crop))}")
-        if self.colour not in get_args(Colour):
-            raise DataError(f"colour '{self.colour}' is unknown: choose one of {', '.join(get_args(Colour))}")
-        if self.damaged not in get_args(Damaged):
-            raise DataError(f"damaged '{self.damaged}' is unknown: choose one of {', '.join(get_args(Damaged))}")
-        if not 0 <= self.workers <= 64:
-            raise DataError(f"{self.workers} workers are out of range: choose --workers between 0 and 64")
-        if self.ignore is not None and not 0 <= self.ignore <= 255:
-            raise DataError(f"ignore {self.ignore} is no mask value: choose --ignore between 0 and 255")
-        if self.split_sizes and (len(self.split_sizes) != 3 or min(self.split_sizes) < 1):
-            raise DataError(
-                f"split-sizes {','.join(map(str, self.split_sizes))} are not three numbers from 1: give images for "
-                "training, validation and test, such as --split-sizes 200,28,100"
-            )
-        if not 0 <= self.split_seed < 2**63:
-            raise DataError(f"split-seed {self.split_seed} is out of range: choose --split-seed between 0 and 2^63 - 1")
-
-    def coloured(self) -> Self:
-        """These options for a data set that is known to be coloured: nothing is left to find out."""
-        return replace(self, colour="rgb") if self.colour == "auto" else self

@@ -1,4 +1,7 @@
-"""Splits that are fixed, stratified, and do not depend on the order in which files happen to be listed."""
+"""Splits that are fixed, stratified, and do not depend on the order in which files happen to be listed.
+
+Shapes: `N` items.
+"""
 
 import hashlib
 from collections import Counter
@@ -6,13 +9,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reparam.errors import DataError
+
 
 def stratified_order(keys: Sequence[str], labels: Sequence[int], seed: int = 0) -> np.ndarray:
     """An order [N] of the items of which every stretch holds the classes in their overall proportions (to one item).
 
     Within a class, items are ordered by a hash of their key: a shuffle that needs no generator, is the same everywhere,
-    and hardly moves when items are added; another `seed` is another shuffle. The item of rank i among n of its class then
-    stands at (i + 1/2) / n.
+    and hardly changes when items are added; another `seed` is another shuffle. The item of rank i among n of its class
+    then stands at (i + 1/2) / n.
     """
     salt = seed.to_bytes(hashlib.blake2b.SALT_SIZE, "little")  # all zeros are no salt
     hashes = [
@@ -34,5 +39,25 @@ def hold_out(keys: Sequence[str], labels: Sequence[int], *sizes: int, seed: int 
 
 
 def tenth(count: int) -> int:
-    """A tenth of `count`, at least one: what validation and test get where nothing else is said."""
+    """A tenth of `count`, at least one: what validation and test get by default."""
     return max(1, round(count / 10))
+
+
+def fill_splits(
+    splits: Sequence[np.ndarray], keys: Sequence[str], labels: Sequence[int], where: object, seed: int = 0
+) -> list[np.ndarray]:
+    """Index arrays of train, validation and test, of which the empty ones take a tenth of train each, stratified.
+
+    Raises `DataError`, naming `where`, if train is too small for that.
+    """
+    train = splits[0]
+    missing = [split for split in (1, 2) if not len(splits[split])]
+    if not missing:
+        return list(splits)
+    share = tenth(len(train))
+    if len(train) <= share * len(missing):
+        found = f"{len(train)} images to split into {1 + len(missing)}"
+        raise DataError(f"{where} holds {found}: give at least that many, or all splits")
+    parts = hold_out([keys[i] for i in train], [labels[i] for i in train], *[share] * len(missing), seed=seed)
+    filled = [train[part] for part in parts]
+    return [filled.pop(0) if split in (0, *missing) else splits[split] for split in range(3)]

@@ -1,6 +1,6 @@
-"""Folders and archives, looked into member by member; nothing is ever unpacked to disk.
+"""Folders and archives, read member by member; nothing is ever unpacked to disk.
 
-Archives come from strangers, so names that leave the archive, links, passwords and sizes beyond the limits below are
+Archives come from strangers: names that leave the archive, links, passwords and sizes beyond the limits below are
 refused before anything is read, and no more is read than a member declares.
 """
 
@@ -10,10 +10,10 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Self
 
 from reparam.errors import DataError, suggest
 
@@ -21,35 +21,6 @@ MiB, GiB = 2**20, 2**30
 MEMBER_LIMIT = 256 * MiB  # one picture, packed or not
 TOTAL_LIMIT = 64 * GiB  # a whole archive, unpacked
 RATIO_LIMIT = 200  # unpacked over packed, where more than 100 MiB are declared; deflate itself reaches 1032
-
-
-class Tree(Protocol):
-    """A read-only set of files by relative name with `/`, sorted: a folder or a zip. Closes as a context manager."""
-
-    where: str
-    names: tuple[str, ...]
-
-    def size(self, name: str) -> int:
-        """Bytes that `open` gives."""
-
-    def open(self, name: str) -> BinaryIO:
-        """The member's bytes. Raises `DataError` where it is too large, damaged, or not a plain file."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-def open_tree(path: Path) -> Tree:
-    """The folder or .zip at `path`. Raises `DataError` where there is neither."""
-    require(path)
-    if path.is_dir():
-        return FolderTree(path)
-    if path.suffix.lower() != ".zip":
-        raise DataError(f"{path} is a file, neither a folder nor a .zip: give the folder that holds the pictures")
-    return ZipTree(path)
 
 
 def require(path: Path) -> None:
@@ -62,25 +33,16 @@ def require(path: Path) -> None:
 
 
 class FolderTree:
-    """The files below a folder. Links are followed, each folder once."""
+    """Some files of a folder, by relative name with `/`, sorted."""
 
-    def __init__(self, path: Path) -> None:
-        self.where = str(path)
-        names: list[str] = []
-        seen: set[str] = set()
-        for folder, folders, files in os.walk(path, followlinks=True, onerror=_refuse):
-            real = os.path.realpath(folder)
-            if real in seen:  # a link back to where we have been
-                folders.clear()
-                continue
-            seen.add(real)
-            names += [Path(folder, file).relative_to(path).as_posix() for file in files]
-        self.names = tuple(sorted(names))
+    def __init__(self, path: Path, names: Collection[str]) -> None:
+        self.where, self.names = str(path), tuple(sorted(names))
 
     def size(self, name: str) -> int:
         return Path(self.where, name).stat().st_size
 
     def open(self, name: str) -> BinaryIO:
+        """Raises `DataError` where it is too large or not a plain file."""
         path = Path(self.where, name)
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
@@ -89,96 +51,126 @@ class FolderTree:
             raise DataError(f"{path} has {status.st_size // MiB} MiB, more than {MEMBER_LIMIT // MiB} MiB: remove it")
         return path.open("rb")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-
-class LooseFile(FolderTree):
-    """A single file, without a look at what lies beside it."""
-
-    def __init__(self, path: Path) -> None:
-        self.where, self.names = str(path.parent), (path.name,)
-
 
 class ZipTree:
-    """The plain members of a zip, checked before the first is read."""
+    """The plain members of a zip, by name, sorted; checked before the first is read. After it was closed, and in another
+    process, the file is opened anew: an open file's position would be shared."""
 
     def __init__(self, path: Path, member_limit: int = MEMBER_LIMIT) -> None:
         self.where = str(path)
+        self._zip: zipfile.ZipFile | None = None
+        self._process = 0
         try:
-            self._zip = zipfile.ZipFile(path)
+            infos = self._archive().infolist()
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise DataError(f"{path} is not a zip that can be read ({error}): pack it again") from error
-        self._members = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
-        for info in self._zip.infolist():
+        for info in infos:
             _check_name(info.orig_filename, path)
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise DataError(f"{path} holds a link ('{info.filename}'): pack the file itself")
             if info.flag_bits & 1:
                 raise DataError(f"{path} is locked with a password ('{info.filename}'): pack it without")
             if info.file_size > member_limit:
-                raise DataError(
-                    f"{path} declares {info.file_size // MiB:,} MiB for '{info.filename}', more than the "
-                    f"{member_limit // MiB:,} MiB allowed: a zip bomb? remove that member"
+                declared = (
+                    f"{info.file_size // MiB:,} MiB for '{info.filename}', more than the {member_limit // MiB:,} MiB"
                 )
-        total, packed = sum(info.file_size for info in self._zip.infolist()), path.stat().st_size
-        remedy = "save it with numpy.savez" if path.suffix == ".npz" else "unpack it yourself and give the folder"
+                raise DataError(f"{path} declares {declared} allowed: a zip bomb? remove that member")
+        total, packed = sum(info.file_size for info in infos), path.stat().st_size
         if total > TOTAL_LIMIT or (total > 100 * MiB and total > RATIO_LIMIT * packed):
-            raise DataError(
-                f"{path} unpacks from {packed // 1024:,} KiB to {total // MiB:,} MiB, beyond {RATIO_LIMIT} times or "
-                f"{TOTAL_LIMIT // GiB} GiB (a zip bomb?): {remedy}"
-            )
+            remedy = "save it with numpy.savez" if path.suffix == ".npz" else "unpack it yourself and give the folder"
+            limits = f"{RATIO_LIMIT} times or {TOTAL_LIMIT // GiB} GiB"
+            sizes = f"from {packed // 1024:,} KiB to {total // MiB:,} MiB"
+            raise DataError(f"{path} unpacks {sizes}, beyond {limits} (a zip bomb?): {remedy}")
+        self._members = {info.filename: info for info in infos if not info.is_dir()}
         self.names = tuple(sorted(self._members))
 
     def size(self, name: str) -> int:
         return self._members[name].file_size
 
     def open(self, name: str) -> BinaryIO:
-        declared = self._members[name].file_size
+        """Raises `DataError` where it is damaged."""
+        declared = self.size(name)
         try:
-            with self._zip.open(self._members[name]) as member:
+            with self._archive().open(self._members[name]) as member:
                 data = member.read(declared + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise DataError(f"'{name}' in {self.where} is damaged ({error}): pack the zip again") from error
         if len(data) != declared:
             raise DataError(
-                f"'{name}' in {self.where} has {len(data):,} bytes, not the {declared:,} declared: pack it again"
+                f"'{name}' in {self.where} has {len(data):,} bytes and declares {declared:,}: pack it again"
             )
         return io.BytesIO(data)
+
+    def _archive(self) -> zipfile.ZipFile:
+        if self._zip is None or self._process != os.getpid():
+            self._zip, self._process = zipfile.ZipFile(self.where), os.getpid()
+        return self._zip
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._zip.close()
+    def __exit__(self, *_: object) -> None:
+        self._archive().close()
+        self._zip = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_zip": None}
 
 
-def read_tar(file: Path | BinaryIO, wanted: Collection[str], limit: int = GiB) -> dict[str, bytes]:
-    """The regular members whose last name is in `wanted`, by that name; `file` is a path (any compression) or a stream.
+Tree = FolderTree | ZipTree
 
-    Raises `DataError` for a damaged archive, a name that leaves it, and when members add up to more than `limit` bytes.
+
+@contextmanager
+def open_tree(path: Path) -> Iterator[Tree]:
+    """The folder or .zip at `path`. Raises `DataError` where there is neither."""
+    require(path)
+    if path.is_dir():
+        yield FolderTree(path, _files_below(path))
+    elif path.suffix.lower() == ".zip":
+        with ZipTree(path) as tree:
+            yield tree
+    else:
+        raise DataError(f"{path} is a file, neither a folder nor a .zip: give the folder that holds the pictures")
+
+
+def _files_below(path: Path) -> list[str]:
+    """Names of the files below a folder. Links are followed, each folder once."""
+    names: list[str] = []
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(path, followlinks=True, onerror=_refuse):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link back to where we have been
+            folders.clear()
+            continue
+        seen.add(real)
+        names += [Path(folder, file).relative_to(path).as_posix() for file in files]
+    return names
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"cannot list {error.filename} ({error.strerror}): make it readable") from error
+
+
+def read_tar(file: Path | BinaryIO, names: Collection[str], limit: int = GiB) -> dict[str, bytes]:
+    """The regular members whose last name is in `names`, by that name; `file` is a path (any compression) or a stream.
+
+    Raises `DataError` for a damaged archive, a name that leaves it, and more than `limit` bytes unpacked.
     """
-    where = file if isinstance(file, Path) else "the archive"
+    path, stream = (file, None) if isinstance(file, Path) else (None, file)
+    where = path or "the archive"
     found: dict[str, bytes] = {}
     total = 0
     try:
-        with tarfile.open(file, "r|*") if isinstance(file, Path) else tarfile.open(fileobj=file, mode="r|*") as tar:
+        with tarfile.open(path, "r|*", stream) as tar:
             for member in tar:
                 _check_name(member.name, where)
                 total += member.size
                 if total > limit:
                     raise DataError(f"{where} unpacks to more than {limit // MiB:,} MiB: it is not what it should be")
                 name = PurePosixPath(member.name).name
-                stream = tar.extractfile(member) if member.isreg() and name in wanted else None
-                if stream is not None:
-                    found[name] = stream.read()
+                content = tar.extractfile(member) if member.isreg() and name in names else None
+                if content is not None:
+                    found[name] = content.read()
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(f"{where} is damaged ({error}): fetch it again") from error
     return found
@@ -188,7 +180,3 @@ def _check_name(name: str, where: object) -> None:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if ".." in parts or name.startswith(("/", "\\")) or ":" in name[:2] or "\0" in name:
         raise DataError(f"{where} holds a member that points outside of it ({name!r}): do not trust this archive")
-
-
-def _refuse(error: OSError) -> None:
-    raise DataError(f"cannot list {error.filename} ({error.strerror}): make it readable") from error

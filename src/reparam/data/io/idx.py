@@ -13,7 +13,7 @@ import numpy as np
 from reparam.errors import DataError
 
 _UNSIGNED_BYTE = 0x08
-_DEFLATE_RATIO = 1032  # what deflate can reach at most: a header that promises more than this lies
+_DEFLATE_RATIO = 1032  # the most that deflate reaches: a header that promises more is wrong
 
 
 def read_idx(path: Path, ndim: int) -> np.ndarray:
@@ -24,8 +24,7 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
     zipped = path.suffix == ".gz"
     try:
         with gzip.open(path) if zipped else path.open("rb") as file:
-            head = file.read(4 + 4 * ndim)
-            shape = _shape(head, ndim, path)
+            shape = _shape(file.read(4 + 4 * ndim), ndim, path)
             promised = int(np.prod(shape, dtype=object))
             if promised > path.stat().st_size * (_DEFLATE_RATIO if zipped else 1):
                 raise DataError(f"{path} is truncated: its header promises {promised:,} bytes of data; fetch it again")
@@ -41,18 +40,14 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
 
 
 def _shape(head: bytes, ndim: int, path: Path) -> tuple[int, ...]:
+    if head[:2].strip(b"\0"):
+        raise DataError(f"{path} is not an IDX file (magic {head[:4].hex()}): give it as published, .gz or unpacked")
     if len(head) < 4:
         raise DataError(f"{path} is truncated: {len(head)} bytes, no IDX header; fetch it again")
-    zeros, kind, rank = struct.unpack(">HBB", head[:4])
-    if zeros:
-        raise DataError(
-            f"{path} is not an IDX file (magic {head[:4].hex()}): give the file as published, .gz or unpacked"
-        )
+    kind, rank = head[2:4]
     if kind != _UNSIGNED_BYTE or rank != ndim:
-        raise DataError(
-            f"{path} holds type 0x{kind:02x} in {rank} dimensions, not unsigned bytes in {ndim}: "
-            "are images and labels swapped?"
-        )
+        found = f"type 0x{kind:02x} in {rank} dimensions, not unsigned bytes in {ndim}"
+        raise DataError(f"{path} holds {found}: are images and labels swapped?")
     if len(head) < 4 + 4 * ndim:
         raise DataError(f"{path} is truncated inside its header: fetch it again")
     return struct.unpack(f">{ndim}I", head[4:])

@@ -1,4 +1,4 @@
-"""Images that stay on disk and are read as they are asked for, where `Images` would hold a tensor.
+"""Images that stay on disk and are read as they are needed, where `Images` would hold a tensor.
 
 Shapes: `N` images, `n` of them, `C H W` image.
 """
@@ -23,33 +23,31 @@ from torch.utils.data import Dataset as TorchDataset
 from reparam.data.options import Damaged
 from reparam.errors import DataError
 
-IN_A_ROW = 100  # damaged records behind each other: more are not an accident
-TOLD = 20  # damaged records, as they are met
+IN_A_ROW = 100  # damaged records one after another: more are not an accident
+LOGGED = 20  # damaged records that are logged one by one
 
 
 @contextmanager
 def readers_watched() -> Iterator[None]:
-    """Where a process that reads images dies, torch interrupts whatever the first one does just then: that becomes a `DataError`
-    with the remedy."""
+    """Turns torch's error of a reading process that died, which interrupts anything, into a `DataError` with the remedy."""
     try:
         yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
+        reason = str(error).splitlines()[0].rstrip(". ")
         raise DataError(
-            f"a process that reads images ended ({str(error).splitlines()[0].rstrip('. ')}): free memory, or take fewer --workers"
+            f"a process that reads images ended ({reason}): free memory, or take fewer --workers"
         ) from error
 
 
 def read_ahead(dataset: TorchDataset, places: Iterable[Any], workers: int, ahead: int | None = None) -> Iterator[Any]:
-    """What `dataset` gives at each of `places`, in their order, by `workers` processes (0: by this one) that are at most `ahead`
-    items each ahead. It draws nothing from the default generator, which training's is.
-
-    Items are best arrays, which travel through a pipe: for a tensor's memory the first process asks the worker, which may
-    have died since, and that fails in another way than `readers_watched` knows.
+    """The items of `dataset` at `places`, in order, read by `workers` processes (0: by this one), each at most `ahead`
+    items ahead. Draws nothing from the default generator, which is training's. Items should be arrays: a tensor's memory
+    is fetched from the worker, and if that has died, the error is one that `readers_watched` does not know.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores: what was asked for
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores: as requested
         return iter(
             DataLoader(
                 dataset,
@@ -57,20 +55,20 @@ def read_ahead(dataset: TorchDataset, places: Iterable[Any], workers: int, ahead
                 sampler=places,
                 num_workers=workers,
                 prefetch_factor=ahead if workers else None,
-                collate_fn=_as_it_is,
-                worker_init_fn=_begin,
+                collate_fn=_unchanged,
+                worker_init_fn=_start_worker,
                 generator=torch.Generator(),
             )
         )
 
 
-def _as_it_is(item: Any) -> Any:
+def _unchanged(item: Any) -> Any:
     return item
 
 
-def _begin(worker: int) -> None:
-    """Signals reach all processes of a terminal or a job; the first one ends its work in its own time, and then the workers.
-    Where it is killed they end at once: they hold what they have inherited of it, the run's lock, its siblings' connections."""
+def _start_worker(worker: int) -> None:
+    """Workers ignore a terminal's signals, since the parent ends them when its work is done. If it is killed they end at
+    once, since they hold its lock on the run."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -84,10 +82,7 @@ def _end_with_parent() -> None:
 
 
 class Reader(Protocol):
-    """Random access to images of one shape; copies of it live in other processes.
-
-    `identity` names their content: equal identity, equal images.
-    """
+    """Random access to images of one shape; copies of it live in other processes. Equal `identity`, equal images."""
 
     shape: tuple[int, int, int]
     identity: str
@@ -101,11 +96,11 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class OnDiskImages:
-    """What `Images` asks of a uint8 tensor [N, C, H, W], answered from `reader`.
+    """What `Images` needs of a uint8 tensor [N, C, H, W], read by `reader`.
 
-    places: int64 [N], which of the reader's images these are. damaged: what becomes of an image that cannot be read; under
-    "skip" the next one stands in for it, which is logged and kept in `skipped` (shared by all views), a line for each. workers:
-    processes that read ahead in training.
+    places: int64 [N], which of the reader's images these are. damaged: under "skip", an image that cannot be read is
+    replaced by the next one, which is logged and kept in `skipped` (shared by all views). workers: processes that read
+    ahead in training.
     """
 
     reader: Reader
@@ -122,12 +117,16 @@ class OnDiskImages:
         return torch.Size((len(self.places), *self.reader.shape))
 
     def to(self, device: torch.device) -> "OnDiskImages":
-        """The same; what is read will lie on `device`."""
+        """The same, to be read onto `device`."""
         return replace(self, device=device)
 
     def choose(self, index: Tensor) -> "OnDiskImages":
         """Those of the given places, still on disk."""
         return replace(self, places=self.places[index.cpu()])
+
+    def split(self, sizes: list[int]) -> list["OnDiskImages"]:
+        """Parts of these sizes that follow each other, as of a tensor."""
+        return [replace(self, places=part) for part in self.places.split(sizes)]
 
     def join(self, other: "OnDiskImages") -> "OnDiskImages":
         """These and those of another split of the same files."""
@@ -138,23 +137,23 @@ class OnDiskImages:
         return self.read(torch.arange(len(self.places))[rows])[0]
 
     def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [n, C, H, W], and whose they are, int64 [n]: `index`, but where another stands in. Raises `DataError`."""
+        """uint8 [n, C, H, W], and their indices, int64 [n]: `index`, except where another was read. Raises `DataError`."""
         pixels, used, lines = self.read_rows(index.tolist())
         self.tell(lines)
         return torch.from_numpy(pixels).to(self.device), torch.tensor(used, device=self.device)
 
     def tell(self, lines: Sequence[str]) -> None:
-        """Says what was skipped, each once: the first `TOLD` of them, and then the 100th, the 1000th, ..."""
+        """Logs what was skipped, each once: the first `LOGGED` of them, and then the 100th, the 1000th, ..."""
         for line in lines:
             if line not in self.skipped:
                 self.skipped[line] = None
                 count = len(self.skipped)
-                if count <= TOLD or str(count).strip("0") == "1":  # 100, 1000, ...
-                    more = "; further ones are counted, and told now and then" if count == TOLD else ""
+                if count <= LOGGED or str(count).strip("0") == "1":  # 100, 1000, ...
+                    more = "; further ones are counted, and reported now and then" if count == LOGGED else ""
                     logging.getLogger("reparam").warning("skipped (%d so far): %s%s", count, line, more)
 
     def read_rows(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[str]]:
-        """The work of `read`, for any process; the last are the lines on what was skipped."""
+        """As `read`, for any process, with the lines on what was skipped."""
         pixels = np.empty((len(rows), *self.reader.shape), np.uint8)
         used, lines = list(rows), list[str]()
         for row, first in enumerate(rows):
@@ -169,5 +168,5 @@ class OnDiskImages:
                 else:
                     break
             else:
-                raise DataError(f"{tried + 1} images behind each other cannot be read; the last: {lines[-1]}")
+                raise DataError(f"{tried + 1} images one after another cannot be read; the last: {lines[-1]}")
         return pixels, used, lines

@@ -1,6 +1,6 @@
-"""One picture of a person's own, read as a run's images were.
+"""One picture of the user's, read as a run's images were.
 
-Shapes: `C H W` image.
+Shapes: `C H W` image, `D` values of a label map.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from reparam.data.io.archives import LooseFile, require
-from reparam.data.io.pictures import crop_box, decode, decode_maps
-from reparam.data.options import DataOptions
+from reparam.data.io.archives import FolderTree, require
+from reparam.data.io.pictures import decode, decode_maps
+from reparam.data.io.resize import crop_box
+from reparam.data.options import ImageOptions
 from reparam.errors import DataError
 
 HALF = 128  # of 255
@@ -22,16 +23,16 @@ HALF = 128  # of 255
 
 @dataclass(frozen=True)
 class Picture:
-    """pixels: float [1, C, H, W] in [0, 1] as the model takes them; size: (width, height) of the file, upright; box: (left,
-    top, right, bottom) of what was taken of it."""
+    """pixels: float [1, C, H, W] in [0, 1] as the model takes them; size: (width, height) of the upright file; box:
+    (left, top, right, bottom) of the part that pixels show."""
 
     pixels: Tensor
     size: tuple[int, int]
     box: tuple[int, int, int, int]
 
     def placed(self, probs: Tensor) -> Tensor:
-        """Probabilities of a label map [D, H, W], enlarged to the box they are of: the most probable value at each pixel of
-        the file, int64 [height, width], 0 outside of the box."""
+        """Probabilities of a label map [D, H, W], enlarged to the box: the most probable value at each pixel of the file,
+        int64 [height, width], 0 outside the box."""
         left, top, right, bottom = self.box
         enlarged = F.interpolate(probs[None], size=(bottom - top, right - left), mode="bilinear", align_corners=False)
         values = torch.zeros(self.size[1], self.size[0], dtype=torch.int64)
@@ -39,40 +40,39 @@ class Picture:
         return values
 
 
-def read_picture(path: Path, shape: tuple[int, int, int], options: DataOptions) -> Picture:
-    """The picture at `path`, cut and resized as `options` say, to `shape` (C, H, W). Raises `DataError` for one that cannot be
-    read."""
+def read_picture(path: Path, shape: tuple[int, int, int], options: ImageOptions) -> Picture:
+    """The picture at `path`, cut by `options`, in `shape` (C, H, W). Raises `DataError` for one that cannot be read."""
     require(path)
+    file = FolderTree(path.parent, [path.name])
     channels, side, _ = shape
-    chosen = DataOptions(size=side, crop=options.crop, colour="grey" if channels == 1 else "rgb")
-    file = LooseFile(path)
+    chosen = ImageOptions(size=side, crop=options.crop, colour="grey" if channels == 1 else "rgb")
     pixels, _ = decode(file, file.names, side, chosen)
     with Image.open(path) as picture:
         size = ImageOps.exif_transpose(picture).size
     return Picture(pixels.float() / 255, size, crop_box(*size, options.crop))
 
 
-def read_mask(path: Path, picture: Picture, shape: tuple[int, int, int], options: DataOptions) -> Tensor:
-    """The mask [1, 1, H, W] for a picture: 1 where the file is lighter than half grey, or 1 where it holds only 0 and 1, or
-    opaque where it is transparent in parts. Raises `DataError` where it has not the picture's proportions."""
+def read_mask(path: Path, picture: Picture, shape: tuple[int, int, int], options: ImageOptions) -> Tensor:
+    """The mask [1, 1, H, W] of a picture: 1 where the file is lighter than half grey, or 1 where it holds only 0 and 1, or
+    opaque where it is transparent in parts. Raises `DataError` where its proportions are not the picture's."""
     require(path)
-    file = LooseFile(path)
+    file = FolderTree(path.parent, [path.name])
     sizes = []
 
     def read(opened: Image.Image, where: str) -> np.ndarray:
         sizes.append(opened.size)
-        return _seen(opened)
+        return _observed(opened)
 
     values, _ = decode_maps(file, file.names, shape[-1], options, read)
     size = sizes[0]
     if abs(size[0] * picture.size[1] - size[1] * picture.size[0]) > 0.02 * size[0] * picture.size[1]:
-        found, wanted = (f"{width} x {height}" for width, height in (size, picture.size))
-        raise DataError(f"{path} has {found} pixels and the picture {wanted}: draw the mask on the picture itself")
+        found, expected = (f"{width} x {height}" for width, height in (size, picture.size))
+        raise DataError(f"{path} has {found} pixels and the picture {expected}: draw the mask on the picture itself")
     return values.float()
 
 
-def _seen(mask: Image.Image) -> np.ndarray:
-    """uint8 [H, W], 1 where the mask says that a pixel is seen."""
+def _observed(mask: Image.Image) -> np.ndarray:
+    """uint8 [H, W], 1 where the mask says that a pixel is observed."""
     if mask.has_transparency_data:
         return (np.asarray(mask.convert("RGBA"))[..., 3] >= HALF).astype(np.uint8)
     levels = np.asarray(mask.convert("L"))

@@ -1,6 +1,6 @@
-"""`array:FILE`: images that somebody's program saved with numpy, .npy or .npz. Pickles are never read.
+"""`array:FILE`: images that a program saved with numpy, .npy or .npz. Pickles are never read.
 
-Shapes: `N` images, `C H W` image. Images may lie as [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3.
+Shapes: `N` images, `C H W` image. Images may be stored as [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3.
 """
 
 import math
@@ -15,12 +15,10 @@ from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, cut
 from reparam.data.io.archives import GiB, ZipTree, require
-from reparam.data.io.pictures import conform
-from reparam.data.options import DataOptions
-from reparam.data.splitting import hold_out, tenth
+from reparam.data.io.resize import conform
+from reparam.data.options import ImageOptions
+from reparam.data.splitting import fill_splits
 from reparam.errors import DataError, suggest
-
-Part = tuple[Tensor, Tensor]  # images, labels
 
 # Names of images and labels in a .npz: all of them, or by split, as we call them or as Keras does.
 _WHOLE = (("images", "labels"),)
@@ -34,40 +32,42 @@ _CHUNK = 4096  # images checked and converted at a time
 _REMEDY = "save images as uint8 0..255, or floats in [0, 1], with numpy.save or numpy.savez"
 
 
-def load_array(path: Path, options: DataOptions) -> Dataset:
+def load_array(path: Path, options: ImageOptions) -> Dataset:
     """The images in a .npy, or `images` and optionally `labels` in a .npz.
 
     A .npz may instead hold the splits: `train_images`, `validation_images`, `test_images` (or `x_train`, ...) with
-    `train_labels` (or `y_train`), ...; a missing one is taken from train, stratified. Without them all images are split
-    80 / 10 / 10 %, stratified, fixed by their index. Raises `DataError` for objects, NaN, values out of range, other
-    shapes or types, and labels that do not fit.
+    `train_labels` (or `y_train`), ...; a missing one is a tenth of train, stratified. Without splits, all images are
+    train at first. Raises `DataError` for objects, NaN, values out of range, other shapes or types, and labels that do
+    not fit.
     """
     require(path)
     arrays = _read(path)
     notes: list[str] = []
     whole = _part(arrays, _WHOLE, path, options, notes)
     named = {split: _part(arrays, names, path, options, notes) for split, names in _BY_SPLIT.items()}
-    parts = {split: part for split, part in named.items() if part is not None}
+    parts = {split: part for split, part in named.items() if part}
     if whole and parts:
         raise DataError(f"{path} holds both 'images' and arrays by split: keep one of the two")
+    missing = [split for split in SPLITS if split not in parts]
     if whole:
-        parts = _take({"train": whole}, path)
+        parts = {"train": whole}
         notes.append("splits are 80 / 10 / 10 %, stratified, fixed by index")
-    elif "train" not in parts:
+    elif "train" in missing:
         known = ["images", *(name for names in _BY_SPLIT.values() for name, _ in names)]
         near = next(filter(None, (suggest(key, known) for key in arrays)), "")
-        raise DataError(
-            f"{path} holds {', '.join(arrays) or 'no arrays'}: name the images 'images' or 'train_images'{near}"
-        )
-    elif missing := [split for split in SPLITS if split not in parts]:
-        parts = _take(parts, path)
+        found = ", ".join(arrays) or "no arrays"
+        raise DataError(f"{path} holds {found}: name the images 'images' or 'train_images'{near}")
+    elif missing:
         notes.append(f"{' and '.join(missing)}: 10 % of the training images each, stratified, fixed by index")
     if len({x.shape[1:] for x, _ in parts.values()}) > 1:
         raise DataError(f"{path}: splits differ in image shape: give one, or --size and --colour")
-    images, labels = (torch.cat([parts[split][i] for split in SPLITS]) for i in (0, 1))
-    counts = (len(parts["train"][0]), len(parts["validation"][0]), len(parts["test"][0]))
+    images, labels = (torch.cat([parts[split][i] for split in SPLITS if split in parts]) for i in (0, 1))
+    bounds = np.cumsum([len(parts[split][1]) if split in parts else 0 for split in SPLITS])
+    given = np.split(np.arange(len(labels)), bounds[:-1])
+    splits = fill_splits(given, [str(i) for i in range(len(labels))], labels.tolist(), path)
+    order = np.concatenate(splits)
     classes = tuple(str(i) for i in range(int(labels.max()) + 1))
-    return cut(images, labels, counts, classes, tuple(dict.fromkeys(notes)))
+    return cut(images[order], labels[order], [len(part) for part in splits], classes, tuple(dict.fromkeys(notes)))
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -82,11 +82,11 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _array(file: BinaryIO, size: int, where: str) -> np.ndarray:
-    """The array in a .npy of `size` bytes, whose header must promise exactly those."""
+    """The array in a .npy of `size` bytes, whose header must promise exactly those: numpy would allocate any number."""
     try:
         version = npy.read_magic(file)
         header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = header(file)
+        shape, _, dtype = header(file)
     except (ValueError, EOFError) as error:
         reason = " ".join(str(error).split())[:100]
         raise DataError(f"{where} is not a .npy that can be read ({reason}): {_REMEDY}") from error
@@ -94,30 +94,27 @@ def _array(file: BinaryIO, size: int, where: str) -> np.ndarray:
         raise DataError(f"{where} holds Python objects, which are not read since they can run code: {_REMEDY}")
     promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if promised != there:
-        raise DataError(
-            f"{where} is damaged: {there:,} bytes of data where its header promises {promised:,}; save it again"
-        )
-    flat = np.frombuffer(file.read(), dtype) if promised else np.empty(0, dtype)
-    return flat.reshape(shape[::-1]).transpose() if fortran else flat.reshape(shape)
+        raise DataError(f"{where} is damaged: its header promises {promised:,} bytes, not {there:,}; save it again")
+    file.seek(0)
+    return npy.read_array(file, allow_pickle=False)
 
 
 def _part(
     arrays: Mapping[str, np.ndarray],
     names: tuple[tuple[str, str], ...],
     path: Path,
-    options: DataOptions,
+    options: ImageOptions,
     notes: list[str],
-) -> Part | None:
-    """Images uint8 [N, C, S, S] as `options` want them, and labels [N], under the first of `names` that is there."""
+) -> tuple[Tensor, Tensor] | None:
+    """Images uint8 [N, C, S, S] as `options` say, and labels [N], under the first of `names` that is there."""
     for images_name, labels_name in names:
         if images_name in arrays:
             stored = _pixels(arrays[images_name], f"{path}: '{images_name}'", notes)
             labels = _labels(arrays.get(labels_name), len(stored), f"{path}: '{labels_name}'")
             images = conform(stored, options)
             if images.shape[2:] != stored.shape[2:]:
-                notes.append(
-                    "images of {3} x {2} pixels".format(*stored.shape) + " are made {3} x {2}".format(*images.shape)
-                )
+                before, after = (f"{width} x {height}" for *_, height, width in (stored.shape, images.shape))
+                notes.append(f"images of {before} pixels are cut or resized to {after}")
             return images, labels
     return None
 
@@ -136,7 +133,7 @@ def _labels(labels: np.ndarray | None, n: int, where: str) -> Tensor:
 
 
 def _pixels(array: np.ndarray, where: str, notes: list[str]) -> Tensor:
-    """uint8 [N, C, H, W] from any layout and type that is taken."""
+    """uint8 [N, C, H, W] from any layout and type that is accepted."""
     if not array.size:
         raise DataError(f"{where} is empty (shape {array.shape}): {_REMEDY}")
     if array.ndim == 3:
@@ -144,10 +141,8 @@ def _pixels(array: np.ndarray, where: str, notes: list[str]) -> Tensor:
     elif array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
         array = array.transpose(0, 3, 1, 2)
     if array.ndim != 4 or array.shape[1] not in (1, 3):
-        raise DataError(
-            f"{where} has shape {array.shape}: give [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3 "
-            "(flat rows: images.reshape(-1, height, width))"
-        )
+        remedy = "give [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3"
+        raise DataError(f"{where} has shape {array.shape}: {remedy} (flat rows: images.reshape(-1, height, width))")
     out = np.empty(array.shape, np.uint8)
     for start in range(0, len(array), _CHUNK):
         part = slice(start, start + _CHUNK)
@@ -172,15 +167,3 @@ def _levels(values: np.ndarray, where: str) -> np.ndarray:
         remedy = "divide by 255" if low >= 0 and 1 < high <= 255 else "shift and scale them"
         raise DataError(f"{where} run from {low:g} to {high:g} but floats must lie in [0, 1]: {remedy}")
     return np.rint(values * 255)
-
-
-def _take(parts: dict[str, Part], path: Path) -> dict[str, Part]:
-    """`parts` with the splits that are missing taken from train, a tenth of it each."""
-    missing = [split for split in SPLITS if split not in parts]
-    images, labels = parts["train"]
-    share = tenth(len(labels))
-    if len(labels) <= share * len(missing):
-        raise DataError(f"{path} holds {len(labels)} images to split into {1 + len(missing)}: give at least that many")
-    indices = hold_out([str(i) for i in range(len(labels))], labels.tolist(), *[share] * len(missing))
-    taken = {split: (images[i], labels[i]) for split, i in zip(["train", *missing], indices, strict=True)}
-    return {**parts, **taken}

@@ -4,7 +4,7 @@ Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 20
 Binary layout: records of one label byte and 3,072 pixel bytes (red, green, blue planes, row by row).
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,27 +12,28 @@ import torch
 from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import open_tree, read_tar, require
 from reparam.data.io.download import Download, File, Mirror
-from reparam.data.io.pictures import conform, decode
-from reparam.data.options import DataOptions
-from reparam.data.sources.folder import find_pictures, without_common
+from reparam.data.io.pictures import decode
+from reparam.data.io.resize import conform
+from reparam.data.options import ImageOptions
+from reparam.data.sources.layout import find_pictures, without_common
 from reparam.data.splitting import hold_out
 from reparam.errors import DataError, suggest
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_FOLDER, _TAR = "cifar-10-batches-bin", "cifar-10-binary.tar.gz"
 DOWNLOAD = Download(
     megabytes=170,
-    files=(File("cifar-10-binary.tar.gz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),),
+    files=(File(_TAR, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),),
     ways=(Mirror("https://www.cs.toronto.edu/~kriz/"),),
 )
 _SIDE = 32
 _RECORD = 1 + 3 * _SIDE * _SIDE
-_TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
-_TEST = "test_batch.bin"
-_FOLDER, _TAR = "cifar-10-batches-bin", "cifar-10-binary.tar.gz"
+_TRAIN, _TEST = tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"
+_BINARY = (*_TRAIN, _TEST)
 _VALIDATION = 10  # one training image in so many: 5,000 of the official 50,000
 
 
-def load_cifar10(path: Path, options: DataOptions) -> Dataset:
+def load_cifar10(path: Path, options: ImageOptions) -> Dataset:
     """45,000 / 5,000 / 10,000 images from any of the layouts below `path`.
 
     The official binary files (in the folder, in `cifar-10-batches-bin/`, or in the official .tar.gz): validation is the
@@ -40,11 +41,13 @@ def load_cifar10(path: Path, options: DataOptions) -> Dataset:
     is 5,000 of train, stratified, fixed by name. Raises `DataError` for missing, truncated or mislabelled files.
     """
     require(path)
-    binary, tar = _find(path)
-    if binary:
-        return _from_binary({name: _bytes(binary / name) for name in (*_TRAIN, _TEST)}, binary, options)
+    folder, tar = _find(path)
+    if folder:
+        if absent := [name for name in _BINARY if not (folder / name).is_file()]:
+            raise DataError(f"{folder / absent[0]} is missing: give all of {_TRAIN[0]} to {_TRAIN[-1]} and {_TEST}")
+        return _from_binary({name: (folder / name).read_bytes() for name in _BINARY}, folder, options)
     if tar:
-        return _from_binary(read_tar(tar, (*_TRAIN, _TEST)), tar, options)
+        return _from_binary(read_tar(tar, _BINARY), tar, options)
     return _from_pictures(path, options)
 
 
@@ -60,27 +63,18 @@ def _find(path: Path) -> tuple[Path | None, Path | None]:
     return folder, tar if tar.is_file() else None
 
 
-def _bytes(path: Path) -> bytes:
-    if not path.is_file():
-        raise DataError(f"{path} is missing: give all of {_TRAIN[0]} to {_TRAIN[-1]} and {_TEST}")
-    return path.read_bytes()
-
-
-def _from_binary(files: dict[str, bytes], where: Path, options: DataOptions) -> Dataset:
-    for name in (*_TRAIN, _TEST):
+def _from_binary(files: dict[str, bytes], where: Path, options: ImageOptions) -> Dataset:
+    for name in _BINARY:
         data = files.get(name, b"")
         if not data or len(data) % _RECORD:
-            raise DataError(
-                f"{where}/{name} has {len(data):,} bytes, not a multiple of {_RECORD}: truncated? fetch it again"
-            )
+            found = f"{len(data):,} bytes, not a multiple of {_RECORD}"
+            raise DataError(f"{where}/{name} has {found}: truncated? fetch it again")
     if len({len(files[name]) for name in _TRAIN}) > 1:
         raise DataError(f"{where}: the five data_batch files differ in length: one is truncated; fetch them again")
-    records = np.frombuffer(b"".join(files[name] for name in (*_TRAIN, _TEST)), np.uint8).reshape(-1, _RECORD)
+    records = np.frombuffer(b"".join(files[name] for name in _BINARY), np.uint8).reshape(-1, _RECORD)
     labels = records[:, 0].astype(np.int64)
     if labels.max() >= len(CLASSES):
-        raise DataError(
-            f"{where} holds label {labels.max()}, not 0 to {len(CLASSES) - 1}: is this CIFAR-10's binary version?"
-        )
+        raise DataError(f"{where} holds label {labels.max()}, not 0 to 9: is this CIFAR-10's binary version?")
     test = len(files[_TEST]) // _RECORD
     train = len(records) - test
     held = max(1, train // _VALIDATION)
@@ -93,42 +87,33 @@ def _pictures(path: Path, split: str) -> Path | None:
     return next((place for place in (path / f"{split}.zip", path / split) if place.exists()), None)
 
 
-def _from_pictures(path: Path, options: DataOptions) -> Dataset:
+def _from_pictures(path: Path, options: ImageOptions) -> Dataset:
     images, labels, keys = [], [], []
     for split in ("train", "test"):
         place = _pictures(path, split)
         if place is None:
-            raise DataError(
-                f"{path} holds no CIFAR-10: put {_TAR}, the .bin files, or train and test (folders or .zip, one "
-                "subfolder a class) there"
-            )
+            forms = f"{_TAR}, the .bin files, or train and test (folders or .zip, one subfolder a class)"
+            raise DataError(f"{path} holds no CIFAR-10: put {forms} there")
         with open_tree(place) as tree:
             names, _ = find_pictures(tree)
-            parts = without_common([PurePosixPath(name).parts for name in names])
+            parts = without_common(names)
             labels.append(torch.tensor([_label(p, place) for p in parts]))
             keys.append(["/".join(p) for p in parts])
-            pixels, _ = decode(tree, names, options.size or _SIDE, options.coloured())
-            images.append(pixels)
-    train = len(keys[0])
-    kept, held = hold_out(keys[0], labels[0].tolist(), max(1, train // _VALIDATION))
+            images.append(decode(tree, names, options.size or _SIDE, options.as_colour())[0])
+    kept, held = hold_out(keys[0], labels[0].tolist(), max(1, len(keys[0]) // _VALIDATION))
     order = np.concatenate([kept, held])
     notes = (
         f"validation is {len(held):,} of train, stratified, fixed by the files' names",
         "read from picture files: not the official bytes",
     )
-    return cut(
-        torch.cat([images[0][order], images[1]]),
-        torch.cat([labels[0][order], labels[1]]),
-        (len(kept), len(held), len(keys[1])),
-        CLASSES,
-        notes,
-    )
+    all_images, all_labels = (torch.cat([train[order], test]) for train, test in (images, labels))
+    return cut(all_images, all_labels, (len(kept), len(held), len(keys[1])), CLASSES, notes)
 
 
 def _label(parts: tuple[str, ...], place: Path) -> int:
     if len(parts) < 2 or parts[0] not in CLASSES:
-        raise DataError(
-            f"{place}: '{'/'.join(parts)}' is in none of CIFAR-10's classes ({', '.join(CLASSES)})"
-            f"{suggest(parts[0], CLASSES)}; for other classes use --data folder:{place.parent}"
+        near = (
+            f" ({', '.join(CLASSES)}){suggest(parts[0], CLASSES)}; for other classes use --data folder:{place.parent}"
         )
+        raise DataError(f"{place}: '{'/'.join(parts)}' is in none of CIFAR-10's classes{near}")
     return CLASSES.index(parts[0])

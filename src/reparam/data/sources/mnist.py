@@ -16,24 +16,14 @@ from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import ZipTree, read_tar, require
 from reparam.data.io.download import Download, File, Mirror, Package, pip_package
 from reparam.data.io.idx import idx_bytes, read_idx
-from reparam.data.io.pictures import conform
-from reparam.data.options import DataOptions
+from reparam.data.io.resize import conform
+from reparam.data.options import ImageOptions
 from reparam.errors import DataError
 
 DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _VALIDATION = 6  # one training image in so many: the last 10,000 of the official 60,000
-
-
-def load_mnist(path: Path, options: DataOptions) -> Dataset:
-    """50,000 / 10,000 / 10,000: validation is the last sixth of the training files. See `_load`."""
-    return _load(path, options, DIGITS)
-
-
-def load_fashion_mnist(path: Path, options: DataOptions) -> Dataset:
-    """As `load_mnist`, of clothes."""
-    return _load(path, options, CLOTHES)
 
 
 def has_mnist(path: Path) -> bool:
@@ -46,18 +36,17 @@ def _file(path: Path, name: str) -> Path:
     return path / name if (path / name).is_file() else path / f"{name}.gz"
 
 
-def _load(path: Path, options: DataOptions, classes: tuple[str, ...]) -> Dataset:
-    """Raises `DataError` for a missing or malformed file, and for images and labels that do not match."""
+def load_mnist(path: Path, options: ImageOptions, classes: tuple[str, ...] = DIGITS) -> Dataset:
+    """50,000 / 10,000 / 10,000: validation is the last sixth of the training files.
+
+    Raises `DataError` for a missing or malformed file, and for images and labels that do not match.
+    """
     require(path)
     if missing := [name for name in _FILES if not _file(path, name).is_file()]:
         raise DataError(f"{path} lacks {', '.join(missing)} (.gz or unpacked): put the four published files there")
-    (train_x, train_y), (test_x, test_y) = (
-        _pair(path, images, labels, classes) for images, labels in (_FILES[:2], _FILES[2:])
-    )
+    (train_x, train_y), (test_x, test_y) = (_read(path, *files, classes) for files in (_FILES[:2], _FILES[2:]))
     if train_x.shape[1:] != test_x.shape[1:]:
-        raise DataError(
-            f"{path}: training images are {train_x.shape[1:]}, test images {test_x.shape[1:]}: give one set"
-        )
+        raise DataError(f"{path}: training images are {train_x.shape[1:]}, test ones {test_x.shape[1:]}: give one set")
     held = max(1, len(train_x) // _VALIDATION)
     images = torch.from_numpy(np.concatenate([train_x, test_x]))[:, None]
     labels = torch.from_numpy(np.concatenate([train_y, test_y]).astype(np.int64))
@@ -65,12 +54,15 @@ def _load(path: Path, options: DataOptions, classes: tuple[str, ...]) -> Dataset
     return cut(conform(images, options), labels, (len(train_x) - held, held, len(test_x)), classes, notes)
 
 
-def _pair(path: Path, images: str, labels: str, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+def load_fashion_mnist(path: Path, options: ImageOptions) -> Dataset:
+    """As `load_mnist`, of clothes."""
+    return load_mnist(path, options, CLOTHES)
+
+
+def _read(path: Path, images: str, labels: str, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     x, y = read_idx(_file(path, images), 3), read_idx(_file(path, labels), 1)
     if len(x) != len(y):
-        raise DataError(
-            f"{path}: {len(x):,} images in {images} but {len(y):,} labels in {labels}: give files of one set"
-        )
+        raise DataError(f"{path}: {len(x):,} images in {images} but {len(y):,} labels in {labels}: give one set")
     if not len(x) or y.max() >= len(classes):
         found = f"label {y.max()}, not 0 to {len(classes) - 1}" if len(x) else "no images"
         raise DataError(f"{_file(path, labels)} holds {found}: give the published files")

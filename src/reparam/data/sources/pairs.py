@@ -1,4 +1,4 @@
-"""`pairs:PATH`: a person's own pictures with label maps, images/ and masks/ in a folder or a zip.
+"""`pairs:PATH`: the user's own pictures with label maps, images/ and masks/ in a folder or a zip.
 
 Shapes: `N` pairs, `C H W` image, `S` side in pixels, `D` values of a label map.
 """
@@ -14,9 +14,10 @@ from torch import Tensor
 
 from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import Tree, open_tree
-from reparam.data.io.pictures import choose_size, decode, decode_maps, measure, place
-from reparam.data.options import DataOptions
-from reparam.data.sources.folder import Parts, arrange, enough, find_pictures
+from reparam.data.io.pictures import decode, decode_maps, measure, place
+from reparam.data.io.resize import choose_size
+from reparam.data.options import ImageOptions, PairsOptions
+from reparam.data.sources.layout import arrange, find_pictures, require_enough
 from reparam.distributions import IGNORED
 from reparam.errors import DataError
 
@@ -36,8 +37,8 @@ class Pairs(NamedTuple):
     notes: tuple[str, ...]
 
 
-def load_pairs(path: Path, options: DataOptions) -> Dataset:
-    """Every picture below images/ with the mask of the same name, but for the suffix, below masks/.
+def load_pairs(path: Path, options: PairsOptions) -> Dataset:
+    """Every picture below images/ with the mask of the same name, except for the suffix, below masks/.
 
     Splits and classes are as for `folder:`, with images/ and masks/ left out of the paths, so that train/images/ and
     images/train/ are both the training pictures. Masks of only 0 and 1, or 0 and 255, are background and foreground;
@@ -45,8 +46,8 @@ def load_pairs(path: Path, options: DataOptions) -> Dataset:
     a picture lacks its partner or is of another size, where masks hold other values, and as `folder:` does.
     """
     with open_tree(path) as tree:
-        images, masks, parts, notes = _match(tree)
-        found = arrange(parts, options)
+        images, masks, paths, notes = _match(tree)
+        found = arrange(paths, options)
         images, masks = [images[i] for i in found.order], [masks[i] for i in found.order]
         pairs = read_pairs(tree, images, masks, options, stored_values)
         table, map_values, map_note = _meaning(tree, masks, pairs.held, options.ignore)
@@ -64,31 +65,28 @@ def read_pairs(
     tree: Tree,
     images: Sequence[str],
     masks: Sequence[str],
-    options: DataOptions,
+    options: ImageOptions,
     read: Callable[[Image.Image, str], np.ndarray],
 ) -> Pairs:
-    """Pictures and their label maps, cut and resized in register; `read` is that of `decode_maps`.
+    """Pictures and their label maps, cut and resized alike; `read` is that of `decode_maps`.
 
     Raises `DataError` where a mask is not of its image's size, and as `decode` does.
     """
     of_images, of_masks = (measure(tree, names)[0] for names in (images, masks))
-    sizes = [of_images[name] for name in images]
     for image, mask in zip(images, masks, strict=True):
-        wanted, found = of_images[image], of_masks[mask]
-        if found != wanted:
-            raise DataError(
-                f"{place(tree, mask)} has {found[0]} x {found[1]} pixels and its image, {image!r}, {wanted[0]} x "
-                f"{wanted[1]}: make the mask as large as the image"
-            )
-    size, size_notes = choose_size(sizes, options)
+        if of_masks[mask] != of_images[image]:
+            found, expected = (f"{width} x {height}" for width, height in (of_masks[mask], of_images[image]))
+            both = f"{found} pixels and its image, {image!r}, {expected}"
+            raise DataError(f"{place(tree, mask)} has {both}: make the mask as large as the image")
+    size, size_notes = choose_size([of_images[name] for name in images], options)
     pixels, decode_notes = decode(tree, images, size, options)
     maps, held = decode_maps(tree, masks, size, options, read)
     return Pairs(pixels, maps, held, (*size_notes, *decode_notes))
 
 
 def stored_values(picture: Image.Image, where: str) -> np.ndarray:
-    """The values of a mask as stored, uint8 [H, W]: indices of a palette, grey levels, or what three equal channels hold.
-    Transparency is left aside. Raises `DataError` for colours and for values outside 0 to 255."""
+    """The values of a mask as stored, uint8 [H, W]: indices of a palette, grey levels, or what three equal channels hold;
+    transparency is ignored. Raises `DataError` for colours and for values outside 0 to 255."""
     values = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
     if values.ndim == 3:
         colours = values[..., :-1] if picture.mode.endswith("A") else values
@@ -101,10 +99,10 @@ def stored_values(picture: Image.Image, where: str) -> np.ndarray:
     return values.astype(np.uint8)
 
 
-def _match(tree: Tree) -> tuple[list[str], list[str], list[Parts], tuple[str, ...]]:
+def _match(tree: Tree) -> tuple[list[str], list[str], list[str], tuple[str, ...]]:
     """Names of images and of their masks, the images' paths without images/, and notes."""
     names, notes = find_pictures(tree)
-    sides: dict[str, dict[Parts, str]] = {side: {} for side in _SIDES}
+    sides: dict[str, dict[tuple[str, ...], str]] = {side: {} for side in _SIDES}
     for name in names:
         parts = PurePosixPath(name).parts
         at = next((i for i, part in enumerate(parts[:-1]) if part.lower() in sides), None)
@@ -112,37 +110,29 @@ def _match(tree: Tree) -> tuple[list[str], list[str], list[Parts], tuple[str, ..
             continue
         known, key = sides[parts[at].lower()], (*parts[:at], *parts[at + 1 : -1], PurePosixPath(name).stem)
         if key in known:
-            raise DataError(f"{place(tree, name)} is named as {known[key]!r} but for the suffix: rename or remove one")
+            raise DataError(f"{place(tree, name)} has the name of {known[key]!r} but another suffix: remove one")
         known[key] = name
     for side, found in sides.items():
         if not found:
-            raise DataError(
-                f"{tree.where} has no pictures in {side}/: put the pictures into images/ and their masks, named alike, "
-                "into masks/"
-            )
+            remedy = "put the pictures into images/ and their masks, named alike, into masks/"
+            raise DataError(f"{tree.where} has no pictures in {side}/: {remedy}")
     images, masks = sides["images"], sides["masks"]
-    _refuse_singles(tree, images, masks)
-    enough(tree, len(images), "pair")
-    if strays := len(names) - len(images) - len(masks):
-        notes = (*notes, f"pictures outside images/ and masks/ passed over: {strays:,}")
-    paths = [(*key[:-1], PurePosixPath(name).name) for key, name in images.items()]
-    return list(images.values()), [masks[key] for key in images], paths, notes
-
-
-def _refuse_singles(tree: Tree, images: dict[Parts, str], masks: dict[Parts, str]) -> None:
-    """Raises `DataError` where an image or a mask has no partner."""
     single = [
-        f"{len(names):,} {of} without {partner} (first {names[0]!r})"
-        for of, partner, names in (
+        f"{len(alone):,} {of} without {partner} (first {alone[0]!r})"
+        for of, partner, alone in (
             ("images", "a mask", [name for key, name in images.items() if key not in masks]),
             ("masks", "an image", [name for key, name in masks.items() if key not in images]),
         )
-        if names
+        if alone
     ]
     if single:
-        raise DataError(
-            f"{tree.where} holds {' and '.join(single)}: name both alike below images/ and masks/, or remove them"
-        )
+        remedy = "name both alike below images/ and masks/, or remove them"
+        raise DataError(f"{tree.where} holds {' and '.join(single)}: {remedy}")
+    require_enough(tree, len(images), "pair")
+    if strays := len(names) - len(images) - len(masks):
+        notes = (*notes, f"pictures outside images/ and masks/ ignored: {strays:,}")
+    paths = ["/".join((*key[:-1], PurePosixPath(name).name)) for key, name in images.items()]
+    return list(images.values()), [masks[key] for key in images], paths, notes
 
 
 def _meaning(
@@ -160,13 +150,11 @@ def _meaning(
     wrong = [value for i, value in enumerate(values) if value != i or i >= _MOST]
     if wrong and not black_and_white:
         first = masks[int(held[:, wrong[0]].argmax())]
-        raise DataError(
-            f"{place(tree, first)} holds value {wrong[0]}, and all masks {len(values)} values, which are not 0 to D - 1 "
-            f"with D at most {_MOST} (JPEG makes such values): {_REMEDY}"
-        )
+        found = f"value {wrong[0]}, and all masks {len(values)} values, which are not 0 to D - 1 with D at most {_MOST}"
+        raise DataError(f"{place(tree, first)} holds {found} (JPEG makes such values): {_REMEDY}")
     table = np.full(256, IGNORED, np.uint8)
     table[values] = np.arange(len(values))
     names = TWO_VALUES if len(values) == 2 else tuple(map(str, values))
-    passed_over = " and ".join(str(value) for value in there if value not in values)
+    ignored = " and ".join(str(value) for value in there if value not in values)
     note = f"masks hold {len(values)} values, " + ("0 and 255" if black_and_white else f"0 to {values[-1]}")
-    return table, names, note + (f"; where they hold {passed_over}, pixels do not count" if passed_over else "")
+    return table, names, note + (f"; where they hold {ignored}, pixels do not count" if ignored else "")

@@ -16,9 +16,9 @@ from PIL import Image
 from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.pictures import place
-from reparam.data.options import DataOptions
+from reparam.data.options import ImageOptions
 from reparam.data.sources.pairs import TWO_VALUES, read_pairs, stored_values
-from reparam.data.splitting import hold_out, tenth
+from reparam.data.splitting import fill_splits, hold_out, tenth
 from reparam.errors import DataError
 
 OBTAIN_CUB = (
@@ -29,11 +29,11 @@ OBTAIN_LFW = (
     "get the funneled images of Labeled Faces in the Wild and the ground truth and lists of its Part Labels from the "
     "University of Massachusetts, Amherst, and unpack all into one folder"
 )
-_AGREED = 128  # of 255: half of those who outlined a bird hold the pixel for bird
+_AGREED = 128  # of 255: half of the annotators of a bird count the pixel as bird
 _PARTS = {"background": (0, 0, 255), "skin": (0, 255, 0), "hair": (255, 0, 0)}
 
 
-def load_cub(path: Path, options: DataOptions) -> Dataset:
+def load_cub(path: Path, options: ImageOptions) -> Dataset:
     """The official test images; a tenth of the official training images, stratified and fixed by name, is validation.
 
     The map is foreground where at least half of the annotators agree. Raises `DataError` where files are missing or
@@ -50,41 +50,42 @@ def load_cub(path: Path, options: DataOptions) -> Dataset:
         if strange := sorted(set(folders) - set(known)):
             raise DataError(f"{tree.where}: classes.txt lacks {strange[0]!r}: fetch it again")
         labels = np.array([known.index(folder) for folder in folders])
-        trained = np.array([official[number] == "1" for number in listed])
-        train, test = np.flatnonzero(trained), np.flatnonzero(~trained)
+        in_train = np.array([official[number] == "1" for number in listed])
+        train = np.flatnonzero(in_train)
         kept, held = hold_out([names[i] for i in train], labels[train].tolist(), tenth(len(train)))
-        order = np.concatenate([train[kept], train[held], test])
+        splits = [train[kept], train[held], np.flatnonzero(~in_train)]
+        order = np.concatenate(splits)
         images = files.find([f"images/{names[i]}" for i in order])
         masks = files.find([f"segmentations/{PurePosixPath(names[i]).with_suffix('.png')}" for i in order])
-        pairs = read_pairs(tree, images, masks, options.coloured(), stored_values)
-    notes = (
-        *pairs.notes,
-        "test is the official one; validation is 10 % of train, stratified, fixed by the files' names",
-    )
-    counts, maps = (len(kept), len(held), len(test)), (pairs.maps >= _AGREED).to(torch.uint8)
+        pairs = read_pairs(tree, images, masks, options.as_colour(), stored_values)
+    note = "test is the official one; validation is 10 % of train, stratified, fixed by the files' names"
+    counts, maps = [len(split) for split in splits], (pairs.maps >= _AGREED).to(torch.uint8)
+    notes = (*pairs.notes, note)
     return cut(pairs.images, torch.from_numpy(labels[order]), counts, tuple(known), notes, maps, TWO_VALUES)
 
 
-def load_lfw_parts(path: Path, options: DataOptions) -> Dataset:
-    """The official splits, unlabelled; without parts_validation.txt, validation is a tenth of parts_train_validation.txt,
-    fixed by name. Raises `DataError` where files are missing or a map holds a colour that is no part.
+def load_lfw_parts(path: Path, options: ImageOptions) -> Dataset:
+    """The official splits, unlabelled; without parts_validation.txt, validation is a tenth of parts_train_validation.txt.
+
+    Raises `DataError` where files are missing or a map holds a colour that is no part.
     """
     with open_tree(path) as tree:
         files = _Files(tree, OBTAIN_LFW)
-        test = _people(files, "parts_test.txt")
         if "parts_train.txt" in files and "parts_validation.txt" in files:
             train, validation = _people(files, "parts_train.txt"), _people(files, "parts_validation.txt")
             note = "splits are the official ones"
         else:
-            both = _people(files, "parts_train_validation.txt")
-            kept, held = hold_out(both, [-1] * len(both), tenth(len(both)))
-            train, validation = [both[i] for i in kept], [both[i] for i in held]
+            train, validation = _people(files, "parts_train_validation.txt"), []
             note = "test is the official one; validation is 10 % of the others, fixed by the files' names"
-        shown = [*train, *validation, *test]
-        images = files.find([f"lfw_funneled/{name[:-5]}/{name}.jpg" for name in shown])
-        masks = files.find([f"parts_lfw_funneled_gt_images/{name}.ppm" for name in shown])
-        pairs = read_pairs(tree, images, masks, options.coloured(), _part_values)
-    counts, labels = (len(train), len(validation), len(test)), torch.full((len(shown),), -1)
+        test = _people(files, "parts_test.txt")
+        names = [*train, *validation, *test]
+        given = np.split(np.arange(len(names)), np.cumsum([len(train), len(validation)]))
+        splits = fill_splits(given, names, [-1] * len(names), tree.where)
+        in_order = [names[i] for i in np.concatenate(splits)]
+        images = files.find([f"lfw_funneled/{name[:-5]}/{name}.jpg" for name in in_order])
+        masks = files.find([f"parts_lfw_funneled_gt_images/{name}.ppm" for name in in_order])
+        pairs = read_pairs(tree, images, masks, options.as_colour(), _part_values)
+    counts, labels = [len(split) for split in splits], torch.full((len(names),), -1)
     return cut(pairs.images, labels, counts, (), (*pairs.notes, note), pairs.maps, tuple(_PARTS))
 
 
@@ -104,10 +105,8 @@ def _part_values(picture: Image.Image, where: str) -> np.ndarray:
         values[(pixels == colour).all(-1)] = value
     other = pixels[values == len(_PARTS)]
     if len(other):
-        raise DataError(
-            f"{where} holds the colour {tuple(other[0].tolist())}: give only red (hair), green (skin) and blue "
-            "(background), as published"
-        )
+        remedy = "give only red (hair), green (skin) and blue (background), as published"
+        raise DataError(f"{where} holds the colour {tuple(other[0].tolist())}: {remedy}")
     return values
 
 

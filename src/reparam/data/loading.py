@@ -1,0 +1,130 @@
+"""From what `--data` names to the data set, fetched first where it is missing."""
+
+import os
+from dataclasses import fields, replace
+from pathlib import Path
+
+from reparam.data.dataset import Dataset
+from reparam.data.io.download import Say, differing, fetch
+from reparam.data.options import DataOptions
+from reparam.data.registry import DATASETS, Source
+from reparam.data.sources.pairs import has_pairs
+from reparam.errors import DataError, suggest
+from reparam.files import cache_folder
+from reparam.importing import import_object, is_import_path
+
+
+def load(spec: str, options: DataOptions = DataOptions(), say: Say = lambda line: None) -> Dataset:  # noqa: B008
+    """The data set that `spec` names, fetched first where it is missing and can be fetched.
+
+    `spec` is a name in `DATASETS`, `NAME:PATH` for a local copy, or `package.module:NAME` for a function of the user's,
+    (options) -> Dataset, also found from the current folder. A name in the table wins over a module. `say` is given
+    lines on what is being done. Raises `DataError`, in one line.
+    """
+    name, colon, rest = spec.partition(":")
+    source = DATASETS.get(name)
+    try:
+        if source is None:
+            return replace(_import(spec, options), name=spec)
+        _check(name, source, rest if colon else None, options)
+        if source.path == "none":
+            return replace(source.load(Path(), options), name=name)
+        if colon:
+            path = Path(rest).expanduser().absolute()
+            return replace(source.load(path, options), name=f"{name}:{path}")
+        return replace(source.load(_locate(name, source, options, say), options), name=name)
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or spec} ({error.strerror or error}): check the path") from error
+
+
+def get(name: str, options: DataOptions = DataOptions(), say: Say = lambda line: None) -> Path:  # noqa: B008
+    """The folder of the named set, fetched if it is not there and verified if it is.
+
+    Raises `DataError` where it cannot be fetched, or where files of the official names hold something else.
+    """
+    source = DATASETS.get(name)
+    if source is None:
+        raise DataError(_unknown(name))
+    if source.download is None:
+        raise DataError(f"{name} is not downloaded: {source.obtain}{_where_to_put(name, source, options)}")
+    folder = _locate(name, source, options, say)
+    there = [file for file in source.download.files if (folder / file.name).is_file()]
+    if wrong := differing(there, folder):
+        raise DataError(f"{folder / wrong[0]} differs from the published file: delete it and download again")
+    return folder
+
+
+def _locate(name: str, source: Source, options: DataOptions, say: Say) -> Path:
+    """ROOT/NAME, filled if need be."""
+    folder = _root(options) / name
+    if source.download and source.present and not source.present(folder):
+        remedy = (
+            f"put {', '.join(file.name for file in source.download.files)} into a folder DIR and give --data {name}:DIR, "
+            f"or set REPARAM_DATA or --data-root to the folder that holds {name}/"
+        )
+        fetch(name, source.download, folder, say, remedy)
+    elif not folder.exists():
+        raise DataError(f"{name} is not at {folder}: {source.obtain}{_where_to_put(name, source, options)}")
+    return folder
+
+
+def _root(options: DataOptions) -> Path:
+    """The folder that holds the named sets."""
+    chosen = options.data_root or os.environ.get("REPARAM_DATA")
+    return Path(chosen).expanduser().absolute() if chosen else cache_folder() / "data"
+
+
+def _where_to_put(name: str, source: Source, options: DataOptions) -> str:
+    if source.path != "named":
+        return f"; use it with --data {name}{':PATH' * (source.path == 'given')}"
+    return f", put it into {_root(options) / name} or give --data {name}:DIR"
+
+
+def _check(name: str, source: Source, path: str | None, options: DataOptions) -> None:
+    """Refuses specs and options that do not make sense together."""
+    if source.path == "given" and not path:
+        raise DataError(f"'{name}' needs a path: --data {name}:{'FILE' if name == 'array' else 'PATH'}")
+    if source.path == "none" and path is not None:
+        raise DataError(f"'{name}' has no files: --data {name}")
+    if path == "":
+        raise DataError(f"no path after '{name}:': --data {name}, or {name}:DIR for a local copy")
+    changed = [o for o in fields(DataOptions) if getattr(options, o.name) != o.default]
+    for option in changed:
+        flag = option.name.replace("_", "-")
+        readers = [other for other, row in DATASETS.items() if row.reads(option.name)]
+        if readers and name not in readers:
+            raise DataError(f"option {flag} is for {', '.join(readers)}: leave --{flag} out for {name}")
+        if name == "folder" and not options.stream and option.name in ("workers", "damaged"):
+            raise DataError(f"option {flag} is for pictures on disk: add --stream, or leave --{flag} out")
+
+
+def _import(spec: str, options: DataOptions) -> Dataset:
+    """What `package.module:NAME` returns."""
+    if not is_import_path(spec):
+        raise DataError(_unknown(spec))
+    try:
+        function = import_object(spec, "data set", DataError)
+    except DataError as error:
+        misspelt = suggest(spec.partition(":")[0], DATASETS)
+        raise (DataError(_unknown(spec)) if misspelt else error) from error.__cause__
+    if not callable(function):
+        raise DataError(f"'{spec}' is no callable: it must be a function (options) -> reparam.data.Dataset")
+    try:
+        dataset = function(options)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"'{spec}' failed ({type(error).__name__}: {error}): it is called with DataOptions") from error
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"{spec} returned {type(dataset).__name__}: it must return a reparam.data.Dataset")
+    return dataset
+
+
+def _unknown(spec: str) -> str:
+    name = spec.partition(":")[0]
+    if spec and Path(spec).exists():
+        kind = "array" if Path(spec).suffix in (".npy", ".npz") else "pairs" if has_pairs(Path(spec)) else "folder"
+        return f"'{spec}' is not a data set: for your own files, --data {kind}:{spec}"
+    known = ", ".join(name + ":PATH" * (source.path == "given") for name, source in DATASETS.items())
+    near = suggest(name, DATASETS) or f", nor a file or folder of that name; known are {known}, and package.module:NAME"
+    return f"no data set '{name}'{near}"
