@@ -44,21 +44,24 @@ def test_every_option_has_a_description() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "options", "name"),
+    ("parts", "options", "name"),
     [
-        ("flips_2", {}, "flips_2"),
-        ("flips_2", {"directions": "neutral", "split": "validation"}, "flips_2 along neutral on validation"),
-        ("elbo", {"directions": "neutral", "bytes": 16.0}, "elbo"),
-        ("rate_psnr", {"bytes": 16.0}, "rate_psnr at 16 bytes"),
-        ("rate_psnr_jpeg", {"bytes": 0.5}, "rate_psnr_jpeg at 0.5 bytes"),
-        ("iou", {"occlusion": 0.4}, "iou occluded 0.4"),
-        ("nll", {"split": "validation", "samples": 7}, "nll on validation"),
+        (StoredName("flips_2"), {}, "flips_2"),
+        (
+            StoredName("flips_2", directions="neutral", validation=True),
+            {"directions": "neutral", "split": "validation"},
+            "flips_2 along neutral on validation",
+        ),
+        (StoredName("elbo"), {"directions": "neutral", "bytes": 16.0}, "elbo"),
+        (StoredName("rate_psnr", bytes="16"), {"bytes": 16.0}, "rate_psnr at 16 bytes"),
+        (StoredName("rate_psnr_jpeg", bytes="0.5"), {"bytes": 0.5}, "rate_psnr_jpeg at 0.5 bytes"),
+        (StoredName("iou", occlusion="0.4"), {"occlusion": 0.4}, "iou occluded 0.4"),
+        (StoredName("nll", validation=True), {"split": "validation", "samples": 7}, "nll on validation"),
     ],
 )
-def test_names_of_metrics_say_how_they_were_measured(metric: str, options: dict[str, Any], name: str) -> None:
-    composed = stored_name(metric, METRICS[metric].reads, EvaluationOptions(**options))
-    assert str(composed) == name
-    assert parse_stored_name(name) == composed
+def test_stored_names_say_how_a_metric_was_measured(parts: StoredName, options: dict[str, Any], name: str) -> None:
+    assert stored_name(parts.metric, METRICS[parts.metric].reads, EvaluationOptions(**options)) == name
+    assert parse_stored_name(name) == parts
 
 
 def test_an_unknown_form_of_name_is_left_whole() -> None:

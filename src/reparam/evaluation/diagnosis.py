@@ -33,11 +33,10 @@ class Finding:
 def diagnose(context: EvaluationContext) -> tuple[Finding, ...]:
     """Findings on a model that reconstructs, or on a conditional one with a bound; none on others.
 
-    untrained: reconstructions explain less of the pixels' variance than the mean training image (explained = 1 - mse / mse of
-    that image). collapsed: they explain no more than it, and the latents carry less than 0.5 nats together. overfitted: the loss
-    (negative ELBO; -log p(x|z) of an autoencoder) is higher on test than on training images by more than 3 standard errors and
-    more than a fifth of the standard deviation between test images. Otherwise healthy; beside it, latents that are not used and
-    a prior with room that the latents of images do not fill. The thresholds have no scale, so they hold for any likelihood.
+    untrained: the mean training image is a better reconstruction. collapsed: it is as good, and the latents carry next to
+    nothing. overfitted: the loss (negative ELBO; -log p(x|z) of an autoencoder) is higher on test than on training images.
+    Otherwise healthy; beside it, unused latents, and a prior that the latents of images do not fill. The thresholds above have no
+    scale, so they hold for any likelihood.
     """
     if "conditional likelihood" in context.model.abilities:
         return (_conditional(context),)
@@ -105,7 +104,7 @@ def _losses(context: EvaluationContext) -> tuple[Tensor, Tensor]:
 
 
 def _generalisation(context: EvaluationContext, explains: str) -> Finding:
-    """overfitted or healthy, by the loss on test images minus that on training images."""
+    """overfitted or healthy: the gap between the losses against its error, and against the deviation between images."""
     test, train = _losses(context)
     gap, stderr, effect = float(test.mean() - train.mean()), math.inf, 0.0
     if min(len(test), len(train)) > 1:

@@ -30,15 +30,16 @@ def bound(model: Model, x: Tensor, seed: int, samples: int = 1, c: Tensor | None
     where the prior is a mixture.
     """
     device = device_of(model)
-    reconstructions, kls = [], []
-    for number, part in enumerate(x.split(BLOCK)):
-        n, part = len(part), full_block(part).to(device)
-        model_c = block_condition(model, c, number)
-        q_z = model_c.encoder(part)
+
+    def block(part: Tensor, number: int) -> Tensor:
+        model_c, whole = block_condition(model, c, number), full_block(part).to(device)
+        q_z = model_c.encoder(whole)
         z = rsample(q_z, (samples,), keyed_generator(device, seed, "bound", number))
-        reconstructions.append(-model_c.decoder(z).log_prob(part).mean(0)[:n].cpu())
-        kls.append(kl_at(q_z, model_c.prior(), z)[:n].cpu())
-    return torch.cat(reconstructions), torch.cat(kls)
+        reconstruction = -model_c.decoder(z).log_prob(whole).mean(0)
+        return torch.stack([reconstruction, kl_at(q_z, model_c.prior(), z)], 1)[: len(part)]
+
+    reconstruction, kl = in_blocks(block, x).T.contiguous()
+    return reconstruction, kl
 
 
 @torch.no_grad()
@@ -50,9 +51,8 @@ def kl_by_dimension(model: Model, x: Tensor, c: Tensor | None = None) -> Tensor 
         return kl_per_dimension(model_c.encoder(full_block(part).to(device_of(model))), model_c.prior())[: len(part)]
 
     first = block_condition(model, None if c is None else c[:1], 0)
-    if not all(
-        isinstance(one, Independent) for one in (first.encoder(full_block(x[:1]).to(device_of(model))), first.prior())
-    ):
+    q_z, p_z = first.encoder(full_block(x[:1]).to(device_of(model))), first.prior()
+    if not (isinstance(q_z, Independent) and isinstance(p_z, Independent)):
         return None
     return in_blocks(block, x).double().mean(0)
 
@@ -61,21 +61,17 @@ def kl_by_dimension(model: Model, x: Tensor, c: Tensor | None = None) -> Tensor 
 def point_reconstruction(model: Model, source: Tensor, x: Tensor) -> Tensor:
     """-log p(x|f(source)) of each image for an encoder that returns a point, [N]; source is x, or its noisy version."""
     device = device_of(model)
-    parts = []
-    for given, target in zip(source.split(BLOCK), x.split(BLOCK), strict=True):
-        p_x = model.decoder(model.encoder(given.to(device)).mean)
-        parts.append(-p_x.log_prob(target.to(device)).cpu())
-    return torch.cat(parts)
+
+    def block(part: Tensor, number: int) -> Tensor:
+        p_x = model.decoder(model.encoder(part.to(device)).mean)
+        return -p_x.log_prob(x[number * BLOCK :][: len(part)].to(device))
+
+    return in_blocks(block, source)
 
 
 @torch.no_grad()
 def importance_nll(
-    model: Model,
-    x: Tensor,
-    samples: int,
-    seed: int,
-    progress: Progress | None = None,
-    c: Tensor | None = None,
+    model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None = None, c: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     r"""(-log p(x), effective sample size) of each image, [N] each; of a conditional model -log p(x|c).
 
@@ -89,12 +85,7 @@ def importance_nll(
 
 @torch.no_grad()
 def monte_carlo_nll(
-    model: Model,
-    x: Tensor,
-    samples: int,
-    seed: int,
-    progress: Progress | None = None,
-    c: Tensor | None = None,
+    model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None = None, c: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     r"""(-log p(x|c), effective sample size) of each image, [N] each, from the prior alone.
 
@@ -120,9 +111,8 @@ def _estimate(
     rows = PIXELS_AT_ONCE.get(device.type, PIXELS_ON_A_GPU) // x[0].numel()
     purpose = "importance" if posterior else "monte carlo"
     nlls, sizes = [], []
-    for number, part in enumerate(
-        (progress or Silent()).track(x.split(BLOCK), "nll" if posterior else "monte carlo nll")
-    ):
+    parts = (progress or Silent()).track(x.split(BLOCK), "nll" if posterior else "monte carlo nll")
+    for number, part in enumerate(parts):
         n, part = len(part), part.to(device)
         model_c = model.given(None if c is None else c[number * BLOCK :][:n].to(device))
         generator = keyed_generator(device, seed, purpose, number)

@@ -58,7 +58,7 @@ def evaluate_run(
             hidden = f"a box of {options.occlusion:g} of the side of the input hidden"
             measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
         measures[name] = measure
-        key = str(stored_name(name, METRICS[name].reads, options))
+        key = stored_name(name, METRICS[name].reads, options)
         document.setdefault("metrics", {})[key] = asdict(measure)
         document.setdefault("options", {})[key] = asdict(options)
         write_json(run.folder.evaluation_path, document)

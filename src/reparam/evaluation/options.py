@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
@@ -66,44 +66,34 @@ def _adapters() -> dict[str, TypeAdapter[Any]]:
     return {name: TypeAdapter(kind) for name, kind in types.items()}
 
 
-@dataclass(frozen=True)
-class StoredName:
-    """A metric, and what was not the default about how it was measured (empty: nothing)."""
+def stored_name(metric: str, reads: tuple[str, ...], options: EvaluationOptions) -> str:
+    """The key in evaluation.json of a metric that depends on the options `reads`, such as `flips_2 along neutral on validation`:
+    what was measured in another way than the default does not replace the plain metric."""
+    how = ""
+    if options.occlusion:
+        how = f" occluded {options.occlusion:g}"
+    elif "directions" in reads and options.directions != DEFAULT:
+        how = f" along {options.directions}"
+    elif "bytes" in reads and options.bytes != EvaluationOptions.bytes:
+        how = f" at {options.bytes:g} bytes"
+    return metric + how + (VALIDATED if options.split == "validation" else "")
+
+
+class StoredName(NamedTuple):
+    """The parts of such a key, "" where an option has its default. bytes: for each image; validation: of validation images."""
 
     metric: str
-    occlusion: str = ""  # share of the side
+    occlusion: str = ""
     directions: str = ""
-    bytes: str = ""  # for each image
-    validation: bool = False  # on validation images, not on test images
-
-    def __str__(self) -> str:
-        """The key in evaluation.json, such as `flips_2 along neutral on validation`."""
-        return (
-            self.metric
-            + (f" occluded {self.occlusion}" if self.occlusion else "")
-            + (f" along {self.directions}" if self.directions else "")
-            + (f" at {self.bytes} bytes" if self.bytes else "")
-            + (VALIDATED if self.validation else "")
-        )
+    bytes: str = ""
+    validation: bool = False
 
 
-_STORED = re.compile(r"(\S+)(?: occluded (\S+))?(?: along (\S+))?(?: at (\S+) bytes)?( on validation)?")
-
-
-def stored_name(metric: str, reads: tuple[str, ...], options: EvaluationOptions) -> StoredName:
-    """Where a metric is stored that depends on the options `reads`: what was measured in another way than the default does
-    not replace the plain one."""
-    occlusion = f"{options.occlusion:g}" if options.occlusion else ""
-    along = options.directions if "directions" in reads and options.directions != DEFAULT else ""
-    size = f"{options.bytes:g}" if "bytes" in reads and options.bytes != EvaluationOptions.bytes else ""
-    validation = options.split == "validation"
-    if occlusion:
-        return StoredName(metric, occlusion, validation=validation)
-    return StoredName(metric, "", along, size, validation)
+_STORED = re.compile(rf"(\S+)(?: occluded (\S+))?(?: along (\S+))?(?: at (\S+) bytes)?({VALIDATED})?")
 
 
 def parse_stored_name(name: str) -> StoredName:
-    """The inverse of `str(stored_name(...))`; a name of another form is a metric's as it is."""
+    """The inverse of `stored_name`; a name of another form is a metric's as it is."""
     match = _STORED.fullmatch(name)
     if not match:
         return StoredName(name)

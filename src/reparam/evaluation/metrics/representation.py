@@ -58,7 +58,7 @@ CODES: dict[str, Callable[[EvaluationContext], Codes]] = {"latents": _latents, "
 
 
 def neighbour_accuracy(context: EvaluationContext, codes: str) -> Measure:
-    """Share of test images whose class the nearest training images have, by distance in {codes}.
+    """Share of test images whose class most of the 5 nearest training images have, by distance in {codes}.
 
     Whether images that are near each other are of one class. 1 is always. Principal components, as many as there are latents, are
     what a linear map of the pixels achieves."""

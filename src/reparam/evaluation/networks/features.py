@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from reparam.training import Loop
 
 CLASSIFIER = "classifier-v2"  # its name and version: part of the names of files in the cache
 LEAST_STEPS = 600  # of a small data set's classifier, for which the recipe's epochs are too few
-JUDGE_SEED = 1_000_003  # no model is trained with it
+JUDGE_SEED = 1_000_003
 SCALED_ON = 10_000  # training images, at most
 TESTED_AT_ONCE = 10_000  # images
 INCEPTION_BATCH = 20  # 299 x 299 images fill a processor's caches soon
@@ -75,27 +76,25 @@ def inception_network(
 
 
 def classifier_network(
-    dataset: Dataset, device: torch.device, progress: Progress | None = None, say: Callable[[str], None] = _silent
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = _silent,
+    seed: int = 0,
 ) -> FeatureNetwork:
-    """A small classifier for this data set, trained at its first use (seed 0, training split only). Features are divided by one
-    number, so that their mean square over training images is 1: a network's units have no scale of their own."""
-    model, facts = _classifier(dataset, device, progress, say, 0)
-    about = f"{CLASSIFIER}, accuracy {facts['accuracy']:.3f}"
-    scale = facts["scale"]
+    """A small classifier for this data set, trained at its first use on the training split."""
+    model, facts = _from_cache(dataset, device, progress, say, seed)
+    # A network's units have no scale of their own: the mean square of its features over training images becomes 1.
     return FeatureNetwork(
-        about, lambda x: model.head.features(x) / scale, device, head=lambda x: class_probabilities(model, x)
+        f"{'judge ' if seed else ''}{CLASSIFIER}, accuracy {facts['accuracy']:.3f}",
+        lambda x: model.head.features(x) / facts["scale"],
+        device,
+        head=lambda x: class_probabilities(model, x),
     )
 
 
-def judge_network(
-    dataset: Dataset, device: torch.device, progress: Progress | None = None, say: Callable[[str], None] = _silent
-) -> FeatureNetwork:
-    """Another such classifier, with a seed of its own: it predicts classes where the first one must not judge itself."""
-    model, facts = _classifier(dataset, device, progress, say, JUDGE_SEED)
-    about = f"judge {CLASSIFIER}, accuracy {facts['accuracy']:.3f}"
-    return FeatureNetwork(about, model.head.features, device, head=lambda x: class_probabilities(model, x))
-
-
+# Another such classifier, of a seed that no model is trained with: it judges classes, and is nobody's feature network.
+judge_network = partial(classifier_network, seed=JUDGE_SEED)
 NETWORKS: dict[str, Callable[..., FeatureNetwork]] = {
     "classifier": classifier_network,
     "judge": judge_network,
@@ -103,10 +102,10 @@ NETWORKS: dict[str, Callable[..., FeatureNetwork]] = {
 }
 
 
-def _classifier(
+def _from_cache(
     dataset: Dataset, device: torch.device, progress: Progress | None, say: Callable[[str], None], seed: int
 ) -> tuple[Model, dict[str, float]]:
-    """The trained model, and its accuracy on test images and the scale of its features; from the cache where it is there."""
+    """A trained classifier, its accuracy on test images, and the scale of its features."""
     config = resolve("classifier", keep="last", seed=seed)
     fewest = LEAST_STEPS * config.training.batch_size / len(dataset.train)
     if config.training.epochs < fewest:
@@ -129,9 +128,8 @@ def _classifier(
     try:
         write_tensors(path, model.state_dict(), facts)
     except ReparamError as error:
-        say(
-            f"the feature network cannot be stored, and will be trained again ({error}): set REPARAM_CACHE to a folder of yours"
-        )
+        remedy = "set REPARAM_CACHE to a folder of yours"
+        say(f"the feature network cannot be stored, and will be trained again ({error}): {remedy}")
     return model, facts
 
 
