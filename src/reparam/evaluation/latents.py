@@ -18,7 +18,7 @@ ACTIVE_VARIANCE = 0.01
 def active_units(means: Tensor) -> int:
     """How many latents have Var_x(E_q[z_k|x]) > 0.01 (Burda et al. 2016, section 4.2), from posterior means [N, K]. The
     threshold is meant for latents of a scale near 1."""
-    return int((means.double().var(0) > ACTIVE_VARIANCE).sum())
+    return int((means.double().var(0) > ACTIVE_VARIANCE).sum()) if len(means) > 1 else 0
 
 
 def entropy(shares: Tensor) -> float:

@@ -106,7 +106,7 @@ def active_units(context: EvaluationContext) -> Measure:
 
     How many latents the model really uses; the others carry next to nothing."""
     means, _ = context.codes
-    return Measure(latents.active_units(means) if len(means) > 1 else 0, None, len(means), f"of {means.shape[1]}")
+    return Measure(latents.active_units(means), None, len(means), f"of {means.shape[1]}")
 
 
 def mutual_information(context: EvaluationContext) -> Measure:

@@ -153,7 +153,7 @@ class Inception(nn.Module):
 
 
 def folded(script: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of `Inception` from the published ones, which stand in the same order as (weight, beta, mean, var)."""
+    """Weights of `Inception` from the published ones, which are in the same order, as (weight, beta, mean, var)."""
     tensors = {}
     groups = [key.removesuffix(".weight") for key in script if key.endswith(".weight")]
     names = [name for name, module in Inception().named_modules() if isinstance(module, Convolution)]
