@@ -65,7 +65,7 @@ class Cell:
 
     def figures(self, fast: bool) -> tuple[str, ...]:
         """The metrics: a rehearsal leaves out those that take the better part of an hour."""
-        return tuple(name for name in self.metrics if not fast or METRICS[name].dear is not True)
+        return tuple(name for name in self.metrics if not fast or not METRICS[name].expensive)
 
     def config(self, fast: bool = False) -> RunConfig:
         """As it is trained, but for the start."""

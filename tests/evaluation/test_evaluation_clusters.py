@@ -125,6 +125,6 @@ def test_a_plain_vae_has_no_clusters_and_data_without_classes_no_accuracy() -> N
     assert "cluster" not in plain.abilities
     data = dataset([0, 0], [(0, 0), (1, 0)])
     alone = Dataset("corners", data.train, data.validation, data.test, classes=("a",))
-    run, left_out = choose(corners(), alone, TaskOptions(), EvaluationOptions())
+    run, left_out = choose(EvaluationContext(corners(), alone, TaskOptions(), EvaluationOptions()))
     assert "components_used" in run
     assert "two classes" in left_out["cluster_accuracy"]

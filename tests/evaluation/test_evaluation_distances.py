@@ -82,10 +82,10 @@ def test_density_and_coverage_of_equal_distributions_have_their_expectations() -
 
 
 def test_results_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from reparam.evaluation import distances
+    from reparam.evaluation import pairwise
 
     real, made = normal(50, 3, 9), normal(40, 3, 10)
     whole = manifolds(real, made)
-    monkeypatch.setattr(distances, "ROWS", 7)
+    monkeypatch.setattr(pairwise, "PAIRWISE_BLOCK", 7)
     for a, b in zip(manifolds(real, made), whole, strict=True):
         assert a.equal(b)

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 
 from reparam.distributions import keyed_generator
 from reparam.evaluation.distances import frechet_distance
-from reparam.evaluation.networks import inception
 from reparam.evaluation.networks.features import FeatureNetwork
 from reparam.evaluation.networks.inception import Convolution, Inception, folded, load_inception, prepared
 
@@ -50,7 +49,7 @@ def test_the_features_are_2048_an_image_and_do_not_depend_on_the_batch() -> None
     network = FeatureNetwork("test", lambda x: model(prepared(x)), torch.device("cpu"), batch=2)
     x = torch.rand(3, 1, 12, 12, generator=keyed_generator("cpu", "x"))
     features = network.features(x)
-    assert features.shape == (3, inception.FEATURES)
+    assert features.shape == (3, 2048)
     torch.testing.assert_close(features[2:], network.features(x[2:]), rtol=1e-4, atol=1e-6)
 
 

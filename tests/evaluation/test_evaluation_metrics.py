@@ -20,7 +20,8 @@ from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError
 from reparam.evaluation import METRICS, EvaluationOptions, diagnose
 from reparam.evaluation import likelihood as estimators
-from reparam.evaluation.context import EvaluationContext, ratio
+from reparam.evaluation.context import EvaluationContext
+from reparam.evaluation.metrics.metric import ratio
 from reparam.evaluation.metrics.table import choose, evaluate
 from reparam.evaluation.networks.features import FeatureNetwork
 from reparam.models import Model
@@ -114,25 +115,21 @@ def test_bits_of_the_uniform_density_are_eight_and_of_others_no_less_than_the_en
 def test_bits_are_refused_where_they_mean_nothing(digits: Dataset) -> None:
     model = flat(BernoulliLikelihood, torch.zeros(1, SIDE, SIDE))
     with pytest.raises(ConfigError, match="cross-entropy"):
-        choose(model, digits, TaskOptions(), EvaluationOptions(), ["bits_per_dim"])
-    _, left_out = choose(
-        flat(GaussianLikelihood, torch.zeros(1, SIDE, SIDE)),
-        digits,
-        TaskOptions(binarise="dynamic"),
-        EvaluationOptions(),
-    )
+        choose(EvaluationContext(model, digits, TaskOptions(), EvaluationOptions()), ["bits_per_dim"])
+    density = flat(GaussianLikelihood, torch.zeros(1, SIDE, SIDE))
+    _, left_out = choose(EvaluationContext(density, digits, TaskOptions(binarise="dynamic"), EvaluationOptions()))
     assert "bits_per_dim" in left_out
 
 
-def test_dear_metrics_wait_to_be_asked(digits: Dataset) -> None:
-    model = flat(BernoulliLikelihood, torch.zeros(1, SIDE, SIDE))
-    dear = {name for name, metric in METRICS.items() if metric.dear}
-    names, left_out = choose(model, digits, TaskOptions(), EvaluationOptions())
-    assert dear
-    assert not dear & set(names)
-    assert dear <= set(left_out)
-    assert dear <= set(choose(model, digits, TaskOptions(), EvaluationOptions(), ["all"])[0])
-    assert choose(model, digits, TaskOptions(), EvaluationOptions(), ["fid_inception"])[0] == ["fid_inception"]
+def test_expensive_metrics_are_measured_on_request_only(digits: Dataset) -> None:
+    context = context_of(flat(BernoulliLikelihood, torch.zeros(1, SIDE, SIDE)), digits)
+    waiting = {name for name, metric in METRICS.items() if metric.expensive}
+    waiting |= {"psnr_pca", "flips_2"}  # measured by default of autoencoders, and of models with a head
+    names, left_out = choose(context)
+    assert not waiting & set(names)
+    assert waiting <= set(left_out)
+    assert waiting <= set(choose(context, ["all"])[0])
+    assert choose(context, ["fid_inception"])[0] == ["fid_inception"]
 
 
 def test_the_error_of_a_ratio_is_that_of_repeated_samples() -> None:
@@ -175,7 +172,7 @@ def states(run: reparam.Run) -> list[str]:
     return [finding.state for finding in run.diagnose(EvaluationOptions(images=300))]
 
 
-def test_untrained_collapsed_overfitted_and_healthy_models_are_told_apart(tmp_path: Path) -> None:
+def test_untrained_collapsed_overfitted_and_healthy_models_are_distinguished(tmp_path: Path) -> None:
     plain = {"data": "digits", "hidden": (64,), "latent": 4, "pictures": 0}
     untrained = reparam.train("vae", **plain, epochs=0.1, learning_rate=1e-9, out=tmp_path / "untrained")
     assert states(untrained) == ["untrained"]
@@ -219,7 +216,7 @@ def test_evaluate_writes_figure_by_figure_and_the_diagnosis_with_all_of_them(tmp
         raise KeyboardInterrupt
 
     before = set(written["metrics"])
-    row = METRICS["mse"]._replace(measure=interrupted)
+    row = dataclasses.replace(METRICS["mse"], measure=interrupted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(METRICS, "mse", row)
         document.unlink()
@@ -273,10 +270,10 @@ def test_images_of_a_task_do_not_depend_on_which_are_asked_for(digits: Dataset) 
 def test_few_images_are_told_and_no_traceback(digits: Dataset) -> None:
     model = flat(BernoulliLikelihood, torch.zeros(1, SIDE, SIDE))
     few = EvaluationOptions(samples=3, nll_images=1, images=2)
-    names, left_out = choose(model, digits, TaskOptions(), few)
+    context = EvaluationContext(model, digits, TaskOptions(), few)
+    names, left_out = choose(context)
     assert "2 images are too few" in left_out["precision"]
     assert "2 images are too few" in left_out["fid_classifier"]
-    context = EvaluationContext(model, digits, TaskOptions(), few)
     assert set(dict(evaluate(context, names))) == set(names)
     diagnose(context)
 

@@ -129,13 +129,13 @@ def test_denoising_is_measured_against_the_clean_image() -> None:
 
 
 def test_what_a_metric_needs_is_said() -> None:
-    names, left_out = choose(taking(0, 1), dataset(), TaskOptions(), EvaluationOptions())
+    names, left_out = choose(EvaluationContext(taking(0, 1), dataset(), TaskOptions(), EvaluationOptions()))
     assert {"neighbour_accuracy", "probe_accuracy_pca", "psnr_pca", "confident_samples"} <= set(names)
     assert "not noisy" in left_out["psnr_gain"]
     split = Images(dataset().train.images, torch.full((N,), -1))
     unlabelled = Dataset("none", split, split, split, classes=())
-    _, left_out = choose(taking(0, 1), unlabelled, TaskOptions(), EvaluationOptions())
-    assert "reads classes" in left_out["probe_accuracy"]
+    _, left_out = choose(EvaluationContext(taking(0, 1), unlabelled, TaskOptions(), EvaluationOptions()))
+    assert "predicts classes" in left_out["probe_accuracy"]
 
 
 def test_few_images_are_read_by_fewer_neighbours_or_left_out_with_a_reason() -> None:
@@ -147,13 +147,13 @@ def test_few_images_are_read_by_fewer_neighbours_or_left_out_with_a_reason() -> 
     one_class = dataset()
     one_class.train.labels.fill_(2)
     for data, options, why in (
-        (one_class, EvaluationOptions(), "no two among the labels"),
-        (dataset(), EvaluationOptions(images=1), "no two among the labels"),
+        (one_class, EvaluationOptions(), "do not have two"),
+        (dataset(), EvaluationOptions(images=1), "do not have two"),
         (unlabelled(), EvaluationOptions(), "none of the images"),
     ):
-        _, left = choose(taking(0, 1), data, TaskOptions(), options)
+        _, left = choose(EvaluationContext(taking(0, 1), data, TaskOptions(), options))
         assert why in left["neighbour_accuracy"]
-    with pytest.raises(ConfigError, match="needs two among the 300"):
+    with pytest.raises(ConfigError, match="needs two classes among the 300"):
         METRICS["probe_accuracy"].measure(
             EvaluationContext(taking(0, 1), one_class, TaskOptions(), EvaluationOptions())
         )

@@ -76,8 +76,8 @@ def test_spread_of_answers_by_hand() -> None:
     assert judged.diversity(answers, both).item() == pytest.approx(0.5 / math.sqrt(2))
     assert judged.diversity(answers, first).item() == pytest.approx(0.5)
     truth = torch.tensor([0.0, 0.6]).view(1, 1, 1, 2)
-    assert judged.squared_error(answers[:, 1], truth, both).item() == pytest.approx((1 + 0.16) / 2)
-    assert judged.squared_error(answers[:, 1], truth, first).item() == pytest.approx(1.0)
+    assert judged.masked_squared_error(answers[:, 1], truth, both).item() == pytest.approx((1 + 0.16) / 2)
+    assert judged.masked_squared_error(answers[:, 1], truth, first).item() == pytest.approx(1.0)
 
 
 def test_votes_by_hand() -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -85,12 +86,12 @@ def evaluate(
     samples: int,
     nll_images: int,
     images: int,
-    precision: str,
+    precision: Any,
     draws: int,
     occlusion: float,
     directions: str,
     size: float,
-    split: str,
+    split: Any,
     seed: int,
     device: str,
     as_json: bool,

@@ -1,8 +1,9 @@
-"""Pure functions from (model, data, seed) to frozen records."""
+"""Measuring a trained model: metrics, and a diagnosis in words."""
 
-from reparam.evaluation.context import EvaluationOptions, Measure
 from reparam.evaluation.diagnosis import Finding, diagnose
+from reparam.evaluation.metrics.metric import Measure
 from reparam.evaluation.metrics.table import METRICS
 from reparam.evaluation.of_run import evaluate_run, run_context
+from reparam.evaluation.options import EvaluationOptions
 
 __all__ = ["METRICS", "EvaluationOptions", "Finding", "Measure", "diagnose", "evaluate_run", "run_context"]

@@ -1,7 +1,4 @@
-"""What is wrong with a trained model, in words that say what to do about it.
-
-Shapes: `N` images, `C H W` image, `K` latent.
-"""
+"""What is wrong with a trained model, in words that say what to do about it."""
 
 import math
 from dataclasses import dataclass
@@ -13,12 +10,10 @@ from reparam.data.tasks import to_float
 from reparam.evaluation import fidelity, likelihood
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.latents import active_units
-from reparam.evaluation.metrics.table import marginal_kl, no_normal_posterior
+from reparam.evaluation.metrics.likelihood import marginal_kl, no_normal_posterior
 
-WORSE_THAN_MEAN = (
-    -0.1
-)  # share of the pixels' variance that reconstructions explain: below, they are worse than one grey image
-NO_BETTER_THAN_MEAN = 0.05
+# Shares of the pixels' variance that reconstructions explain: below the first, one grey image is better.
+WORSE_THAN_MEAN, NO_BETTER_THAN_MEAN = -0.1, 0.05
 COLLAPSED_KL = 0.5  # nats for all latents together
 OVERFITTED = 0.2  # of the standard deviation between test images: a small effect, whatever the scale of the likelihood
 LARGE_MARGINAL = 0.25  # of the KL
@@ -28,7 +23,7 @@ ENOUGH_FOR_MARGINAL, FAR_FROM_LIMIT = 1000, 0.7
 
 @dataclass(frozen=True)
 class Finding:
-    """A state with a name, the figures that speak for it, and what helps ("" where nothing is amiss)."""
+    """A state, the evidence for it, and what helps ("" where nothing is wrong)."""
 
     state: str
     evidence: str
@@ -36,59 +31,53 @@ class Finding:
 
 
 def diagnose(context: EvaluationContext) -> tuple[Finding, ...]:
-    """What holds of a model that reconstructs, or of a conditional one with a bound; nothing for others.
+    """Findings on a model that reconstructs, or on a conditional one with a bound; none on others.
 
-    untrained: reconstructions explain less of the pixels' variance than the mean training image (explained = 1 - mse / mse of
-    that image). collapsed: they explain no more than it, and the latents carry less than 0.5 nats together. overfitted: the loss
-    (negative ELBO; -log p(x|z) of an autoencoder) is higher on test than on training images by more than 3 standard errors and
-    more than a fifth of the standard deviation between test images. Otherwise healthy; unused latents and a prior that the
-    latents of images do not fill are told beside it. Thresholds are on scale-free figures, so that they hold for any likelihood.
+    untrained: the mean training image is a better reconstruction. collapsed: it is as good, and the latents carry next to
+    nothing. overfitted: the loss (negative ELBO; -log p(x|z) of an autoencoder) is higher on test than on training images.
+    Otherwise healthy; beside it, unused latents, and a prior that the latents of images do not fill. The thresholds above have no
+    scale, so they hold for any likelihood.
     """
     if "conditional likelihood" in context.model.abilities:
         return (_conditional(context),)
     if "reconstruct" not in context.model.abilities:
         return ()
     explained = _explained(context)
-    shown = f"reconstructions' squared error is {1 - explained:.2f} times that of the mean training image"
-    has_kl = "likelihood" in context.model.abilities
-    kl = float(context.bound[1].mean()) if has_kl else math.inf
-    if explained < WORSE_THAN_MEAN:
-        return (
-            Finding(
-                "untrained",
-                f"{shown}: it would be better to show that image each time",
-                "train longer; if the loss did not fall, lower --learning-rate or set --clip, and look at the training curves",
-            ),
-        )
     if explained < NO_BETTER_THAN_MEAN:
-        if kl < COLLAPSED_KL:
-            return (
-                Finding(
-                    "collapsed",
-                    f"{shown}, and all {context.codes[0].shape[1]} latents together carry {kl:.2g} nats: the decoder "
-                    "ignores them",
-                    "train longer if it was a few epochs; else lower --beta, let it rise with --beta-warmup, give every "
-                    "latent --free-bits 0.1, or choose a likelihood with less noise (--scale)",
-                ),
-            )
-        return (
-            Finding(
-                "learnt little",
-                shown + (", though the latents carry something" if has_kl else ""),
-                "train longer, or give the networks more room",
-            ),
-        )
+        return (_poor(context, explained),)
     first = _generalisation(context, f"reconstructions explain {explained:.0%} of the test pixels' variance")
     return tuple(finding for finding in (first, _unfilled(context), _unused(context)) if finding)
 
 
+def _poor(context: EvaluationContext, explained: float) -> Finding:
+    evidence = f"reconstructions' squared error is {1 - explained:.2f} times that of the mean training image"
+    if explained < WORSE_THAN_MEAN:
+        return Finding(
+            "untrained",
+            f"{evidence}: that image would be the better reconstruction",
+            "train longer; if the loss did not fall, lower --learning-rate or set --clip, and look at the training curves",
+        )
+    has_kl = "likelihood" in context.model.abilities
+    if has_kl and (kl := float(context.bound[1].mean())) < COLLAPSED_KL:
+        return Finding(
+            "collapsed",
+            f"{evidence}, and all {context.codes[0].shape[1]} latents together carry {kl:.2g} nats: the decoder ignores them",
+            "train longer if it was a few epochs; else lower --beta, let it rise with --beta-warmup, give every latent "
+            "--free-bits 0.1, or choose a likelihood with less noise (--scale)",
+        )
+    return Finding(
+        "learnt little",
+        evidence + (", though the latents carry something" if has_kl else ""),
+        "train longer, or use larger networks",
+    )
+
+
 def _conditional(context: EvaluationContext) -> Finding:
-    """Of a conditional model: whether z says anything, and whether it holds for images that it was not trained on."""
     kl = float(context.bound[1].mean())
     if kl < COLLAPSED_KL:
         return Finding(
             "latent unused",
-            f"all latents together carry {kl:.2g} nats: answers for one image are alike",
+            f"all latents together carry {kl:.2g} nats: predictions of one image are alike",
             "train longer if it was a few epochs; else a longer --beta-warmup, --free-bits 0.1, or a --guess-weight of 0",
         )
     return _generalisation(context, f"the latents carry {kl:.3g} nats of what is not seen")
@@ -98,26 +87,24 @@ def _explained(context: EvaluationContext) -> float:
     """1 - mse / mse of the mean training image; of grey values under dynamic binarisation, whose noise no model explains."""
     images, train = context.x, context.training.x
     if context.task.binarise == "dynamic":
-        images, train = (
-            context.grey,
-            to_float(context.trained_on.take(random_indices(context.trained_on, len(train))).pixels),
-        )
+        index = random_indices(context.trained_on, len(train))
+        images, train = context.grey, to_float(context.trained_on.take(index).pixels)
     plain = fidelity.squared_error(images, train.mean(0).expand_as(images)).mean()
     return 1 - float(fidelity.squared_error(images, context.reconstructions).mean() / plain.clamp(min=1e-12))
 
 
 def _losses(context: EvaluationContext) -> tuple[Tensor, Tensor]:
     """(test, training) negative ELBO of each image; of an autoencoder -log p(x|z)."""
-    trained = context.training
-    if "bound" in context.model.abilities:
-        test, train = context.bound, likelihood.bound(context.model, trained.x, context.options.seed, c=trained.c)
+    model, batch, trained = context.model, context.batch, context.training
+    if "bound" in model.abilities:
+        test, train = context.bound, likelihood.bound(model, trained.x, context.options.seed, c=trained.c)
         return (test[0] + test[1]).double(), (train[0] + train[1]).double()
-    test_loss = likelihood.point_reconstruction(context.model, context.batch.shown, context.x)
-    return test_loss.double(), likelihood.point_reconstruction(context.model, trained.shown, trained.x).double()
+    test_loss, train_loss = (likelihood.point_reconstruction(model, part.shown, part.x) for part in (batch, trained))
+    return test_loss.double(), train_loss.double()
 
 
 def _generalisation(context: EvaluationContext, explains: str) -> Finding:
-    """overfitted or healthy, by the loss on test images minus that on training images."""
+    """overfitted or healthy: the gap between the losses against its error, and against the deviation between images."""
     test, train = _losses(context)
     gap, stderr, effect = float(test.mean() - train.mean()), math.inf, 0.0
     if min(len(test), len(train)) > 1:
@@ -131,7 +118,7 @@ def _generalisation(context: EvaluationContext, explains: str) -> Finding:
             "more images; else stop on validation (--keep best --patience 10), or a smaller network or latent",
         )
     if gap < 3 * stderr:
-        words = "the loss on test images is no higher than that on training images, as far as they can tell"
+        words = "the loss on test images is not measurably higher than that on training images"
     else:
         words = f"the loss is {gap:.3g} ± {stderr:.2g} nats higher on test than on training images, which is little"
     return Finding("healthy", f"{explains}, and {words}")
@@ -146,15 +133,14 @@ def _unused(context: EvaluationContext) -> Finding | None:
         return None
     return Finding(
         "unused latents",
-        f"{latent - used} of {latent} latents hardly change with the image: they stay at the prior, which costs nothing; "
+        f"the posterior means of {latent - used} of {latent} latents hardly change with the image: they carry next to nothing; "
         f"{max(used, 1)} would do, or --free-bits would put more to use",
     )
 
 
 def _unfilled(context: EvaluationContext) -> Finding | None:
-    """Only where the images are enough to tell: see `mutual_information`."""
-    subject = (context.model, context.dataset, context.task, context.options)
-    if "likelihood" not in context.model.abilities or no_normal_posterior(*subject):
+    """Only where there are enough images to tell: see `mutual_information`."""
+    if "likelihood" not in context.model.abilities or no_normal_posterior(context):
         return None
     kl, n = float(context.bound[1].mean()), len(context.x)
     if n < ENOUGH_FOR_MARGINAL or kl > FAR_FROM_LIMIT * math.log(n):
@@ -164,7 +150,7 @@ def _unfilled(context: EvaluationContext) -> Finding | None:
         return None
     return Finding(
         "prior not filled",
-        f"{marginal.value:.2g} of the KL's {kl:.3g} nats are distance between the prior and where images' latents lie: "
-        "samples will look worse than reconstructions",
+        f"{marginal.value:.2g} of the KL's {kl:.3g} nats are distance between the prior and the latents of images: samples will "
+        "look worse than reconstructions",
         "train longer, or raise --beta a little",
     )

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-KERNEL_BLOCK = 1000
-ROWS = 1000  # of a matrix of distances that are in memory at one time
+from reparam.evaluation.pairwise import row_blocks
+
+KERNEL_BLOCK = 1000  # features in one estimate of the kernel distance
 
 
-def frechet_distance(real: Tensor, made: Tensor) -> float:
+def frechet_distance(real: Tensor, generated: Tensor) -> float:
     r"""Fréchet distance of the Gaussians fitted to two sets of features [N, F] (Dowson and Landau 1982; Heusel et al. 2017):
 
         |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2}),
@@ -22,7 +23,7 @@ def frechet_distance(real: Tensor, made: Tensor) -> float:
     with unbiased covariances, in float64. The trace of the root comes from the symmetric C_1^{1/2} C_2 C_1^{1/2}, whose
     eigenvalues are those of C_1 C_2 and never negative, so that rank-deficient covariances are no special case.
     """
-    a, b = real.double().numpy(), made.double().numpy()
+    a, b = real.double().numpy(), generated.double().numpy()
     difference = a.mean(0) - b.mean(0)
     cov_a, cov_b = (np.atleast_2d(np.cov(v, rowvar=False)) for v in (a, b))
     values, vectors = np.linalg.eigh(cov_a)
@@ -32,18 +33,18 @@ def frechet_distance(real: Tensor, made: Tensor) -> float:
     return float(difference @ difference + trace)
 
 
-def kernel_distance(real: Tensor, made: Tensor) -> tuple[float, float | None]:
+def kernel_distance(real: Tensor, generated: Tensor) -> tuple[float, float | None]:
     r"""Kernel distance (Binkowski et al. 2018, KID) and its standard error: the squared maximum mean discrepancy
 
         E k(a, a') + E k(b, b') - 2 E k(a, b),   k(a, b) = (a . b / F + 1)^3,
 
-    unbiased, so that its expectation for equal distributions is 0 and single values may be negative. The mean over disjoint
-    blocks of 1,000 features a side, whose spread gives the error; fewer than 2,000 are one block, without an error. Both sides
-    must lie in random order: blocks of one class each would compare other distributions.
+    unbiased: its expectation for equal distributions is 0, and single values may be negative. The value is the mean over disjoint
+    blocks of 1,000 features a side, the error comes from their spread; fewer than 2,000 are one block, without an error. Both
+    sides must be in random order: blocks of one class each would compare other distributions.
     """
-    n = min(len(real), len(made))
+    n = min(len(real), len(generated))
     blocks = max(1, n // KERNEL_BLOCK)
-    a, b = (v[: n // blocks * blocks].double().unflatten(0, (blocks, -1)) for v in (real, made))
+    a, b = (v[: n // blocks * blocks].double().unflatten(0, (blocks, -1)) for v in (real, generated))
     size, width = a.shape[1:]
 
     def kernel(u: Tensor, v: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ def kernel_distance(real: Tensor, made: Tensor) -> tuple[float, float | None]:
 
 
 class Manifolds(NamedTuple):
-    """For each image: whether (or how densely) it lies where the other set does. Means are the four figures."""
+    """For each image whether (density: how densely) it is where the other set is. Their means are the four metrics."""
 
     precision: Tensor
     recall: Tensor
@@ -66,37 +67,33 @@ class Manifolds(NamedTuple):
     coverage: Tensor
 
 
-def manifolds(real: Tensor, made: Tensor, support: int = 3, neighbours: int = 5) -> Manifolds:
+def manifolds(real: Tensor, generated: Tensor, support: int = 3, neighbours: int = 5) -> Manifolds:
     r"""Improved precision and recall (Kynkaanniemi et al. 2019, k = 3), density and coverage (Naeem et al. 2020, k = 5).
 
-    Every image has a ball to its k-th nearest neighbour within its own set. Precision: made images in the ball of any real one,
-    [M]; recall: real images in the ball of any made one, [N]; density: in how many balls of real images a made one lies, over k,
-    [M] (1 is expected for equal distributions, more where samples crowd the densest places); coverage: real images with a
-    made one in their own ball, [N]. Euclidean distances; needs more than k images on each side.
+    Every image has a ball that reaches to its k-th nearest neighbour in its own set. Precision: generated images in the ball of
+    any real one, [M]; recall: real images in the ball of any generated one, [N]; density: number of balls of real images that a
+    generated one is in, over k, [M] (1 is expected for equal distributions, more where samples crowd the densest places);
+    coverage: real images with a generated one in their own ball, [N]. Distances are Euclidean; both sets have more than k images.
     """
-    a, b = real.double(), made.double()
-    real_radii, made_radii = _radii(a, (support, neighbours)), _radii(b, (support,))
-    precise, recalled, density, covered = (
-        [],
-        torch.zeros(len(a), dtype=torch.bool),
-        [],
-        torch.zeros(len(a), dtype=torch.bool),
-    )
-    for start in range(0, len(b), ROWS):
-        distances = torch.cdist(b[start : start + ROWS], a)
-        precise.append((distances <= real_radii[0]).any(1))
+    a, b = real.double(), generated.double()
+    real_radii, generated_radii = _radii(a, (support, neighbours)), _radii(b, (support,))
+    precision, density = [], []
+    recall, coverage = (torch.zeros(len(a), dtype=torch.bool) for _ in range(2))
+    for start, rows in row_blocks(b):
+        distances = torch.cdist(rows, a)
+        precision.append((distances <= real_radii[0]).any(1))
         inside = distances <= real_radii[1]
         density.append(inside.double().sum(1) / neighbours)
-        covered |= inside.any(0)
-        recalled |= (distances <= made_radii[0][start : start + ROWS, None]).any(0)
-    return Manifolds(torch.cat(precise).double(), recalled.double(), torch.cat(density), covered.double())
+        coverage |= inside.any(0)
+        recall |= (distances <= generated_radii[0][start:][: len(rows), None]).any(0)
+    return Manifolds(torch.cat(precision).double(), recall.double(), torch.cat(density), coverage.double())
 
 
 def _radii(features: Tensor, ks: tuple[int, ...]) -> list[Tensor]:
     """Distance of each to its k-th nearest neighbour other than itself, for each k."""
     found = []
-    for start in range(0, len(features), ROWS):
-        distances = torch.cdist(features[start : start + ROWS], features)
+    for start, rows in row_blocks(features):
+        distances = torch.cdist(rows, features)
         distances.diagonal(start).fill_(torch.inf)
         found.append(distances.topk(max(ks), largest=False).values)
     nearest = torch.cat(found)

@@ -28,8 +28,8 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 def sharpness(x: Tensor) -> Tensor:
     """Root mean square of each image's discrete Laplacian (4 neighbours, without the border), [N]: the energy of its edges.
 
-    A focus measure: 0 for a flat image, and less for a blurred one than for the same image in focus. Its scale is that of
-    what is shown, so that it means something beside the sharpness of other images of the same kind.
+    A focus measure: 0 for a flat image, and less for a blurred one than for the same image in focus. It depends on what an image
+    shows: compare it with that of other images of the same kind.
     """
     inner = x[..., 1:-1, 1:-1]
     around = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]

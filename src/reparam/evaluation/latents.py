@@ -10,18 +10,19 @@ import torch
 from torch import Tensor
 
 from reparam.core.blocks import keyed_noise
+from reparam.evaluation.pairwise import row_blocks
 
 ACTIVE_VARIANCE = 0.01
-ROWS = 1000  # of all pairs of images that are in memory at one time
 
 
 def active_units(means: Tensor) -> int:
-    """How many latents have Var_x(E_q[z_k|x]) > 0.01 (Burda et al. 2016, section 4.2), from posterior means [N, K]."""
-    return int((means.double().var(0) > ACTIVE_VARIANCE).sum())
+    """How many latents have Var_x(E_q[z_k|x]) > 0.01 (Burda et al. 2016, section 4.2), from posterior means [N, K]. The
+    threshold is meant for latents of a scale near 1."""
+    return int((means.double().var(0) > ACTIVE_VARIANCE).sum()) if len(means) > 1 else 0
 
 
 def entropy(shares: Tensor) -> float:
-    """-sum p log p of shares that sum to 1, in nats; e to its power is how many equal shares it is the entropy of."""
+    """-sum p log p of shares that sum to 1, in nats; exp of it is the number of equal shares with the same entropy."""
     return float(-torch.special.xlogy(shares, shares).sum())
 
 
@@ -36,9 +37,9 @@ class Aggregate(NamedTuple):
 def aggregate_posterior(loc: Tensor, scale: Tensor, seed: int) -> Aggregate:
     r"""q(z) = 1/N sum_j N(z; loc_j, diag(scale_j^2)), the aggregate posterior of N images, at a draw of each; loc, scale [N, K].
 
-    Hoffman and Johnson 2016 (ELBO surgery): E_x KL(q(z|x) || p(z)) = I(x; z) + KL(q(z) || p(z)), where I is the mean of
-    `log_own - log_mixture` and the second the mean of `log_mixture - log p(z)`. I is never more than log N, whatever the
-    model. In float64: scales of 0.01 and less are common, and what divides by their squares cancels.
+    Hoffman and Johnson 2016 (ELBO surgery): E_x KL(q(z|x) || p(z)) = I(x; z) + KL(q(z) || p(z)) for any prior p(z), where I is
+    the mean of `log_own - log_mixture` and the second term that of `log_mixture - log p(z)`. I never exceeds log N. In float64:
+    scales of 0.01 and less are common, and terms divided by their squares cancel.
     """
     n, latent = loc.shape
     mean, deviation = loc.double(), scale.double().clamp(min=1e-6)
@@ -47,8 +48,7 @@ def aggregate_posterior(loc: Tensor, scale: Tensor, seed: int) -> Aggregate:
     precision = deviation.pow(-2)
     constant = -0.5 * (mean.square() * precision).sum(1) - deviation.log().sum(1) - 0.5 * latent * math.log(2 * math.pi)
     own, mixture = [], []
-    for start in range(0, n, ROWS):
-        part = z[start : start + ROWS]
+    for start, part in row_blocks(z):
         pairs = part @ (mean * precision).T - 0.5 * part.square() @ precision.T + constant
         own.append(pairs.diagonal(start))
         mixture.append(pairs.logsumexp(1) - math.log(n))

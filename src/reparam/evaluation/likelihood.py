@@ -15,47 +15,45 @@ from reparam.distributions import keyed_generator, kl_at, rsample, with_paramete
 from reparam.latent.generation import block_condition, device_of
 from reparam.models import Model
 from reparam.objectives.variational import kl_per_dimension
-from reparam.training import Progress, Silent
+from reparam.progress import Progress, Silent
 
 SAMPLES_AT_ONCE = 100  # importance samples of an image that are drawn in one call: it keys the noise
-# Decoded in one call: what a processor's caches hold, or enough to fill a GPU. It changes no random number.
+# Decoded in one call: what a processor's caches hold, or enough to fill a GPU. No random number depends on it.
 PIXELS_AT_ONCE = {"cpu": 400_000}
 PIXELS_ON_A_GPU = 40_000_000
 
 
 @torch.no_grad()
 def bound(model: Model, x: Tensor, seed: int, samples: int = 1, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """(-E_q[log p(x|z)], KL(q(z|x) || p(z))) of each image, [N] each; the ELBO is minus their sum. All given c, where there
-    is one.
+    """(-E_q[log p(x|z)], KL(q(z|x) || p(z))) of each image, [N] each, given c where there is one; the ELBO is minus their sum.
 
-    The expectation is over `samples` draws, the KL in closed form (Kingma and Welling 2014, eq. 10), or of a mixture over the
-    same draws.
+    The expectation is over `samples` draws. The KL is in closed form (Kingma and Welling 2014, eq. 10), or over the same draws
+    where the prior is a mixture.
     """
     device = device_of(model)
-    reconstructions, kls = [], []
-    for number, part in enumerate(x.split(BLOCK)):
-        n, part = len(part), full_block(part).to(device)
-        model_c = block_condition(model, c, number)
-        q_z = model_c.encoder(part)
+
+    def block(part: Tensor, number: int) -> Tensor:
+        model_c, whole = block_condition(model, c, number), full_block(part).to(device)
+        q_z = model_c.encoder(whole)
         z = rsample(q_z, (samples,), keyed_generator(device, seed, "bound", number))
-        reconstructions.append(-model_c.decoder(z).log_prob(part).mean(0)[:n].cpu())
-        kls.append(kl_at(q_z, model_c.prior(), z)[:n].cpu())
-    return torch.cat(reconstructions), torch.cat(kls)
+        reconstruction = -model_c.decoder(z).log_prob(whole).mean(0)
+        return torch.stack([reconstruction, kl_at(q_z, model_c.prior(), z)], 1)[: len(part)]
+
+    reconstruction, kl = in_blocks(block, x).T.contiguous()
+    return reconstruction, kl
 
 
 @torch.no_grad()
 def kl_by_dimension(model: Model, x: Tensor, c: Tensor | None = None) -> Tensor | None:
-    """KL(q(z_k|x) || p(z_k)) averaged over images, [K]: what each latent says of an image. None where one does not
-    factorise."""
+    """KL(q(z_k|x) || p(z_k)) averaged over images, [K]. None where posterior or prior does not factorise over latents."""
 
     def block(part: Tensor, number: int) -> Tensor:
         model_c = block_condition(model, c, number)
         return kl_per_dimension(model_c.encoder(full_block(part).to(device_of(model))), model_c.prior())[: len(part)]
 
     first = block_condition(model, None if c is None else c[:1], 0)
-    if not all(
-        isinstance(one, Independent) for one in (first.encoder(full_block(x[:1]).to(device_of(model))), first.prior())
-    ):
+    q_z, p_z = first.encoder(full_block(x[:1]).to(device_of(model))), first.prior()
+    if not (isinstance(q_z, Independent) and isinstance(p_z, Independent)):
         return None
     return in_blocks(block, x).double().mean(0)
 
@@ -64,46 +62,36 @@ def kl_by_dimension(model: Model, x: Tensor, c: Tensor | None = None) -> Tensor 
 def point_reconstruction(model: Model, source: Tensor, x: Tensor) -> Tensor:
     """-log p(x|f(source)) of each image for an encoder that returns a point, [N]; source is x, or its noisy version."""
     device = device_of(model)
-    parts = []
-    for given, wanted in zip(source.split(BLOCK), x.split(BLOCK), strict=True):
-        p_x = model.decoder(model.encoder(given.to(device)).mean)
-        parts.append(-p_x.log_prob(wanted.to(device)).cpu())
-    return torch.cat(parts)
+
+    def block(part: Tensor, number: int) -> Tensor:
+        p_x = model.decoder(model.encoder(part.to(device)).mean)
+        return -p_x.log_prob(x[number * BLOCK :][: len(part)].to(device))
+
+    return in_blocks(block, source)
 
 
 @torch.no_grad()
 def importance_nll(
-    model: Model,
-    x: Tensor,
-    samples: int,
-    seed: int,
-    progress: Progress | None = None,
-    c: Tensor | None = None,
+    model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None = None, c: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     r"""(-log p(x), effective sample size) of each image, [N] each; of a conditional model -log p(x|c).
 
     log p(x) is estimated by log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x), z_s ~ q(z|x) (Rezende et al. 2014; Burda et al. 2016,
     eq. 8; with c Sohn et al. 2015, eq. 11): a lower bound in expectation that tightens with S. The effective sample size is
-    (sum w)^2 / sum w^2, from 1 (one draw has all the weight: the estimate may be far too low) to S. An image's figures
-    depend on S, the seed and its place among the images alone. Memory does not grow with S but for the weights themselves,
-    [S, 100] at a time.
+    (sum w)^2 / sum w^2, from 1 (one draw has all the weight: the estimate may be far too low) to S. The estimate of an image
+    depends on S, the seed and its place among the images alone. Memory grows with S by the weights only, [S, 100].
     """
     return _estimate(model, x, samples, seed, progress, c, posterior=True)
 
 
 @torch.no_grad()
 def monte_carlo_nll(
-    model: Model,
-    x: Tensor,
-    samples: int,
-    seed: int,
-    progress: Progress | None = None,
-    c: Tensor | None = None,
+    model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None = None, c: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     r"""(-log p(x|c), effective sample size) of each image, [N] each, from the prior alone.
 
     log p(x|c) is estimated by log 1/S sum_s p(x|z_s, c), z_s ~ p(z|c) (Sohn et al. 2015, eq. 10): a lower bound in expectation,
-    and with few draws far below, since hardly any of them lies where x is likely. A model without a latent has it exactly.
+    far too low with few draws, since x is likely at hardly any of them. It is exact for a model without a latent.
     """
     if model.has("prior"):
         return _estimate(model, x, samples, seed, progress, c, posterior=False)
@@ -121,20 +109,19 @@ def monte_carlo_nll(
 def _estimate(
     model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None, c: Tensor | None, posterior: bool
 ) -> tuple[Tensor, Tensor]:
-    """Weights p(x|z) p(z) / proposal(z) at draws of the proposal: q(z|x), or the prior."""
+    """From weights p(x|z) p(z) / proposal(z) at draws of the proposal: q(z|x), or the prior."""
     device = device_of(model)
     rows = PIXELS_AT_ONCE.get(device.type, PIXELS_ON_A_GPU) // x[0].numel()
     purpose = "importance" if posterior else "monte carlo"
     nlls, sizes = [], []
-    for number, part in enumerate(
-        (progress or Silent()).track(x.split(BLOCK), "nll" if posterior else "monte carlo nll")
-    ):
+    parts = (progress or Silent()).track(x.split(BLOCK), "nll" if posterior else "monte carlo nll")
+    for number, part in enumerate(parts):
         n, part = len(part), part.to(device)
         model_c = model.given(None if c is None else c[number * BLOCK :][:n].to(device))
         generator = keyed_generator(device, seed, purpose, number)
         p_z = model_c.prior()
         q_z = model_c.encoder(part) if posterior else p_z
-        whole = with_parameters(q_z, full_block)  # noise for whole blocks, networks for what is there
+        whole = with_parameters(q_z, full_block)  # noise is drawn for whole blocks, networks run on the images alone
         log_w = []
         for start in range(0, samples, SAMPLES_AT_ONCE):
             drawn = rsample(whole, (SAMPLES_AT_ONCE,), generator)[: samples - start, :n]

@@ -1,12 +1,14 @@
-"""Measuring a run: figures go into its evaluation.json one by one, so that an interruption loses none."""
+"""Measuring a run: each metric goes into its evaluation.json at once, so that an interruption loses none."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from reparam.errors import ConfigError, DataError
-from reparam.evaluation.context import EvaluationContext, EvaluationOptions, Measure
+from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.diagnosis import diagnose
-from reparam.evaluation.metrics import table as measuring
+from reparam.evaluation.metrics.metric import Measure
+from reparam.evaluation.metrics.table import ALL, METRICS, choose, evaluate
+from reparam.evaluation.options import EvaluationOptions, stored_name
 from reparam.files import write_json
 from reparam.progress import Progress
 from reparam.run.loaded import LoadedRun
@@ -30,15 +32,47 @@ def evaluate_run(
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Measure]:
-    """Measures on the test images, figure by figure into RUN/evaluation.json (those measured before stay in it).
+    """Measures a run on its test images and adds each metric to RUN/evaluation.json.
 
-    Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis.
+    Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis. Raises
+    ConfigError for metrics and options that do not apply to the run, DataError where its data has changed.
     """
     document = run.folder.evaluation_document()
     metrics = [metrics] if isinstance(metrics, str) else metrics
     options = options or EvaluationOptions()
+    _check(run, options)
+    context = run_context(run, options, progress, say)
+    names, left_out = choose(context, metrics)
+    reasons: dict[str, list[str]] = {}
+    for name, why in left_out.items() if not metrics else ():
+        if METRICS[name].needs in run.model.abilities:  # what a model cannot do at all needs no mention
+            reasons.setdefault(why, []).append(name)
+    for why, which in reasons.items():
+        say(f"left out: {', '.join(which)}: {why}")
+    stamp = run.folder.weights_stamp()
+    if document.get("weights") != stamp:
+        document = {"weights": stamp}  # metrics of other weights may not stand beside these
+    measures = {}
+    for name, measure in evaluate(context, names):
+        if options.occlusion:
+            hidden = f"a box of {options.occlusion:g} of the side of the input hidden"
+            measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
+        measures[name] = measure
+        key = stored_name(name, METRICS[name].reads, options)
+        document.setdefault("metrics", {})[key] = asdict(measure)
+        document.setdefault("options", {})[key] = asdict(options)
+        write_json(run.folder.evaluation_path, document)
+    if (not metrics or ALL in metrics) and options.split == "test":
+        document["diagnosis"] = [asdict(finding) for finding in diagnose(context)]
+        write_json(run.folder.evaluation_path, document)
+    return measures
+
+
+def _check(run: LoadedRun, options: EvaluationOptions) -> None:
     if options.occlusion and "complete" not in run.model.abilities:
-        raise ConfigError(f"occlusion hides part of an image that is seen, and task '{run.config.task.task}' has none")
+        raise ConfigError(
+            f"occlusion hides a part of the model's input image, and task '{run.config.task.task}' has none"
+        )
     if options.split == "validation" and run.config.data.train_on == "all":
         raise ConfigError("this run was trained on validation images too (train-on 'all'): evaluate it on test images")
     if run.dataset.fingerprint != run.folder.document()["data"]["fingerprint"]:
@@ -46,28 +80,3 @@ def evaluate_run(
             f"'{run.config.data.data}' is not what {run.path} was trained on, and test images may be among those that "
             "it has seen: restore it, or train a new run"
         )
-    names, left_out = measuring.choose(run.model, run.dataset, run.config.task, options, metrics)
-    reasons: dict[str, list[str]] = {}
-    for name, why in left_out.items() if not metrics else ():
-        if measuring.METRICS[name].needs in run.model.abilities:  # what a model cannot do at all needs no mention
-            reasons.setdefault(why, []).append(name)
-    for why, which in reasons.items():
-        say(f"left out: {', '.join(which)}: {why}")
-    stamp = run.folder.weights_stamp()
-    if document.get("weights") != stamp:
-        document = {"weights": stamp}  # figures of other weights do not stand beside these
-    context = run_context(run, options, progress, say)
-    measures = {}
-    for name, measure in measuring.evaluate(context, names):
-        if options.occlusion:
-            hidden = f"a box of {options.occlusion:g} of the side hidden in what is seen"
-            measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
-        measures[name] = measure
-        kept_as = options.kept_as(name)
-        document.setdefault("metrics", {})[kept_as] = asdict(measure)
-        document.setdefault("options", {})[kept_as] = asdict(options)
-        write_json(run.folder.evaluation_path, document)
-    if (not metrics or measuring.ALL in metrics) and options.split == "test":
-        document["diagnosis"] = [asdict(finding) for finding in diagnose(context)]
-        write_json(run.folder.evaluation_path, document)
-    return measures

@@ -1,6 +1,6 @@
-"""How good predictions of a part of an image are: likelihoods stand in `likelihood`; here is what answers are judged by.
+"""How good predictions of a part of an image are; their likelihoods are in `likelihood`.
 
-Shapes: `N` images, `L` answers for one image, `C H W` image, `D` values of a label map, `J` bins.
+Shapes: `N` images, `L` predictions of one image, `C H W` image, `D` values of a label map, `J` bins.
 """
 
 from typing import NamedTuple
@@ -21,21 +21,19 @@ class Overlap(NamedTuple):
 
 
 def overlap(probs: Tensor, truth: Tensor) -> Overlap:
-    """Of the most probable value at each pixel, probs [N, D, H, W], and the truth [N, 1, H, W]; pixels that do not count are
-    left out."""
+    """Of the most probable value at each pixel, probs [N, D, H, W], and the truth [N, 1, H, W], without ignored pixels."""
     counts = (truth != IGNORED).squeeze(1)
-    said, true = probs.argmax(1), truth.squeeze(1)
+    predicted, true = probs.argmax(1), truth.squeeze(1)
     both, either = [], []
     for value in range(probs.shape[1]):
-        a, b = (said == value) & counts, (true == value) & counts
+        a, b = (predicted == value) & counts, (true == value) & counts
         both.append((a & b).flatten(1).sum(1))
         either.append((a | b).flatten(1).sum(1))
     return Overlap(torch.stack(both, 1).double(), torch.stack(either, 1).double())
 
 
 def foreground_iou(found: Overlap) -> Tensor:
-    """Intersection over union of everything but value 0, an image, averaged over the values that occur, [N]; 1 where none
-    does."""
+    """Intersection over union of each image, averaged over the values but 0 that occur in it, [N]; 1 where none does."""
     both, either = found.intersection[:, 1:], found.union[:, 1:]
     occurs = either > 0
     ratio = torch.where(occurs, both / either.clamp(min=1), 0).sum(1)
@@ -50,7 +48,7 @@ def pixel_accuracy(probs: Tensor, truth: Tensor) -> Tensor:
 
 
 class Reliability(NamedTuple):
-    """By bin of confidence: its mean, the share that is right, the share of the pixels; [J] each."""
+    """By bin of confidence: its mean, the share of right pixels, the share of all pixels; [J] each."""
 
     confidence: Tensor
     accuracy: Tensor
@@ -60,8 +58,8 @@ class Reliability(NamedTuple):
 def reliability(probs: Tensor, truth: Tensor, bins: int = BINS) -> Reliability:
     """Of the most probable value at each pixel; bins are of equal width from 0 to 1 (Guo et al. 2017)."""
     counts = (truth != IGNORED).squeeze(1)
-    confidence, said = (part[counts] for part in probs.double().max(1))
-    right = (said == truth.squeeze(1)[counts]).double()
+    confidence, predicted = (part[counts] for part in probs.double().max(1))
+    right = (predicted == truth.squeeze(1)[counts]).double()
     place = (confidence * bins).long().clamp(max=bins - 1)
     n = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, torch.ones_like(confidence))
     sums = [torch.zeros(bins, dtype=torch.float64).index_add_(0, place, value) for value in (confidence, right)]
@@ -74,35 +72,41 @@ def calibration_error(found: Reliability) -> float:
     return float((found.weight * (found.accuracy - found.confidence).abs()).sum())
 
 
-def uncertainty(answers: Tensor) -> Tensor:
-    """How far answers [N, L, C, H, W] differ at each pixel, [N, 1, H, W]: the root mean square, over channels, of their
-    standard deviation."""
-    return answers.var(1, correction=0).mean(1, keepdim=True).sqrt()
+def _variance(predictions: Tensor) -> Tensor:
+    """Between predictions [N, L, C, H, W], the mean over channels, [N, 1, H, W]."""
+    return predictions.var(1, correction=0).mean(1, keepdim=True)
 
 
-def diversity(answers: Tensor, wanted: Tensor) -> Tensor:
-    """Root mean square over the wanted pixels, [N, 1, H, W], of the standard deviation between answers, [N]."""
-    spread = answers.var(1, correction=0).mean(1, keepdim=True) * wanted
-    return (spread.flatten(1).sum(1) / wanted.flatten(1).sum(1).clamp(min=1)).sqrt()
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the pixels [N, 1, H, W] where the mask is 1, [N]; 0 where it is 1 nowhere."""
+    return (values * mask).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
 
 
-def squared_error(answer: Tensor, truth: Tensor, wanted: Tensor) -> Tensor:
-    """Mean squared difference over the wanted pixels, [N, 1, H, W], of images [N, C, H, W], [N]."""
-    error = (answer - truth).square().mean(1, keepdim=True) * wanted
-    return error.flatten(1).sum(1) / wanted.flatten(1).sum(1).clamp(min=1)
+def uncertainty(predictions: Tensor) -> Tensor:
+    """Standard deviation between predictions [N, L, C, H, W] at each pixel, root mean square over channels, [N, 1, H, W]."""
+    return _variance(predictions).sqrt()
+
+
+def diversity(predictions: Tensor, mask: Tensor) -> Tensor:
+    """Standard deviation between predictions [N, L, C, H, W], root mean square over the masked pixels, [N]."""
+    return masked_mean(_variance(predictions), mask).sqrt()
+
+
+def masked_squared_error(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared difference of images [N, C, H, W] over the masked pixels, [N]."""
+    return masked_mean((prediction - truth).square().mean(1, keepdim=True), mask)
 
 
 class Votes(NamedTuple):
-    """Of L answers, as a classifier reads them: how many name the true class, and -log of its
-    share of them, [N] each."""
+    """Of the classes of L predictions: how many are the true one, and -log of its share of them, [N] each."""
 
     right: Tensor
     log_loss: Tensor
 
 
 def votes(read: Tensor, truth: Tensor, classes: int) -> Votes:
-    """read: classes of L answers, [N, L]; truth [N]. The histogram is (votes + 1 / D) / (L + 1): one vote spread over D
-    classes."""
+    """read: classes of L predictions, [N, L]; truth [N]. A share is (votes + 1 / D) / (L + 1): one more vote is spread over D
+    classes, so that none is 0."""
     right = (read == truth[:, None]).sum(1).double()
     share = (right + 1 / classes) / (read.shape[1] + 1)
     return Votes(right, -share.log())

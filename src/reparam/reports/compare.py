@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from reparam.errors import ConfigError
-from reparam.evaluation import METRICS, EvaluationOptions, Measure, evaluate_run
+from reparam.evaluation import METRICS, EvaluationOptions, Measure, evaluate_run, run_context
 from reparam.evaluation.metrics import table as measuring
 from reparam.files import write_text
 from reparam.reports import charts
@@ -180,7 +180,7 @@ def _measure(one: Named, metrics: Sequence[str], progress: Progress | None, say:
     """Measures what is wanted and was not measured of these weights yet; the names of all that is wanted."""
     run = one.subject.run
     every = [measuring.ALL] if metrics else []
-    apply, _ = measuring.choose(run.model, run.dataset, run.config.task, EvaluationOptions(), every)
+    apply, _ = measuring.choose(run_context(run, EvaluationOptions()), every)
     wanted = [name for name in apply if not metrics or name in metrics or measuring.ALL in metrics]
     known = _measured(run)
     missing = [name for name in wanted if name not in known]

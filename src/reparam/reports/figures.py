@@ -11,9 +11,9 @@ import torch
 from reparam.data.labels import attributes
 from reparam.errors import DataError
 from reparam.evaluation import structured
-from reparam.evaluation.context import VALIDATED
 from reparam.evaluation.metrics.latent_moves import CHANGES
 from reparam.evaluation.networks.features import judge_network
+from reparam.evaluation.options import VALIDATED
 from reparam.latent.directions import DEFAULT
 from reparam.latent.generation import mixture_prior, predict_average, sample
 from reparam.reports import charts, panels

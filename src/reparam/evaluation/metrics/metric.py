@@ -1,76 +1,116 @@
-"""What a row of `METRICS` is, and what several of its files share.
+"""What a metric is and what it returns, and the obstacles that several subjects share.
 
 Shapes: `N` images.
 """
 
+import inspect
+import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 from torch import Tensor
 
-from reparam.data import Dataset
-from reparam.data.selection import random_indices
-from reparam.data.tasks import TaskOptions
-from reparam.evaluation.context import EvaluationContext, EvaluationOptions, Measure, mean
+from reparam.evaluation.context import EvaluationContext
 from reparam.models import Model
 
 FEWEST_FOR_FID = 128  # twice the features of the small network: below, the covariance is mostly noise
-FEW_SAMPLES = 10  # effective ones: below, few draws have all the weight
-
-Obstacle = Callable[[Model, Dataset, TaskOptions, EvaluationOptions], str | None]
 
 
-class Metric(NamedTuple):
-    """A row: the ability a model needs, the function, what the figure is, what it means to who has never met it; why it may
-    not apply to a model and its data all the same; whether it takes so long, for a model, that it waits to be asked for; and
-    which end of it is the better one, where there is one."""
+@dataclass(frozen=True)
+class Measure:
+    """A value, its standard error (None where it has none), the number of images and the unit; `note` belongs beside it, `parts`
+    are what the value is the sum of, where that is of interest (`kl`: by latent dimension)."""
+
+    value: float
+    stderr: float | None
+    n: int
+    unit: str
+    note: str = ""
+    parts: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row. The function's docstring is shown to users: its first paragraph says what is computed, the rest what that means to
+    someone who sees it for the first time; the keywords of a `partial` are filled in.
+
+    needs: the ability that a model must have. obstacle: why the metric does not apply although the model has the ability, or
+    None. best: the better end, where there is one. reads: options that the value depends on, beside those that choose images.
+    expensive: takes minutes to hours, and is measured on request only. by_default: of which models it is measured without a
+    request (None: of all).
+    """
 
     needs: str
     measure: Callable[[EvaluationContext], Measure]
-    doc: str
-    meaning: str
-    obstacle: Obstacle | None = None
-    dear: bool | Callable[[Model], bool] = False
+    obstacle: Callable[[EvaluationContext], str | None] | None = None
     best: Literal["low", "high", ""] = ""
+    reads: tuple[str, ...] = ()
+    expensive: bool = False
+    by_default: Callable[[Model], bool] | None = None
 
-    def waits(self, model: Model) -> bool:
-        """Whether it is measured only when asked for."""
-        return self.dear if isinstance(self.dear, bool) else self.dear(model)
+    @property
+    def doc(self) -> str:
+        return self._text[0].removesuffix(".")
+
+    @property
+    def meaning(self) -> str:
+        return self._text[1]
+
+    @property
+    def _text(self) -> tuple[str, str]:
+        function = self.measure
+        if isinstance(function, partial):
+            text = (inspect.getdoc(function.func) or "").format(**function.keywords)
+        else:
+            text = inspect.getdoc(function) or ""
+        doc, _, meaning = text.partition("\n\n")
+        return " ".join(doc.split()), " ".join(meaning.split())
+
+    def waits(self, model: Model) -> str:
+        """Why it is measured on request only; empty where it is measured by default."""
+        if self.expensive:
+            return "they take minutes to hours on a processor"
+        return "" if self.by_default is None or self.by_default(model) else "measured by default of other models"
 
 
-def nll(context: EvaluationContext) -> Measure:
-    values, sizes = context.nll
-    note = effective(sizes, context.options)
-    if len(values) < len(context.x):  # the two figures stand beside each other, and this one must not look the larger
-        reconstruction, kl = context.bound
-        note += f"; -elbo of these images is {float((reconstruction + kl)[: len(values)].mean()):.2f}"
-    return mean(values, "nats/image", note)
+def mean(values: Tensor, unit: str, note: str = "") -> Measure:
+    """The mean over images, [N], with its standard error."""
+    values = values.double()
+    stderr = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
+    return Measure(float(values.mean()), stderr, len(values), unit, note)
 
 
-def effective(sizes: Tensor, options: EvaluationOptions) -> str:
-    typical, low = (float(sizes.quantile(q)) for q in (0.5, 0.05))
-    note = f"S = {options.samples:,}, effective {typical:.0f} (5% of images below {low:.1f})"
-    if options.precision != "float32":
-        note += f"; {options.precision} products"
-    return note + (
-        "; few draws dominate: the true value may be lower" if typical < min(FEW_SAMPLES, options.samples / 2) else ""
-    )
+def ratio(part: Tensor, whole: Tensor, unit: str, note: str = "") -> Measure:
+    """Ratio of the means of paired values [N], with its standard error to first order (the delta method)."""
+    part, whole = part.double(), whole.double()
+    value = float(part.mean() / whole.mean())
+    spread = part - value * whole
+    stderr = float(spread.std() / math.sqrt(len(part)) / whole.mean()) if len(part) > 1 else None
+    return Measure(value, stderr, len(part), unit, note)
 
 
-def few_images(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
-    n = min(len(dataset.split(options.split)), options.images)
+def has_no_prior(model: Model) -> bool:
+    """An autoencoder, whose purpose is its latents; models with a prior are for generating images."""
+    return not model.has("prior")
+
+
+def few_images(context: EvaluationContext) -> str | None:
+    n = len(context.index)
     return (
-        None if n >= FEWEST_FOR_FID else f"{n} images are too few to compare distributions: it takes {FEWEST_FOR_FID}"
+        None if n >= FEWEST_FOR_FID else f"{n} images are too few to compare distributions ({FEWEST_FOR_FID} at least)"
     )
 
 
-def none_labelled(dataset: Dataset, options: EvaluationOptions) -> str | None:
-    split = dataset.split(options.split)
-    known = split.labels[random_indices(split, options.images)] >= 0
-    return None if bool(known.any()) else "none of the images that are asked has a label"
+def one_class(context: EvaluationContext) -> str | None:
+    return None if len(context.dataset.classes) > 1 else "it needs images of at least two classes"
 
 
-def no_classifier(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
-    if len(dataset.classes) < 2:
-        return "its feature network needs images of at least two classes"
-    return few_images(model, dataset, task, options)
+def no_classifier(context: EvaluationContext) -> str | None:
+    return one_class(context) or few_images(context)
+
+
+def none_labelled(context: EvaluationContext) -> str | None:
+    known = context.split.labels[context.index] >= 0
+    return None if bool(known.any()) else "none of the images has a label"

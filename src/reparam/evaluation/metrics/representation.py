@@ -1,7 +1,6 @@
-"""`REPRESENTATION`: what can be measured of latents as a representation, beside principal components of as many dimensions; and
-of denoising. One function and one line add a metric.
+"""`REPRESENTATION`: latents beside as many principal components, and denoising. One function and one row add a metric.
 
-Shapes: `N` images, `C H W` image, `D` classes, `K` latent.
+Shapes: `N` images, `C H W` image, `K` latent.
 """
 
 from collections.abc import Callable
@@ -11,17 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.core.batch import Batch
 from reparam.core.blocks import keyed_noise
-from reparam.data import Dataset
 from reparam.data.selection import random_indices
-from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
-from reparam.evaluation.context import EvaluationContext, EvaluationOptions, Measure, mean
-from reparam.evaluation.metrics.metric import Metric, no_classifier, none_labelled
+from reparam.evaluation.context import EvaluationContext
+from reparam.evaluation.metrics.metric import Measure, Metric, has_no_prior, mean, no_classifier, none_labelled
 from reparam.latent.generation import decode, encode, sample_latents
-from reparam.models import Model
 
 NEIGHBOURS = 5
 CONFIDENT = 0.9
@@ -38,17 +33,17 @@ def _latents(context: EvaluationContext) -> Codes:
 
 def _components(context: EvaluationContext) -> Codes:
     """As many principal components of the training images as there are latents."""
-    pca = principal_components(context)
-    return tuple(torch.from_numpy(pca.transform(_flat(batch.shown))) for batch in (context.training, context.batch))  # type: ignore[return-value]
+    pca = _pca(context)
+    train, test = (torch.from_numpy(pca.transform(_flat(batch.shown))) for batch in (context.training, context.batch))
+    return train, test
 
 
-def principal_components(context: EvaluationContext) -> Any:
-    """Fitted to training images: as many as there are latents."""
-    return context.once("pca", lambda: components_of(context.training.shown, context.codes[0].shape[1]))
+def _pca(context: EvaluationContext) -> Any:
+    return context.once("pca", lambda: principal_components(context.training.shown, context.codes[0].shape[1]))
 
 
-def components_of(x: Tensor, count: int) -> Any:
-    """The first `count` principal components of images [N, C, H, W], or as many as there are."""
+def principal_components(x: Tensor, count: int) -> Any:
+    """scikit-learn's PCA of images [N, C, H, W] with `count` components, or as many as there are."""
     from sklearn.decomposition import PCA
 
     flat = _flat(x)
@@ -59,57 +54,77 @@ def _flat(x: Tensor) -> Any:
     return x.flatten(1).numpy()
 
 
-def _read(context: EvaluationContext, codes: Callable[[EvaluationContext], Codes], reader: Any) -> Measure:
-    """The share of labelled test images of which `reader`, fitted to training images' codes and labels, finds the class."""
-    train, test = codes(context)
-    known, asked = _labelled(context.training), _labelled(context.batch)
-    if len(context.training.y[known].unique()) < 2:
-        raise ConfigError(
-            f"a reader of classes needs two among the {len(known):,} training images that are looked at: label more, take more "
-            "--images, or leave neighbour_accuracy and probe_accuracy out"
-        )
-    reader.fit(train[known].numpy(), context.training.y[known].numpy())
-    right = torch.from_numpy(reader.predict(test[asked].numpy())) == context.batch.y[asked]
-    return mean(
-        right.double(), "share", f"{train.shape[1]} numbers an image; fitted to {int(known.sum()):,} training images"
-    )
+CODES: dict[str, Callable[[EvaluationContext], Codes]] = {"latents": _latents, "principal components": _components}
 
 
-def _labelled(batch: Batch) -> Tensor:
-    return batch.y >= 0
+def neighbour_accuracy(context: EvaluationContext, codes: str) -> Measure:
+    """Share of test images whose class most of the 5 nearest training images have, by distance in {codes}.
 
-
-def neighbour_accuracy(context: EvaluationContext, codes: Callable[[EvaluationContext], Codes]) -> Measure:
+    Whether images that are near each other are of one class. 1 is always. Principal components, as many as there are latents, are
+    what a linear map of the pixels achieves."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    known = int(_labelled(context.training).sum())
-    return _read(context, codes, KNeighborsClassifier(max(1, min(NEIGHBOURS, known))))
+    labelled = int((context.training.y >= 0).sum())
+    return _classified(context, codes, KNeighborsClassifier(max(1, min(NEIGHBOURS, labelled))))
 
 
-def probe_accuracy(context: EvaluationContext, codes: Callable[[EvaluationContext], Codes]) -> Measure:
+def probe_accuracy(context: EvaluationContext, codes: str) -> Measure:
+    """Share of test images whose class a linear classifier predicts from {codes}.
+
+    How much of the class can be read by a linear classifier. 1 is all of it. Principal components, as many as there are latents,
+    are what a linear map of the pixels achieves."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return _read(context, codes, make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)))
+    return _classified(context, codes, make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)))
+
+
+def _classified(context: EvaluationContext, codes: str, classifier: Any) -> Measure:
+    """The share of labelled test images that `classifier` gets right, fitted to training images' codes and labels."""
+    train, test = CODES[codes](context)
+    fitted, tested = (batch.y >= 0 for batch in (context.training, context.batch))
+    if len(context.training.y[fitted].unique()) < 2:
+        raise ConfigError(
+            f"a classifier needs two classes among the {len(fitted):,} training images that are used: label more, take more "
+            "--images, or leave neighbour_accuracy and probe_accuracy out"
+        )
+    classifier.fit(train[fitted].numpy(), context.training.y[fitted].numpy())
+    right = torch.from_numpy(classifier.predict(test[tested].numpy())) == context.batch.y[tested]
+    note = f"{train.shape[1]} numbers an image; fitted to {int(fitted.sum()):,} training images"
+    return mean(right.double(), "share", note)
+
+
+def no_labels(context: EvaluationContext) -> str | None:
+    train = context.dataset.train
+    labels = train.labels[random_indices(train, context.options.images)]
+    if len(labels[labels >= 0].unique()) < 2:
+        return "it predicts classes, and the labels of the training images do not have two"
+    return none_labelled(context)
 
 
 def psnr_pca(context: EvaluationContext) -> Measure:
-    pca, x = principal_components(context), context.batch.shown
+    """Peak signal-to-noise ratio of as many principal components.
+
+    What psnr is for the best linear model with as many numbers: a model should be above it."""
+    pca, x = _pca(context), context.batch.shown
     rebuilt = torch.from_numpy(pca.inverse_transform(pca.transform(_flat(x)))).view_as(x).clamp(0, 1)
     return mean(fidelity.psnr(context.x, rebuilt), "dB", f"{pca.n_components_} components")
 
 
 def confident_samples(context: EvaluationContext) -> Measure:
-    """max_y p(y|x) >= 0.9 by the feature network's classifier, x decoded from z of the prior, or of an autoencoder, which has
-    none, from a normal with the mean and deviation of each latent over training images."""
-    network, n = context.network("classifier"), len(context.x)
-    found = network.probabilities(decode(context.model, _random_latents(context, n))).amax(1) >= CONFIDENT
-    of_tests = float((network.probabilities(context.grey).amax(1) >= CONFIDENT).float().mean())
-    return mean(found.double(), "share", f"of test images {of_tests:.3f}; {network.about}")
+    """Share of random latents whose image a classifier reads with 90% confidence or more.
+
+    How regular the latent space is: whether a random latent decodes to an image of some class. Higher is better, up to the share
+    of test images."""
+    network = context.network("classifier")
+    images = decode(context.model, _random_latents(context, len(context.x)))
+    generated, real = (network.probabilities(x).amax(1) >= CONFIDENT for x in (images, context.grey))
+    return mean(generated.double(), "share", f"of test images {float(real.float().mean()):.3f}; {network.about}")
 
 
 def _random_latents(context: EvaluationContext, n: int) -> Tensor:
+    """Of the prior; of an autoencoder from a normal with the mean and deviation of each latent over training images."""
     if "decode" in context.model.abilities:
         return sample_latents(context.model, n, context.options.seed)
     codes = _latents(context)[0]
@@ -117,10 +132,16 @@ def _random_latents(context: EvaluationContext, n: int) -> Tensor:
 
 
 def psnr_gain(context: EvaluationContext) -> Measure:
+    """Peak signal-to-noise ratio gained over the noisy image.
+
+    How much nearer the cleaned image is to the clean one than the noisy image was. Higher is better."""
     return _gain(context, context.reconstructions)
 
 
 def psnr_gain_median(context: EvaluationContext) -> Measure:
+    """The same of a median filter of 3 x 3 pixels.
+
+    What can be gained without learning anything."""
     from scipy.ndimage import median_filter
 
     filtered = median_filter(context.batch.shown.numpy(), (1, 1, WINDOW, WINDOW), mode="nearest")
@@ -132,84 +153,23 @@ def _gain(context: EvaluationContext, cleaned: Tensor) -> Measure:
     return mean(fidelity.psnr(context.x, cleaned) - noisy, "dB", f"over noisy images of {float(noisy.mean()):.2f} dB")
 
 
-def no_labels(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
-    train = dataset.train.labels[random_indices(dataset.train, options.images)]
-    if len(train[train >= 0].unique()) < 2:
-        return "it reads classes, and there are no two among the labels"
-    return none_labelled(dataset, options)
+def no_noise(context: EvaluationContext) -> str | None:
+    return None if context.task.task == "denoising" else "its images are not noisy"
 
 
-def no_noise(model: Model, dataset: Dataset, task: TaskOptions, options: EvaluationOptions) -> str | None:
-    return None if task.task == "denoising" else "its images are not noisy"
+_row = partial(Metric, best="high", by_default=has_no_prior)
 
 
-def generative(model: Model) -> bool:
-    """A model with a prior is for making images up: what its latents are good for besides waits to be asked for."""
-    return model.has("prior")
-
-
-def _beside(name: str, measure: Callable[..., Measure], doc: str, meaning: str) -> dict[str, Metric]:
-    """A figure of latents, and the same of as many principal components."""
-    of_pca = f"The same of as many principal components: what a linear map of the pixels gives. {meaning}"
-    return {
-        name: Metric("encode", partial(measure, codes=_latents), doc, meaning, no_labels, dear=generative, best="high"),
-        f"{name}_pca": Metric(
-            "encode",
-            partial(measure, codes=_components),
-            f"{doc}, principal components",
-            of_pca,
-            no_labels,
-            dear=generative,
-            best="high",
-        ),
-    }
+def _beside_pca(name: str, measure: Callable[..., Measure]) -> dict[str, Metric]:
+    names = zip((name, f"{name}_pca"), CODES, strict=True)
+    return {key: _row("encode", partial(measure, codes=codes), no_labels) for key, codes in names}
 
 
 REPRESENTATION: dict[str, Metric] = {
-    **_beside(
-        "neighbour_accuracy",
-        neighbour_accuracy,
-        f"test images whose class {NEIGHBOURS} nearest training images in the latent space name",
-        "Whether images that lie near each other in the latent space are of one kind. 1 is always.",
-    ),
-    **_beside(
-        "probe_accuracy",
-        probe_accuracy,
-        "test images whose class a linear classifier reads from the latent",
-        "How much of the class lies open in the latent. 1 is all of it.",
-    ),
-    "psnr_pca": Metric(
-        "reconstruct",
-        psnr_pca,
-        "peak signal-to-noise ratio of as many principal components",
-        "What psnr is for the best linear model of as many numbers: a model should be above it.",
-        dear=generative,
-        best="high",
-    ),
-    "confident_samples": Metric(
-        "reconstruct",
-        confident_samples,
-        f"random latents whose image a classifier reads with {CONFIDENT:.0%} confidence or more",
-        "How regular the latent space is: whether a random place in it stands for an image of some kind. Higher is better, up to "
-        "the share of test images.",
-        no_classifier,
-        dear=generative,
-        best="high",
-    ),
-    "psnr_gain": Metric(
-        "reconstruct",
-        psnr_gain,
-        "peak signal-to-noise ratio gained over the noisy image",
-        "How much nearer the cleaned image is to the clean one than the noisy image was. Higher is better.",
-        no_noise,
-        best="high",
-    ),
-    "psnr_gain_median": Metric(
-        "reconstruct",
-        psnr_gain_median,
-        f"the same of a median filter of {WINDOW} x {WINDOW} pixels",
-        "What can be had without learning anything.",
-        no_noise,
-        best="high",
-    ),
+    **_beside_pca("neighbour_accuracy", neighbour_accuracy),
+    **_beside_pca("probe_accuracy", probe_accuracy),
+    "psnr_pca": _row("reconstruct", psnr_pca),
+    "confident_samples": _row("reconstruct", confident_samples, no_classifier),
+    "psnr_gain": Metric("reconstruct", psnr_gain, no_noise, best="high"),
+    "psnr_gain_median": Metric("reconstruct", psnr_gain_median, no_noise, best="high"),
 }

@@ -1,12 +1,13 @@
-"""Networks whose features say how alike two sets of images are: a classifier trained on this data, and Inception.
+"""Networks whose features say how similar two sets of images are: a classifier trained on this data, and Inception.
 
-Shapes: `N` images, `C H W` image, `F` features.
+Shapes: `N` images, `C H W` image, `F` features, `D` classes.
 """
 
 import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,23 +19,25 @@ from reparam.errors import ReparamError, RunError
 from reparam.evaluation.networks import inception
 from reparam.files import cache_folder, read_tensors, write_tensors
 from reparam.latent.generation import class_probabilities, classify
-from reparam.models import MODELS, Model, Schedule, Spec
+from reparam.models import Model, Schedule, Spec
 from reparam.models.classifier import ConvolutionalClassifier
-from reparam.run.config import resolve
+from reparam.progress import Progress, Silent
+from reparam.run.config import RunConfig, resolve
 from reparam.run.folder import load_weights
-from reparam.training import Loop, Progress, Silent
+from reparam.training import Loop
 
-VERSION = "classifier-v2"
+CLASSIFIER = "classifier-v2"  # its name and version: part of the names of files in the cache
 LEAST_STEPS = 600  # of a small data set's classifier, for which the recipe's epochs are too few
 JUDGE_SEED = 1_000_003
 SCALED_ON = 10_000  # training images, at most
+TESTED_AT_ONCE = 10_000  # images
 INCEPTION_BATCH = 20  # 299 x 299 images fill a processor's caches soon
 
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """`network` turns images [n, C, H, W] in [0, 1] into features [n, F], `batch` at a time; `about` is stated with every
-    figure. With `key`, features of test images are kept in the cache under it: they are dear."""
+    """`network` turns images [n, C, H, W] in [0, 1] into features [n, F], `batch` at a time; `about` goes into the note of every
+    metric. Features of test images are stored in the cache under `key`, if there is one: they are expensive."""
 
     about: str
     network: Callable[[Tensor], Tensor]
@@ -44,7 +47,7 @@ class FeatureNetwork:
     head: Callable[[Tensor], Tensor] | None = None  # of a classifier: images to probabilities of classes [n, D]
 
     def classes(self, x: Tensor) -> Tensor:
-        """The class of each image [N, C, H, W] as a classifier reads it, [N]."""
+        """The most probable class of each image [N, C, H, W], [N]."""
         return self.probabilities(x).argmax(1)
 
     def probabilities(self, x: Tensor) -> Tensor:
@@ -59,56 +62,76 @@ class FeatureNetwork:
         return torch.cat([self.network(part.to(self.device)).cpu() for part in parts])
 
 
+def _silent(text: str) -> None:
+    pass
+
+
 def inception_network(
-    dataset: Dataset,
-    device: torch.device,
-    progress: Progress | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    dataset: Dataset, device: torch.device, progress: Progress | None = None, say: Callable[[str], None] = _silent
 ) -> FeatureNetwork:
     """The network of the standard FID, about 0.1 s an image on one processor core."""
     network = inception.load_inception(device, say)
-    return FeatureNetwork(
-        f"{inception.NAME}, bilinear to 299, no antialiasing",
-        lambda x: network(inception.prepared(x)),
-        device,
-        INCEPTION_BATCH,
-        f"{inception.NAME}-{dataset.fingerprint[:16]}",
-    )
+    about = f"{inception.NAME}, bilinear to 299, no antialiasing"
+    key = f"{inception.NAME}-{dataset.fingerprint[:16]}"
+    return FeatureNetwork(about, lambda x: network(inception.prepared(x)), device, INCEPTION_BATCH, key)
 
 
 def classifier_network(
     dataset: Dataset,
     device: torch.device,
     progress: Progress | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = _silent,
+    seed: int = 0,
 ) -> FeatureNetwork:
-    """A small classifier for this data set, trained at its first use (seed 0, training split only), named and versioned. Its
-    accuracy on the data's test images is stated. Features are divided by one number, so that their mean square over training
-    images is 1: a network's units have no scale of their own."""
-    model, facts = _classifier(dataset, device, progress, say, 0)
-    about = f"{VERSION}, accuracy {facts['accuracy']:.3f}"
+    """A small classifier for this data set, trained at its first use on the training split."""
+    model, facts = _from_cache(dataset, device, progress, say, seed)
+    # A network's units have no scale of their own: the mean square of its features over training images becomes 1.
     return FeatureNetwork(
-        about, lambda x: _head(model).features(x) / facts["scale"], device, head=lambda x: class_probabilities(model, x)
+        f"{'judge ' if seed else ''}{CLASSIFIER}, accuracy {facts['accuracy']:.3f}",
+        lambda x: _head(model).features(x) / facts["scale"],
+        device,
+        head=lambda x: class_probabilities(model, x),
     )
 
 
-def judge_network(
-    dataset: Dataset,
-    device: torch.device,
-    progress: Progress | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> FeatureNetwork:
-    """Another such classifier, of a seed that no model is trained with: it reads classes and is nobody's feature network."""
-    model, facts = _classifier(dataset, device, progress, say, JUDGE_SEED)
-    about = f"judge {VERSION}, accuracy {facts['accuracy']:.3f}"
-    return FeatureNetwork(about, _head(model).features, device, head=lambda x: class_probabilities(model, x))
-
-
-FEATURES: dict[str, Callable[..., FeatureNetwork]] = {
+# Another such classifier, of a seed that no model is trained with: it judges classes, and is nobody's feature network.
+judge_network = partial(classifier_network, seed=JUDGE_SEED)
+NETWORKS: dict[str, Callable[..., FeatureNetwork]] = {
     "classifier": classifier_network,
     "judge": judge_network,
     "inception": inception_network,
 }
+
+
+def _from_cache(
+    dataset: Dataset, device: torch.device, progress: Progress | None, say: Callable[[str], None], seed: int
+) -> tuple[Model, dict[str, float]]:
+    """A trained classifier, its accuracy on test images, and the scale of its features."""
+    config = resolve("classifier", keep="last", seed=seed)
+    fewest = LEAST_STEPS * config.training.batch_size / len(dataset.train)
+    if config.training.epochs < fewest:
+        config = resolve("classifier", keep="last", seed=seed, epochs=fewest)
+    # Everything that the weights depend on: data, options, and the kind of device that sums.
+    recipe = hashlib.sha256(json.dumps(config.to_json(), sort_keys=True).encode()).hexdigest()[:8]
+    name = f"{CLASSIFIER}-{dataset.fingerprint[:16]}-{recipe}-{device.type}.safetensors"
+    path = cache_folder() / "features" / name
+    if path.exists():
+        try:
+            tensors, facts = read_tensors(path)
+            model = _untrained(config, dataset)
+            load_weights(model, tensors, path)
+            return model.to(device).eval(), facts
+        except RunError as error:
+            say(f"{error}; it is trained again")
+    say(f"training the feature network {CLASSIFIER} for this data (once; stored in {path.parent})")
+    model = _trained(config, dataset, device, progress)
+    facts = {"accuracy": _accuracy(model, dataset), "scale": _scale(model, dataset, device)}
+    try:
+        write_tensors(path, model.state_dict(), facts)
+    except ReparamError as error:
+        remedy = "set REPARAM_CACHE to a folder of yours"
+        say(f"the feature network cannot be stored, and will be trained again ({error}): {remedy}")
+    return model, facts
 
 
 def _head(model: Model) -> ConvolutionalClassifier:
@@ -116,48 +139,31 @@ def _head(model: Model) -> ConvolutionalClassifier:
     return model.head
 
 
-def _classifier(
-    dataset: Dataset, device: torch.device, progress: Progress | None, say: Callable[[str], None], seed: int
-) -> tuple[Model, dict[str, float]]:
-    config = resolve("classifier", keep="last", seed=seed)
-    fewest = LEAST_STEPS * config.training.batch_size / len(dataset.train)
-    if config.training.epochs < fewest:
-        config = resolve("classifier", keep="last", seed=seed, epochs=fewest)
-    model = MODELS["classifier"].build(config.options, Spec(dataset.shape, len(dataset.classes)))
-    # Everything that the weights are a function of: data, options, and the kind of device that sums.
-    recipe = hashlib.sha256(json.dumps(config.to_json(), sort_keys=True).encode()).hexdigest()[:8]
-    name = f"{VERSION}-{dataset.fingerprint[:16]}-{recipe}-{device.type}.safetensors"
-    path = cache_folder() / "features" / name
-    if path.exists():
-        try:
-            tensors, facts = read_tensors(path)
-            load_weights(model, tensors, path)
-            return model.to(device).eval(), facts
-        except RunError as error:
-            say(f"{error}; it is trained again")
+def _untrained(config: RunConfig, dataset: Dataset) -> Model:
+    return config.family.build(config.options, Spec(dataset.shape, len(dataset.classes)))
 
-    say(f"training the feature network {VERSION} for this data (once; kept in {path.parent})")
+
+def _trained(config: RunConfig, dataset: Dataset, device: torch.device, progress: Progress | None) -> Model:
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = MODELS["classifier"].build(config.options, Spec(dataset.shape, len(dataset.classes)))
-        objective = MODELS["classifier"].objective(config.options, Schedule(1, 1))
+        torch.manual_seed(config.training.seed)
+        model = _untrained(config, dataset)
+        objective = config.family.objective(config.options, Schedule(1, 1))
         Loop(model, objective, dataset.train, config.task, config.training, device, progress=progress).run()
-    model.eval()
+    return model.eval()
+
+
+def _accuracy(model: Model, dataset: Dataset) -> float:
+    """On labelled test images; nan where there are none."""
     test = dataset.test
     known = (test.labels >= 0).nonzero().squeeze(1)
-    parts = (test.take(part) for part in known.split(SCALED_ON))
-    right = (
-        torch.cat([classify(model, to_float(part.pixels)) == part.labels for part in parts]) if len(known) else known
-    )
-    raw = FeatureNetwork("", _head(model).features, device).features(to_float(dataset.train.images[:SCALED_ON]))
-    facts = {
-        "accuracy": float(right.float().mean()) if len(right) else float("nan"),
-        "scale": max(float(raw.double().square().mean().sqrt()), 1e-12),
-    }
-    try:
-        write_tensors(path, model.state_dict(), facts)
-    except ReparamError as error:
-        say(
-            f"the feature network is not kept, and will be trained again ({error}): set REPARAM_CACHE to a folder of yours"
-        )
-    return model, facts
+    if not len(known):
+        return float("nan")
+    parts = (test.take(index) for index in known.split(TESTED_AT_ONCE))
+    right = torch.cat([classify(model, to_float(part.pixels)) == part.labels for part in parts])
+    return float(right.float().mean())
+
+
+def _scale(model: Model, dataset: Dataset, device: torch.device) -> float:
+    """Root mean square of the features of training images."""
+    features = FeatureNetwork("", _head(model).features, device).features(to_float(dataset.train.images[:SCALED_ON]))
+    return max(float(features.double().square().mean().sqrt()), 1e-12)

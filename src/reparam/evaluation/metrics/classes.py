@@ -1,0 +1,17 @@
+"""`CLASSES`: how well a model predicts classes. One function and one row add a metric."""
+
+from reparam.evaluation.context import EvaluationContext
+from reparam.evaluation.metrics.metric import Measure, Metric, mean
+from reparam.latent.generation import classify
+
+
+def accuracy(context: EvaluationContext) -> Measure:
+    """Share of labelled test images whose predicted class is right.
+
+    How often the model names the right class of a test image. 1 is always."""
+    labels = context.batch.y
+    known = labels >= 0
+    return mean((classify(context.model, context.x[known]) == labels[known]).double(), "share")
+
+
+CLASSES: dict[str, Metric] = {"accuracy": Metric("classify", accuracy, best="high")}

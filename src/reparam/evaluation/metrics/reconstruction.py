@@ -1,0 +1,53 @@
+"""`RECONSTRUCTION`: how reconstructions compare with their images. One function and one row add a metric."""
+
+from torch import Tensor
+
+from reparam.core.blocks import BLOCK, in_blocks
+from reparam.evaluation import fidelity
+from reparam.evaluation.context import EvaluationContext
+from reparam.evaluation.metrics.metric import Measure, Metric, mean, ratio
+
+
+def mse(context: EvaluationContext) -> Measure:
+    """Squared error of reconstructions.
+
+    Squared difference between a test image and its reconstruction, pixel values from 0 to 1. Lower is better."""
+    return mean(fidelity.squared_error(context.x, context.reconstructions), "per pixel")
+
+
+def psnr(context: EvaluationContext) -> Measure:
+    """Peak signal-to-noise ratio of reconstructions.
+
+    The same difference on the decibel scale of image compression. Higher is better."""
+    return mean(fidelity.psnr(context.x, context.reconstructions), "dB")
+
+
+def ssim(context: EvaluationContext) -> Measure:
+    """Structural similarity of reconstructions.
+
+    Similarity of local structure between image and reconstruction. 1 is equal; higher is better."""
+    rebuilt = context.reconstructions.split(BLOCK)
+    return mean(in_blocks(lambda part, number: fidelity.ssim(part, rebuilt[number]), context.x), "")
+
+
+def too_small(context: EvaluationContext) -> str | None:
+    return "its window needs images of at least 11 pixels" if context.dataset.shape[1] < 11 else None
+
+
+def sharpness(context: EvaluationContext) -> Measure:
+    """Edges of reconstructions over edges of test images.
+
+    How sharp reconstructions are beside their originals: 1 is as sharp, less is blurred, more is noisy."""
+    return relative_sharpness(context, context.reconstructions)
+
+
+def relative_sharpness(context: EvaluationContext, images: Tensor) -> Measure:
+    return ratio(fidelity.sharpness(images), fidelity.sharpness(context.grey), "of test images'")
+
+
+RECONSTRUCTION: dict[str, Metric] = {
+    "mse": Metric("reconstruct", mse, best="low"),
+    "psnr": Metric("reconstruct", psnr, best="high"),
+    "ssim": Metric("reconstruct", ssim, too_small, best="high"),
+    "sharpness": Metric("reconstruct", sharpness),
+}

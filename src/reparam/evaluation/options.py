@@ -1,0 +1,101 @@
+"""What can be chosen about an evaluation, and the names under which metrics are stored."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from reparam.errors import ConfigError
+from reparam.latent.directions import DEFAULT, DIRECTIONS, PIXELS, find_direction
+
+VALIDATED = " on validation"  # ends the name of a metric of validation images
+
+
+def _known(directions: str) -> str:
+    if directions != PIXELS:
+        find_direction(directions)
+    return directions
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Raises ConfigError for a value that a field does not allow. Texts that say test images mean those of `split`."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="of random draws")] = 0
+    samples: Annotated[int, Field(ge=1, description="draws for nll, bits_per_dim, cnll_is and cnll_mc")] = 5000
+    nll_images: Annotated[int, Field(ge=1, description="test images for these four")] = 1000
+    images: Annotated[int, Field(ge=1, description="test images for all other metrics")] = 10_000
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        Field(
+            description="of the networks' products in these four: bfloat16 is quicker on some processors; for bernoulli, "
+            "not for learned scales"
+        ),
+    ] = "float32"
+    draws: Annotated[int, Field(ge=1, description="predictions for each image, of conditional models")] = 10
+    occlusion: Annotated[
+        float, Field(ge=0, lt=1, description="hide a box of the model's input, of this share of the side")
+    ] = 0.0
+    directions: Annotated[
+        str,
+        Field(description=f"latent directions of the metrics of augmentation: {', '.join(DIRECTIONS)}; or {PIXELS}"),
+        AfterValidator(_known),
+    ] = DEFAULT
+    split: Annotated[
+        Literal["test", "validation"],
+        Field(description="which images; validation: to choose between runs, so that test images are left for the end"),
+    ] = "test"
+    bytes: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="for each image, in the metrics of compression")
+    ] = 32.0
+
+    def __post_init__(self) -> None:
+        for name, adapter in _adapters().items():
+            try:
+                adapter.validate_python(getattr(self, name), strict=True)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise ConfigError(f"option '{name}': {first['msg']}, got {first['input']!r}") from None
+
+
+@cache
+def _adapters() -> dict[str, TypeAdapter[Any]]:
+    types = get_type_hints(EvaluationOptions, include_extras=True)
+    return {name: TypeAdapter(kind) for name, kind in types.items()}
+
+
+def stored_name(metric: str, reads: tuple[str, ...], options: EvaluationOptions) -> str:
+    """The key in evaluation.json of a metric that depends on the options `reads`, such as `flips_2 along neutral on validation`:
+    what was measured in another way than the default does not replace the plain metric."""
+    how = ""
+    if options.occlusion:
+        how = f" occluded {options.occlusion:g}"
+    elif "directions" in reads and options.directions != DEFAULT:
+        how = f" along {options.directions}"
+    elif "bytes" in reads and options.bytes != EvaluationOptions.bytes:
+        how = f" at {options.bytes:g} bytes"
+    return metric + how + (VALIDATED if options.split == "validation" else "")
+
+
+class StoredName(NamedTuple):
+    """The parts of such a key, "" where an option has its default. bytes: for each image; validation: of validation images."""
+
+    metric: str
+    occlusion: str = ""
+    directions: str = ""
+    bytes: str = ""
+    validation: bool = False
+
+
+_STORED = re.compile(rf"(\S+)(?: occluded (\S+))?(?: along (\S+))?(?: at (\S+) bytes)?({VALIDATED})?")
+
+
+def parse_stored_name(name: str) -> StoredName:
+    """The inverse of `stored_name`; a name of another form is a metric's as it is."""
+    match = _STORED.fullmatch(name)
+    if not match:
+        return StoredName(name)
+    metric, occlusion, directions, size, validation = match.groups(default="")
+    return StoredName(metric, occlusion, directions, size, bool(validation))
