@@ -14,7 +14,7 @@ Rate = Callable[[], float]  # runs for a while and gives a rate
 
 
 class Contender:
-    """A process that has called `make(*arguments)`, which returns work by name; `contender(name)` runs it and returns its rate."""
+    """A process that has called `make(*arguments)`, which returns rates by name; `contender(name)` measures one."""
 
     def __init__(self, threads: int, make: Callable[..., dict[str, Rate]], *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")

@@ -32,7 +32,11 @@ from reparam.training import Progress, Silent
 FORMAT = 1
 # Under --fast (a rehearsal) every cell is this small: it tests the machinery, and its figures mean nothing.
 FAST = {"data": "digits", "epochs": 0.5}
-FAST_EVALUATION: dict[str, Any] = {"samples": 5, "nll_images": 20, "images": 128}  # fewer cannot be compared as distributions
+FAST_EVALUATION: dict[str, Any] = {
+    "samples": 5,
+    "nll_images": 20,
+    "images": 128,
+}  # fewer cannot be compared as distributions
 
 
 @dataclass(frozen=True)

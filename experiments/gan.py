@@ -50,8 +50,8 @@ def draw(runner: ExperimentRunner, folder: Path) -> None:
 
 
 def draw_densities(folder: Path, fast: bool) -> None:
-    """Figure 1.2, and the densities in two dimensions. A rehearsal stops at the first step that is looked at."""
-    played = {name: toy._replace(steps=toy.steps[:1]) if fast else toy for name, toy in toys.TOYS.items()}
+    """Figure 1.2, and the densities in two dimensions. A rehearsal stops after one step."""
+    played = {name: toy._replace(steps=(1,)) if fast else toy for name, toy in toys.TOYS.items()}
     stages = {}
     for step, model in toys.play(played["density"]):
         found = toys.densities(played["density"], model)
