@@ -3,8 +3,8 @@
     python benchmarks/augmentation.py [--rounds 5] [--threads 2] [--out benchmarks/results/augmentation.json]
 
 The step is that of `reparam train classifier --data mnist` at batch 64 through the one training loop, without augmentation, and
-with a G-VAE of the default recipe that moves half of each batch (the command's default), or all of it. Weights of the G-VAE are
-its initial ones: its cost does not depend on them. The loops take turns, `--steps` steps each.
+with a G-VAE of the default recipe that augments half of each batch (the command's default), or all of it. Weights of the G-VAE
+are its initial ones: the cost does not depend on them. The loops take turns, `--steps` steps each.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     split = load("mnist").train
     config = resolve("gvae", data="mnist")
-    moved = {
+    augmenters = {
         name: Compose([Augmenter(config.family.build(config.options, SPEC), seed=None)], share)
         for name, share in SHARES.items()
     }
@@ -74,7 +74,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         loops = {
             name: make_loop(split, Path(folder) / name, move, arguments.channels)
-            for name, move in {"none": None, **moved}.items()
+            for name, move in {"none": None, **augmenters}.items()
         }
         for loop in loops.values():  # before anything is timed
             loop.cycle()
@@ -91,7 +91,9 @@ def main() -> None:
             )
     ratios = {name: spread([row[name] / row["none"] for row in rounds]) for name in SHARES}
     for name, ratio in ratios.items():
-        print(f"{name} of a batch moved: {ratio['median']:.2f} of the step ({ratio['low']:.2f} to {ratio['high']:.2f})")
+        print(
+            f"{name} of a batch augmented: {ratio['median']:.2f} of the step ({ratio['low']:.2f} to {ratio['high']:.2f})"
+        )
     result = {
         "what": f"classifier of {arguments.channels} channels, mnist, batch 64, float32; G-VAE of the default recipe",
         "machine": f"{machine()}, torch {torch.__version__}",

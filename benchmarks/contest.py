@@ -1,4 +1,4 @@
-"""Contenders that take turns, each in a process of its own: what one asks of its process or its libraries helps no other."""
+"""Contenders that take turns, each in its own process, whose settings do not affect the others."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ Rate = Callable[[], float]  # runs for a while and gives a rate
 
 
 class Contender:
-    """A process that has called `make(*arguments)`, which gives what can be asked of it by name; `contender(name)` asks."""
+    """A process that has called `make(*arguments)`, which returns rates by name; `contender(name)` measures one."""
 
     def __init__(self, threads: int, make: Callable[..., dict[str, Rate]], *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")

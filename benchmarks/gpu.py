@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py [--rounds 3] [--steps 5000] [--device cuda] [--out benchmarks/results/gpu.json]
 
-The network of notes (784-400-20-400-784, Bernoulli, Adam, batch 128) on 60,000 random images of 28 x 28, step by step and as
+The notes network (784-400-20-400-784, Bernoulli, Adam, batch 128) on 60,000 random images of 28 x 28, step by step and as
 graphs (`--capture`), also compiled and in lower precision, beside pythae 0.1.2, a plain loop and JAX's scan (`peers.py`), all in
 float32; and the residual VAE on random 64 x 64 colour images in bfloat16 at batch 256, in two widths. Rates are read between log
 points of the public loop. `kernels`: the rate if the kernels of captured steps, by the profiler, followed each other without a

@@ -3,7 +3,7 @@
     python benchmarks/nll.py [--rounds 5] [--threads 2] [--out benchmarks/results/nll.json]
 
 S = 5,000 on both sides, same trained weights. The two alternate on a few images, and medians of the ratios are given; values are
-compared on the same images, with the error that repeated estimates of ours have. Then all 10,000 test digits, with the peak
+compared on the same images, with the error of repeated estimates of ours. Then all 10,000 test digits, with the peak
 memory above that of a process that has loaded torch, the data and the model.
 """
 

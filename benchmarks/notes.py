@@ -1,4 +1,4 @@
-"""The notes recipe after 10 epochs on MNIST: test ELBO and NLL over seeds.
+"""The recipe `notes` after 10 epochs on MNIST: test ELBO and NLL over seeds.
 
     python benchmarks/notes.py [--seeds 3] [--out benchmarks/results/notes.json]
 

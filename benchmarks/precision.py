@@ -3,7 +3,7 @@
     python benchmarks/precision.py [--seeds 3] [--out benchmarks/results/precision.json]
 
 Both train from the same initial weights on the same images in the same order; the ELBO is measured in float32 on the 10,000 test
-digits. A processor without bfloat16 products computes them slowly, and the same.
+digits. A processor without bfloat16 products computes the same, slowly.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python benchmarks/processes.py [--rounds 3] [--out benchmarks/results/processes.json]
 
 Each side is the command `python -m reparam train vae`, alone or under torchrun: MNIST by the notes recipe, CIFAR-10 by the
-residual network; rates are those that the run writes to metrics.jsonl, without the first half of them.
+residual network; rates are those that the run writes to metrics.jsonl, without their first half.
 """
 
 import argparse

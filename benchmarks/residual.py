@@ -3,7 +3,7 @@
     python benchmarks/residual.py [--rounds 15] [--steps 3] [--threads 2] [--out benchmarks/results/residual.json]
 
 Ours is `reparam train vae --network residual --data cifar10 --batch-size 128`, eager and with `--compile`, by the public loop;
-the plain loop is that of `peers.py`, around the network as it is described (`nn.Upsample`, then `nn.Conv2d`), and around our own
+the plain loop is that of `peers.py`, around the network as usually written (`nn.Upsample`, then `nn.Conv2d`), and around our own
 modules, which compute the same function. They take turns, and medians are compared. The bound is the time of the convolutions and
 products that one of our eager steps performs, recorded with their operands and strides, and replayed alone.
 """

@@ -60,6 +60,7 @@ def reproduce(
         EXPERIMENTS,
         ExperimentRunner,
         draw,
+        estimate,
         markdown_table,
         matching,
         page_path,
@@ -79,7 +80,7 @@ def reproduce(
     page_path(runner)  # says at once where it could not be written
     names = list(dict.fromkeys(cell for name in experiments for cell in EXPERIMENTS[name].cells(fast)))
     wanted = matching(CELLS, names, comma_list("cells", cells))
-    seconds = runner.estimate(wanted)
+    seconds = estimate(runner, wanted)
     left = {cell.name: None if runner.result(cell) else seconds[cell.name] for cell in wanted}
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
     console.print(cells_table({cell.name: (cell.command(fast), left[cell.name]) for cell in wanted}))

@@ -1,4 +1,4 @@
-"""What an experiment is: a table of rows of cells, beside what is published."""
+"""What an experiment is: a table whose rows are means over cells, beside published figures, and its pictures."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -7,14 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cells import ExperimentRunner
+from reparam.files import write_text
+from reparam.reports.charts import Chart
+from reparam.reports.pictures import Panel, to_picture, write_png
 
 Results = Mapping[str, dict[str, Any]]
+Columns = Callable[[dict[str, Any]], dict[str, float]]
+
+DATA_TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "celeba": "CelebA subset"}
+GREY_DATA = ("mnist", "fashion-mnist")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: its name, the cells that it is the mean of, what is published for it by column, what others have, and
-    by the experiment's names of pairs the row that it is compared with, where that is not the row of the same name."""
+    """A row of a table.
+
+    cells: names of the cells that it is the mean of. published: by column. others: figures of others, as text.
+    bases: by a name in the experiment's `paired`, the row that this one is compared with, where that is not the row so named.
+    """
 
     name: str
     cells: tuple[str, ...]
@@ -23,42 +33,57 @@ class Row:
     bases: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """One table with its pictures. `columns` turns a cell's document into figures by name; `decisive` are the columns that
-    are compared with what is published, lower being better. `draw` writes the pictures, whose captions stand under their
-    names. `paired`: a column, and names of pairs: the rows that the others are compared with in it, cell by cell."""
+    """One table with its pictures.
+
+    columns: turns a cell's result into figures by column. decisive: the columns that are compared with published figures, lower
+    being better. paired: a column, and the rows that the others are compared with in it, cell by cell.
+    draw: writes pictures into a folder. pictures: their captions by file name.
+    """
 
     title: str
     source: str
     text: str
     rows: tuple[Row, ...]
-    columns: Callable[[dict[str, Any]], dict[str, float]]
-    decisive: tuple[str, ...]
+    columns: Columns
+    decisive: tuple[str, ...] = ()
+    paired: tuple[str, tuple[str, ...]] = ("", ())
     draw: Callable[[ExperimentRunner, Path], None] | None = None
     pictures: Mapping[str, str] = field(default_factory=dict)
-    paired: tuple[str, tuple[str, ...]] = ("", ())
 
     def cells(self, fast: bool = False) -> list[str]:
         """The cells of all rows; in a rehearsal the first of each row."""
         return list(dict.fromkeys(name for row in self.rows for name in (row.cells[:1] if fast else row.cells)))
 
 
-def figures(document: dict[str, Any], called: Mapping[str, str]) -> dict[str, float]:
-    """Those of a cell's figures that have a name here, in the order of the names."""
-    metrics = document["metrics"]
-    return {title: metrics[name]["value"] for name, title in called.items() if name in metrics}
+def metric_columns(titles: Mapping[str, str]) -> Columns:
+    """The metrics of a result that have a title here, in the order of the titles."""
+
+    def columns(result: dict[str, Any]) -> dict[str, float]:
+        metrics = result["metrics"]
+        return {title: metrics[name]["value"] for name, title in titles.items() if name in metrics}
+
+    return columns
+
+
+def write_figure(folder: Path, name: str, *parts: Panel | Chart) -> None:
+    """Writes panels, one under another, as NAME.png, and a chart as NAME.svg."""
+    for part in parts:
+        if isinstance(part, Chart):
+            write_text(folder / f"{name}.svg", part.svg)
+    if panels := [part for part in parts if isinstance(part, Panel)]:
+        write_png(folder / f"{name}.png", to_picture(panels))
 
 
 def table(experiment: Experiment, results: Results) -> tuple[list[str], list[list[str]]]:
-    """(heading, rows): mean over a row's cells, lowest and highest in brackets for several; rows not run say so.
+    """(heading, rows): mean over a row's cells, of several with the lowest and highest; rows not run say so.
 
-    What is published stands beside it, but for rehearsals (`--fast`), which have nothing to do with it.
+    Published figures stand beside it, but not for rehearsals (`--fast`), which cannot be compared with them.
     """
     found = [[experiment.columns(results[name]) for name in row.cells if name in results] for row in experiment.rows]
-    fullest_first = sorted(
-        (figures for cells in found for figures in cells), key=len, reverse=True
-    )  # its order is kept
+    # Columns are ordered as in the result that has most of them.
+    fullest_first = sorted((figures for cells in found for figures in cells), key=len, reverse=True)
     columns = list(dict.fromkeys(name for figures in fullest_first for name in figures))
     rehearsal = any(document["fast"] for document in results.values())
     theirs = " / ".join(dict.fromkeys(name for row in experiment.rows for name in row.published))
@@ -92,10 +117,10 @@ def table(experiment: Experiment, results: Results) -> tuple[list[str], list[lis
 
 
 def _paired(experiment: Experiment, row: Row, name: str, results: Results) -> str:
-    """Mean and standard error of the differences to the row that is compared with, over cells that both have."""
+    """Mean and standard error of the differences from the row called `name`, over the cells that both have."""
     column, rows = experiment.paired[0], {other.name: other for other in experiment.rows}
     base = rows[row.bases[name]] if name in row.bases else rows.get(name, row)
-    # Seeds that both have: rows may differ in how many.
+    # Rows may differ in their number of seeds.
     both = [pair for pair in zip(row.cells, base.cells, strict=False) if results.keys() >= set(pair)]
     if row is base or not both:
         return "–"

@@ -1,20 +1,20 @@
-"""Faces of which a half or all but a box is seen: no paper's table, but what completions of photographs look like."""
+"""Faces completed from a half, or from all but a box: no paper's table, but what completions of photographs look like."""
 
 from pathlib import Path
 from typing import Any
 
 from experiments.cells import Cell, ExperimentRunner
-from experiments.experiment import Experiment, Row
+from experiments.experiment import Experiment, Row, metric_columns, write_figure
 from reparam.evaluation import EvaluationOptions
-from reparam.reports.pictures import to_picture, write_png
 from reparam.reports.predictions import answers
 
-SHOWN = 5
-TASKS: dict[str, dict[str, Any]] = {
-    "half": {"task": "half", "half": "left"},
-    "boxes": {"task": "boxes", "box": 0.6},
+SHOWN, DRAWS = 5, 10  # test faces of a picture, and predictions of each
+EVALUATION = EvaluationOptions(samples=100)
+TASKS: dict[str, tuple[str, dict[str, Any]]] = {  # title, options
+    "half": ("left half observed", {"task": "half", "half": "left"}),
+    "boxes": ("all but a box observed", {"task": "boxes", "box": 0.6}),
 }
-FACES = {
+OPTIONS = {
     "data": "celeba",
     "size": 32,
     "network": "residual",
@@ -33,42 +33,32 @@ REHEARSAL = {"data": "reparam.testing:discs", "width": 8}
 
 def _cell(name: str) -> Cell:
     metrics = ("cnll_is", "cnll_mc", "kl", "mean_of_n", "best_of_n", "diversity")
-    chosen = {**FACES, **TASKS[name], "seed": 0}
-    return Cell(
-        f"faces-{name}", chosen, metrics, model="cvae", evaluation=EvaluationOptions(samples=100), fast=REHEARSAL
-    )
+    options = {**OPTIONS, **TASKS[name][1], "seed": 0}
+    return Cell(f"faces-{name}", options, metrics, model="cvae", evaluation=EVALUATION, fast=REHEARSAL)
 
 
 CELLS: tuple[Cell, ...] = tuple(_cell(name) for name in TASKS)
 
 
-def columns(document: dict[str, Any]) -> dict[str, float]:
-    found = {name: measure["value"] for name, measure in document["metrics"].items()}
-    return {
-        "squared error, mean of 10": found["mean_of_n"],
-        "best of 10": found["best_of_n"],
-        "diversity": found["diversity"],
-        "KL": found["kl"],
-    }
-
-
 def draw(runner: ExperimentRunner, folder: Path) -> None:
-    for name in TASKS:
-        run = runner.run(runner.cells[f"faces-{name}"])
-        write_png(folder / f"faces-{name}.png", to_picture([answers(run, run.examples(SHOWN), 10)]))
+    for cell in CELLS:
+        run = runner.run(cell)
+        write_figure(folder, cell.name, answers(run, run.examples(SHOWN), DRAWS))
 
 
-_SHOWN = (
-    "what was seen, the first guess, the answer at z*, ten answers, their average, the truth, and where they differ."
-)
-EXPERIMENT = Experiment(
-    "Faces from a part of them",
-    "the figures of Sohn, Lee and Yan 2015, on faces",
-    "A subset of CelebA, 4,000 faces to train on and 500 to test, 32 x 32 pixels; a residual CVAE with a Gaussian "
-    "likelihood and a first guess with a loss of its own. Squared error is a pixel and channel, from 0 to 1.",
-    tuple(Row({"half": "left half seen", "boxes": "all but a box seen"}[name], (f"faces-{name}",)) for name in TASKS),
-    columns,
-    (),
-    draw,
-    {f"faces-{name}.png": f"Test faces, {name}: {_SHOWN}" for name in TASKS},
+FACES = Experiment(
+    title="Faces from a part of them",
+    source="the figures of Sohn, Lee and Yan 2015, on faces",
+    text="A subset of CelebA, 4,000 faces to train on and 500 to test, 32 x 32 pixels; a residual CVAE with a "
+    "Gaussian likelihood and a first guess with a loss of its own. Squared error is a pixel and channel, from 0 to 1.",
+    rows=tuple(Row(title, (_cell(name).name,)) for name, (title, _) in TASKS.items()),
+    columns=metric_columns(
+        {"mean_of_n": "squared error, mean of 10", "best_of_n": "best of 10", "diversity": "diversity", "kl": "KL"}
+    ),
+    draw=draw,
+    pictures={
+        f"faces-{name}.png": f"Test faces, {title}: the input, the first guess, the prediction at z*, ten predictions, "
+        "their mean, the target, and where the predictions differ."
+        for name, (title, _) in TASKS.items()
+    },
 )

@@ -1,4 +1,4 @@
-"""Every model on one page: what each can do, in one table."""
+"""Every model in one table."""
 
 import dataclasses
 from pathlib import Path
@@ -6,14 +6,13 @@ from typing import Any
 
 from experiments import gan
 from experiments.cells import Cell, ExperimentRunner
-from experiments.experiment import Experiment, Row, figures
+from experiments.experiment import DATA_TITLES, GREY_DATA, Experiment, Row, metric_columns, write_figure
 from reparam.reports import panels
-from reparam.reports.pictures import to_picture, write_png
 
-SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 SAME: dict[str, Any] = {"hidden": (512, 256), "latent": 20, "epochs": 20}
 OF_SAMPLES = ("fid_classifier", "precision", "recall")
-MODELS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {  # called, model, options, metrics
+SHOWN, ACROSS = 24, 12  # samples of each model in the picture
+ARMS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {  # title, model, options, metrics
     "ae": ("AE", "ae", SAME, ("psnr",)),
     "vae": ("VAE", "vae", SAME, ("nll", "psnr", *OF_SAMPLES)),
     "gmvae": ("GMVAE, 10 components", "gmvae", SAME, ("nll", "psnr", *OF_SAMPLES)),
@@ -23,61 +22,61 @@ MODELS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {  # calle
 }
 
 
-def _cell(data: str, name: str) -> Cell:
-    _, model, options, metrics = MODELS[name]
-    called = f"models-{data}-{name}"
+def _cell(data: str, arm: str) -> Cell:
+    _, model, options, metrics = ARMS[arm]
+    name = f"models-{data}-{arm}"
     if model == "gan":
         run = gan.DEFAULT[data][0]
-        return dataclasses.replace(run, name=called, metrics=metrics, of=run.name)
-    return Cell(called, {"data": data, **options, "seed": 0}, metrics, model=model)
+        return dataclasses.replace(run, name=name, metrics=metrics, of=run.name)
+    return Cell(name, {"data": data, **options, "seed": 0}, metrics, model=model)
 
 
-CELLS: tuple[Cell, ...] = tuple(_cell(data, name) for data in SETS for name in MODELS)
+CELLS: tuple[Cell, ...] = tuple(_cell(data, arm) for data in GREY_DATA for arm in ARMS)
+_measured = metric_columns(
+    {
+        "nll": "NLL, nats",
+        "cnll_is": "NLL given the class",
+        "psnr": "PSNR of reconstructions",
+        "fid_classifier": "FID of samples",
+        "precision": "precision",
+        "recall": "recall",
+        "accuracy": "accuracy",
+    }
+)
 
 
-CALLED = {
-    "nll": "NLL, nats",
-    "cnll_is": "NLL given the class",
-    "psnr": "PSNR of reconstructions",
-    "fid_classifier": "FID of samples",
-    "precision": "precision",
-    "recall": "recall",
-    "accuracy": "accuracy",
-}
-
-
-def columns(document: dict[str, Any]) -> dict[str, float]:
-    minutes, millions = document["seconds"]["training"] / 60, document["parameters"] / 1e6
-    return {**figures(document, CALLED), "training, minutes": minutes, "million parameters": millions}
+def columns(result: dict[str, Any]) -> dict[str, float]:
+    minutes, millions = result["seconds"]["training"] / 60, result["parameters"] / 1e6
+    return {**_measured(result), "training, minutes": minutes, "million parameters": millions}
 
 
 def draw(runner: ExperimentRunner, folder: Path) -> None:
-    """A band of samples of each model that makes them up."""
-    for data in SETS:
+    """Samples of each model that generates them."""
+    for data in GREY_DATA:
         parts = []
-        for name, (called, *_) in MODELS.items():
-            run = runner.run(runner.cells[f"models-{data}-{name}"])
+        for arm, (title, *_) in ARMS.items():
+            run = runner.run(_cell(data, arm))
             if "sample" in run.model.abilities:
-                band = panels.samples(run, 24, 0, False, 12)
-                parts.append(type(band)(band.image, (called, ""), band.columns))
-        write_png(folder / f"models-{data}.png", to_picture(parts))
+                samples = panels.samples(run, SHOWN, 0, False, ACROSS)
+                parts.append(dataclasses.replace(samples, rows=(title, "")))
+        write_figure(folder, f"models-{data}", *parts)
 
 
 COMPARISON = Experiment(
-    "Every model",
-    "the five documents together",
-    "One seed, 20 epochs (the GAN: its recipe), the same two hidden layers (512, 256) and 20 latents but for the GAN's "
-    "convolutions; trained on one thread beside other work, so that times are rough. NLL by importance sampling with S = 5,000 "
-    "of 1,000 test images on grey values (a cross-entropy); FID by the project's feature network, 10,000 samples against "
-    "10,000 test images. An autoencoder makes up nothing and has no likelihood, a GAN rebuilds nothing and has none. Distances "
-    "by the Inception network are in the GAN's table, the VampPrior is in that of mixtures.",
-    tuple(
-        Row(f"{called}: {MODELS[name][0]}", (f"models-{data}-{name}",))
-        for data, called in SETS.items()
-        for name in MODELS
+    title="Every model",
+    source="all the founding notes",
+    text="One seed, 20 epochs (the GAN: its recipe), the same two hidden layers (512, 256) and 20 latents but for "
+    "the GAN's convolutions; trained on one thread beside other work, so that times are rough. NLL by importance "
+    "sampling with S = 5,000 of 1,000 test images on grey values (a cross-entropy); FID by the project's feature "
+    "network, 10,000 samples against 10,000 test images. An autoencoder has no samples and no likelihood, a GAN no "
+    "reconstructions and no likelihood. Distances by the Inception network are in the GAN's table, the VampPrior is "
+    "in that of mixtures.",
+    rows=tuple(
+        Row(f"{DATA_TITLES[data]}: {title}", (_cell(data, arm).name,))
+        for data in GREY_DATA
+        for arm, (title, *_) in ARMS.items()
     ),
-    columns,
-    (),
-    draw,
-    {f"models-{data}.png": f"{called}: samples of each." for data, called in SETS.items()},
+    columns=columns,
+    draw=draw,
+    pictures={f"models-{data}.png": f"{DATA_TITLES[data]}: samples of each." for data in GREY_DATA},
 )

@@ -1,18 +1,17 @@
-"""Horses from their background (after Sohn, Lee and Yan 2015, sections 4.2 and 5.2, on data that can be had)."""
+"""Horses segmented from their background (after Sohn, Lee and Yan 2015, sections 4.2 and 5.2, on public data)."""
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
 from experiments.cells import Cell, ExperimentRunner
-from experiments.experiment import Experiment, Row
+from experiments.experiment import Experiment, Row, metric_columns, write_figure
 from reparam.data.selection import class_balanced_indices, task_images
 from reparam.evaluation import EvaluationOptions
-from reparam.reports.pictures import to_picture, write_png
 from reparam.reports.predictions import answers
 
 SPLITS = 5
-SHOWN = 5
+SHOWN, DRAWS = 5, 10  # test images of a picture, and predictions of each
 BOX = 0.4  # side of the hidden box, and largest side of omission noise
 PLAIN = EvaluationOptions(samples=100)
 OCCLUDED = dataclasses.replace(PLAIN, occlusion=BOX)
@@ -27,7 +26,7 @@ HORSES = {
 }
 DISCS = {"data": "reparam.testing:discs", "size": 32, "split_sizes": (), "width": 8, "epochs": 0.5}
 
-# name: (what it is called, the model, its options)
+# Title, model, options.
 ARMS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "cnn": ("CNN", "nn", {}),
     "multi": ("CNN, multi-scale", "nn", {"multi_scale": True}),
@@ -56,12 +55,10 @@ def _cell(arm: str, noise: bool, split: int) -> Cell:
 
 
 def _occluded(arm: str, noise: bool, split: int) -> Cell:
-    """The same run, with a box of every test image hidden."""
-    plain = _cell(arm, noise, split)
+    """The same run, measured with a box of every test image hidden."""
+    run = _cell(arm, noise, split)
     metrics = ("iou", "mean_of_n", "best_of_n", "occluded_uncertainty")
-    return dataclasses.replace(
-        plain, name=f"{plain.name}-occluded", metrics=metrics, evaluation=OCCLUDED, of=plain.name
-    )
+    return dataclasses.replace(run, name=f"{run.name}-occluded", metrics=metrics, evaluation=OCCLUDED, of=run.name)
 
 
 GRID = [(arm, noise) for noise in (False, True) for arm in ARMS]
@@ -71,15 +68,8 @@ CELLS: tuple[Cell, ...] = (
 )
 
 
-def columns(document: dict[str, Any]) -> dict[str, float]:
-    found = {name: measure["value"] for name, measure in document["metrics"].items()}
-    if "occluded_uncertainty" in found:
-        return {
-            "IoU": found["iou"],
-            "mean of 10": found["mean_of_n"],
-            "best of 10": found["best_of_n"],
-            "uncertainty inside / outside": found["occluded_uncertainty"],
-        }
+def columns(result: dict[str, Any]) -> dict[str, float]:
+    found = {name: measure["value"] for name, measure in result["metrics"].items()}
     return {
         "IoU": found["iou"],
         "pixel accuracy": found["pixel_accuracy"],
@@ -89,19 +79,19 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _draw(runner: ExperimentRunner, folder: Path, name: str, omitted: tuple[float, float] | None) -> None:
+def _draw(runner: ExperimentRunner, folder: Path, name: str, box: tuple[float, float] | None) -> None:
     run, baseline = (runner.run(runner.cells[_name(arm, True, 0)]) for arm in ("hybrid", "multi"))
     test = run.dataset.test
-    batch = task_images(test, run.config.task, class_balanced_indices(test.labels, SHOWN), omitted)
-    write_png(folder / name, to_picture([answers(run, batch, 10, baseline=baseline)]))
+    batch = task_images(test, run.config.task, class_balanced_indices(test.labels, SHOWN), box)
+    write_figure(folder, name, answers(run, batch, DRAWS, baseline=baseline))
 
 
 def draw(runner: ExperimentRunner, folder: Path) -> None:
-    _draw(runner, folder, "horses.png", None)
+    _draw(runner, folder, "horses", None)
 
 
 def draw_occluded(runner: ExperimentRunner, folder: Path) -> None:
-    _draw(runner, folder, "horses-occluded.png", (BOX, BOX))
+    _draw(runner, folder, "horses-occluded", (BOX, BOX))
 
 
 def _rows(suffix: str = "") -> tuple[Row, ...]:
@@ -114,32 +104,40 @@ def _rows(suffix: str = "") -> tuple[Row, ...]:
     )
 
 
-_SHOWN = "what was seen, the CNN, the hybrid at z*, ten answers, their average, the truth, and where they differ."
+_PICTURE = (
+    "the input, the CNN's prediction, the hybrid's at z*, ten of its predictions, their mean, the target, and where "
+    "the predictions differ."
+)
 SEGMENTATION = Experiment(
-    "Horses from their background",
-    "Sohn, Lee and Yan 2015, table 2, on other data",
-    "328 horses of 64 x 64 pixels, 200 / 28 / 100 in five fixed shuffles, one seed each, figures on the test images; "
-    "weights chosen on validation. IoU is the foreground's, pooled; of models with a latent it is that of the average of "
-    "ten answers. -log p(x|c) is nats an image: exact for the CNN, 100 draws of the prior for the GSNN, of the "
-    "recognition network for CVAE and hybrid. Two pairs of the 328 pictures are the same file twice, so a shuffle may "
-    "have one in training and its twin in the test.",
-    _rows(),
-    columns,
-    (),
-    draw,
-    {"horses.png": f"Horses: {_SHOWN}"},
+    title="Horses from their background",
+    source="Sohn, Lee and Yan 2015, table 2, on other data",
+    text="328 horses of 64 x 64 pixels, 200 / 28 / 100 in five fixed shuffles, one seed each, figures on the test "
+    "images; weights chosen on validation. IoU is the foreground's, pooled; of models with a latent it is that of "
+    "the mean of ten predictions. -log p(x|c) is nats an image: exact for the CNN, 100 draws of the prior for the "
+    "GSNN, of the recognition network for CVAE and hybrid. Two pairs of the 328 pictures are the same file twice, so "
+    "a shuffle may have one in training and its twin in the test.",
+    rows=_rows(),
+    columns=columns,
     paired=("IoU", (BASELINE,)),
+    draw=draw,
+    pictures={"horses.png": f"Horses: {_PICTURE}"},
 )
 OCCLUSION = Experiment(
-    "Horses that are partly hidden",
-    "Sohn, Lee and Yan 2015, section 5.3, on other data",
-    "The runs of the table above, with a box of 0.4 of the side hidden in every test image. Mean of 10: IoU an image of "
-    "the average of ten answers; best of 10: of the best of them; the CNN's ten answers are drawn pixel by pixel. "
-    "Uncertainty: the standard deviation between answers inside the box over that outside.",
-    _rows("-occluded"),
-    columns,
-    (),
-    draw_occluded,
-    {"horses-occluded.png": f"Partly hidden horses: {_SHOWN}"},
+    title="Horses that are partly hidden",
+    source="Sohn, Lee and Yan 2015, section 5.3, on other data",
+    text="The runs of the table above, with a box of 0.4 of the side hidden in every test image. Mean of 10: IoU an "
+    "image of the mean of ten predictions; best of 10: of the best of them; the CNN's ten predictions are drawn "
+    "pixel by pixel. Uncertainty: the standard deviation between predictions inside the box over that outside.",
+    rows=_rows("-occluded"),
+    columns=metric_columns(
+        {
+            "iou": "IoU",
+            "mean_of_n": "mean of 10",
+            "best_of_n": "best of 10",
+            "occluded_uncertainty": "uncertainty inside / outside",
+        }
+    ),
     paired=("best of 10", (BASELINE,)),
+    draw=draw_occluded,
+    pictures={"horses-occluded.png": f"Partly hidden horses: {_PICTURE}"},
 )

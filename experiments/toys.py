@@ -1,6 +1,6 @@
-"""A GAN on densities that are known: figure 1.2 of document 004 in one dimension, a ring and a grid of normals in two.
+"""A GAN on known densities: figure 1.2 of the GAN and autoencoder note in one dimension, a ring and a grid of normals in two.
 
-The same loop and the same objective as for images. Each batch of it is replaced by draws of the density.
+The training loop and the objective are those for images; each batch is replaced by draws of the density.
 
 Shapes: `B` batch, `N` draws, `K` latent, `X` dimensions of the data.
 """
@@ -25,8 +25,13 @@ from reparam.run.config import TrainingOptions
 from reparam.training import Loop
 
 BATCH, WIDTH = 256, 64
-DRAWN = 20_000  # of each density, for its histogram
-BINS = 80
+TRAINING = TrainingOptions(
+    batch_size=BATCH, learning_rate=2e-3, adam_beta1=0.5, keep="ema", schedule="constant", pictures=0
+)
+DRAWN = 20_000  # points of a generator, for its histogram
+LOW, HIGH, BINS = -3.0, 4.0, 80  # of the histogram
+MODE_RADIUS = 4.0  # in standard deviations: a point within it is near a mode
+MODE_SHARE = 0.1  # of an equal share of the points: a mode with fewer points near it is missed
 
 
 class Points(Decoder):
@@ -41,7 +46,7 @@ class Points(Decoder):
 
 
 class Toy(NamedTuple):
-    """A density, the latents of its generator, at which steps one looks, the discriminator's steps for each, and weight of R1."""
+    """A density, the size of its generator's latent, the steps at which a picture is drawn, and the discriminator's settings."""
 
     target: Distribution
     latent: int
@@ -71,7 +76,7 @@ def bimodal() -> Distribution:
 
 
 TOYS = {
-    # What a discriminator reads nears p / (p + p_G) where it keeps up with the generator and nothing flattens it.
+    # D approaches p / (p + p_G) where it keeps up with the generator and no penalty flattens it.
     "density": Toy(bimodal(), 1, (40, 200, 1000), discriminator_steps=10, r1=0.0),
     "ring": Toy(ring(), 2, (200, 1000, 6000)),
     "grid": Toy(grid(), 2, (200, 1000, 6000)),
@@ -79,7 +84,7 @@ TOYS = {
 
 
 def play(toy: Toy, seed: int = 0) -> list[tuple[int, Model]]:
-    """(step, model) at each of the toy's steps: non-saturating loss, Adam."""
+    """Trains with the non-saturating loss; (step, model) at each of the toy's steps."""
     dimensions, found = toy.target.event_shape[0], []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -88,16 +93,13 @@ def play(toy: Toy, seed: int = 0) -> list[tuple[int, Model]]:
             decoder=Points(toy.latent, dimensions),
             discriminator=NetworkDiscriminator(MLP((dimensions, WIDTH, WIDTH, 1), "leaky-relu")),
         )
-        options = TrainingOptions(
-            batch_size=BATCH, learning_rate=2e-3, adam_beta1=0.5, keep="ema", schedule="constant", pictures=0
-        )
         blank = Images(torch.zeros(BATCH, 1, 8, 8, dtype=torch.uint8), torch.full((BATCH,), -1))
         loop = Loop(
             model,
             Adversarial("non-saturating", toy.discriminator_steps, toy.r1),
             blank,
             TaskOptions(),
-            options,
+            TRAINING,
             torch.device("cpu"),
             augment=lambda x, y: rsample(toy.target, (len(x),)),
         )
@@ -111,42 +113,41 @@ def play(toy: Toy, seed: int = 0) -> list[tuple[int, Model]]:
 
 
 @torch.no_grad()
-def made(model: Model, n: int = DRAWN) -> Tensor:
-    """Draws of the generator, [N, X]."""
+def generated(model: Model, n: int = DRAWN) -> Tensor:
+    """Points of the generator [N, X]."""
     return model.decoder(rsample(model.prior(), (n,), keyed_generator("cpu", "made"))).mean
 
 
 class Densities(NamedTuple):
-    """On a line x: the density, that of the generator (a histogram), D(x), and p / (p + p_G)."""
+    """On a line x: the density, that of the generator (a histogram), D(x), and the best D, p / (p + p_G)."""
 
     x: Tensor
     real: Tensor
-    made: Tensor
-    reading: Tensor
+    generated: Tensor
+    output: Tensor
     best: Tensor
 
     @property
-    def apart(self) -> float:
-        """Mean of |D - p / (p + p_G)| where there is anything to read: over (p + p_G) / 2."""
-        weight = self.real + self.made
-        return float(((self.reading - self.best).abs() * weight).sum() / weight.sum())
+    def error(self) -> float:
+        """Mean of |D - p / (p + p_G)| over (p + p_G) / 2."""
+        weight = self.real + self.generated
+        return float(((self.output - self.best).abs() * weight).sum() / weight.sum())
 
 
 @torch.no_grad()
-def densities(toy: Toy, model: Model, low: float = -3.0, high: float = 4.0) -> Densities:
-    edges = torch.linspace(low, high, BINS + 1)
+def densities(toy: Toy, model: Model) -> Densities:
+    edges = torch.linspace(LOW, HIGH, BINS + 1)
     x = (edges[1:] + edges[:-1]) / 2
-    counts = torch.histc(made(model), BINS, low, high)
+    counts = torch.histc(generated(model), BINS, LOW, HIGH)
     p, q = toy.target.log_prob(x[:, None]).exp(), counts / DRAWN / float(edges[1] - edges[0])
     return Densities(x, p, q, model.discriminator(x[:, None]).probs, p / (p + q))
 
 
-def modes_found(target: Distribution, points: Tensor, within: float = 4.0) -> tuple[int, float]:
-    """How many of a mixture's components have points within so many deviations, at least a tenth of their share; and the share
-    of all points that lie so near to one."""
+def modes_found(target: Distribution, points: Tensor) -> tuple[int, float]:
+    """How many of a mixture's components have enough points near them, and the share of all points that are near one."""
     parts = target.component_distribution.base_dist  # type: ignore[attr-defined]
     distance = ((points[:, None] - parts.loc) / parts.scale).norm(dim=-1)
     nearest, which = distance.min(1)
-    near = nearest <= within
+    near = nearest <= MODE_RADIUS
     counts = which[near].bincount(minlength=len(parts.loc))
-    return int((counts >= 0.1 * len(points) / len(parts.loc)).sum()), float(near.float().mean())
+    return int((counts >= MODE_SHARE * len(points) / len(parts.loc)).sum()), float(near.float().mean())

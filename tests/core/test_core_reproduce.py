@@ -1,31 +1,60 @@
-"""The experiments' machinery: cells are run once, go on where they stopped, and make the page. Never how good the figures are."""
+"""The machinery of experiments: cells are run once, go on where they stopped, and make the page. Never how good figures are."""
 
 import copy
 import json
 import math
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from experiments import CELLS, EXPERIMENTS, ExperimentRunner, draw, matching, page, results
+from experiments import CELLS, EXPERIMENTS, Cell, ExperimentRunner, draw, estimate, matching, page, results
 from experiments.experiment import table
-from experiments.experiments import energies
+from experiments.vae_report import energies
+from reparam.cli import main
 from reparam.errors import ReparamError, RunError
 from reparam.files import write_json
 from reparam.training import Silent
 from reparam.training.cycle import Cycle
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> ExperimentRunner:
-    """All cells of all experiments, tiny."""
+    """All cells of all experiments, tiny. Of those whose rehearsals are equal (other data, more labels) one is run."""
     runner = ExperimentRunner(tmp_path_factory.mktemp("lab") / "reproductions", CELLS, fast=True)
+    measured: dict[str, Cell] = {}
     for name in dict.fromkeys(name for experiment in EXPERIMENTS.values() for name in experiment.cells(fast=True)):
-        runner.measure(CELLS[name])
+        cell = CELLS[name]
+        first = measured.setdefault(_rehearsal(cell), cell)
+        if first is cell:
+            runner.measure(cell)
+        else:
+            _repeat(runner, first, cell)
     return runner
+
+
+def _rehearsal(cell: Cell) -> str:
+    """All that a rehearsal depends on."""
+    needed = {name: _rehearsal(CELLS[name]) for name in cell.needed}
+    options = cell.train_options(fast=True)
+    augment = [needed.get(name, name) for name in options.pop("augment", ())]
+    begun = needed.get(cell.start, "")
+    return repr((cell.model, options, augment, begun, cell.measured(fast=True), cell.evaluation_options(fast=True)))
+
+
+def _repeat(runner: ExperimentRunner, first: Cell, cell: Cell) -> None:
+    document = json.loads(runner.result_path(first).read_text())
+    document["config"]["training"]["augment"] = list(cell.options.get("augment", ()))
+    write_json(runner.result_path(cell), document)
+    run = runner.run_folder(cell).path
+    if not run.exists():
+        run.symlink_to(runner.run_folder(first).path)
 
 
 def test_every_experiment_makes_its_whole_table(fast: ExperimentRunner) -> None:
@@ -79,7 +108,7 @@ def test_a_cell_that_starts_from_another_begins_with_its_weights(
 
     monkeypatch.setattr(Cycle, "__call__", looking)
     other = ExperimentRunner(tmp_path / "lab", CELLS, fast=True)
-    shutil.copytree(source.path, other.run_path(CELLS["structure-2-seed0"]))
+    shutil.copytree(source.path, other.run_folder(CELLS["structure-2-seed0"]).path)
     other.measure(CELLS["loss-l1-seed0"])
     (weights,) = begun  # the source itself is not trained again
     for name, tensor in source.model.state_dict().items():
@@ -117,7 +146,7 @@ def test_results_are_kept_and_those_of_other_settings_are_not_taken(fast: Experi
     assert ExperimentRunner(fast.folder, CELLS, fast=False).result(cell) is None  # the same file, of a rehearsal
     with pytest.raises(RunError, match="delete it"):
         ExperimentRunner(fast.folder, CELLS, fast=False).measure(cell)
-    assert fast.estimate([cell]) == {cell.name: 0.0}
+    assert estimate(fast, [cell]) == {cell.name: 0.0}
 
 
 def test_an_interrupted_cell_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +165,7 @@ def test_an_interrupted_cell_goes_on_where_it_stopped(tmp_path: Path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         runner.measure(cell)
     assert runner.result(cell) is None
-    left = runner.estimate([cell])[cell.name]
+    left = estimate(runner, [cell])[cell.name]
     assert left > 0
     steps.clear()
     steps.extend([0] * 100)  # no further stop
@@ -175,14 +204,47 @@ def test_cells_are_chosen_by_pattern_and_a_wrong_one_is_named() -> None:
         matching(CELLS, names, ["nothing"])
 
 
+def test_what_cells_wait_for_is_counted_once(tmp_path: Path) -> None:
+    runner = ExperimentRunner(tmp_path, CELLS, fast=True)
+    alone, begun = CELLS["structure-2-seed0"], CELLS["loss-l1-seed0"]
+    first = estimate(runner, [begun])[begun.name]
+    found = estimate(runner, [alone, begun])
+    assert 0 < found[alone.name] < first
+    assert 0 < found[begun.name] < first
+
+
 def test_tracking_passes_items_through() -> None:
     assert list(Silent().track([1, 2], "x")) == [1, 2]
 
 
 def test_every_committed_result_is_current() -> None:
     """Stored options keep their form: a result that no longer fits its cell would be thrown away."""
-    folder = Path(__file__).parents[2] / "docs" / "reproductions"
+    folder = ROOT / "docs" / "reproductions"
     runner = ExperimentRunner(folder, CELLS)
     stored = {path.stem for path in (folder / "cells").glob("*.json")}
     assert stored
     assert stored == {name for name in stored if name in CELLS and runner.result(CELLS[name])}
+
+
+def test_the_experiments_are_a_command_of_the_checkout() -> None:
+    command = [sys.executable, "-m", "experiments", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage: python -m experiments")
+    for name in EXPERIMENTS:
+        assert name in done.stdout
+
+
+def test_reproduce_outside_a_checkout_says_where_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed = tmp_path / "lib" / "site-packages" / "reparam" / "cli" / "reproduce.py"
+    monkeypatch.setattr("reparam.cli.reproduce.__file__", str(installed))
+    monkeypatch.setattr(sys, "argv", ["reparam", "reproduce", "structures"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "clone the repository, or unpack the source distribution" in error

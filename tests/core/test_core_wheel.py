@@ -1,7 +1,10 @@
-"""A wheel builds, holds all that is needed, and its command works outside the checkout."""
+"""The source distribution holds the experiments; the wheel that is built from it does not, and works outside a checkout."""
 
+import os
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -10,26 +13,54 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
-    built = subprocess.run(pip, capture_output=True, text=True, check=False)
-    if built.returncode and "No matching distribution" in built.stderr:
+def _run(*words: object, **environment: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
+    if done.returncode and "No matching distribution" in done.stderr:
         pytest.skip("the build backend cannot be fetched here")
-    assert built.returncode == 0, built.stderr
-    return next(folder.glob("reparam-*.whl"))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
+    backend = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    _run("pip", "install", "--quiet", "--target", folder / "backend", *backend)
+    _run("hatchling", "build", "--target", "sdist", "--directory", folder, PYTHONPATH=str(folder / "backend"))
+    return next(folder.glob("reparam-*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path) -> Path:
+    _run("pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", sdist.parent, sdist)
+    return next(sdist.parent.glob("reparam-*.whl"))
+
+
+def _files(folder: Path, pattern: str) -> set[str]:
+    """Names of a folder's files, from the folder that it is in."""
+    return {
+        str(path.relative_to(folder.parent))
+        for path in folder.rglob(pattern)
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_source_distribution_holds_package_and_experiments(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert held >= _files(ROOT / "src", "*.py") | _files(ROOT / "experiments", "*.py")
 
 
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
-    held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("reparam/")}
-    source = ROOT / "src"
-    expected = {
-        str(p.relative_to(source))
-        for p in (source / "reparam").rglob("*")
-        if p.is_file() and "__pycache__" not in p.parts
-    }
-    assert held == expected
+    names = zipfile.ZipFile(wheel).namelist()
+    held = {name for name in names if ".dist-info/" not in name}
+    assert held == _files(ROOT / "src" / "reparam", "*")
     assert "reparam/py.typed" in held
     assert any(name.endswith(".j2") for name in held)
 

@@ -1,4 +1,4 @@
-"""`reproduce`: published tables and figures. The experiments are no part of the package: they run from a checkout."""
+"""`reproduce`: published tables and figures. The experiments are not in the package: they run in a checkout of the source."""
 
 import sys
 from pathlib import Path
@@ -16,8 +16,8 @@ def reproduce(arguments: tuple[str, ...]) -> None:
     checkout = next((folder for folder in checkouts if (folder / "experiments" / "command.py").is_file()), None)
     if checkout is None:
         raise ReparamError(
-            "experiments are run from a checkout: clone Reparam's repository, or unpack its source distribution, and call "
-            "'reparam reproduce' or 'python -m experiments' in that folder"
+            "the experiments are not in the package: clone the repository, or unpack the source distribution, and run "
+            "'reparam reproduce' in that folder"
         )
     sys.path.append(str(checkout))
     from experiments.command import reproduce as command
