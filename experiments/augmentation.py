@@ -9,9 +9,11 @@ from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.metrics.latent_moves import CHANGES
-from reparam.evaluation.networks.features import judge_network
 from reparam.files import write_text
-from reparam.reports import charts, figures, latent_moves
+from reparam.reports import charts
+from reparam.reports.figures import latent_moves
+from reparam.reports.figures.latents import latents
+from reparam.reports.options import TraversalOptions
 from reparam.reports.pictures import to_picture, write_png
 from reparam.reports.run_view import RunView
 
@@ -121,19 +123,21 @@ def _draw_curves(runner: ExperimentRunner, folder: Path, data: str) -> None:
 def _draw_walks(runner: ExperimentRunner, folder: Path, data: str) -> None:
     for arm in ("vae", "gvae"):
         run = runner.run(runner.cells[_name(data, arm, 0)])
-        judge = judge_network(run.dataset, run.device)
-        batch = run.examples(SHOWN)
-        kinds = ("largest", "posterior")
-        shown = [latent_moves.together_panel(run, batch.x, batch.y, latent_moves.SHARE, judge, by) for by in kinds]
-        write_png(folder / f"moves-{data}-{arm}.png", to_picture(shown))
+        view = RunView(run)
+        shown = [
+            latent_moves.latent_moves(view, TraversalOptions(images=SHOWN, by="largest")),
+            latent_moves.latent_moves(view, TraversalOptions(images=SHOWN, by="posterior")),
+        ]
+        panels = [part for drawing in shown for part in drawing.panels]
+        write_png(folder / f"moves-{data}-{arm}.png", to_picture(panels))
 
 
 def _draw_classes(runner: ExperimentRunner, folder: Path) -> None:
     run = runner.run(runner.cells[_name("celeba", "gvae", 0)])
-    one = run.examples(1)
-    panel = latent_moves.classes_panel(run, one.x, one.y, judge_network(run.dataset, run.device))
-    write_png(folder / "moves-celeba-classes.png", to_picture([panel]))
-    chart = figures.latents(RunView(run)).parts[0]
+    view = RunView(run)
+    classes = latent_moves.latent_moves(view, TraversalOptions(index=None, classes=True))
+    write_png(folder / "moves-celeba-classes.png", classes.picture())
+    chart = latents(view).parts[0]
     assert isinstance(chart, charts.Chart)
     write_text(folder / "moves-celeba-latents.svg", chart.svg)
 

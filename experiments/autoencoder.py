@@ -9,9 +9,12 @@ from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row, figures
 from reparam.evaluation import EvaluationOptions
 from reparam.files import write_text
-from reparam.reports import charts, panels
-from reparam.reports.pictures import to_picture, write_png
+from reparam.reports import charts
+from reparam.reports.figures.reconstructions import reconstructions
+from reparam.reports.options import ReconstructionOptions
+from reparam.reports.pictures import write_png
 from reparam.reports.run_view import RunView
+from reparam.reports.scatter import latent_scatter
 
 SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 EPOCHS = 20
@@ -102,7 +105,7 @@ def draw(runner: ExperimentRunner, folder: Path) -> None:
 def draw_set(runner: ExperimentRunner, folder: Path, data: str) -> None:
     for model in ("ae", "vae"):
         run = runner.run(runner.cells[f"ae-{data}-regularity-{model}"])
-        chart = charts.latent_scatter(*RunView(run).codes, run.dataset.classes)
+        chart = latent_scatter(*RunView(run).codes, run.dataset.classes)
         write_text(folder / f"ae-{data}-latents-{model}.svg", chart.svg)
     series: dict[str, list[tuple[float, float]]] = {}
     for cell in _compression(data):
@@ -113,8 +116,8 @@ def draw_set(runner: ExperimentRunner, folder: Path, data: str) -> None:
     chart = charts.lines({name: sorted(set(points)) for name, points in series.items()}, "bytes an image", "PSNR, dB")
     write_text(folder / f"ae-{data}-rates.svg", chart.svg)
     run = runner.run(runner.cells[f"ae-{data}-denoising-gaussian"])
-    batch = run.examples(10)
-    write_png(folder / f"ae-{data}-denoising.png", to_picture(panels.reconstructions(run, batch.x, batch.shown)))
+    shown = reconstructions(RunView(run), ReconstructionOptions(n=10))
+    write_png(folder / f"ae-{data}-denoising.png", shown.picture())
 
 
 AUTOENCODER = Experiment(

@@ -20,8 +20,11 @@ from experiments.segmentation import CELLS as SEGMENTATION_CELLS
 from experiments.segmentation import OCCLUSION, SEGMENTATION
 from reparam.evaluation import EvaluationOptions
 from reparam.files import write_text
-from reparam.reports import charts, panels
-from reparam.reports.pictures import panel, to_picture, write_png
+from reparam.reports import charts
+from reparam.reports.figures.reconstructions import grid
+from reparam.reports.options import GridOptions
+from reparam.reports.pictures import Panel, to_picture, write_png
+from reparam.reports.run_view import RunView
 
 SHOWN = 10  # test images in a picture
 GRID = 11  # images along a side of figure 4
@@ -118,15 +121,16 @@ def draw_losses(runner: ExperimentRunner, folder: Path) -> None:
     """Figure 3: test images above what each loss makes of them."""
     names = {"BCE": "structure-2-seed0", "L2": "loss-l2-seed0", "L1": "loss-l1-seed0"}
     runs = {name: runner.run(CELLS[cell]) for name, cell in names.items()}
-    x, _ = panels.example_images(next(iter(runs.values())), SHOWN)
+    x = next(iter(runs.values())).examples(SHOWN).x
     rows = {"original": x, **{name: run.reconstruct(x) for name, run in runs.items()}}
-    write_png(folder / "losses.png", to_picture([panel(torch.cat(list(rows.values())), SHOWN, list(rows))]))
+    write_png(folder / "losses.png", to_picture([Panel(torch.cat(list(rows.values())), SHOWN, list(rows))]))
 
 
 def draw_latents(runner: ExperimentRunner, folder: Path) -> None:
     """Figure 4: decodings over [-5, 5]."""
-    write_png(folder / "latent-1.png", panels.grid_picture(runner.run(CELLS["latent-1-seed0"]), 5.0, GRID))
-    write_png(folder / "latent-2.png", panels.grid_picture(runner.run(CELLS["structure-2-seed0"]), 5.0, GRID))
+    for number, cell in ((1, "latent-1-seed0"), (2, "structure-2-seed0")):
+        shown = grid(RunView(runner.run(CELLS[cell])), GridOptions(steps=GRID))
+        write_png(folder / f"latent-{number}.png", shown.picture())
 
 
 def draw_iwae(runner: ExperimentRunner, folder: Path) -> None:

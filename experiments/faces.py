@@ -6,8 +6,10 @@ from typing import Any
 from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row
 from reparam.evaluation import EvaluationOptions
-from reparam.reports.pictures import to_picture, write_png
-from reparam.reports.predictions import answers
+from reparam.reports.figures.predictions import predictions
+from reparam.reports.options import PredictionOptions
+from reparam.reports.pictures import write_png
+from reparam.reports.run_view import RunView
 
 SHOWN = 5
 TASKS: dict[str, dict[str, Any]] = {
@@ -55,7 +57,7 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
 def draw(runner: ExperimentRunner, folder: Path) -> None:
     for name in TASKS:
         run = runner.run(runner.cells[f"faces-{name}"])
-        write_png(folder / f"faces-{name}.png", to_picture([answers(run, run.examples(SHOWN), 10)]))
+        write_png(folder / f"faces-{name}.png", predictions(RunView(run), PredictionOptions(n=SHOWN)).picture())
 
 
 _SHOWN = (

@@ -8,9 +8,13 @@ import torch
 
 from experiments import toys
 from experiments.cells import Cell, ExperimentRunner
+from experiments.charts import beside
 from experiments.experiment import Experiment, Row, figures
 from reparam.files import write_text
-from reparam.reports import charts, panels, training_figures
+from reparam.reports import charts
+from reparam.reports.figures import training
+from reparam.reports.figures.samples import samples
+from reparam.reports.options import SampleOptions
 from reparam.reports.pictures import to_picture, write_png
 from reparam.reports.run_view import RunView
 
@@ -74,22 +78,22 @@ def draw_densities(folder: Path, fast: bool) -> None:
         lines = {"p": found.real, "p_G": found.made, "D": found.reading, "p / (p + p_G)": found.best}
         series = {name: torch.stack([found.x, values], 1) for name, values in lines.items()}
         stages[f"after {step:,} steps; D off by {found.apart:.2f}"] = series
-    write_text(folder / "gan-density.svg", charts.beside(stages, "lines", "x").svg)
+    write_text(folder / "gan-density.svg", beside(stages, "lines", "x").svg)
     for name in ("ring", "grid"):
         toy, stages = played[name], {}
         for step, model in toys.play(toy):
             points = toys.made(model)
             modes, near = toys.modes_found(toy.target, points)
             stages[f"after {step:,} steps: {modes} modes, {near:.0%} near one"] = {"made": points[:SHOWN]}
-        write_text(folder / f"gan-{name}.svg", charts.beside(stages, "points").svg)
+        write_text(folder / f"gan-{name}.svg", beside(stages, "points").svg)
 
 
 def draw_run(runner: ExperimentRunner, folder: Path, cell: Cell) -> None:
     run = runner.run(cell)
-    write_png(folder / f"{cell.name}.png", to_picture([panels.samples(run, 60, 0, False, 15)]))
-    subject = RunView(run)
-    for name, figure in (("epochs", training_figures.samples_by_epoch), ("readings", training_figures.curves)):
-        part = figure(subject).parts[0]
+    view = RunView(run)
+    write_png(folder / f"{cell.name}.png", samples(view, SampleOptions(n=60, across=15)).picture())
+    for name, figure in (("epochs", training.samples_by_epoch), ("readings", training.curves)):
+        part = figure(view).parts[0]
         if isinstance(part, charts.Chart):
             write_text(folder / f"{cell.name}-{name}.svg", part.svg)
         else:

@@ -8,8 +8,11 @@ from experiments.experiment import Experiment, Row
 from experiments.experiment import figures as figures_of
 from reparam.evaluation import EvaluationOptions
 from reparam.files import write_text
-from reparam.reports import charts, figures, panels
-from reparam.reports.pictures import to_picture, write_png
+from reparam.reports import charts
+from reparam.reports.figures.latents import latents
+from reparam.reports.figures.samples import components
+from reparam.reports.options import SampleOptions
+from reparam.reports.pictures import write_png
 from reparam.reports.run_view import RunView
 
 SEEDS, CLUSTER_SEEDS = {"standard": 3, "mixture": 3, "monte-carlo": 1, "vamp": 3}, 5
@@ -81,11 +84,11 @@ def columns(document: dict[str, Any]) -> dict[str, float]:
 def draw(runner: ExperimentRunner, folder: Path) -> None:
     """The plane of two latents with its components; digits of each component."""
     for name, (cell, _) in _SHOWN.items():
-        chart = figures.latents(RunView(runner.run(cell))).parts[0]
+        chart = latents(RunView(runner.run(cell))).parts[0]
         assert isinstance(chart, charts.Chart)
         write_text(folder / f"mixture-{name}.svg", chart.svg)
     run = runner.run(_CLUSTERS[0])
-    write_png(folder / "mixture-components.png", to_picture([panels.components(run, 10, 15)]))
+    write_png(folder / "mixture-components.png", components(RunView(run), SampleOptions(n=15)).picture())
 
 
 _STANDARD = PRIORS["standard"][0]

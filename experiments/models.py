@@ -7,8 +7,10 @@ from typing import Any
 from experiments import gan
 from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row, figures
-from reparam.reports import panels
+from reparam.reports.figures.samples import samples
+from reparam.reports.options import SampleOptions
 from reparam.reports.pictures import to_picture, write_png
+from reparam.reports.run_view import RunView
 
 SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 SAME: dict[str, Any] = {"hidden": (512, 256), "latent": 20, "epochs": 20}
@@ -58,8 +60,8 @@ def draw(runner: ExperimentRunner, folder: Path) -> None:
         for name, (called, *_) in MODELS.items():
             run = runner.run(runner.cells[f"models-{data}-{name}"])
             if "sample" in run.model.abilities:
-                band = panels.samples(run, 24, 0, False, 12)
-                parts.append(type(band)(band.image, (called, ""), band.columns))
+                (band,) = samples(RunView(run), SampleOptions(n=24, across=12)).panels
+                parts.append(dataclasses.replace(band, rows=(called, "")))
         write_png(folder / f"models-{data}.png", to_picture(parts))
 
 

@@ -7,8 +7,10 @@ from typing import Any
 from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row
 from reparam.evaluation import EvaluationOptions
-from reparam.reports.pictures import to_picture, write_png
-from reparam.reports.predictions import answers
+from reparam.reports.figures.predictions import predictions
+from reparam.reports.options import PredictionOptions
+from reparam.reports.pictures import write_png
+from reparam.reports.run_view import RunView
 
 OBSERVED = (1, 2, 3)
 SHOWN = 10
@@ -93,8 +95,8 @@ def draw(runner: ExperimentRunner, folder: Path) -> None:
     """What was seen, the baseline's answer, that at z*, ten others, the truth."""
     for observed in OBSERVED:
         run, baseline = (runner.run(runner.cells[_names(model, observed)[0]]) for model in ("cvae", "nn"))
-        part = answers(run, run.examples(SHOWN), SHOWN, baseline=baseline)
-        write_png(folder / f"quadrants-{observed}.png", to_picture([part]))
+        shown = predictions(RunView(run), PredictionOptions(n=SHOWN, samples=SHOWN, baseline=baseline))
+        write_png(folder / f"quadrants-{observed}.png", shown.picture())
 
 
 def _row(model: str, observed: int) -> Row:

@@ -8,8 +8,10 @@ from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row
 from reparam.data.selection import class_balanced_indices, task_images
 from reparam.evaluation import EvaluationOptions
-from reparam.reports.pictures import to_picture, write_png
-from reparam.reports.predictions import answers
+from reparam.reports.figures.predictions import predictions
+from reparam.reports.options import PredictionOptions
+from reparam.reports.pictures import write_png
+from reparam.reports.run_view import RunView
 
 SPLITS = 5
 SHOWN = 5
@@ -93,7 +95,8 @@ def _draw(runner: ExperimentRunner, folder: Path, name: str, omitted: tuple[floa
     run, baseline = (runner.run(runner.cells[_name(arm, True, 0)]) for arm in ("hybrid", "multi"))
     test = run.dataset.test
     batch = task_images(test, run.config.task, class_balanced_indices(test.labels, SHOWN), omitted)
-    write_png(folder / name, to_picture([answers(run, batch, 10, baseline=baseline)]))
+    shown = predictions(RunView(run, batch=batch), PredictionOptions(baseline=baseline))
+    write_png(folder / name, shown.picture())
 
 
 def draw(runner: ExperimentRunner, folder: Path) -> None:

@@ -25,7 +25,7 @@ from reparam.latent.directions import DIRECTIONS
 from reparam.latent.generation import encode
 from reparam.reports.charts import Chart
 from reparam.reports.figures import FIGURES
-from reparam.reports.latent_moves import class_directions, short
+from reparam.reports.figures.latent_moves import class_directions, short
 from reparam.reports.run_view import RunView
 
 
@@ -209,7 +209,7 @@ def test_flips_are_measured_at_equal_change(gvae: Path, command: Callable) -> No
     assert kept["elbo"]["value"] == found["elbo"]["value"]
     assert kept["elbo on validation"] == other
     assert {"flips_2", "flips_2 along noise", "flips_2 along pixels"} <= set(kept)
-    *_, chart = FIGURES["moves"].draw(RunView(open_run(gvae))).parts
+    *_, chart = FIGURES["latent-moves"].on_page(RunView(open_run(gvae))).parts
     assert isinstance(chart, Chart)  # of what was measured, below the pictures
 
 

@@ -75,21 +75,3 @@ def diagnosis_lines(findings: Sequence[Finding]) -> list[str]:
         if finding.advice:
             lines.append(f"    what helps: {finding.advice}")
     return lines
-
-
-def cells_table(cells: Mapping[str, tuple[str, float | None]]) -> "Table":
-    """A row a cell of an experiment: its name, how long it will still take (None: it is done), its command; and the sum."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
-    table.add_column("cell", "all", no_wrap=True)
-    table.add_column(
-        "still takes", duration(sum(seconds or 0.0 for _, seconds in cells.values())), justify="right", no_wrap=True
-    )
-    table.add_column("command", style="dim")
-    for name, (command, seconds) in cells.items():
-        table.add_row(
-            Text(name), "done" if seconds is None else duration(seconds) if seconds else "moments", Text(command)
-        )
-    return table
