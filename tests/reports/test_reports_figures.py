@@ -10,9 +10,9 @@ from reparam.api import Run
 from reparam.data.selection import task_images
 from reparam.errors import ConfigError
 from reparam.latent import generation
-from reparam.reports.charts import Chart
 from reparam.reports.figures import FIGURES, Drawing
 from reparam.reports.figures.figure import SPREAD_DRAWS
+from reparam.reports.figures.latents import ellipses
 from reparam.reports.figures.reconstructions import grid, interpolations, posterior, reconstructions, traversals, walks
 from reparam.reports.figures.samples import components, samples
 from reparam.reports.options import (
@@ -189,12 +189,11 @@ def test_components_are_rows_by_weight(trained: dict[str, Run]) -> None:
 
 
 def test_the_plane_of_a_mixture_shows_its_components(trained: dict[str, Run]) -> None:
-    outlines = {}
-    for name in ("two", "mixture"):
-        (chart,) = FIGURES["latents"].on_page(RunView(trained[name])).parts
-        assert isinstance(chart, Chart)
-        outlines[name] = chart.svg.count('id="patch_')
-    assert outlines["mixture"] == outlines["two"] + 3
+    p_z = trained["mixture"].model.prior()
+    found = ellipses(RunView(trained["mixture"]))
+    assert [one.middle for one in found] == [tuple(mean) for mean in p_z.component_distribution.mean.tolist()]
+    assert [one.weight for one in found] == p_z.mixture_distribution.probs.tolist()
+    assert ellipses(RunView(trained["two"])) == []
 
 
 def test_examples_are_fixed_balanced_and_as_evaluation_sees_them(trained: dict[str, Run]) -> None:

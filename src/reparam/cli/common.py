@@ -6,6 +6,7 @@ import os
 import sys
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -40,6 +41,16 @@ directions_option = click.option(
 )
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own).")
+
+
+def run_command(*examples: str, **attributes: Any) -> Callable[[Callable[..., None]], click.Command]:
+    """A command on a run: it takes RUN, --device and --json, and shows examples."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        command = click.command(epilog=example(*examples), **attributes)(run_argument(function))
+        return json_option(device_option(command))  # last in the help
+
+    return decorate
 
 
 def index_option(text: str) -> Any:

@@ -6,16 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reparam.cli.common import (
-    OptionsCommand,
-    data_option,
-    device_option,
-    example,
-    index_option,
-    json_option,
-    open_run,
-    run_argument,
-)
+from reparam.cli.common import OptionsCommand, data_option, index_option, open_run, run_command
 from reparam.cli.pictures import picture_command, view_of
 from reparam.errors import ConfigError
 
@@ -69,16 +60,13 @@ def complete(
     return predictions(RunView(run, batch=batch), options)
 
 
-@click.command(
+@run_command(
+    "reparam segment runs/horses horse.jpg --samples 10 --out segmented",
     cls=OptionsCommand,
     options="SegmentationOptions",
-    epilog=example("reparam segment runs/horses horse.jpg --samples 10 --out segmented"),
 )
-@run_argument
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder.")
-@device_option
-@json_option
 def segment(run: Path, images: tuple[Path, ...], out: Path, device: str, as_json: bool, **chosen: Any) -> None:
     """Label the pixels of pictures: NAME-labels.png, NAME-answers.png several predictions, NAME-spread.png where they differ."""
     from reparam.reports.options import SegmentationOptions

@@ -12,14 +12,11 @@ import click
 from reparam.cli.common import (
     OptionsCommand,
     data_option,
-    device_option,
-    example,
     images_of,
     index_option,
-    json_option,
     open_run,
     progress,
-    run_argument,
+    run_command,
 )
 from reparam.errors import ConfigError
 
@@ -49,9 +46,7 @@ def picture_command(options: str, *examples: str) -> Callable[[Callable[..., "Dr
             click.echo(json.dumps({"out": str(out)}) if as_json else f"picture: {out}")
 
         out = click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png file.")
-        for option in (json_option, device_option, out, run_argument):
-            command = option(command)
-        return click.command(cls=OptionsCommand, options=options, epilog=example(*examples))(command)
+        return run_command(*examples, cls=OptionsCommand, options=options)(out(command))
 
     return decorate
 

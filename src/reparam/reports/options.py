@@ -84,7 +84,7 @@ class TraversalOptions:
     by: Annotated[
         Literal["effect", "largest", "posterior"] | None,
         Field(
-            description="Latents of most effect (--directions), of the largest scales (--images), or posterior draws."
+            description="Latents of most effect (default of --directions), of largest scale (of --images), or posterior draws."
         ),
     ] = None
     images: Annotated[
@@ -93,7 +93,9 @@ class TraversalOptions:
     share: Annotated[float, Field(gt=0, le=1, description="Of the scales, for --images.")] = 0.1
     classes: Annotated[
         bool,
-        Field(description="Instead: one image along the scales and towards the mean of every class (takes longer)."),
+        Field(
+            description="Instead: one image along the scales and towards the mean of every class (reads the training images)."
+        ),
     ] = False
 
     @property

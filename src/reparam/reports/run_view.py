@@ -131,11 +131,3 @@ class RunView:
         if len(self.run.dataset.classes) < 2:
             return None
         return judge_network(self.run.dataset, self.run.device, self._progress, self._say)
-
-    @cached_property
-    def kept_epoch(self) -> float | None:
-        """The epoch that the kept weights are of; None where there are none."""
-        try:
-            return self.run.folder.weights()[1]["epoch"]
-        except RunError:
-            return None

@@ -47,15 +47,13 @@ def latent_moves(view: RunView, options: TraversalOptions) -> Drawing:
     index = () if options.index is None or options.images else (options.index,)
     examples = view.examples(options.images or 1, index)
     x, y = examples.x, examples.y
-    if options.images:
-        rows = together(run, x, y, options.share, options.by or "largest")
-        return Drawing((_walks(view, x, y, rows, [""] * len(x)),))
-    if options.directions:
-        rows, names = ranked_directions(run, x, y, options.directions, options.by or "effect")
-    else:
+    if options.classes:
         rows, names = class_directions(run, int(y[0]))
-    n = len(rows)
-    return Drawing((_walks(view, x.expand(n, -1, -1, -1), y.expand(n), rows, names),))
+    else:
+        rows, names = _directions(run, x, y, options)
+    if not options.images:
+        x, y = x.expand(len(rows), -1, -1, -1), y.expand(len(rows))
+    return Drawing((_walks(view, x, y, rows, names),))
 
 
 def _condition(run: LoadedRun, y: Tensor) -> Tensor | None:
@@ -63,45 +61,28 @@ def _condition(run: LoadedRun, y: Tensor) -> Tensor | None:
     return y if "sample by class" in run.model.abilities else None
 
 
-def _ranks(run: LoadedRun, x: Tensor, y: Tensor, by: str) -> tuple[Tensor, Tensor]:
-    """The scales of images, and by what their latents are ranked, [n, K] both: their effect (sigma times the decoder's slope), or
-    sigma itself."""
+def _directions(run: LoadedRun, x: Tensor, y: Tensor, options: TraversalOptions) -> tuple[Tensor, list[str]]:
+    """[R, K] and their names. Of several images the top share of each one's scales together (the note's figures 2 to 4); of one
+    image single latents, the first by effect (sigma times the decoder's slope) or sigma; or draws of the posterior."""
+    by = options.by or ("largest" if options.images else "effect")
     c = _condition(run, y)
     mean, scale = encode(run.model, x, c)
-    if by == "largest":
-        return scale, scale
-    decoder = run.model.given(None if c is None else c.to(run.device)).decoder
-    code = Code(mean.to(run.device), scale.to(run.device), y, decoder)
-    with torch.no_grad():
-        return scale, effects(code).cpu()
-
-
-def _posterior_draws(scale: Tensor, n: int) -> Tensor:
-    """Draws of the posterior around its mean, [n, K]."""
-    return scale * torch.randn(n, scale.shape[1], generator=keyed_generator("cpu", 0, "directions"))
-
-
-def ranked_directions(run: LoadedRun, x: Tensor, y: Tensor, count: int, by: str) -> tuple[Tensor, list[str]]:
-    """`count` directions [R, K] for one image [1, C, H, W], and their names: single latents of most effect or of the largest
-    sigma, one a row; or draws of the posterior."""
+    count = len(x) if options.images else min(options.directions or 0, scale.shape[1])
     if by == "posterior":
-        scale = encode(run.model, x, _condition(run, y))[1]
-        count = min(count, scale.shape[1])
-        return _posterior_draws(scale, count), [""] * count
-    scale, ranked = _ranks(run, x, y, by)
-    places = ranked[0].argsort(descending=True, stable=True)[:count].tolist()
-    rows = torch.zeros(len(places), scale.shape[1])
-    rows[range(len(places)), places] = scale[0, places]
+        return scale * torch.randn(count, scale.shape[1], generator=keyed_generator("cpu", 0, "directions")), [
+            ""
+        ] * count
+    ranks = scale
+    if by == "effect":
+        decoder = run.model.given(None if c is None else c.to(run.device)).decoder
+        with torch.no_grad():
+            ranks = effects(Code(mean.to(run.device), scale.to(run.device), y, decoder)).cpu()
+    if options.images:
+        return scale * top(ranks, options.share), [""] * count
+    places = ranks[0].argsort(descending=True, stable=True)[:count].tolist()
+    rows = torch.zeros(count, scale.shape[1])
+    rows[range(count), places] = scale[0, places]
     return rows, [f"z{place}" for place in places]
-
-
-def together(run: LoadedRun, x: Tensor, y: Tensor, share: float, by: str) -> Tensor:
-    """For each image [n, C, H, W] the top share of its scales together, [n, K] (the note's figures 2 to 4), or those of most
-    effect, or a draw of its posterior."""
-    if by == "posterior":
-        return _posterior_draws(encode(run.model, x, _condition(run, y))[1], len(x))
-    scale, ranked = _ranks(run, x, y, by)
-    return scale * top(ranked, share)
 
 
 def class_directions(run: LoadedRun, label: int) -> tuple[Tensor, list[str]]:

@@ -19,7 +19,7 @@ def latents(view: RunView) -> Drawing:
     if len(codes) < 2:
         raise DataError("there is a single test image, and it takes two")
     classes = view.run.dataset.classes
-    parts = [latent_scatter(codes, labels, classes, _ellipses(view))]
+    parts = [latent_scatter(codes, labels, classes, ellipses(view))]
     for attribute in attributes(classes):
         own = torch.tensor(attribute.of_class)[labels.clamp(min=0)].where(labels >= 0, labels)
         parts.append(latent_scatter(codes, own, attribute.values))
@@ -33,7 +33,7 @@ def latents(view: RunView) -> Drawing:
     return Drawing(tuple(parts), note)
 
 
-def _ellipses(view: RunView) -> list[Ellipse]:
+def ellipses(view: RunView) -> list[Ellipse]:
     """The components of a mixture over two latents, one standard deviation wide; elsewhere the plane shows none."""
     if "cluster" not in view.run.model.abilities or view.latent != 2:
         return []

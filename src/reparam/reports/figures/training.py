@@ -20,12 +20,17 @@ PICTURE = re.compile(r"(samples|reconstructions|predictions)-(\d+\.\d+)\.png")
 
 
 def curves(view: RunView) -> Drawing:
-    """Every term of metrics.jsonl."""
+    """Every term of metrics.jsonl, and where the kept weights were taken."""
+    folder = view.run.folder
     try:
-        lines = view.run.folder.metrics()
+        lines = folder.metrics()
     except ValueError as error:
         raise RunError(f"metrics.jsonl is damaged ({error})") from None
-    return Drawing((charts.training_curves(lines, view.kept_epoch),))
+    try:
+        kept = folder.weights()[1]["epoch"]
+    except RunError:
+        kept = None  # the page says why
+    return Drawing((charts.training_curves(lines, kept),))
 
 
 def samples_by_epoch(view: RunView) -> Drawing:
