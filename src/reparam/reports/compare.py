@@ -106,9 +106,12 @@ def _figures(views: Mapping[str, RunView]) -> tuple[list[ShownFigure], dict[str,
                 drawings[name] = figure.draw(view, options) if options else figure.on_page(view)
             except Exception as error:
                 missing.setdefault(reason(error), []).append(f"{figure.title} of {name}")
-        if drawings:
-            note = f"Not of {', '.join(without)}, whose model cannot." if without else ""
-            figures.append(shown(key, figure, note, _side_by_side(drawings)))
+        note = f"Not of {', '.join(without)}, whose model cannot." if without else ""
+        try:
+            if drawings:
+                figures.append(shown(key, figure, note, _side_by_side(drawings)))
+        except Exception as error:
+            missing.setdefault(reason(error), []).append(figure.title)
     return figures, missing
 
 
