@@ -1,24 +1,17 @@
 """`FIGURES`: what a report shows, in its order. One function and one row add a figure."""
 
+from reparam.reports import options
 from reparam.reports.figures import latent_moves, latents, predictions, reconstructions, samples, training
 from reparam.reports.figures.figure import Figure
-from reparam.reports.options import (
-    GridOptions,
-    InterpolationOptions,
-    PredictionOptions,
-    ReconstructionOptions,
-    SampleOptions,
-    TraversalOptions,
-)
 from reparam.reports.run_view import RunView
 
 
-def _pairs(view: RunView) -> InterpolationOptions:
+def _pairs(view: RunView) -> options.InterpolationOptions:
     """Images of classes that are not neighbours: the first half of the examples with the second."""
     index = view.examples(2 * (view.page.noisy_rows + 1)).index.tolist()
     half = len(index) // 2
     pairs = zip(index[:half], index[half : 2 * half], strict=True)
-    return InterpolationOptions(steps=view.page.across - 2, index=tuple(i for pair in pairs for i in pair))
+    return options.InterpolationOptions(steps=view.page.across - 2, index=tuple(i for pair in pairs for i in pair))
 
 
 FIGURES: dict[str, Figure] = {
@@ -27,7 +20,7 @@ FIGURES: dict[str, Figure] = {
         "Generated images: random latents, decoded. Look for variety, and for images that could pass for real.",
         "sample",
         samples.samples,
-        lambda view: SampleOptions(n=view.page.across * view.page.rows, across=view.page.across),
+        lambda view: options.SampleOptions(n=view.page.across * view.page.rows, across=view.page.across),
     ),
     "predictions": Figure(
         "Predictions",
@@ -36,7 +29,7 @@ FIGURES: dict[str, Figure] = {
         "average; the truth; and their standard deviation, bright where they differ.",
         "predict",
         predictions.predictions,
-        lambda view: PredictionOptions(n=view.page.across, samples=view.page.answers),
+        lambda view: options.PredictionOptions(n=view.page.across, samples=view.page.answers),
     ),
     "classes": Figure(
         "Images of each class",
@@ -50,7 +43,7 @@ FIGURES: dict[str, Figure] = {
         "Where a component has found a cluster, its row shows one kind of image; rows that look alike share one cluster.",
         "cluster",
         samples.components,
-        lambda view: SampleOptions(n=view.page.across),
+        lambda view: options.SampleOptions(n=view.page.across),
     ),
     "reliability": Figure(
         "Reliability",
@@ -73,7 +66,7 @@ FIGURES: dict[str, Figure] = {
         "Test images, which training never saw, above their reconstructions. What is lost is what the latent does not hold.",
         "reconstruct",
         reconstructions.reconstructions,
-        lambda view: ReconstructionOptions(n=2 * view.page.across, across=view.page.across),
+        lambda view: options.ReconstructionOptions(n=2 * view.page.across, across=view.page.across),
     ),
     "latents": Figure(
         "Latent space",
@@ -94,7 +87,7 @@ FIGURES: dict[str, Figure] = {
         "Decodings of evenly spaced latents from -5 to 5. Neighbours should change into each other smoothly.",
         "decode",
         reconstructions.grid,
-        lambda view: GridOptions(steps=view.page.grid),
+        lambda view: options.GridOptions(steps=view.page.grid),
     ),
     "traversals": Figure(
         "One latent at a time",
@@ -102,7 +95,7 @@ FIGURES: dict[str, Figure] = {
         "model does not use.",
         "reconstruct",
         reconstructions.traversals,
-        lambda view: TraversalOptions(index=None, count=view.page.walks, steps=view.page.walk),
+        lambda view: options.TraversalOptions(index=None, count=view.page.walks, steps=view.page.walk),
     ),
     "interpolations": Figure(
         "From one image to another",
@@ -125,7 +118,9 @@ FIGURES: dict[str, Figure] = {
         "model attributes to the pixels, not to the content of the image.",
         "draw",
         samples.samples,
-        lambda view: SampleOptions(n=view.page.across * view.page.noisy_rows, draw=True, across=view.page.across),
+        lambda view: options.SampleOptions(
+            n=view.page.across * view.page.noisy_rows, draw=True, across=view.page.across
+        ),
     ),
     "curves": Figure(
         "Training curves",
