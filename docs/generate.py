@@ -224,10 +224,11 @@ def _leaves(group: click.Group, prefix: str) -> Iterable[tuple[str, click.Comman
 
 
 def _command(name: str, command: click.Command) -> str:
-    arguments = [p.name.upper() for p in command.params if isinstance(p, click.Argument) and p.name]
+    parameters = command.get_params(click.Context(command))  # the command's own, and those of a dataclass
+    arguments = [p.name.upper() for p in parameters if isinstance(p, click.Argument) and p.name]
     example = (command.epilog or "").replace("\b", "").replace("Example:", "").strip()
     lines = "\n".join(line.strip() for line in example.splitlines())
-    rows = [_row(p) for p in command.params if isinstance(p, click.Option)]
+    rows = [_row(p) for p in parameters if isinstance(p, click.Option) and "--help" not in p.opts]
     parts = [
         f"**{' '.join([name, *arguments])}**",
         (command.help or "").strip(),

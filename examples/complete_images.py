@@ -1,7 +1,9 @@
 """Complete images of which a half is seen, with several answers, and see how sure the model is."""
 
 import reparam
-from reparam.reports.predictions import answers_picture
+from reparam.reports.figures.predictions import predictions
+from reparam.reports.options import PredictionOptions
+from reparam.reports.run_view import RunView
 
 run = reparam.train(
     "cvae", data="digits", task="half", half="top", hidden=(200,), batch_size=32, epochs=30, out="runs/c"
@@ -17,5 +19,5 @@ for name, measure in run.evaluate(["cnll_is", "cnll_mc", "class_hit"]).items():
 
 own = batch.x.flip(-1)  # images of one's own: float, [n, C, H, W], in [0, 1]
 print(run.answers(run.condition(own), n=3).shape)
-answers_picture(run, batch, draws=10).save(run.path / "completed.png")
+predictions(RunView(run, batch=batch), PredictionOptions()).picture().save(run.path / "completed.png")
 print(f"picture: {run.path / 'completed.png'}")

@@ -9,9 +9,10 @@ from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import DATA_TITLES, Experiment, Row, metric_columns, write_figure
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.metrics.latent_moves import CHANGES
-from reparam.evaluation.networks.features import judge_network
-from reparam.reports import figures, latent_moves
 from reparam.reports.charts import Chart
+from reparam.reports.figures import latent_moves
+from reparam.reports.figures.latents import latents
+from reparam.reports.options import TraversalOptions
 from reparam.reports.run_view import RunView
 
 QUALITY = ("sharpness_moved", "fid_classifier")
@@ -110,17 +111,15 @@ def draw(runner: ExperimentRunner, folder: Path) -> None:
         write_figure(folder, f"moves-{data}", _flips(runner, data))
         for arm in ("vae", "gvae"):
             run = runner.run(runner.cells[_name(data, arm, 0)])
-            judge, batch = judge_network(run.dataset, run.device), run.examples(SHOWN)
-            shown = [
-                latent_moves.together_panel(run, batch.x, batch.y, latent_moves.SHARE, judge, directions)
-                for directions in ("largest", "posterior")
-            ]
-            write_figure(folder, f"moves-{data}-{arm}", *shown)
+            view = RunView(run)
+            largest = latent_moves.latent_moves(view, TraversalOptions(images=SHOWN, by="largest"))
+            posterior = latent_moves.latent_moves(view, TraversalOptions(images=SHOWN, by="posterior"))
+            write_figure(folder, f"moves-{data}-{arm}", largest, posterior)
     run = runner.run(runner.cells[_name("celeba", "gvae", 0)])
-    one = run.examples(1)
-    classes = latent_moves.classes_panel(run, one.x, one.y, judge_network(run.dataset, run.device))
+    view = RunView(run)
+    classes = latent_moves.latent_moves(view, TraversalOptions(index=None, classes=True))
     write_figure(folder, "moves-celeba-classes", classes)
-    write_figure(folder, "moves-celeba-latents", figures.latents(RunView(run)).parts[0])
+    write_figure(folder, "moves-celeba-latents", latents(view))
 
 
 def _flips(runner: ExperimentRunner, data: str) -> Chart:

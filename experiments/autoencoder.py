@@ -8,8 +8,11 @@ from typing import Any
 from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import DATA_TITLES, GREY_DATA, Experiment, Row, metric_columns, write_figure
 from reparam.evaluation import EvaluationOptions
-from reparam.reports import charts, panels
+from reparam.reports import charts
+from reparam.reports.figures.reconstructions import reconstructions
+from reparam.reports.options import ReconstructionOptions
 from reparam.reports.run_view import RunView
+from reparam.reports.scatter import latent_scatter
 
 EPOCHS = 20
 BUDGETS = (8.0, 16.0, 32.0, 64.0)  # bytes an image
@@ -80,12 +83,11 @@ def draw(runner: ExperimentRunner, folder: Path) -> None:
     for data in GREY_DATA:
         for model in ("ae", "vae"):
             run = runner.run(_regularity(data, model))
-            chart = charts.latent_scatter(*RunView(run).codes, run.dataset.classes)
+            chart = latent_scatter(*RunView(run).codes, run.dataset.classes)
             write_figure(folder, f"ae-{data}-latents-{model}", chart)
         write_figure(folder, f"ae-{data}-rates", _rates(runner, data))
         run = runner.run(_denoising(data, "gaussian"))
-        batch = run.examples(SHOWN)
-        write_figure(folder, f"ae-{data}-denoising", *panels.reconstructions(run, batch.x, batch.shown))
+        write_figure(folder, f"ae-{data}-denoising", reconstructions(RunView(run), ReconstructionOptions(n=SHOWN)))
 
 
 def _rates(runner: ExperimentRunner, data: str) -> charts.Chart:

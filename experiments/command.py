@@ -67,8 +67,8 @@ def reproduce(
         results,
         write_page,
     )
+    from experiments.charts import cells_table
     from reparam.errors import ConfigError, RunError, suggest
-    from reparam.reports.tables import cells_table
 
     for name in experiments:
         if name not in (*EXPERIMENTS, ALL):

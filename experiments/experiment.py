@@ -9,6 +9,7 @@ from typing import Any
 from experiments.cells import ExperimentRunner
 from reparam.files import write_text
 from reparam.reports.charts import Chart
+from reparam.reports.figures import Drawing
 from reparam.reports.pictures import Panel, to_picture, write_png
 
 Results = Mapping[str, dict[str, Any]]
@@ -67,11 +68,12 @@ def metric_columns(titles: Mapping[str, str]) -> Columns:
     return columns
 
 
-def write_figure(folder: Path, name: str, *parts: Panel | Chart) -> None:
-    """Writes panels, one under another, as NAME.png, and a chart as NAME.svg."""
-    for part in parts:
-        if isinstance(part, Chart):
-            write_text(folder / f"{name}.svg", part.svg)
+def write_figure(folder: Path, name: str, *drawn: Drawing | Panel | Chart) -> None:
+    """Writes panels, one under another, as NAME.png, and the first chart as NAME.svg."""
+    parts = [part for one in drawn for part in (one.parts if isinstance(one, Drawing) else (one,))]
+    charts = [part for part in parts if isinstance(part, Chart)]
+    for chart in charts[:1]:
+        write_text(folder / f"{name}.svg", chart.svg)
     if panels := [part for part in parts if isinstance(part, Panel)]:
         write_png(folder / f"{name}.png", to_picture(panels))
 

@@ -6,7 +6,9 @@ from typing import Any
 from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row, metric_columns, write_figure
 from reparam.evaluation import EvaluationOptions
-from reparam.reports.predictions import answers
+from reparam.reports.figures.predictions import predictions
+from reparam.reports.options import PredictionOptions
+from reparam.reports.run_view import RunView
 
 SHOWN, DRAWS = 5, 10  # test faces of a picture, and predictions of each
 EVALUATION = EvaluationOptions(samples=100)
@@ -43,7 +45,7 @@ CELLS: tuple[Cell, ...] = tuple(_cell(name) for name in TASKS)
 def draw(runner: ExperimentRunner, folder: Path) -> None:
     for cell in CELLS:
         run = runner.run(cell)
-        write_figure(folder, cell.name, answers(run, run.examples(SHOWN), DRAWS))
+        write_figure(folder, cell.name, predictions(RunView(run), PredictionOptions(n=SHOWN, samples=DRAWS)))
 
 
 FACES = Experiment(

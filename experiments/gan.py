@@ -7,8 +7,11 @@ import torch
 
 from experiments import toys
 from experiments.cells import Cell, ExperimentRunner
+from experiments.charts import beside
 from experiments.experiment import DATA_TITLES, GREY_DATA, Experiment, Row, metric_columns, write_figure
-from reparam.reports import charts, panels, training_figures
+from reparam.reports.figures import training
+from reparam.reports.figures.samples import samples
+from reparam.reports.options import SampleOptions
 from reparam.reports.run_view import RunView
 
 SEEDS = 5
@@ -64,23 +67,23 @@ def draw_densities(folder: Path, fast: bool) -> None:
         lines = {"p": found.real, "p_G": found.generated, "D": found.output, "p / (p + p_G)": found.best}
         series = {name: torch.stack([found.x, values], 1) for name, values in lines.items()}
         stages[f"after {step:,} steps; D off by {found.error:.2f}"] = series
-    write_figure(folder, "gan-density", charts.beside(stages, "lines", "x"))
+    write_figure(folder, "gan-density", beside(stages, "lines", "x"))
     for name in ("ring", "grid"):
         toy, stages = played[name], {}
         for step, model in toys.play(toy):
             points = toys.generated(model)
             modes, near = toys.modes_found(toy.target, points)
             stages[f"after {step:,} steps: {modes} modes, {near:.0%} near one"] = {"generated": points[:SHOWN_POINTS]}
-        write_figure(folder, f"gan-{name}", charts.beside(stages, "points"))
+        write_figure(folder, f"gan-{name}", beside(stages, "points"))
 
 
 def draw_run(runner: ExperimentRunner, folder: Path, cell: Cell) -> None:
     """Samples, the same latents during training (figure 1.3), and what the discriminator returned."""
     run = runner.run(cell)
-    write_figure(folder, cell.name, panels.samples(run, SHOWN_SAMPLES, 0, False, ACROSS))
     view = RunView(run)
-    write_figure(folder, f"{cell.name}-epochs", training_figures.samples_by_epoch(view).parts[0])
-    write_figure(folder, f"{cell.name}-readings", training_figures.curves(view).parts[0])
+    write_figure(folder, cell.name, samples(view, SampleOptions(n=SHOWN_SAMPLES, across=ACROSS)))
+    write_figure(folder, f"{cell.name}-epochs", training.samples_by_epoch(view))
+    write_figure(folder, f"{cell.name}-readings", training.curves(view))
 
 
 GAN = Experiment(

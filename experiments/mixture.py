@@ -6,7 +6,9 @@ from typing import Any
 from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row, metric_columns, write_figure
 from reparam.evaluation import EvaluationOptions
-from reparam.reports import figures, panels
+from reparam.reports.figures.latents import latents
+from reparam.reports.figures.samples import components
+from reparam.reports.options import SampleOptions
 from reparam.reports.run_view import RunView
 
 SEEDS, CLUSTER_SEEDS = {"standard": 3, "mixture": 3, "monte-carlo": 1, "vamp": 3}, 5
@@ -79,8 +81,8 @@ def columns(result: dict[str, Any]) -> dict[str, float]:
 
 def draw(runner: ExperimentRunner, folder: Path) -> None:
     for name, (cell, _) in _TWO_LATENTS.items():
-        write_figure(folder, f"mixture-{name}", figures.latents(RunView(runner.run(cell))).parts[0])
-    write_figure(folder, "mixture-components", panels.components(runner.run(_CLUSTERS[0]), 10, DRAWS))
+        write_figure(folder, f"mixture-{name}", latents(RunView(runner.run(cell))))
+    write_figure(folder, "mixture-components", components(RunView(runner.run(_CLUSTERS[0])), SampleOptions(n=DRAWS)))
 
 
 _STANDARD = PRIORS["standard"][0]

@@ -7,7 +7,10 @@ from typing import Any
 from experiments import gan
 from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import DATA_TITLES, GREY_DATA, Experiment, Row, metric_columns, write_figure
-from reparam.reports import panels
+from reparam.core.abilities import Ability
+from reparam.reports.figures.samples import samples
+from reparam.reports.options import SampleOptions
+from reparam.reports.run_view import RunView
 
 SAME: dict[str, Any] = {"hidden": (512, 256), "latent": 20, "epochs": 20}
 OF_SAMPLES = ("fid_classifier", "precision", "recall")
@@ -56,9 +59,9 @@ def draw(runner: ExperimentRunner, folder: Path) -> None:
         parts = []
         for arm, (title, *_) in ARMS.items():
             run = runner.run(_cell(data, arm))
-            if "sample" in run.model.abilities:
-                samples = panels.samples(run, SHOWN, 0, False, ACROSS)
-                parts.append(dataclasses.replace(samples, rows=(title, "")))
+            if Ability.SAMPLE in run.model.abilities:
+                (band,) = samples(RunView(run), SampleOptions(n=SHOWN, across=ACROSS)).panels
+                parts.append(dataclasses.replace(band, rows=(title, "")))
         write_figure(folder, f"models-{data}", *parts)
 
 

@@ -7,7 +7,9 @@ from typing import Any
 from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row, metric_columns, write_figure
 from reparam.evaluation import EvaluationOptions
-from reparam.reports.predictions import answers
+from reparam.reports.figures.predictions import predictions
+from reparam.reports.options import PredictionOptions
+from reparam.reports.run_view import RunView
 
 OBSERVED = (1, 2, 3)
 SHOWN = 10  # test images of a picture, and predictions of each
@@ -58,8 +60,8 @@ columns = metric_columns(
 def draw(runner: ExperimentRunner, folder: Path) -> None:
     for observed in OBSERVED:
         run, baseline = (runner.run(quadrant_cell(model, observed)) for model in ("cvae", "nn"))
-        part = answers(run, run.examples(SHOWN), SHOWN, baseline=baseline)
-        write_figure(folder, f"quadrants-{observed}", part)
+        options = PredictionOptions(n=SHOWN, samples=SHOWN, baseline=baseline)
+        write_figure(folder, f"quadrants-{observed}", predictions(RunView(run), options))
 
 
 def _row(model: str, observed: int) -> Row:

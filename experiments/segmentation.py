@@ -8,7 +8,9 @@ from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row, metric_columns, write_figure
 from reparam.data.selection import class_balanced_indices, task_images
 from reparam.evaluation import EvaluationOptions
-from reparam.reports.predictions import answers
+from reparam.reports.figures.predictions import predictions
+from reparam.reports.options import PredictionOptions
+from reparam.reports.run_view import RunView
 
 SPLITS = 5
 SHOWN, DRAWS = 5, 10  # test images of a picture, and predictions of each
@@ -83,7 +85,8 @@ def _draw(runner: ExperimentRunner, folder: Path, name: str, box: tuple[float, f
     run, baseline = (runner.run(runner.cells[_name(arm, True, 0)]) for arm in ("hybrid", "multi"))
     test = run.dataset.test
     batch = task_images(test, run.config.task, class_balanced_indices(test.labels, SHOWN), box)
-    write_figure(folder, name, answers(run, batch, DRAWS, baseline=baseline))
+    options = PredictionOptions(samples=DRAWS, baseline=baseline)
+    write_figure(folder, name, predictions(RunView(run, batch=batch), options))
 
 
 def draw(runner: ExperimentRunner, folder: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from experiments.cells import Cell, ExperimentRunner
+from reparam.core.abilities import Ability
 from reparam.data import Dataset
 from reparam.data.tasks import with_condition
 from reparam.evaluation import EvaluationOptions
@@ -102,7 +103,7 @@ def _time(config: RunConfig, dataset: Dataset) -> _Pace:
     if not model.has("prior") or not {"likelihood", "predict"} & model.abilities:
         return _Pace(image, 0.0)
     context = EvaluationContext(model.eval(), dataset, config.task, TIMED_EVALUATION)
-    sampled = context.importance_nll if "bound" in model.abilities else context.monte_carlo
+    sampled = context.importance_nll if Ability.BOUND in model.abilities else context.monte_carlo
     return _Pace(image, _seconds(lambda: sampled(context.x), 1) / (TIMED_EVALUATION.samples * len(context.x)))
 
 

@@ -13,8 +13,10 @@ import torch
 
 from experiments.cells import Cell, ExperimentRunner
 from experiments.experiment import Experiment, Row, write_figure
-from reparam.reports import panels
-from reparam.reports.pictures import panel, write_png
+from reparam.reports.figures.reconstructions import grid
+from reparam.reports.options import GridOptions
+from reparam.reports.pictures import Panel
+from reparam.reports.run_view import RunView
 
 METRICS = ("elbo", "reconstruction", "kl", "active_units", "psnr", "sharpness")
 CONSTANTS = {"bernoulli": 0.0, "laplace": math.log(2), "gaussian": 0.5 * math.log(math.pi)}  # nats per pixel
@@ -65,14 +67,14 @@ def _structure_2(name: str) -> Row:
 
 def draw_losses(runner: ExperimentRunner, folder: Path) -> None:
     runs = {name: runner.run(cell) for name, cell in {"BCE": STRUCTURE_2[0], "L2": L2, "L1": L1}.items()}
-    x, _ = panels.example_images(runs["BCE"], SHOWN)
+    x = runs["BCE"].examples(SHOWN).x
     rows = {"original": x, **{name: run.reconstruct(x) for name, run in runs.items()}}
-    write_figure(folder, "losses", panel(torch.cat(list(rows.values())), SHOWN, list(rows)))
+    write_figure(folder, "losses", Panel(torch.cat(list(rows.values())), SHOWN, list(rows)))
 
 
 def draw_latents(runner: ExperimentRunner, folder: Path) -> None:
     for name, cell in {"latent-1": ONE_LATENT, "latent-2": STRUCTURE_2[0]}.items():
-        write_png(folder / f"{name}.png", panels.grid_picture(runner.run(cell), EXTENT, GRID))
+        write_figure(folder, name, grid(RunView(runner.run(cell)), GridOptions(extent=EXTENT, steps=GRID)))
 
 
 STRUCTURES = Experiment(

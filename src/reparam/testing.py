@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from reparam.core.abilities import Ability
 from reparam.core.batch import Batch
 from reparam.data import DataOptions, Dataset, Images
 from reparam.data.dataset import cut
@@ -149,7 +150,7 @@ def _check_batch_invariance(model: Model, batch: Batch) -> None:
 
 
 def _check_seeds(model: Model) -> None:
-    if "sample" not in model.abilities:
+    if Ability.SAMPLE not in model.abilities:
         return
     model.eval()
     for draw in (False, True):

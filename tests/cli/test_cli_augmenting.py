@@ -25,7 +25,8 @@ from reparam.latent.directions import DIRECTIONS
 from reparam.latent.generation import encode
 from reparam.reports.charts import Chart
 from reparam.reports.figures import FIGURES
-from reparam.reports.latent_moves import class_directions, short
+from reparam.reports.figures.latent_moves import class_directions, latent_moves, short
+from reparam.reports.options import TraversalOptions
 from reparam.reports.run_view import RunView
 
 
@@ -103,16 +104,21 @@ def test_images_of_another_shape_are_named(gvae: Path) -> None:
 
 
 def test_walks_show_what_a_judge_reads(gvae: Path, command: Callable, tmp_path: Path) -> None:
-    sizes = []
-    shown = (("--directions", 3), ("--directions", 4, "--by", "posterior"), ("--images", 4), ("--classes",))
-    shown += (("--images", 4, "--by", "posterior"), ("--images", 4, "--by", "effect"))
-    for number, words in enumerate(shown):
-        out = tmp_path / f"{number}.png"
+    heights = []
+    for words in (("--directions", 3), ("--directions", 4, "--by", "posterior"), ("--images", 5, "--by", "effect")):
+        out = tmp_path / "x.png"
         done = command("traverse", gvae, *words, "--out", out)
         assert done.code == 0, done.err
-        sizes.append(Image.open(out).size)
-    assert sizes[1][1] > sizes[0][1]
-    refused(command("traverse", gvae, "--directions", 3, "--images", 2, "--out", tmp_path / "x.png"), "choose one")
+        heights.append(Image.open(out).height)
+    assert heights[2] - heights[1] == heights[1] - heights[0] > 72  # a row of tiles and captions more
+    view = RunView(open_run(gvae))
+    (panel,) = latent_moves(view, TraversalOptions(classes=True, index=7)).panels
+    assert len(panel.tiles) == len(panel.captions) == 20 * 15
+    own, read = view.examples(1, (7,)), panel.captions[6].split()
+    assert torch.equal(panel.tiles[7], own.x[0])
+    assert panel.captions[7] == view.run.dataset.classes[int(own.y)]
+    assert view.judge
+    assert read == [view.run.dataset.classes[int(view.judge.classes(panel.tiles[6:7]))], "0.0"]
 
 
 def test_the_command_names_every_direction() -> None:
@@ -149,11 +155,6 @@ def test_a_model_that_is_told_the_class_walks_too(tmp_path: Path, command: Calla
         done = command("traverse", tmp_path / "told", *words, "--out", tmp_path / f"{number}.png")
         assert done.code == 0, done.err
     refused(command("traverse", tmp_path / "told", "--classes", "--out", tmp_path / "x.png"), "do not know the class")
-
-
-def test_options_of_another_picture_are_refused(gvae: Path, command: Callable, tmp_path: Path) -> None:
-    for words in (("--images", 2, "--index", 1), ("--directions", 2, "--share", 0.5), ("--classes", "--by", "effect")):
-        refused(command("traverse", gvae, *words, "--out", tmp_path / "x.png"), f"{words[-2]} is for")
 
 
 def test_a_run_of_few_labels_augments_those_alone(tmp_path: Path, command: Callable) -> None:
@@ -209,7 +210,7 @@ def test_flips_are_measured_at_equal_change(gvae: Path, command: Callable) -> No
     assert kept["elbo"]["value"] == found["elbo"]["value"]
     assert kept["elbo on validation"] == other
     assert {"flips_2", "flips_2 along noise", "flips_2 along pixels"} <= set(kept)
-    *_, chart = FIGURES["moves"].draw(RunView(open_run(gvae))).parts
+    *_, chart = FIGURES["latent-moves"].on_page(RunView(open_run(gvae))).parts
     assert isinstance(chart, Chart)  # of what was measured, below the pictures
 
 

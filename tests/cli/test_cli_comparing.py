@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from refusals import refused
 
 import reparam
 from reparam.evaluation import Measure
-from reparam.reports.compare import _leads, lines, write_comparison
-from reparam.reports.compare import _named as named
-from reparam.reports.pictures import panel, to_picture
+from reparam.reports.compare import names_of, write_comparison
+from reparam.reports.comparison_table import leads, table_rows
+from reparam.reports.figures import FIGURES
+from reparam.reports.pictures import Panel, to_picture
 
 SMALL = {"hidden": (32,), "epochs": 2, "pictures": 0, "device": "cpu"}
 
@@ -47,12 +49,12 @@ def test_a_page_measures_what_is_missing_and_shows_every_run(runs: dict[str, Pat
     fetched = re.findall(r'(?:src|srcset|href)="([^"]*)"', text)
     assert all(address.startswith(("data:image/", "#")) for address in fetched)
     assert {"table", "samples", "reconstructions", "latents"} <= set(re.findall(r'id="(\w+)"', text))
-    for word in ("plain", "mixed", "gan", "fid_classifier", "cluster_accuracy", "Not of gan, which cannot."):
+    for word in ("plain", "mixed", "gan", "fid_classifier", "cluster_accuracy", "Not of gan, whose model cannot."):
         assert word in text
     kept = json.loads((runs["mixed"] / "evaluation.json").read_text())["metrics"]
     assert {"elbo", "nll", "fid_classifier", "components_used"} <= set(kept)
 
-    rows = {line.name: line for line in lines(named(opened(runs, "plain", "mixed", "gan")))}
+    rows = {row.name: row for row in table_rows(opened(runs, "plain", "mixed", "gan"))}
     assert [bool(cell.value) for cell in rows["elbo"].cells] == [True, True, False]
     # Of 100 images and of 300: not alike, and none leads.
     assert rows["elbo"].note == "not to be compared: n = 100, 300"
@@ -73,9 +75,7 @@ def test_only_the_figures_that_are_asked_for_are_measured(
     done = command(*words, "--metrics", "psnr,iou")
     assert done.code == 0
     assert "left out, for they apply to none of the runs: iou" in done.err
-    rows = {
-        line.name: line for line in lines(named(opened({n: tmp_path / n for n in ("plain", "gan")}, "plain", "gan")))
-    }
+    rows = {row.name: row for row in table_rows(opened({n: tmp_path / n for n in ("plain", "gan")}, "plain", "gan"))}
     # What was known is shown too; what a GAN cannot have, it has not.
     assert {name: [bool(cell.value) for cell in row.cells] for name, row in rows.items()} == {
         "mse": [True, False],
@@ -94,8 +94,8 @@ def test_figures_lead_where_what_they_depend_on_is_the_same(runs: dict[str, Path
         reparam.evaluate(tmp_path / name, ["elbo", "psnr", "sharpness"], images=100)
 
     def notes(*names: str) -> dict[str, str]:
-        found = lines(named([reparam.load(tmp_path / name, device="cpu") for name in names]))
-        return {line.name: line.note for line in found}
+        found = table_rows([reparam.load(tmp_path / name, device="cpu") for name in names])
+        return {row.name: row.note for row in found}
 
     assert notes("grey", "density") == {
         "elbo": "not to be compared: likelihood bernoulli, gaussian", "psnr": "", "sharpness": "",
@@ -108,7 +108,7 @@ def figure(value: float, stderr: float | None = None) -> Measure:
 
 
 @pytest.mark.parametrize(
-    ("value", "others", "best", "leads"),
+    ("value", "others", "best", "expected"),
     [
         ((1.0, 0.1), [(2.0, 0.1)], "low", True),
         ((2.0, 0.1), [(1.0, 0.1)], "low", False),
@@ -120,9 +120,9 @@ def figure(value: float, stderr: float | None = None) -> Measure:
         ((3.0, None), [(float("nan"), None)], "low", True),
     ],
 )
-def test_who_leads(value: tuple, others: list[tuple], best: str, leads: bool) -> None:
+def test_who_leads(value: tuple, others: list[tuple], best: str, expected: bool) -> None:
     own = figure(*value)
-    assert _leads(own, [own, *(figure(*other) for other in others)], best) == leads
+    assert leads(own, [own, *(figure(*other) for other in others)], best) == expected
 
 
 def test_what_cannot_be_compared_is_refused_in_one_line(
@@ -137,10 +137,21 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
     assert not (tmp_path / "page.html").exists()
 
 
+def test_a_figure_that_fails_for_one_run_does_not_stop_the_comparison(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, mixed = opened(runs, "plain", "mixed")
+    monkeypatch.setattr(mixed, "sample", Mock(side_effect=ZeroDivisionError("of its own")))
+    write_comparison([plain, mixed], tmp_path / "page.html", metrics=["mse"])
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"Not shown: {FIGURES['samples'].title} of mixed. ZeroDivisionError: of its own" in text
+    assert {"samples", "reconstructions", "latents"} <= set(re.findall(r'id="([\w-]+)"', text))
+
+
 def test_runs_of_one_name_go_by_their_paths(runs: dict[str, Path], tmp_path: Path) -> None:
     twin = shutil.copytree(runs["plain"], tmp_path / "plain")
-    names = [one.name for one in named([reparam.load(path, device="cpu") for path in (runs["plain"], twin)])]
-    assert names == [str(runs["plain"]), str(twin)]
+    names = names_of([reparam.load(path, device="cpu") for path in (runs["plain"], twin)])
+    assert list(names) == [str(runs["plain"]), str(twin)]
 
 
 def test_components_are_shown_in_rows_by_weight_or_one_alone(
@@ -153,7 +164,7 @@ def test_components_are_shown_in_rows_by_weight_or_one_alone(
     rows = torch.cat([run.sample(4, 5, component=m) for m in order])
     assert not torch.equal(rows[:4], rows[4:8])
     assert command("sample", mixed, "--components", "--n", 4, "--seed", 5, "--out", out).code == 0
-    expected = to_picture([panel(rows, 4, [f"{m}: {weights[m]:.0%}" for m in order])])
+    expected = to_picture([Panel(rows, 4, [f"{m}: {weights[m]:.0%}" for m in order])])
     with Image.open(out) as picture:
         assert np.array_equal(np.array(picture), np.array(expected.convert(picture.mode)))
     new = ("--out", tmp_path / "new.png")

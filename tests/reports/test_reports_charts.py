@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from reparam.errors import RunError
-from reparam.reports.charts import DARK, PALETTE, for_dark, latent_bars, latent_scatter, lines, training_curves
+from reparam.reports.charts import DARK, PALETTE, for_dark, latent_bars, lines, training_curves
+from reparam.reports.scatter import latent_scatter
 
 
 def metrics(n: int = 30, bad: float = 1.0) -> list[dict]:

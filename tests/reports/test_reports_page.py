@@ -7,6 +7,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from reparam.reports.page import render, write_report
 
 VOID = {"meta", "img", "source", "br", "hr", "link"}
 HOSTILE = ["<script>alert(1)<", 'b & "c" \'$^']
-CONDITIONAL = {"answers", "classes", "reliability", "predictions-by-epoch"}
+CONDITIONAL = {"predictions", "classes", "reliability", "predictions-by-epoch"}
 SMALL = {"hidden": (16,), "epochs": 2, "batch_size": 64}
 
 
@@ -127,12 +128,12 @@ def test_figures_follow_abilities(runs: dict[str, Path], texts: dict[str, str], 
     shown = set(Page(texts[name]).ids) & set(FIGURES)
     assert shown == {key for key, row in FIGURES.items() if row.needs is None or row.needs in able}
     assert shown >= {
-        "vae": set(FIGURES) - CONDITIONAL - {"moves", "components"},
+        "vae": set(FIGURES) - CONDITIONAL - {"latent-moves", "components"},
         "gvae": set(FIGURES) - CONDITIONAL - {"components"},
-        "gmvae": set(FIGURES) - CONDITIONAL - {"moves", "information"},
+        "gmvae": set(FIGURES) - CONDITIONAL - {"latent-moves", "information"},
         "ae": {"reconstructions", "traversals"},
         "classifier": {"curves"},
-    }.get(name, {"answers"})
+    }.get(name, {"predictions"})
 
 
 def test_names_from_the_data_are_text(texts: dict[str, str]) -> None:
@@ -224,6 +225,30 @@ def test_missing_and_damaged_files_are_told(runs: dict[str, Path], tmp_path: Pat
     assert "reconstructions-by-epoch" in page.ids
     (path / "metrics.jsonl").write_text("{broken\n")
     assert "metrics.jsonl is damaged" in Page(render(open_run(path))).text
+
+
+def test_a_figure_that_fails_does_not_stop_the_page(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of one's own may raise anything."""
+    whole = set(Page(render(open_run(runs["gmvae"]))).ids) & set(FIGURES)
+    run = open_run(runs["gmvae"])
+    monkeypatch.setattr(run.model.prior, "forward", Mock(side_effect=TypeError("no prior <today>")))
+    page = Page(render(run))
+    assert "Not shown: " in page.text
+    assert "TypeError: no prior <today>" in page.text
+    shown = set(page.ids) & set(FIGURES)
+    assert {"reconstructions", "traversals", "curves"} <= shown < whole
+    for key in whole - shown:
+        assert FIGURES[key].title in page.text
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_training(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = open_run(runs["classifier"])
+    monkeypatch.setattr(type(run.folder), "model", Mock(side_effect=ValueError("half a model")))
+    page = Page(render(run))
+    assert "curves" in page.ids
+    assert f"reparam evaluate {run.path}" in page.text
 
 
 def test_every_option_is_in_the_table(runs: dict[str, Path], texts: dict[str, str]) -> None:

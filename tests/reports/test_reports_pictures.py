@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from reparam.data.selection import class_balanced_indices
-from reparam.reports.pictures import GAP, Panel, cut_sheet, legible, panel, sheet, to_picture
+from reparam.reports.pictures import GAP, Panel, cut_sheet, joined, legible, sheet, to_picture
 
 
 def tiles(n: int, channels: int, side: int) -> torch.Tensor:
@@ -69,8 +69,8 @@ def test_tile_sizes(side: int, columns: int, expected: int) -> None:
 
 def test_a_labelled_picture_holds_the_tiles_unchanged() -> None:
     images = tiles(4, 3, 100)
-    part = panel(images, 2, ["one", "two"], ["left", ""])
-    picture = np.asarray(to_picture([part, Panel(part.image)]))
+    part = Panel(images, 2, ["one", "two"], ["left", ""])
+    picture = np.asarray(to_picture([part, Panel(images, 2)]))
     bare = np.asarray(sheet(images, 2))
     height, width, _ = bare.shape
     bottom, right = picture.shape[0] - 8, picture.shape[1] - 8  # the margin
@@ -81,7 +81,33 @@ def test_a_labelled_picture_holds_the_tiles_unchanged() -> None:
     assert (picture[:first, right - width :] < 128).any()  # of columns
 
 
-def test_varied_takes_classes_in_turn_whatever_the_order() -> None:
+def test_captions_stand_below_their_tiles() -> None:
+    images = tiles(4, 1, 72)
+    pixels = np.asarray(Panel(images, 2, captions=["one", "", "", "four"]).image)[:, :, 0]
+    for number, image in enumerate(images):
+        top, left = (number // 2) * (72 + 14 + GAP), (number % 2) * (72 + GAP)
+        assert np.array_equal(pixels[top : top + 72, left : left + 72], np.asarray(sheet(image[None], 1)))
+        below = pixels[top + 72 : top + 86, left : left + 72]
+        assert (below < 128).any() == (number in (0, 3))
+
+
+def test_panels_of_several_runs_share_their_originals() -> None:
+    original, one, two = tiles(9, 1, 8).split(3)
+    panels = {
+        "a": Panel(torch.cat([original, one]), 3, ["original", "rebuilt"]),
+        "b": Panel(torch.cat([original, two]), 3, ["original", "rebuilt"]),
+    }
+    part = joined(panels)
+    assert torch.equal(part.tiles, torch.cat([original, one, two]))
+    assert part.rows == ["original", "a", "b"]
+    other = joined({**panels, "c": Panel(torch.cat([two, two]), 3, ["original", "rebuilt"])})
+    assert other.rows == ["original", "a", "b", "original", "c"]  # of other originals
+    unnamed = joined({"a": Panel(torch.cat([one, one]), 3), "b": Panel(torch.cat([one, two]), 3)})
+    assert unnamed.rows == ["a", "", "b", ""]
+    assert len(unnamed.tiles) == 12
+
+
+def test_class_balanced_indices_take_classes_in_turn_whatever_the_order() -> None:
     labels = torch.tensor([0] * 50 + [1] * 50 + [2])
     assert labels[class_balanced_indices(labels, 5)].tolist() == [0, 1, 2, 0, 1]
     assert class_balanced_indices(labels, 3).tolist() == [0, 50, 100]

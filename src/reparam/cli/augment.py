@@ -7,25 +7,19 @@ import click
 
 from reparam.cli.common import (
     data_option,
-    device_option,
     directions_option,
-    example,
     images_of,
-    json_option,
     open_run,
     progress,
-    run_argument,
+    run_command,
     seed_option,
 )
 
 
-@click.command(
-    epilog=example(
-        "reparam augment runs/gvae --per-image 5 --strength 2.0 --out augmented",
-        "reparam augment runs/gvae --data folder:pictures --change 3.5 --apply change --out augmented",
-    )
+@run_command(
+    "reparam augment runs/gvae --per-image 5 --strength 2.0 --out augmented",
+    "reparam augment runs/gvae --data folder:pictures --change 3.5 --apply change --out augmented",
 )
-@run_argument
 @data_option
 @click.option(
     "--split",
@@ -50,8 +44,6 @@ from reparam.cli.common import (
 @click.option("--keep-class", is_flag=True, help="Cut a move back where the model's own head would read another class.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
 @seed_option
-@device_option
-@json_option
 def augment(
     run: Path,
     spec: str | None,

@@ -5,17 +5,15 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import data_option, device_option, example, images_of, json_option, open_run, run_argument
+from reparam.cli.common import data_option, images_of, open_run, run_command
+from reparam.core.abilities import Ability
 from reparam.errors import ConfigError, DataError
 
 
-@click.command(
-    epilog=example(
-        "reparam compress runs/ae --n 1000 --out digits.rpz",
-        "reparam compress runs/ae one.png two.png --bytes 500 --out pictures.rpz",
-    )
+@run_command(
+    "reparam compress runs/ae --n 1000 --out digits.rpz",
+    "reparam compress runs/ae one.png two.png --bytes 500 --out pictures.rpz",
 )
-@run_argument
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[IMAGE...]")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A file.")
 @click.option(
@@ -28,8 +26,6 @@ from reparam.errors import ConfigError, DataError
 )
 @data_option
 @click.option("--n", default=None, type=click.IntRange(1), help="Test images, without IMAGE (default: 1000).")
-@device_option
-@json_option
 def compress(
     run: Path,
     images: tuple[Path, ...],
@@ -50,7 +46,7 @@ def compress(
     from reparam.files import write_bytes
 
     opened = open_run(run, device)
-    opened.require("reconstruct", "compress images")
+    opened.require(Ability.RECONSTRUCT, "compress images")
     if images and (spec or n):
         raise ConfigError("IMAGE... are pictures of your own: leave --data and --n out")
     if folder := next((path for path in images if path.is_dir()), None):
@@ -86,12 +82,9 @@ def compress(
     click.echo(json.dumps(found) if as_json else text)
 
 
-@click.command(epilog=example("reparam decompress runs/ae pictures.rpz --out pictures"))
-@run_argument
+@run_command("reparam decompress runs/ae pictures.rpz --out pictures")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
-@device_option
-@json_option
 def decompress(run: Path, file: Path, out: Path, device: str, as_json: bool) -> None:
     """The images of a file that `compress` wrote: OUT/000000.png and on, in the order in which they were given."""
     from reparam.files import new_folder

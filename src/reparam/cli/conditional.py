@@ -2,23 +2,25 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from reparam.cli.common import data_option, device_option, example, json_option, open_run, run_argument, seed_option
-from reparam.cli.pictures import chosen_images, deliver, picture_command
+from reparam.cli.common import OptionsCommand, data_option, index_option, open_run, run_command
+from reparam.cli.pictures import picture_command, view_of
+from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
 
-samples_option = click.option(
-    "--samples", default=10, show_default=True, type=click.IntRange(1, 100), help="Answers for each image."
-)
+if TYPE_CHECKING:
+    from reparam.api import Run
+    from reparam.reports.figures import Drawing
+    from reparam.reports.options import PredictionOptions
 
 
-@click.command(
-    epilog=example(
-        "reparam complete runs/cvae --samples 10 --out completed.png",
-        "reparam complete runs/boxes --image face.jpg --mask seen.png --out completed.png",
-    )
+@picture_command(
+    "PredictionOptions",
+    "reparam complete runs/cvae --samples 10 --out completed.png",
+    "reparam complete runs/boxes --image face.jpg --mask seen.png --out completed.png",
 )
 @click.option("--image", default=None, type=click.Path(path_type=Path), help="A picture of your own to complete.")
 @click.option(
@@ -28,74 +30,58 @@ samples_option = click.option(
     help="White where the picture is seen; for a model trained on boxes (others have their own mask).",
 )
 @data_option
-@click.option("--index", multiple=True, type=int, help="Test images by number; repeat for several.")
-@click.option("--n", default=8, show_default=True, type=click.IntRange(1, 100), help="How many, without --index.")
-@samples_option
-@seed_option
-@picture_command
+@index_option("Test images by number; repeat for several.")
 def complete(
-    run: Path,
-    out: Path,
-    image: Path | None,
-    mask: Path | None,
-    spec: str | None,
-    index: tuple[int, ...],
-    n: int,
-    samples: int,
-    seed: int,
-    device: str,
-    as_json: bool,
-) -> None:
-    """Fill in what is missing: what was seen, the answer at z*, several answers, where they differ."""
+    run: "Run", options: "PredictionOptions", image: Path | None, mask: Path | None, spec: str | None
+) -> "Drawing":
+    """Fill in what is missing: what was seen, the prediction at z*, several predictions, where they differ."""
     import torch
 
     from reparam.core.batch import Batch
     from reparam.data.io.single_picture import read_mask, read_picture
-    from reparam.reports.predictions import answers_picture
+    from reparam.reports.figures.predictions import predictions
+    from reparam.reports.run_view import RunView
 
-    opened = open_run(run, device)
-    opened.require("complete", "complete images")
-    if "segment" in opened.model.abilities:
+    run.require(Ability.COMPLETE, "complete images")
+    if Ability.SEGMENT in run.model.abilities:
         raise ConfigError("this model segments: use 'reparam segment RUN IMAGE...'")
     if mask and not image:
         raise ConfigError("--mask says what is seen of --image: give both")
-    if image and (spec or index):
+    if image and (spec or options.index):
         raise ConfigError("--image is a picture of your own: leave --data and --index out")
+    out: Path = click.get_current_context().params["out"]
     if out.resolve() in {path.resolve() for path in (image, mask) if path}:
         raise ConfigError(f"--out {out} would overwrite what is read: choose another")
-    if image:
-        picture = read_picture(image, opened.spec.image_shape, opened.config.data)
-        seen = read_mask(mask, picture, opened.spec.image_shape, opened.config.data) if mask else None
-        pixels = picture.pixels
-        c = opened.condition(pixels, seen)
-        batch = Batch(x=pixels, c=c, y=torch.tensor([-1]), index=torch.tensor([0]))
-    else:
-        batch = chosen_images(opened, spec, index, n)
-    deliver(answers_picture(opened, batch, samples, seed), out, as_json)
+    if not image:
+        return predictions(view_of(run, spec), options)
+    picture = read_picture(image, run.spec.image_shape, run.config.data)
+    seen = read_mask(mask, picture, run.spec.image_shape, run.config.data) if mask else None
+    c = run.condition(picture.pixels, seen)
+    batch = Batch(x=picture.pixels, c=c, y=torch.tensor([-1]), index=torch.tensor([0]))
+    return predictions(RunView(run, batch=batch), options)
 
 
-@click.command(epilog=example("reparam segment runs/horses horse.jpg --samples 10 --out segmented"))
-@run_argument
+@run_command(
+    "reparam segment runs/horses horse.jpg --samples 10 --out segmented",
+    cls=OptionsCommand,
+    options="SegmentationOptions",
+)
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder.")
-@samples_option
-@seed_option
-@device_option
-@json_option
-def segment(
-    run: Path, images: tuple[Path, ...], out: Path, samples: int, seed: int, device: str, as_json: bool
-) -> None:
-    """Label the pixels of pictures: NAME-labels.png, NAME-answers.png several answers, NAME-spread.png where they differ."""
-    from reparam.reports.predictions import segmentation_paths, write_segmentation
+def segment(run: Path, images: tuple[Path, ...], out: Path, device: str, as_json: bool, **chosen: Any) -> None:
+    """Label the pixels of pictures: NAME-labels.png, NAME-answers.png several predictions, NAME-spread.png where they differ."""
+    from reparam.reports.options import SegmentationOptions
+    from reparam.reports.segmentation import segmentation_paths, write_segmentation
 
     opened = open_run(run, device)
-    opened.require("segment", "segment pictures")
+    options = SegmentationOptions(**chosen)
+    opened.require(Ability.SEGMENT, "segment pictures")
     targets = [path for image in images for path in segmentation_paths(opened, image, out).values()]
     if len(set(targets)) < len(targets):
         raise ConfigError("the results of two pictures would have the same name and overwrite each other: rename one")
     if {path.resolve() for path in targets} & {path.resolve() for path in images}:
         raise ConfigError(f"results in {out} would overwrite pictures that are to be segmented: choose another --out")
-    written = [path for image in images for path in write_segmentation(opened, image, out, samples, seed)]
+    written = [path for image in images for path in write_segmentation(opened, image, out, options)]
     if opened.config.data.crop == "centre":
         click.echo("only the central square of a picture is read: labels outside of it are 0", err=True)
     click.echo(json.dumps({"out": [str(path) for path in written]}) if as_json else "\n".join(map(str, written)))

@@ -17,25 +17,23 @@ from reparam.cli.common import (
     json_option,
     open_run,
     progress,
-    run_argument,
+    run_command,
     seed_option,
 )
+from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
 
 
-@click.command(
-    epilog=example(
-        "reparam evaluate runs/vae",
-        "reparam evaluate runs/vae --metrics elbo,nll --nll-images 10000",
-        "reparam evaluate runs/vae --metrics all",
-    )
+@run_command(
+    "reparam evaluate runs/vae",
+    "reparam evaluate runs/vae --metrics elbo,nll --nll-images 10000",
+    "reparam evaluate runs/vae --metrics all",
 )
-@run_argument
 @click.option(
     "--metrics",
     default=None,
     metavar="A,B,...",
-    help="Which figures (default: what the model allows in reasonable time, and a diagnosis; all: the dear ones too).",
+    help="Which figures (default: what the model allows in reasonable time, and a diagnosis; all: the expensive ones too).",
 )
 @click.option(
     "--samples", default=5000, show_default=True, type=click.IntRange(min=1), help="Draws for nll, cnll_is, cnll_mc."
@@ -64,7 +62,6 @@ from reparam.errors import ConfigError
 @directions_option
 @click.option(
     "--bytes",
-    "size",
     default=32.0,
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
@@ -78,31 +75,14 @@ from reparam.errors import ConfigError
     help="Which images; validation: to choose between runs, so that test images are left for the end.",
 )
 @seed_option
-@device_option
-@json_option
-def evaluate(
-    run: Path,
-    metrics: str | None,
-    samples: int,
-    nll_images: int,
-    images: int,
-    precision: Any,
-    draws: int,
-    occlusion: float,
-    directions: str,
-    size: float,
-    split: Any,
-    seed: int,
-    device: str,
-    as_json: bool,
-) -> None:
+def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chosen: Any) -> None:
     """Measure a run on its test images; writes RUN/evaluation.json."""
     from rich.console import Console
 
     from reparam.evaluation import EvaluationOptions, Finding
     from reparam.reports.tables import diagnosis_lines, evaluation_table
 
-    options = EvaluationOptions(seed, samples, nll_images, images, precision, draws, occlusion, directions, split, size)
+    options = EvaluationOptions(**chosen)
     opened = open_run(run, device)
     names = comma_list("metrics", metrics)
     measures = opened.evaluate(names, options, progress(), lambda text: click.echo(text, err=True))
@@ -119,25 +99,19 @@ def evaluate(
         click.echo(f"written: {opened.folder.evaluation_path}")
 
 
-@click.command(epilog=example("reparam report runs/vae"))
-@run_argument
-@device_option
-@json_option
+@run_command("reparam report runs/vae")
 def report(run: Path, device: str, as_json: bool) -> None:
     """Make RUN/report.html: pictures and numbers in one self-contained file."""
     path = open_run(run, device).report()
     click.echo(json.dumps({"report": str(path)}) if as_json else f"report: {path}")
 
 
-@click.command(epilog=example("reparam encode runs/vae --data mnist --out latents.npz"))
-@run_argument
+@run_command("reparam encode runs/vae --data mnist --out latents.npz")
 @click.option("--data", "spec", default=None, help="Images to encode (default: the run's own data).")
 @click.option(
     "--split", default="test", show_default=True, help="train, validation, test or all (train and validation)."
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="An .npz file.")
-@device_option
-@json_option
 def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_json: bool) -> None:
     """Write the latents of images: arrays mean, scale [n, K], labels [n], classes; of a mixture prior responsibilities [n, M]."""
     import numpy as np
@@ -148,13 +122,13 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
     if out.suffix != ".npz":
         raise ConfigError(f"--out {out} must end in .npz")
     opened = open_run(run, device)
-    opened.require("encode", "encode images")
+    opened.require(Ability.ENCODE, "encode images")
     dataset = images_of(opened, spec)
     batch = task_images(dataset.split(split), opened.config.task)
     shown = batch.shown
     mean, scale = opened.encode(shown)
     arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": batch.y.numpy(), "classes": dataset.classes}
-    if "cluster" in opened.model.abilities:
+    if Ability.CLUSTER in opened.model.abilities:
         arrays["responsibilities"] = opened.responsibilities(shown).numpy()
 
     def write(path: Path) -> None:
@@ -178,8 +152,8 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
 @device_option
 @json_option
 def compare(runs: tuple[Path, ...], out: Path, metrics: str | None, device: str, as_json: bool) -> None:
-    """Runs on the same data beside each other: one table of all figures that are known, one figure a question, in one file.
-    Measures what was not measured yet."""
+    """Runs on the same data side by side: one table of all that was measured, and pictures of each, in one file. Measures what is
+    still missing."""
     from reparam.reports.compare import write_comparison
 
     if out.suffix.lower() != ".html":

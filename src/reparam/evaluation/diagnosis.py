@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from reparam.core.abilities import Ability
 from reparam.data.selection import random_indices
 from reparam.data.tasks import to_float
 from reparam.evaluation import fidelity, likelihood
@@ -38,9 +39,9 @@ def diagnose(context: EvaluationContext) -> tuple[Finding, ...]:
     Otherwise healthy; beside it, unused latents, and a prior that the latents of images do not fill. The thresholds above have no
     scale, so they hold for any likelihood.
     """
-    if "conditional likelihood" in context.model.abilities:
+    if Ability.CONDITIONAL_LIKELIHOOD in context.model.abilities:
         return (_conditional(context),)
-    if "reconstruct" not in context.model.abilities:
+    if Ability.RECONSTRUCT not in context.model.abilities:
         return ()
     explained = _explained(context)
     if explained < NO_BETTER_THAN_MEAN:
@@ -57,7 +58,7 @@ def _poor(context: EvaluationContext, explained: float) -> Finding:
             f"{evidence}: that image would be the better reconstruction",
             "train longer; if the loss did not fall, lower --learning-rate or set --clip, and look at the training curves",
         )
-    has_kl = "likelihood" in context.model.abilities
+    has_kl = Ability.LIKELIHOOD in context.model.abilities
     if has_kl and (kl := float(context.bound[1].mean())) < COLLAPSED_KL:
         return Finding(
             "collapsed",
@@ -96,7 +97,7 @@ def _explained(context: EvaluationContext) -> float:
 def _losses(context: EvaluationContext) -> tuple[Tensor, Tensor]:
     """(test, training) negative ELBO of each image; of an autoencoder -log p(x|z)."""
     model, batch, trained = context.model, context.batch, context.training
-    if "bound" in model.abilities:
+    if Ability.BOUND in model.abilities:
         test, train = context.bound, likelihood.bound(model, trained.x, context.options.seed, c=trained.c)
         return (test[0] + test[1]).double(), (train[0] + train[1]).double()
     test_loss, train_loss = (likelihood.point_reconstruction(model, part.shown, part.x) for part in (batch, trained))
@@ -125,7 +126,7 @@ def _generalisation(context: EvaluationContext, explains: str) -> Finding:
 
 
 def _unused(context: EvaluationContext) -> Finding | None:
-    if "likelihood" not in context.model.abilities:
+    if Ability.LIKELIHOOD not in context.model.abilities:
         return None
     means, _ = context.codes
     used, latent = active_units(means), means.shape[1]
@@ -140,7 +141,7 @@ def _unused(context: EvaluationContext) -> Finding | None:
 
 def _unfilled(context: EvaluationContext) -> Finding | None:
     """Only where there are enough images to tell: see `mutual_information`."""
-    if "likelihood" not in context.model.abilities or no_normal_posterior(context):
+    if Ability.LIKELIHOOD not in context.model.abilities or no_normal_posterior(context):
         return None
     kl, n = float(context.bound[1].mean()), len(context.x)
     if n < ENOUGH_FOR_MARGINAL or kl > FAR_FROM_LIMIT * math.log(n):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
+from reparam.core.abilities import Ability
 from reparam.errors import ConfigError, DataError
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.diagnosis import diagnose
@@ -69,7 +70,7 @@ def evaluate_run(
 
 
 def _check(run: LoadedRun, options: EvaluationOptions) -> None:
-    if options.occlusion and "complete" not in run.model.abilities:
+    if options.occlusion and Ability.COMPLETE not in run.model.abilities:
         raise ConfigError(
             f"occlusion hides a part of the model's input image, and task '{run.config.task.task}' has none"
         )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.conditionals import linear_head
+from reparam.core.abilities import Ability
 from reparam.core.model import ConditionedModel
 from reparam.data import warp
 from reparam.errors import ConfigError, DataError
@@ -111,8 +112,8 @@ class Augmenter(BaseAugmenter):
         model = model if isinstance(model, Model) else model.model
         super().__init__(strength, seed, next(model.parameters()).device)
         self.shape = shape
-        by_class = "sample by class" in model.abilities
-        if "augment" not in model.abilities:
+        by_class = Ability.SAMPLE_BY_CLASS in model.abilities
+        if Ability.AUGMENT not in model.abilities:
             raise ConfigError(
                 "augmentation moves an image within its posterior: it takes a VAE, a G-VAE or a CVAE by class"
             )

@@ -15,9 +15,9 @@ from reparam.data.tasks import to_float
 from reparam.distributions import keyed_generator
 from reparam.files import new_folder, write_text
 from reparam.latent.augmentation import Augmenter
+from reparam.progress import Progress
 from reparam.reports.pictures import sheet, write_png
 from reparam.run.loaded import LoadedRun
-from reparam.training import Progress
 
 MANIFEST = "manifest.csv"
 UNLABELLED = "unlabelled"

@@ -1,17 +1,18 @@
-"""Charts in one style, as SVG: the latent space by class, training curves. Drawn without pyplot, so nothing is global.
+"""Charts in one style, as SVG. Drawn without pyplot, so nothing is global.
 
 Text stays text, in the reader's own fonts (class names may be in any script), and the few colours that depend on the
 background can be exchanged afterwards: `for_dark` turns a chart for light pages into one for dark pages.
 
-Shapes: `N` points, `K` latent, `D` classes.
+Shapes: `N` points, `K` latent.
 """
 
 import io
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -29,16 +30,13 @@ DARK = {INK: "#d5dade", FAINT: "#3b4147", PAPER: "#15171a"}
 PALETTE = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
-SHAPES = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼"}  # beyond ten classes colours repeat with another shape
-NAMED_CLASSES = len(PALETTE) * len(SHAPES)
-SHORT_NAME = 10  # characters up to which a class name fits into a chart
 LINE_POINTS = 300
 LEARNING_RATE = "learning rate"
 LINES = {"train": PALETTE[0], "validation": PALETTE[6]}
 # A quantity that falls to a fifth or less is shown by its order of magnitude: on a linear axis its last part would be flat.
 FALL_SHOWN_IN_LOG = 5.0
 
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "reparam",  # equal charts are equal files
     "font.size": 9,
@@ -76,15 +74,6 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Ellipse:
-    """A component of a mixture in the plane: its mean, its standard deviations, its weight."""
-
-    middle: tuple[float, float]
-    radii: tuple[float, float]
-    weight: float
-
-
-@dataclass(frozen=True)
 class Chart:
     """An SVG for a light page, and its legend."""
 
@@ -101,16 +90,20 @@ def for_dark(svg: str) -> str:
     return svg
 
 
-def _canvas(width: float, height: float, **options: Any) -> "Canvas":
+@contextmanager
+def styled_canvas(width: float, height: float) -> "Iterator[Canvas]":
+    """A canvas, and the one style while it is drawn on."""
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    canvas = Canvas(figsize=(width / 100, height / 100), layout="constrained", **options)
-    FigureCanvasAgg(canvas)
-    return canvas
+    with matplotlib.rc_context(STYLE):
+        canvas = Canvas(figsize=(width / 100, height / 100), layout="constrained")
+        FigureCanvasAgg(canvas)
+        yield canvas
 
 
-def _to_chart(canvas: "Canvas", legend: Sequence[Entry] = ()) -> Chart:
+def to_chart(canvas: "Canvas", legend: Sequence[Entry] = ()) -> Chart:
     buffer = io.StringIO()
     with warnings.catch_warnings():
         # The reader's fonts draw the text, not matplotlib's: what those lack does not matter.
@@ -118,79 +111,6 @@ def _to_chart(canvas: "Canvas", legend: Sequence[Entry] = ()) -> Chart:
         canvas.savefig(buffer, format="svg", dpi=180, metadata={"Date": None, "Creator": None})
     width, height = canvas.get_size_inches() * 100
     return Chart(buffer.getvalue(), round(width), round(height), tuple(legend))
-
-
-def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str], ellipses: Sequence[Ellipse] = ()) -> Chart:
-    """Posterior means [N, K] in the plane, coloured by class: as they are for K <= 2, else their first two principal
-    components. One latent is spread over a row for each class. `ellipses`: outlined, the heavier the darker."""
-    import matplotlib
-    from matplotlib.patches import Ellipse as Outline
-
-    with matplotlib.rc_context(_STYLE):
-        canvas = _canvas(920, 640 if codes.shape[1] > 1 else 380)
-        axes = canvas.subplots()
-        points, names = _plane(codes, labels)
-        axes.set(xlabel=names[0], ylabel=names[1])
-        axes.tick_params(length=0)
-        if codes.shape[1] == 1:
-            axes.set_yticks([])
-        else:
-            axes.set_aspect("equal", adjustable="datalim")
-        legend = [_scatter_class(axes, points, labels, label, classes) for label in labels.unique().tolist()]
-        heaviest = max((one.weight for one in ellipses), default=1.0)
-        for one in ellipses:
-            width, height = (2 * radius for radius in one.radii)
-            faint = 0.15 + 0.85 * one.weight / heaviest
-            axes.add_patch(Outline(one.middle, width, height, fill=False, edgecolor=INK, linewidth=1, alpha=faint))
-        if len(classes) <= 2 * len(PALETTE):
-            _name_classes(axes, points, labels, classes)
-        return _to_chart(canvas, [entry for entry in legend if entry])
-
-
-def _plane(codes: Tensor, labels: Tensor) -> tuple[Tensor, tuple[str, str]]:
-    """Points [N, 2] and what the axes are."""
-    if codes.shape[1] == 1:
-        jitter = torch.rand(len(codes), generator=torch.Generator().manual_seed(0)) - 0.5
-        return torch.stack([codes[:, 0], 0.7 * jitter - labels], 1), ("z0", "class" if labels.max() >= 0 else "")
-    if codes.shape[1] == 2:
-        return codes, ("z0", "z1")
-    centred = (codes - codes.mean(0)).double()
-    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
-    # The sign of a principal component is arbitrary; its largest weight is made positive.
-    signs = directions.gather(1, directions.abs().argmax(1, keepdim=True)).sign()
-    share = singular**2 / (singular**2).sum().clamp(min=1e-12)
-    first, second = (f"principal component {i + 1} ({share[i]:.0%} of the variance)" for i in range(2))
-    return (centred @ (directions * signs)[:2].T).float(), (first, second)
-
-
-def _scatter_class(axes: "Axes", points: Tensor, labels: Tensor, label: int, classes: Sequence[str]) -> Entry | None:
-    own = points[labels == label].numpy()
-    labelled = 0 <= label < NAMED_CLASSES
-    colour = PALETTE[label % len(PALETTE)] if label >= 0 else PALETTE[0] if not classes else PALETTE[8]
-    marker = list(SHAPES)[label // len(PALETTE)] if labelled else "o"
-    size = 20 if len(points) <= 500 else 13 if len(points) <= 3000 else 6
-    # Points are one embedded picture: thousands of vector marks would be a heavy page.
-    axes.scatter(own[:, 0], own[:, 1], s=size, c=colour, marker=marker, alpha=0.7, linewidths=0, rasterized=True)
-    if not labelled:
-        return Entry("●", colour, "unlabelled") if classes and label < 0 else None
-    return Entry(SHAPES[marker], colour, classes[label])
-
-
-def _name_classes(axes: "Axes", points: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
-    """Short class names at the middle of their points, where they do not cover each other: no look at the legend needed."""
-    span = (points.amax(0) - points.amin(0)).clamp(min=1e-6)
-    box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "boxstyle": "round,pad=0.2"}
-    placed: list[Tensor] = []
-    for label, name in enumerate(classes):
-        own = points[labels == label]
-        if not len(own) or len(name) > SHORT_NAME:
-            continue
-        middle = own.mean(0)
-        if all(
-            (((middle - other) / span) / torch.tensor([0.01 * len(name) + 0.02, 0.04])).norm() > 1 for other in placed
-        ):
-            placed.append(middle)
-            axes.text(float(middle[0]), float(middle[1]), name, ha="center", va="center", weight="bold", bbox=box)
 
 
 def lines(
@@ -201,10 +121,7 @@ def lines(
     log_x: bool = False,
 ) -> Chart:
     """Named series of points (x, y) joined by lines, and dashed levels to compare with, each named in the chart."""
-    import matplotlib
-
-    with matplotlib.rc_context(_STYLE):
-        canvas = _canvas(920, 420)
+    with styled_canvas(920, 420) as canvas:
         axes = canvas.subplots()
         for number, (name, points) in enumerate(series.items()):
             x, y = zip(*points, strict=True)
@@ -215,62 +132,26 @@ def lines(
         axes.xaxis.set_major_formatter("{x:g}")
         axes.tick_params(length=0)
         axes.legend(frameon=False)
-        return _to_chart(canvas)
-
-
-def beside(
-    parts: Mapping[str, Mapping[str, Tensor]], draw: Literal["lines", "points"], across: str = "", up: str = ""
-) -> Chart:
-    """Charts of the same axes next to each other, by title: named series [N, 2], joined to lines or as points."""
-    import matplotlib
-
-    with matplotlib.rc_context(_STYLE):
-        canvas = _canvas(920, 320)
-        names = list(dict.fromkeys(name for series in parts.values() for name in series))
-        colours = dict(zip(names, PALETTE, strict=False))
-        every = canvas.subplots(1, len(parts), sharex=True, sharey=True, squeeze=False)[0]
-        for axes, (title, series) in zip(every, parts.items(), strict=True):
-            for name, points in series.items():
-                x, y = points.numpy().T
-                if draw == "lines":
-                    axes.plot(x, y, color=colours[name])
-                else:
-                    axes.scatter(x, y, s=3, c=colours[name], alpha=0.5, linewidths=0, rasterized=True)
-            axes.set_title(title)
-            axes.tick_params(length=0)
-            axes.set_xlabel(across)
-            if draw == "points":
-                axes.set_aspect("equal")
-        every[0].set_ylabel(up)
-        mark = "━" if draw == "lines" else "●"
-        for name in names:  # in the picture too, which may stand without a page's legend
-            every[-1].plot([], [], color=colours[name], marker="" if draw == "lines" else "o", label=name)
-        every[-1].legend(frameon=False, fontsize=8)
-        return _to_chart(canvas, [Entry(mark, colours[name], name) for name in names])
+        return to_chart(canvas)
 
 
 def latent_bars(values: Tensor, unit: str) -> Chart:
     """A bar for each latent [K], in the order given."""
-    import matplotlib
     from matplotlib.ticker import MaxNLocator
 
-    with matplotlib.rc_context(_STYLE):
-        canvas = _canvas(920, 260)
+    with styled_canvas(920, 260) as canvas:
         axes = canvas.subplots()
         axes.bar(range(1, len(values) + 1), values.tolist(), color=PALETTE[0], width=0.8)
         axes.set(xlabel="latent, by what it carries", ylabel=unit)
         axes.tick_params(length=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(False, axis="x")
-        return _to_chart(canvas)
+        return to_chart(canvas)
 
 
 def reliability(found: Reliability) -> Chart:
     """Share that is right against confidence, by bin, on the diagonal where they agree; bars are the bins' shares of all."""
-    import matplotlib
-
-    with matplotlib.rc_context(_STYLE):
-        canvas = _canvas(420, 400)
+    with styled_canvas(420, 400) as canvas:
         axes = canvas.subplots()
         used = found.weight > 0
         bins = len(found.weight)
@@ -281,22 +162,19 @@ def reliability(found: Reliability) -> Chart:
         )
         axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02))
         axes.tick_params(length=0)
-        return _to_chart(canvas)
+        return to_chart(canvas)
 
 
 def training_curves(lines: Sequence[dict[str, Any]], kept_epoch: float | None = None) -> Chart:
     """Every term of metrics.jsonl in a chart of its own, training and validation, and the learning rate; a dotted line
     where the kept weights were taken. Raises RunError where there is nothing to draw."""
-    import matplotlib
-
     curves = _curves(lines)
     names = list(dict.fromkeys(name for _, name in curves))
     if not names:
         raise RunError("training has logged nothing yet")
     across = 2 if len(names) in (2, 4) else 3  # four stand better as a square than with one alone below three
     down = -(-len(names) // across)
-    with matplotlib.rc_context(_STYLE):
-        canvas = _canvas(920, 30 + 230 * down)
+    with styled_canvas(920, 30 + 230 * down) as canvas:
         for number, name in enumerate(names):
             axes = canvas.add_subplot(down, across, number + 1)
             axes.set_title(name.replace("_", " "))
@@ -317,7 +195,7 @@ def training_curves(lines: Sequence[dict[str, Any]], kept_epoch: float | None = 
         legend = [Entry("━", LINES[phase], {"train": "training"}.get(phase, phase)) for phase in phases]
         if kept_epoch is not None:
             legend.append(Entry("┋", "currentColor", "kept weights"))
-        return _to_chart(canvas, legend)
+        return to_chart(canvas, legend)
 
 
 def _curves(lines: Sequence[dict[str, Any]]) -> dict[tuple[str, str], tuple[list[float], list[float]]]:

@@ -4,8 +4,9 @@ Shapes: `n` images, `C H W` image in [0, 1], rows x columns of a sheet.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -70,35 +71,42 @@ def legible(images: Tensor, columns: int, least: int = 1) -> Tensor:
 
 @dataclass(frozen=True)
 class Panel:
-    """A sheet of tiles with transparent gaps, and what its rows and columns are called (empty: not named)."""
+    """Tiles [n, C, H, W], `across` in a row; what rows and columns are called (empty: not named); a line of text under each."""
 
-    image: Image.Image
-    rows: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
+    tiles: Tensor
+    across: int
+    rows: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    captions: Sequence[str] = ()
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """The tiles at a size that can be looked at, with transparent gaps."""
+        if not self.captions:
+            return sheet(legible(self.tiles, self.across), self.across, transparent=True)
+        tiles = legible(self.tiles, self.across, CAPTIONED)
+        side = tiles.shape[-1]
+        whole = sheet(F.pad(tiles, (0, 0, 0, FONT_SIZE), value=1.0), self.across, transparent=True)
+        draw, font = ImageDraw.Draw(whole), ImageFont.load_default(CAPTION_SIZE)
+        for number, text in enumerate(self.captions):
+            down, right = divmod(number, self.across)
+            place = right * (side + GAP) + side / 2, down * (side + FONT_SIZE + GAP) + side
+            draw.text(place, text, "black", font, anchor="mt")
+        return whole
 
 
-def panel(images: Tensor, columns: int, row_names: Sequence[str] = (), column_names: Sequence[str] = ()) -> Panel:
-    """Images [n, C, H, W] row by row, at a size that can be looked at."""
-    return Panel(sheet(legible(images, columns), columns, transparent=True), tuple(row_names), tuple(column_names))
-
-
-def captioned(
-    images: Tensor,
-    columns: int,
-    captions: Sequence[str],
-    row_names: Sequence[str] = (),
-    column_names: Sequence[str] = (),
-) -> Panel:
-    """As `panel`, with a line of text under each image."""
-    tiles = legible(images, columns, CAPTIONED)
-    height = tiles.shape[-2]
-    whole = sheet(F.pad(tiles, (0, 0, 0, FONT_SIZE), value=1.0), columns, transparent=True)
-    draw, font = ImageDraw.Draw(whole), ImageFont.load_default(CAPTION_SIZE)
-    for number, text in enumerate(captions):
-        x = (number % columns) * (tiles.shape[-1] + GAP) + tiles.shape[-1] / 2
-        y = (number // columns) * (height + FONT_SIZE + GAP) + height
-        draw.text((x, y), text, "black", font, anchor="mt")
-    return Panel(whole, tuple(row_names), tuple(column_names))
+def joined(panels: Mapping[str, Panel]) -> Panel:
+    """The same panel of several runs as one, their rows below each other. A run's name is that of its last named row, else of its
+    first; an equal row of the same name (original images) is shown once."""
+    shown: list[tuple[str, Tensor]] = []
+    for run, panel in panels.items():
+        rows = panel.tiles.split(panel.across)
+        names = [*panel.rows[:-1], run] if panel.rows else [run, *[""] * (len(rows) - 1)]
+        for name, row in zip(names, rows, strict=True):
+            if not name or not any(name == other and row.equal(tiles) for other, tiles in shown):
+                shown.append((name, row))
+    first = next(iter(panels.values()))
+    return Panel(torch.cat([row for _, row in shown]), first.across, [name for name, _ in shown], first.columns)
 
 
 def to_picture(panels: Sequence[Panel]) -> Image.Image:

@@ -6,14 +6,15 @@ Shapes: `C H W` image.
 import torch
 from torch import Tensor, nn
 
+from reparam.core.abilities import Ability
 from reparam.data import Dataset
 from reparam.data.selection import class_balanced_indices
 from reparam.data.tasks import make_batch
 from reparam.distributions import keyed_generator
 from reparam.latent.generation import reconstruct, sample
 from reparam.models import Model
+from reparam.reports.figures.predictions import preview_rows
 from reparam.reports.pictures import sheet, write_png
-from reparam.reports.predictions import training_rows
 from reparam.run.config import RunConfig
 from reparam.run.folder import RunFolder
 
@@ -22,11 +23,11 @@ PAIRS = 16
 
 
 class PreviewWriter:
-    """Draws what the loop asks for: samples (the same latents every time), reconstructions and predictions (the same images).
+    """Writes what the loop asks for: samples (the same latents every time), reconstructions and predictions (the same images).
 
     RUN/pictures/samples-EPOCH.png is `SAMPLES` tiles, eight a row; reconstructions-EPOCH.png has a row of originals, where
-    the model is shown something else a row of that, and a row of reconstructions; predictions-EPOCH.png the truth, what was seen
-    of it, and an answer.
+    the model is given something else a row of that, and a row of reconstructions; predictions-EPOCH.png the truth, what was seen
+    of it, and a prediction.
     """
 
     def __init__(self, folder: RunFolder, dataset: Dataset, config: RunConfig) -> None:
@@ -40,12 +41,12 @@ class PreviewWriter:
         assert isinstance(model, Model)
         batch = self.batch
         rows: dict[str, list[Tensor]] = {}
-        if "sample" in model.abilities:
+        if Ability.SAMPLE in model.abilities:
             rows["samples"] = list(sample(model, SAMPLES, seed=0).split(8))
-        if "reconstruct" in model.abilities:
+        if Ability.RECONSTRUCT in model.abilities:
             between = [] if batch.source is None else [batch.source]
             rows["reconstructions"] = [batch.x, *between, reconstruct(model, batch.shown)]
-        if "predict" in model.abilities and not model.context.classes:
-            rows["predictions"] = training_rows(model, batch, self.shape, self.maps)
+        if Ability.PREDICT in model.abilities and not model.context.classes:
+            rows["predictions"] = preview_rows(model, batch, self.shape, self.maps)
         for name, found in rows.items():
             write_png(self.folder.pictures / f"{name}-{epoch:08.2f}.png", sheet(torch.cat(found), len(found[0])))

@@ -3,16 +3,24 @@
 Shapes: `N` images, `C H W` image, `K` latent.
 """
 
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from reparam.conditionals import StandardNormal
+from reparam.core.abilities import Ability
 from reparam.core.batch import Batch
+from reparam.data import Images
 from reparam.data.selection import class_balanced_indices, random_indices, task_images
-from reparam.errors import RunError
+from reparam.errors import ConfigError, RunError
 from reparam.evaluation.likelihood import kl_by_dimension
+from reparam.evaluation.networks.features import FeatureNetwork, judge_network
 from reparam.latent.generation import encode, sample_latents
+from reparam.models import Model
+from reparam.progress import Progress
 from reparam.run.loaded import LoadedRun
 
 CODES = 2000  # at least, where there are as many, and
@@ -22,38 +30,86 @@ LARGEST_SELECTION = 40_000_000
 LARGEST_ENCODING = 10_000_000
 
 
-class RunView:
-    """What several figures of one run share is computed once. Properties that need the data raise DataError without it."""
+class PageSize(NamedTuple):
+    """How many tiles a page shows, by the size of the images, so that it stays light and its pictures large enough."""
 
-    def __init__(self, run: LoadedRun) -> None:
+    across: int
+    rows: int
+    noisy_rows: int
+    draws: int
+    answers: int
+    walk: int
+    walks: int
+    grid: int
+    epochs: int
+
+
+def page_size(side: int) -> PageSize:
+    if side <= 32:
+        return PageSize(10, 8, 4, draws=10, answers=10, walk=11, walks=8, grid=21, epochs=12)
+    if side <= 64:
+        return PageSize(10, 6, 3, draws=10, answers=10, walk=9, walks=6, grid=11, epochs=10)
+    return PageSize(6, 3, 2, draws=5, answers=4, walk=7, walks=3, grid=5, epochs=4)
+
+
+def standard_normal_prior(model: Model) -> bool:
+    """Whether p(z) = N(0, I), so that what holds of that may be said."""
+    return isinstance(model.prior, StandardNormal)
+
+
+class RunView:
+    """A run, and what several of its figures share, computed once. Properties that need the data raise DataError without it.
+
+    `images`: the split that examples are taken from (None: the run's test images); `batch`: the examples themselves; `progress`
+    and `say`: told of the training of a judge.
+    """
+
+    def __init__(
+        self,
+        run: LoadedRun,
+        images: Images | None = None,
+        batch: Batch | None = None,
+        progress: Progress | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.run = run
         self.shape = run.spec.image_shape
-        self.side = self.shape[-1]
+        self.page = page_size(self.shape[-1])
+        self._images, self._batch, self._progress, self._say = images, batch, progress, say
         self._floats = self.shape[0] * self.shape[1] * self.shape[2]
 
-    def examples(self, n: int) -> Batch:
-        """As the task gives them: the first test images that take the classes in turn: always the same, and all classes
-        among them."""
-        labels = self.run.dataset.test.labels[: max(n, LARGEST_SELECTION // self._floats)]
-        return self._chosen(class_balanced_indices(labels, n))
+    @property
+    def images(self) -> Images:
+        return self.run.dataset.test if self._images is None else self._images
 
-    def _chosen(self, index: Tensor) -> Batch:
-        return task_images(self.run.dataset.test, self.run.config.task, index)
+    def examples(self, n: int, index: Sequence[int] = ()) -> Batch:
+        """Images as the task gives them: those of the numbers `index`, else the first n that take the classes in turn, always
+        the same. Raises ConfigError for a number that is none."""
+        if self._batch is not None:
+            return self._batch
+        count = len(self.images)
+        for number in index:
+            if not 0 <= number < count:
+                raise ConfigError(f"index {number} is outside the {count} test images: choose 0 to {count - 1}")
+        chosen = torch.tensor(index) if index else class_balanced_indices(self.images.labels, n)
+        return task_images(self.images, self.run.config.task, chosen)
 
     @cached_property
     def codes(self) -> tuple[Tensor, Tensor]:
         """Posterior means [N, K] and labels [N] of test images spread evenly over the split."""
-        within = min(len(self.run.dataset.test), LARGEST_SELECTION // self._floats)
-        wanted = max(CODES, CODES_A_CLASS * len(self.run.dataset.classes))
-        n = min(within, wanted, max(200, LARGEST_ENCODING // self._floats))
-        random_indices = self._chosen(torch.linspace(0, within - 1, n).round().long())
-        return encode(self.run.model, random_indices.shown)[0], random_indices.y
+        test = self.run.dataset.test
+        within = min(len(test), LARGEST_SELECTION // self._floats)
+        target = max(CODES, CODES_A_CLASS * len(self.run.dataset.classes))
+        n = min(within, target, max(200, LARGEST_ENCODING // self._floats))
+        batch = task_images(test, self.run.config.task, torch.linspace(0, within - 1, n).round().long())
+        return encode(self.run.model, batch.shown)[0], batch.y
 
     @cached_property
     def kl_by_latent(self) -> Tensor:
-        """KL of each latent to the prior, nats an image, [K], over the first test images."""
-        n = min(len(self.run.dataset.test), CODES, LARGEST_ENCODING // self._floats)
-        batch = self._chosen(random_indices(self.run.dataset.test, n))
+        """KL of each latent to the prior, nats an image, [K], over random test images."""
+        test = self.run.dataset.test
+        n = min(len(test), CODES, LARGEST_ENCODING // self._floats)
+        batch = task_images(test, self.run.config.task, random_indices(test, n))
         found = kl_by_dimension(self.run.model, batch.x, batch.c)
         if found is None:
             raise RunError("posterior or prior does not factorise over the latents")
@@ -62,7 +118,7 @@ class RunView:
     @cached_property
     def latent(self) -> int:
         """K, as the model has it."""
-        if "decode" in self.run.model.abilities:
+        if Ability.DECODE in self.run.model.abilities:
             return sample_latents(self.run.model, 1, 0).shape[-1]
         return encode(self.run.model, torch.zeros(1, *self.shape))[0].shape[-1]
 
@@ -71,9 +127,8 @@ class RunView:
         return self.codes[0].var(0, correction=0).argsort(descending=True, stable=True)[:count].tolist()
 
     @cached_property
-    def kept_epoch(self) -> float | None:
-        """The epoch that the kept weights are of; None where there are none."""
-        try:
-            return self.run.folder.weights()[1]["epoch"]
-        except RunError:
+    def judge(self) -> FeatureNetwork | None:
+        """A classifier that reads classes; None where there are none to distinguish."""
+        if len(self.run.dataset.classes) < 2:
             return None
+        return judge_network(self.run.dataset, self.run.device, self._progress, self._say)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from reparam.evaluation import METRICS, Finding, Measure
+from reparam.evaluation.options import parse_stored_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -12,17 +13,15 @@ if TYPE_CHECKING:
 
 def meaning(name: str) -> str:
     """One sentence or two on a metric; empty for one that this version does not know."""
-    rated, _, size = name.removesuffix(" on validation").partition(" at ")
-    whole, _, along = rated.partition(" along ")
-    plain, _, occluded = whole.partition(" occluded ")
-    if plain not in METRICS:
+    stored = parse_stored_name(name)
+    if stored.metric not in METRICS:
         return ""
     return (
-        METRICS[plain].meaning
-        + (f" With a box of {occluded} of the side hidden in what is seen." if occluded else "")
-        + (f" Moved along '{along}'." if along else "")
-        + (f" Here: {size}." if size else "")
-        + (" Validation images." if name.endswith(" on validation") else "")
+        METRICS[stored.metric].meaning
+        + (f" A box of {stored.occlusion} of the side is hidden in the input." if stored.occlusion else "")
+        + (f" Moved along '{stored.directions}'." if stored.directions else "")
+        + (f" Here: {stored.bytes} bytes." if stored.bytes else "")
+        + (" Validation images." if stored.validation else "")
     )
 
 
@@ -75,21 +74,3 @@ def diagnosis_lines(findings: Sequence[Finding]) -> list[str]:
         if finding.advice:
             lines.append(f"    what helps: {finding.advice}")
     return lines
-
-
-def cells_table(cells: Mapping[str, tuple[str, float | None]]) -> "Table":
-    """A row a cell of an experiment: its name, how long it will still take (None: it is done), its command; and the sum."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
-    table.add_column("cell", "all", no_wrap=True)
-    table.add_column(
-        "still takes", duration(sum(seconds or 0.0 for _, seconds in cells.values())), justify="right", no_wrap=True
-    )
-    table.add_column("command", style="dim")
-    for name, (command, seconds) in cells.items():
-        table.add_row(
-            Text(name), "done" if seconds is None else duration(seconds) if seconds else "moments", Text(command)
-        )
-    return table

@@ -2,46 +2,44 @@
 
 import shlex
 
+from reparam.core.abilities import Ability
 
-def commands(path: str, data: str, abilities: frozenset[str]) -> list[str]:
-    """The commands that this model answers to, ready to paste."""
-    run, images = shlex.quote(path), shlex.quote(data)
-    if "segment" in abilities:
-        abilities = abilities - {"complete"}
-    by_ability = {
-        "sample": [f"reparam sample {run} --out samples.png"],
-        "decode": [f"reparam grid {run} --out grid.png"],
-        "segment": [f"reparam segment {run} PICTURE.jpg --out segmented"],
-        "complete": [f"reparam complete {run} --out completed.png"],
-        "reconstruct": [
-            f"reparam {verb} {run} --out {noun}.png"
-            for verb, noun in {
-                "reconstruct": "reconstructions",
-                "interpolate": "interpolations",
-                "traverse": "traversals",
-            }.items()
-        ],
-        "encode": [f"reparam encode {run} --data {images} --out latents.npz"],
-    }
-    if "reconstruct" not in abilities:
-        by_ability["decode"].append(f"reparam interpolate {run} --out walks.png")
-    return [
-        f"reparam evaluate {run}",
-        *(line for needs, found in by_ability.items() if needs in abilities for line in found),
-    ]
+# (the ability that it takes, the command)
+COMMANDS = (
+    (Ability.SAMPLE, "reparam sample {run} --out samples.png"),
+    (Ability.DECODE, "reparam grid {run} --out grid.png"),
+    (Ability.SEGMENT, "reparam segment {run} PICTURE.jpg --out segmented"),
+    (Ability.COMPLETE, "reparam complete {run} --out completed.png"),
+    (Ability.RECONSTRUCT, "reparam reconstruct {run} --out reconstructions.png"),
+    (Ability.RECONSTRUCT, "reparam interpolate {run} --out interpolations.png"),
+    (Ability.RECONSTRUCT, "reparam traverse {run} --out traversals.png"),
+    (Ability.ENCODE, "reparam encode {run} --data {data} --out latents.npz"),
+)
+WALKS = "reparam interpolate {run} --out walks.png"  # between random latents, of a model that cannot reconstruct
 
 
-def python_lines(path: str, abilities: frozenset[str]) -> str:
+def commands(path: str, data: str, abilities: frozenset[Ability]) -> list[str]:
+    """The commands that suit this model, ready to paste."""
+    if Ability.SEGMENT in abilities:
+        abilities = abilities - {Ability.COMPLETE}
+    quoted = {"run": shlex.quote(path), "data": shlex.quote(data)}
+    found = [line for needs, line in COMMANDS if needs in abilities]
+    if Ability.DECODE in abilities and Ability.RECONSTRUCT not in abilities:
+        found.append(WALKS)
+    return [line.format(**quoted) for line in ("reparam evaluate {run}", *found)]
+
+
+def python_lines(path: str, abilities: frozenset[Ability]) -> str:
     """The same in Python."""
     lines = ["import reparam", "", f"run = reparam.load({path!r})", "model = run.model  # a torch.nn.Module"]
-    if "sample" in abilities:
+    if Ability.SAMPLE in abilities:
         lines.append("samples = run.sample(64, seed=1)  # [64, C, H, W], values in [0, 1]")
-    if abilities & {"complete", "segment"}:
+    if abilities & {Ability.COMPLETE, Ability.SEGMENT}:
         lines.append("batch = run.examples(16)  # c is what the model sees; for your own images run.condition(images)")
-        lines.append("answers = run.answers(batch.c, n=10)  # [16, 10, ...]")
-    if "encode" in abilities:
+        lines.append("predictions = run.answers(batch.c, n=10)  # [16, 10, ...]")
+    if Ability.ENCODE in abilities:
         lines.append("images = run.dataset.test.images[:16] / 255  # or your own, [n, C, H, W]")
         lines.append("mean, scale = run.encode(images)  # of the latent, [n, K] each")
-    if "reconstruct" in abilities:
+    if Ability.RECONSTRUCT in abilities:
         lines.append("rebuilt = run.reconstruct(images)")
     return "\n".join(lines)

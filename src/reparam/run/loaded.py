@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reparam.core.abilities import Ability
 from reparam.core.batch import Batch
 from reparam.data import Dataset, Images
 from reparam.data.selection import class_balanced_indices, random_indices, task_images
@@ -50,7 +51,7 @@ class LoadedRun:
         """The run's data, loaded again. Raises DataError where it is gone, or its shape is not the run's."""
         return open_data(self.config.data.data, self.config, self.spec)
 
-    def require(self, ability: str, purpose: str) -> None:
+    def require(self, ability: Ability, purpose: str) -> None:
         """Raises ConfigError if the model cannot do what is asked."""
         if ability not in self.model.abilities:
             have = ", ".join(sorted(self.model.abilities)) or "none of the abilities"
@@ -68,15 +69,15 @@ class LoadedRun:
         """[n, C, H, W] in [0, 1]: means of p(x|z) at z ~ p(z), or with `draw` samples of p(x|z). A model whose condition is
         a class makes all classes in turn, or those of `label`; one with a mixture prior draws from all of it, or from one
         `component`."""
-        self.require("sample", "draw samples")
+        self.require(Ability.SAMPLE, "draw samples")
         if not isinstance(n, int) or n < 1:
             raise ConfigError(f"how many samples? a whole number of at least 1, not {n!r}")
         c = None
         if label is not None:
-            self.require("sample by class", "draw samples of a class")
+            self.require(Ability.SAMPLE_BY_CLASS, "draw samples of a class")
             c = torch.full((n,), self._class(label))
         if component is not None:
-            self.require("cluster", "draw samples of a component")
+            self.require(Ability.CLUSTER, "draw samples of a component")
             if not 0 <= component < self.model.prior.components:
                 raise ConfigError(f"no component {component}: the prior has 0 to {self.model.prior.components - 1}")
         return generation.sample(self.model, n, seed, draw, c, component)
@@ -97,12 +98,16 @@ class LoadedRun:
 
         Raises ConfigError for a mask that the model cannot serve, one that shows nothing, or one that shows everything.
         """
-        self.require("predict", "answer")
-        if "sample by class" in self.model.abilities and isinstance(images, Tensor) and not images.is_floating_point():
+        self.require(Ability.PREDICT, "answer")
+        if (
+            Ability.SAMPLE_BY_CLASS in self.model.abilities
+            and isinstance(images, Tensor)
+            and not images.is_floating_point()
+        ):
             return images.long()  # classes are conditions as they are
-        self.require("complete", "answer for an image")
+        self.require(Ability.COMPLETE, "answer for an image")
         self._check(images)
-        if "segment" in self.model.abilities:
+        if Ability.SEGMENT in self.model.abilities:
             if mask is not None:
                 raise ConfigError("a model that segments sees the whole image: leave the mask out")
             return images
@@ -152,33 +157,33 @@ class LoadedRun:
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(z|x), [n, K] each, of images [n, C, H, W] in [0, 1]."""
-        self.require("encode", "encode images")
+        self.require(Ability.ENCODE, "encode images")
         self._check(x)
         return generation.encode(self.model, x)
 
     def responsibilities(self, x: Tensor) -> Tensor:
         """q(m|x), [n, M], of images [n, C, H, W] in [0, 1]: how much each component of a mixture prior answers for each; its
         largest is the image's cluster."""
-        self.require("cluster", "tell clusters apart")
+        self.require(Ability.CLUSTER, "tell clusters apart")
         self._check(x)
         return generation.responsibilities(self.model, x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """[n, C, H, W]: the mean of p(x|z) at z = E[z|x]."""
-        self.require("reconstruct", "reconstruct images")
+        self.require(Ability.RECONSTRUCT, "reconstruct images")
         self._check(x)
         return generation.reconstruct(self.model, x)
 
     def compress(self, x: Tensor, budget: float = 32.0) -> bytes:
         """Images [n, C, H, W] in [0, 1] as one file of at most `budget` bytes an image, headers counted: their latents, rounded
         and entropy-coded. Raises ConfigError where so few bytes do not hold the header."""
-        self.require("reconstruct", "compress images")
+        self.require(Ability.RECONSTRUCT, "compress images")
         self._check(x)
         return compression.compress(self.model, x, budget, self.folder.fingerprint()[:8])
 
     def decompress(self, data: bytes) -> Tensor:
         """The images [n, C, H, W] of a file of `compress`. Raises DataError for one that is damaged or of other weights."""
-        self.require("reconstruct", "decompress images")
+        self.require(Ability.RECONSTRUCT, "decompress images")
         z = compression.restored(data, self.folder.fingerprint()[:8])
         latent = generation.encode(self.model, torch.zeros(1, *self.spec.image_shape))[0].shape[1]
         if z.shape[1] != latent:
@@ -190,7 +195,7 @@ class LoadedRun:
     def class_latents(self, images: Images | None = None, classes: int = 0) -> ClassLatents:
         """The latents of each class: of labelled `images` of so many classes, or of those that the run was trained on, with
         the labels that they had in training. Raises ConfigError for a model that is told the class."""
-        if "sample by class" in self.model.abilities:
+        if Ability.SAMPLE_BY_CLASS in self.model.abilities:
             raise ConfigError("directions of classes are for models that do not know the class: use others")
         if images is None:
             images, classes = self.config.training_images(self.dataset), len(self.dataset.classes)
@@ -206,7 +211,7 @@ class LoadedRun:
         """An `Augmenter` of this run, with the latents of the run's classes where `directions` need them (a pass over the
         training images). `strength` (default 2), or `change`: the mean L2 distance that it is set for, on `images` (default:
         the training images). For the other options see `Augmenter`."""
-        self.require("augment", "augment images")
+        self.require(Ability.AUGMENT, "augment images")
         if strength is not None and change is not None:
             raise ConfigError("strength and change both say how far images are moved: give one")
         direction = find_direction(options.get("directions", DEFAULT))
@@ -222,7 +227,7 @@ class LoadedRun:
     def labelled_as_here(self, dataset: Dataset) -> None:
         """Raises DataError for a data set whose classes are others than the run's, where the model knows classes."""
         known = tuple(self.folder.document()["data"].get("classes", []))
-        knows = self.model.has("head") or "sample by class" in self.model.abilities
+        knows = self.model.has("head") or Ability.SAMPLE_BY_CLASS in self.model.abilities
         if knows and dataset.classes != known:
             raise DataError(
                 f"'{dataset.name}' has classes {', '.join(dataset.classes) or '(none)'} and the run {', '.join(known)}: give "
@@ -230,7 +235,7 @@ class LoadedRun:
             )
 
     def _check_condition(self, c: Tensor) -> None:
-        self.require("predict", "answer")
+        self.require(Ability.PREDICT, "answer")
         known = self.spec.condition
         assert known
         wanted = () if known.classes else (known.channels, *self.spec.image_shape[1:])

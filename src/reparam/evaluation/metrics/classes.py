@@ -1,5 +1,6 @@
 """`CLASSES`: how well a model predicts classes. One function and one row add a metric."""
 
+from reparam.core.abilities import Ability
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.metric import Measure, Metric, mean
 from reparam.latent.generation import classify
@@ -14,4 +15,4 @@ def accuracy(context: EvaluationContext) -> Measure:
     return mean((classify(context.model, context.x[known]) == labels[known]).double(), "share")
 
 
-CLASSES: dict[str, Metric] = {"accuracy": Metric("classify", accuracy, best="high")}
+CLASSES: dict[str, Metric] = {"accuracy": Metric(Ability.CLASSIFY, accuracy, best="high")}

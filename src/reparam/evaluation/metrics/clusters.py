@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from reparam.core.abilities import Ability
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.latents import entropy
 from reparam.evaluation.metrics.metric import Measure, Metric, mean, none_labelled, one_class
@@ -65,6 +66,6 @@ def no_classes(context: EvaluationContext) -> str | None:
 
 
 CLUSTERS: dict[str, Metric] = {
-    "cluster_accuracy": Metric("cluster", cluster_accuracy, no_classes, best="high"),
-    "components_used": Metric("cluster", components_used),
+    "cluster_accuracy": Metric(Ability.CLUSTER, cluster_accuracy, no_classes, best="high"),
+    "components_used": Metric(Ability.CLUSTER, components_used),
 }

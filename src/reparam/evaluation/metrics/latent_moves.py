@@ -9,6 +9,7 @@ from functools import partial
 
 from torch import Tensor
 
+from reparam.core.abilities import Ability
 from reparam.core.blocks import BLOCK, in_blocks
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
@@ -109,7 +110,7 @@ def has_head(model: Model) -> bool:
     return model.has("head")
 
 
-_row = partial(Metric, "augment", obstacle=one_class, reads=("directions",), by_default=has_head)
+_row = partial(Metric, Ability.AUGMENT, obstacle=one_class, reads=("directions",), by_default=has_head)
 
 MOVES: dict[str, Metric] = {
     **{name: _row(partial(flips, change=change), best="low") for name, change in CHANGES.items()},

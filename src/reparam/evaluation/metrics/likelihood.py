@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
+from reparam.core.abilities import Ability
 from reparam.core.blocks import BLOCK, in_blocks
 from reparam.data.tasks import to_float
 from reparam.distributions import keyed_generator
@@ -83,7 +84,7 @@ def reconstruction(context: EvaluationContext) -> Measure:
     """-log p(x|z) at posterior draws; of an autoencoder at its code.
 
     The part of the surprise that is left once the latent is known. Lower is better, but it is traded against kl."""
-    if "likelihood" in context.model.abilities:
+    if Ability.LIKELIHOOD in context.model.abilities:
         return mean(context.bound[0], "nats/image")
     return mean(point_reconstruction(context.model, context.batch.shown, context.x), "nats/image")
 
@@ -141,12 +142,12 @@ def no_normal_posterior(context: EvaluationContext) -> str | None:
 
 
 LIKELIHOOD: dict[str, Metric] = {
-    "elbo": Metric("bound", elbo, best="high"),
-    "nll": Metric("likelihood", nll, best="low", reads=SAMPLING),
-    "bits_per_dim": Metric("likelihood", bits_per_dim, no_bits, best="low", reads=SAMPLING),
-    "reconstruction": Metric("reconstruct", reconstruction, best="low"),
-    "kl": Metric("bound", kl),
-    "active_units": Metric("encode", active_units),
-    "mutual_information": Metric("likelihood", mutual_information, no_normal_posterior, best="high"),
-    "marginal_kl": Metric("likelihood", marginal_kl, no_normal_posterior, best="low"),
+    "elbo": Metric(Ability.BOUND, elbo, best="high"),
+    "nll": Metric(Ability.LIKELIHOOD, nll, best="low", reads=SAMPLING),
+    "bits_per_dim": Metric(Ability.LIKELIHOOD, bits_per_dim, no_bits, best="low", reads=SAMPLING),
+    "reconstruction": Metric(Ability.RECONSTRUCT, reconstruction, best="low"),
+    "kl": Metric(Ability.BOUND, kl),
+    "active_units": Metric(Ability.ENCODE, active_units),
+    "mutual_information": Metric(Ability.LIKELIHOOD, mutual_information, no_normal_posterior, best="high"),
+    "marginal_kl": Metric(Ability.LIKELIHOOD, marginal_kl, no_normal_posterior, best="low"),
 }

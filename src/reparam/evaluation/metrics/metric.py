@@ -12,6 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from reparam.core.abilities import Ability
 from reparam.evaluation.context import EvaluationContext
 from reparam.models import Model
 
@@ -42,7 +43,7 @@ class Metric:
     request (None: of all).
     """
 
-    needs: str
+    needs: Ability
     measure: Callable[[EvaluationContext], Measure]
     obstacle: Callable[[EvaluationContext], str | None] | None = None
     best: Literal["low", "high", ""] = ""

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from reparam.core.abilities import Ability
 from reparam.distributions import IGNORED
 from reparam.evaluation import structured
 from reparam.evaluation.context import EvaluationContext
@@ -154,15 +155,15 @@ def no_completion(context: EvaluationContext) -> str | None:
 _row = partial(Metric, reads=("draws",))
 
 PREDICTIONS: dict[str, Metric] = {
-    "cnll_is": Metric("conditional likelihood", cnll_is, best="low", reads=SAMPLING),
-    "cnll_mc": Metric("predict", cnll_mc, best="low", reads=SAMPLING),
-    "pixel_accuracy": _row("segment", pixel_accuracy, best="high"),
-    "iou": _row("segment", iou, best="high"),
-    "ece": _row("segment", ece, best="low"),
-    "mean_of_n": _row("predict", mean_of_n),
-    "best_of_n": _row("predict", best_of_n),
-    "diversity": _row("predict", diversity),
-    "occluded_uncertainty": _row("segment", occluded_uncertainty, no_occlusion),
-    "class_hit": _row("complete", class_hit, no_completion, best="high"),
-    "class_log_loss": _row("complete", class_log_loss, no_completion, best="low"),
+    "cnll_is": Metric(Ability.CONDITIONAL_LIKELIHOOD, cnll_is, best="low", reads=SAMPLING),
+    "cnll_mc": Metric(Ability.PREDICT, cnll_mc, best="low", reads=SAMPLING),
+    "pixel_accuracy": _row(Ability.SEGMENT, pixel_accuracy, best="high"),
+    "iou": _row(Ability.SEGMENT, iou, best="high"),
+    "ece": _row(Ability.SEGMENT, ece, best="low"),
+    "mean_of_n": _row(Ability.PREDICT, mean_of_n),
+    "best_of_n": _row(Ability.PREDICT, best_of_n),
+    "diversity": _row(Ability.PREDICT, diversity),
+    "occluded_uncertainty": _row(Ability.SEGMENT, occluded_uncertainty, no_occlusion),
+    "class_hit": _row(Ability.COMPLETE, class_hit, no_completion, best="high"),
+    "class_log_loss": _row(Ability.COMPLETE, class_log_loss, no_completion, best="low"),
 }

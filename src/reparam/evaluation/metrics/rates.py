@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reparam.core.abilities import Ability
 from reparam.data.tasks import to_float
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
@@ -98,7 +99,7 @@ def no_room(context: EvaluationContext) -> str | None:
     return None
 
 
-_row = partial(Metric, "reconstruct", obstacle=no_room, best="high", reads=("bytes",), by_default=has_no_prior)
+_row = partial(Metric, Ability.RECONSTRUCT, obstacle=no_room, best="high", reads=("bytes",), by_default=has_no_prior)
 
 RATES: dict[str, Metric] = {
     "rate_psnr": _row(rate_psnr),

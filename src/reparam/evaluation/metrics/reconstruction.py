@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from reparam.core.abilities import Ability
 from reparam.core.blocks import BLOCK, in_blocks
 from reparam.evaluation import fidelity
 from reparam.evaluation.context import EvaluationContext
@@ -46,8 +47,8 @@ def relative_sharpness(context: EvaluationContext, images: Tensor) -> Measure:
 
 
 RECONSTRUCTION: dict[str, Metric] = {
-    "mse": Metric("reconstruct", mse, best="low"),
-    "psnr": Metric("reconstruct", psnr, best="high"),
-    "ssim": Metric("reconstruct", ssim, too_small, best="high"),
-    "sharpness": Metric("reconstruct", sharpness),
+    "mse": Metric(Ability.RECONSTRUCT, mse, best="low"),
+    "psnr": Metric(Ability.RECONSTRUCT, psnr, best="high"),
+    "ssim": Metric(Ability.RECONSTRUCT, ssim, too_small, best="high"),
+    "sharpness": Metric(Ability.RECONSTRUCT, sharpness),
 }

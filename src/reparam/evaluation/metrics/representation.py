@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reparam.core.abilities import Ability
 from reparam.core.blocks import keyed_noise
 from reparam.data.selection import random_indices
 from reparam.errors import ConfigError
@@ -125,7 +126,7 @@ def confident_samples(context: EvaluationContext) -> Measure:
 
 def _random_latents(context: EvaluationContext, n: int) -> Tensor:
     """Of the prior; of an autoencoder from a normal with the mean and deviation of each latent over training images."""
-    if "decode" in context.model.abilities:
+    if Ability.DECODE in context.model.abilities:
         return sample_latents(context.model, n, context.options.seed)
     codes = _latents(context)[0]
     return codes.mean(0) + codes.std(0) * keyed_noise(n, codes.shape[1], context.options.seed, "random latents")
@@ -162,14 +163,14 @@ _row = partial(Metric, best="high", by_default=has_no_prior)
 
 def _beside_pca(name: str, measure: Callable[..., Measure]) -> dict[str, Metric]:
     names = zip((name, f"{name}_pca"), CODES, strict=True)
-    return {key: _row("encode", partial(measure, codes=codes), no_labels) for key, codes in names}
+    return {key: _row(Ability.ENCODE, partial(measure, codes=codes), no_labels) for key, codes in names}
 
 
 REPRESENTATION: dict[str, Metric] = {
     **_beside_pca("neighbour_accuracy", neighbour_accuracy),
     **_beside_pca("probe_accuracy", probe_accuracy),
-    "psnr_pca": _row("reconstruct", psnr_pca),
-    "confident_samples": _row("reconstruct", confident_samples, no_classifier),
-    "psnr_gain": Metric("reconstruct", psnr_gain, no_noise, best="high"),
-    "psnr_gain_median": Metric("reconstruct", psnr_gain_median, no_noise, best="high"),
+    "psnr_pca": _row(Ability.RECONSTRUCT, psnr_pca),
+    "confident_samples": _row(Ability.RECONSTRUCT, confident_samples, no_classifier),
+    "psnr_gain": Metric(Ability.RECONSTRUCT, psnr_gain, no_noise, best="high"),
+    "psnr_gain_median": Metric(Ability.RECONSTRUCT, psnr_gain_median, no_noise, best="high"),
 }

@@ -7,6 +7,7 @@ a binarised model are its grey values.
 import math
 from functools import partial
 
+from reparam.core.abilities import Ability
 from reparam.evaluation import distances
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.latents import entropy
@@ -88,7 +89,7 @@ def classes_made(context: EvaluationContext) -> Measure:
 
 def _by_features(network: str, suffix: str) -> dict[str, Metric]:
     expensive = network == "inception"
-    row = partial(Metric, "sample", obstacle=few_images if expensive else no_classifier, expensive=expensive)
+    row = partial(Metric, Ability.SAMPLE, obstacle=few_images if expensive else no_classifier, expensive=expensive)
     return {
         f"fid_{network}": row(partial(fid, network=network), best="low"),
         f"kid_{network}": row(partial(kid, network=network), best="low"),
@@ -100,8 +101,8 @@ def _by_features(network: str, suffix: str) -> dict[str, Metric]:
 
 
 SAMPLES: dict[str, Metric] = {
-    "sharpness_samples": Metric("sample", sharpness_samples),
+    "sharpness_samples": Metric(Ability.SAMPLE, sharpness_samples),
     **_by_features("classifier", ""),
-    "classes_made": Metric("sample", classes_made, no_classifier, best="high"),
+    "classes_made": Metric(Ability.SAMPLE, classes_made, no_classifier, best="high"),
     **_by_features("inception", "_inception"),
 }

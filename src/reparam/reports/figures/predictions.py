@@ -1,0 +1,128 @@
+"""Predictions of a conditional model: what it saw, what it predicts, the truth.
+
+Shapes: `n` images, `C H W` image, `D` values of a label map.
+"""
+
+import torch
+from torch import Tensor
+
+from reparam.core.abilities import Ability
+from reparam.core.batch import Batch
+from reparam.distributions import IGNORED
+from reparam.evaluation import structured
+from reparam.latent.generation import first_guess, predict, predict_average, predict_draws
+from reparam.models import Model
+from reparam.reports import charts
+from reparam.reports.figures.figure import SPREAD_DRAWS, Drawing
+from reparam.reports.options import PredictionOptions
+from reparam.reports.pictures import Panel
+from reparam.reports.run_view import RunView
+
+HIDDEN = (0.5, 0.7)  # greys of the chequers that stand for what the model does not see
+CHEQUERS = 14  # across an image
+RELIABILITY_IMAGES, RELIABILITY_DRAWS = 200, 10
+
+
+def seen(batch: Batch, shape: tuple[int, int, int]) -> Tensor | None:
+    """What the model was shown, as images of `shape`: hidden pixels in chequers; None where c is a class."""
+    if batch.c is None or batch.c.dim() != 4:
+        return None
+    if batch.c.shape[1] == shape[0]:
+        return batch.c
+    return torch.where(batch.c[:, -1:] > 0, batch.c[:, :-1], _chequers(shape[-1]))
+
+
+def _chequers(side: int) -> Tensor:
+    """[side, side]: what no image looks like."""
+    place = torch.arange(side) * CHEQUERS // side
+    return torch.tensor(HIDDEN)[(place[:, None] + place[None, :]) % 2]
+
+
+def as_images(values: Tensor, of_maps: bool, channels: int) -> Tensor:
+    """Predictions [n, C, H, W] as images. Of label maps, probabilities [n, D, H, W]: with two values that of the second in
+    grey, with more the values' colours, mixed."""
+    if of_maps and values.shape[1] == 2:
+        values = values[:, 1:]
+    elif of_maps:
+        values = torch.einsum("ndhw,dc->nchw", values, _colours(values.shape[1]))
+    return values.expand(-1, max(channels, values.shape[1]), -1, -1)
+
+
+def _colours(count: int) -> Tensor:
+    """[count, 3]: black for value 0, then the palette, again and again."""
+    rgb = [[int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)] for colour in charts.PALETTE]
+    return torch.tensor([[0.0, 0.0, 0.0], *(rgb[i % len(rgb)] for i in range(count - 1))])
+
+
+def truth_images(x: Tensor, map_values: int, channels: int) -> Tensor:
+    """The target images, or label maps as `as_images` shows them; pixels that do not count are chequers."""
+    if not map_values:
+        return x
+    planes = torch.stack([(x == value).float().squeeze(1) for value in range(map_values)], 1)
+    return torch.where(x == IGNORED, _chequers(x.shape[-1]), as_images(planes, True, channels))
+
+
+def predictions(view: RunView, options: PredictionOptions) -> Drawing:
+    """A row an image: what was seen | first guess, or what `baseline` predicts | the prediction at z* | `samples` of them at
+    random latents | their average | the truth | where they differ. Columns that a model or task has not are left out; so is a
+    first guess that was not trained to be one."""
+    run = view.run
+    run.require(Ability.PREDICT, "complete images")
+    model, shape, maps = run.model, run.spec.image_shape, run.spec.map_values
+    batch = view.examples(options.n, options.index)
+    assert batch.c is not None
+    columns: list[tuple[str, Tensor]] = []
+
+    def add(name: str, values: Tensor) -> None:
+        columns.append((name, as_images(values, bool(maps), shape[0])))
+
+    visible = seen(batch, shape)
+    if visible is not None:
+        columns.append(("seen", visible))
+    if options.baseline is not None:
+        add("baseline", predict(options.baseline.model, batch.c))
+    elif model.prior is None or getattr(run.config.options, "guess_weight", False):
+        guess = first_guess(model, batch.c)
+        if guess is not None:
+            add("answer" if model.prior is None else "guess", guess)
+    if model.prior is not None:
+        add("z*", predict(model, batch.c))
+        samples = predict_draws(model, batch.c, max(options.samples, SPREAD_DRAWS), options.seed)
+        for number in range(options.samples):
+            add("answers" if number == 0 else "", samples[:, number])
+        add("mean", samples.mean(1))
+    if options.truth:
+        columns.append(("truth", truth_images(batch.x, maps, shape[0])))
+    if model.prior is not None:
+        columns.append(("spread", spread_image(samples)))
+    tiles = torch.stack(_alike([images for _, images in columns]), 1).flatten(0, 1)
+    panel = Panel(tiles, len(columns), columns=[name for name, _ in columns])
+    return Drawing((panel,), f"{options.samples} predictions each." if model.prior is not None else "")
+
+
+def spread_image(samples: Tensor) -> Tensor:
+    """Standard deviations of predictions as grey: white is 1/2, the largest that values from 0 to 1 can have."""
+    return (2 * structured.uncertainty(samples)).clamp(max=1)
+
+
+def _alike(images: list[Tensor]) -> list[Tensor]:
+    """With as many channels as those of most."""
+    depth = max(part.shape[1] for part in images)
+    return [part.expand(-1, depth, -1, -1) for part in images]
+
+
+def preview_rows(model: Model, batch: Batch, shape: tuple[int, int, int], map_values: int) -> list[Tensor]:
+    """Rows of the sheet that training leaves behind: the truth, what was seen (where c is an image), one prediction."""
+    assert batch.c is not None
+    visible = seen(batch, shape)
+    one = predict_draws(model, batch.c, 1)[:, 0] if model.prior is not None else predict(model, batch.c)
+    rows = [truth_images(batch.x, map_values, shape[0]), *([] if visible is None else [visible])]
+    return _alike([*rows, as_images(one, bool(map_values), shape[0])])
+
+
+def reliability(view: RunView) -> Drawing:
+    """The share of pixels that are right, by confidence."""
+    batch = view.examples(RELIABILITY_IMAGES)
+    assert batch.c is not None
+    found = structured.reliability(predict_average(view.run.model, batch.c, RELIABILITY_DRAWS), batch.x)
+    return Drawing((charts.reliability(found),), f"{len(batch.x)} test images.")
