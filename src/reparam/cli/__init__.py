@@ -8,14 +8,8 @@ import sys
 
 import click
 
-from reparam.cli.augment import COMMANDS as AUGMENTING
+from reparam.cli import augment, compress, conditional, data, measure, pictures, reproduce, train
 from reparam.cli.common import INTERRUPTED, USER_ERROR
-from reparam.cli.compress import COMMANDS as COMPRESSING
-from reparam.cli.conditional import COMMANDS as ANSWERING
-from reparam.cli.measure import COMMANDS as LOOKING
-from reparam.cli.pictures import COMMANDS as USING
-from reparam.cli.reproduce import COMMANDS as REPRODUCING
-from reparam.cli.train import COMMANDS as TRAINING
 from reparam.errors import ReparamError
 
 
@@ -25,8 +19,9 @@ def cli() -> None:
     """Latent-variable image models: train, measure honestly, look, and use."""
 
 
-for command in (*TRAINING, *LOOKING, *USING, *ANSWERING, *AUGMENTING, *COMPRESSING, *REPRODUCING):
-    cli.add_command(command)
+for module in (train, data, measure, pictures, conditional, augment, compress, reproduce):
+    for one in module.COMMANDS:
+        cli.add_command(one)
 
 
 def main(command: click.Command = cli, name: str = "reparam") -> None:

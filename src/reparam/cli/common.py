@@ -1,18 +1,12 @@
 """What several commands share: options, examples, opening a run."""
 
-import dataclasses
-import functools
 import os
 import sys
-import types
-import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 import click
-
-from reparam.errors import ConfigError
 
 if TYPE_CHECKING:
     from reparam.api import Run
@@ -34,11 +28,19 @@ device_option = click.option(
     help="cpu, cuda, cuda:N, mps, or auto: a CUDA GPU where there is one.",
 )
 seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of random draws.")
-# As in directions.DIRECTIONS, whose import takes seconds.
-DIRECTIONS = "posterior, neutral, largest, largest-one, effect, effect-one, noise, class-covariance, class-means"
-directions_option = click.option(
-    "--directions", default="posterior", show_default=True, help=f"Along what images are moved: {DIRECTIONS}."
-)
+
+
+class _Directions(click.Option):
+    """Help lists the directions, whose import takes seconds, only when it is shown."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from reparam.latent.directions import DIRECTIONS
+
+        self.help = f"Along what images are moved: {', '.join(DIRECTIONS)}."
+        return super().get_help_record(ctx)
+
+
+directions_option = click.option("--directions", default="posterior", show_default=True, cls=_Directions)
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own).")
 
@@ -55,78 +57,6 @@ def run_command(*examples: str, **attributes: Any) -> Callable[[Callable[..., No
 
 def index_option(text: str) -> Any:
     return click.option("--index", multiple=True, type=int, help=text)
-
-
-class OptionsCommand(click.Command):
-    """A command with the options of a dataclass of `reparam.reports.options` before its own. They are read when they are first
-    needed: pydantic's import takes as long as the rest of `reparam --help`."""
-
-    def __init__(self, *args: Any, options: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.options = options
-
-    @functools.cached_property
-    def of_dataclass(self) -> list[click.Option]:
-        from reparam.reports import options
-
-        return options_of(getattr(options, self.options))
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*self.of_dataclass, *super().get_params(ctx)]
-
-
-def options_of(cls: type) -> list[click.Option]:
-    """An option for each field of a dataclass that has a description: `Annotated[type, pydantic.Field(description=...)]`, with
-    bounds (`ge`, `gt`, `le`) and another name (`alias`) if any."""
-    hints = typing.get_type_hints(cls, include_extras=True)
-    found = []
-    for field in dataclasses.fields(cls):
-        kind = hints[field.name]
-        for extra in getattr(kind, "__metadata__", ()):
-            if text := getattr(extra, "description", None):
-                flag = "--" + (extra.alias or field.name).replace("_", "-")
-                told = _typed(get_args(kind)[0], field.default, extra.metadata)
-                found.append(click.Option([flag, field.name], help=text, **told))
-    return found
-
-
-def _typed(kind: Any, default: Any, metadata: list[Any]) -> dict[str, Any]:
-    """What click is told of an option of type `kind`."""
-    if get_origin(kind) in (typing.Union, types.UnionType):
-        kind = next(part for part in get_args(kind) if part is not types.NoneType)
-    if kind is bool:
-        return {"is_flag": True}
-    bounds = {
-        name: value
-        for part in metadata
-        for name in ("ge", "gt", "le")
-        if (value := getattr(part, name, None)) is not None
-    }
-    told: dict[str, Any] = {"type": kind, "default": default, "show_default": default not in (None, ())}
-    if get_origin(kind) is Literal:
-        told["type"] = click.Choice(get_args(kind))
-    elif get_origin(kind) is tuple:
-        told |= {"type": IntegerList(), "metavar": "A,B,..."}
-    elif bounds:
-        low = bounds.get("ge", bounds.get("gt"))
-        kinds = {int: click.IntRange, float: click.FloatRange}
-        told["type"] = kinds[kind](low, bounds.get("le"), min_open="gt" in bounds)
-    return told
-
-
-class IntegerList(click.ParamType):
-    """`A,B,...`"""
-
-    name = "integers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(int(part) for part in value.split(",") if part.strip())
-        except ValueError:
-            flag = param.opts[0] if param else ""
-            raise ConfigError(f"{flag} '{value}' is no list of numbers: write for example 0,4,7") from None
 
 
 def comma_list(option: str, text: str | None) -> list[str]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reparam.cli.common import OptionsCommand, data_option, index_option, open_run, run_command
+from reparam.cli.common import data_option, index_option, open_run, run_command
+from reparam.cli.options import OptionsCommand
 from reparam.cli.pictures import picture_command, view_of
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
@@ -64,7 +65,7 @@ def complete(
 @run_command(
     "reparam segment runs/horses horse.jpg --samples 10 --out segmented",
     cls=OptionsCommand,
-    options="SegmentationOptions",
+    options="reparam.reports.options:SegmentationOptions",
 )
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder.")

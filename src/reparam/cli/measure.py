@@ -11,15 +11,14 @@ import click
 from reparam.cli.common import (
     comma_list,
     device_option,
-    directions_option,
     example,
     images_of,
     json_option,
     open_run,
     progress,
     run_command,
-    seed_option,
 )
+from reparam.cli.options import OptionsCommand
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
 
@@ -28,6 +27,8 @@ from reparam.errors import ConfigError
     "reparam evaluate runs/vae",
     "reparam evaluate runs/vae --metrics elbo,nll --nll-images 10000",
     "reparam evaluate runs/vae --metrics all",
+    cls=OptionsCommand,
+    options="reparam.evaluation.options:EvaluationOptions",
 )
 @click.option(
     "--metrics",
@@ -35,46 +36,6 @@ from reparam.errors import ConfigError
     metavar="A,B,...",
     help="Which figures (default: what the model allows in reasonable time, and a diagnosis; all: the expensive ones too).",
 )
-@click.option(
-    "--samples", default=5000, show_default=True, type=click.IntRange(min=1), help="Draws for nll, cnll_is, cnll_mc."
-)
-@click.option("--nll-images", default=1000, show_default=True, type=click.IntRange(min=1), help="Test images for them.")
-@click.option(
-    "--images", default=10_000, show_default=True, type=click.IntRange(min=2), help="Test images for the rest."
-)
-@click.option(
-    "--precision",
-    default="float32",
-    show_default=True,
-    type=click.Choice(["float32", "bfloat16"]),
-    help="Of nll's products: bfloat16 is quicker on some processors; for bernoulli, not for learned scales.",
-)
-@click.option(
-    "--draws", default=10, show_default=True, type=click.IntRange(1, 1000), help="Answers of a conditional model."
-)
-@click.option(
-    "--occlusion",
-    default=0.0,
-    show_default=True,
-    type=click.FloatRange(0, 1, max_open=True),
-    help="Hide a box of what is seen, of this share of the side.",
-)
-@directions_option
-@click.option(
-    "--bytes",
-    default=32.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="An image's, where compression is judged.",
-)
-@click.option(
-    "--split",
-    default="test",
-    show_default=True,
-    type=click.Choice(["test", "validation"]),
-    help="Which images; validation: to choose between runs, so that test images are left for the end.",
-)
-@seed_option
 def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chosen: Any) -> None:
     """Measure a run on its test images; writes RUN/evaluation.json."""
     from rich.console import Console

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reparam.cli.common import (
-    OptionsCommand,
     data_option,
     images_of,
     index_option,
@@ -18,6 +17,7 @@ from reparam.cli.common import (
     progress,
     run_command,
 )
+from reparam.cli.options import OptionsCommand
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
 
@@ -47,7 +47,7 @@ def picture_command(options: str, *examples: str) -> Callable[[Callable[..., "Dr
             click.echo(json.dumps({"out": str(out)}) if as_json else f"picture: {out}")
 
         out = click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png file.")
-        return run_command(*examples, cls=OptionsCommand, options=options)(out(command))
+        return run_command(*examples, cls=OptionsCommand, options=f"reparam.reports.options:{options}")(out(command))
 
     return decorate
 

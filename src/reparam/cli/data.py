@@ -1,0 +1,141 @@
+"""What there is: `models`, and `data` to list data sets, fetch one, or pack pictures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reparam.cli.common import comma_list, example, json_option, progress
+
+
+@click.command(epilog=example("reparam models"))
+@json_option
+def models(as_json: bool) -> None:
+    """List the models and their recipes."""
+    from reparam.models import MODELS
+
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    name: {
+                        "summary": family.summary,
+                        "citation": family.citation,
+                        "recipes": {key: recipe.doc for key, recipe in family.recipes.items()},
+                    }
+                    for name, family in MODELS.items()
+                },
+                indent=2,
+            )
+        )
+        return
+    rows = [(name, recipe, doc.doc) for name, family in MODELS.items() for recipe, doc in family.recipes.items()]
+    for name, family in MODELS.items():
+        click.echo(f"{click.style(name, bold=True)}: {family.summary}\n  {family.citation}")
+        for _, recipe, doc in (row for row in rows if row[0] == name):
+            click.echo(f"    --recipe {recipe:10} {doc}")
+
+
+@click.group()
+def data() -> None:
+    """List data sets, fetch one, or pack pictures for training on more than memory holds."""
+
+
+@data.command(name="list", epilog=example("reparam data list"))
+@json_option
+def list_data(as_json: bool) -> None:
+    """List what --data can name."""
+    from reparam.data import DATASETS
+
+    if as_json:
+        rows = {
+            name: {"summary": s.summary, "licence": s.licence, "images": s.n, "downloads": s.downloads}
+            for name, s in DATASETS.items()
+        }
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for name, source in DATASETS.items():
+        counts = " / ".join(f"{n:,}" for n in source.n) if source.n else "as many as there are"
+        how = "downloaded at first use" if source.downloads else "local"
+        click.echo(f"{click.style(name, bold=True):24} {source.summary}\n    {counts} images; {how}; {source.licence}")
+
+
+@data.command(epilog=example("reparam data get mnist"))
+@click.argument("name")
+@click.option("--data-root", default=None, help="Folder to keep it in (default: $REPARAM_DATA, else the cache folder).")
+@json_option
+def get(name: str, data_root: str | None, as_json: bool) -> None:
+    """Fetch a data set and say where it lies."""
+    from reparam.data import DataOptions
+    from reparam.data import get as fetch
+
+    path = fetch(name, DataOptions(data_root=data_root))
+    click.echo(json.dumps({"path": str(path)}) if as_json else str(path))
+
+
+@data.command(
+    epilog=example(
+        "reparam data shard photos --size 64 --out shards", "reparam train vae --data shards:shards --out runs/vae"
+    )
+)
+@click.argument("source")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
+@click.option("--size", type=int, default=None, help="Side of the square images (default: chosen from the pictures).")
+@click.option("--crop", default="centre", show_default=True, type=click.Choice(["centre", "none"]), help="Or squeeze.")
+@click.option("--colour", default="auto", show_default=True, type=click.Choice(["auto", "grey", "rgb"]))
+@click.option(
+    "--split-sizes", default=None, metavar="A,B,C", help="Training, validation, test (default: 80 / 10 / 10 %)."
+)
+@click.option("--split-seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--mebibytes", default=256, show_default=True, type=click.IntRange(1, 65536), help="Of a file, about.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(0, 64), help="Processes that decode.")
+@click.option(
+    "--damaged",
+    default="stop",
+    show_default=True,
+    type=click.Choice(["stop", "skip"]),
+    help="Pictures that cannot be read.",
+)
+@json_option
+def shard(
+    source: str,
+    out: Path,
+    split_sizes: str | None,
+    mebibytes: int,
+    workers: int,
+    damaged: Any,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Pack pictures into a few large files, for training on more than memory holds.
+
+    SOURCE is a folder or zip of pictures (one subfolder a class), or anything else that --data can name; its pictures are read
+    one by one.
+    """
+    from reparam.data import DataOptions, load
+    from reparam.data.sources.shard_writing import write_shards
+
+    bar = progress()
+    if not Path(source).exists() and "/" in source.partition(":")[0]:
+        raise click.UsageError(f"there is no {source}: name a folder or zip of pictures, or what --data can name")
+    spec = f"folder:{source}" if Path(source).exists() else source
+    if spec.startswith("folder:"):
+        chosen |= {"stream": True, "damaged": damaged}
+    try:
+        sizes = tuple(int(part) for part in comma_list("split-sizes", split_sizes))
+    except ValueError:
+        raise click.UsageError(f"--split-sizes {split_sizes} are no whole numbers: write A,B,C") from None
+    dataset = load(spec, DataOptions(**chosen, split_sizes=sizes), bar.note)
+    skipped = write_shards(dataset, out, workers, damaged, mebibytes, bar.track)
+    made = load(f"shards:{out}")
+    counts = [len(made.split(split)) for split in ("train", "validation", "test")]
+    if as_json:
+        click.echo(json.dumps({"path": str(out), "images": counts, "skipped": skipped, "notes": made.notes}))
+        return
+    for line in (*dataset.notes, *(f"left out: {line}" for line in skipped)):
+        bar.note(line)
+    click.echo(f"shards: {out} ({sum(counts):,} images); train with --data shards:{out}")
+
+
+COMMANDS = (models, data)

@@ -1,0 +1,117 @@
+"""Options of commands, read off the dataclasses that state them."""
+
+import dataclasses
+import functools
+import types
+import typing
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+
+from reparam.errors import ConfigError
+from reparam.importing import import_object
+
+Option = TypeVar("Option", bound=click.Option)
+
+
+class OptionsCommand(click.Command):
+    """A command with the options of a dataclass, `module:NAME`, before its own. They are read when they are needed: the import
+    takes longer than the rest of `reparam --help`."""
+
+    def __init__(self, *args: Any, options: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.options = options
+
+    @functools.cached_property
+    def of_dataclass(self) -> list[click.Option]:
+        return options_of(import_object(self.options, "options", ConfigError))
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*self.of_dataclass, *super().get_params(ctx)]
+
+
+def options_of(section: type) -> list[click.Option]:
+    """An option for each field of a dataclass that has a description: `Annotated[type, pydantic.Field(description=...)]`, with
+    bounds (`ge`, `gt`, `le`, `lt`) and another name (`alias`) if any."""
+    hints = typing.get_type_hints(section, include_extras=True)
+    found = []
+    for field in dataclasses.fields(section):
+        if described := _described(hints[field.name]):
+            flag = "--" + (described.alias or field.name).replace("_", "-")
+            settings = _settings(get_args(hints[field.name])[0], field.default, described.metadata)
+            found.append(click.Option([flag, field.name], help=described.description, **settings))
+    return found
+
+
+def unset_option(name: str, kind: Any, default: Any, made: type[Option]) -> Option:
+    """An option without a default (None: not given), so that only what was typed overrides a recipe; help shows `default`. Values
+    stay strings: `reparam.run.config.resolve` converts and checks them."""
+    described = _described(kind)
+    kind = _plain(kind)
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    text = described.description if described else name.replace("_", " ")
+    text = f"{text}  [{shown}]" if shown not in (None, "") else text
+    flag = name.replace("_", "-")
+    if kind is bool:
+        return made([f"--{flag}/--no-{flag}", name], default=None, help=text)
+    return made([f"--{flag}", name], default=None, type=str, metavar=_metavar(kind), help=text)
+
+
+def _described(kind: Any) -> Any:
+    """The `Field` of an annotated type that has a description; None where there is none."""
+    return next((extra for extra in getattr(kind, "__metadata__", ()) if getattr(extra, "description", None)), None)
+
+
+def _plain(kind: Any) -> Any:
+    """The type without annotations and None."""
+    if hasattr(kind, "__metadata__"):
+        kind = get_args(kind)[0]
+    if get_origin(kind) in (typing.Union, types.UnionType):
+        kind = next(part for part in get_args(kind) if part is not types.NoneType)
+    return kind
+
+
+def _metavar(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "|".join(map(str, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return "A,B,..."
+    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(kind, "VALUE")
+
+
+def _settings(kind: Any, default: Any, metadata: list[Any]) -> dict[str, Any]:
+    """What click needs to know of an option of type `kind`."""
+    kind = _plain(kind)
+    if kind is bool:
+        return {"is_flag": True}
+    bounds = {
+        name: value
+        for part in metadata
+        for name in ("ge", "gt", "le", "lt")
+        if (value := getattr(part, name, None)) is not None
+    }
+    settings: dict[str, Any] = {"type": kind, "default": default, "show_default": default not in (None, ())}
+    if get_origin(kind) is Literal:
+        settings["type"] = click.Choice(get_args(kind))
+    elif get_origin(kind) is tuple:
+        settings |= {"type": IntegerList(), "metavar": _metavar(kind)}
+    elif bounds:
+        low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+        limited = {int: click.IntRange, float: click.FloatRange}[kind]
+        settings["type"] = limited(low, high, min_open="gt" in bounds, max_open="lt" in bounds)
+    return settings
+
+
+class IntegerList(click.ParamType):
+    """`A,B,...`"""
+
+    name = "integers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(part) for part in value.split(",") if part.strip())
+        except ValueError:
+            flag = param.opts[0] if param else ""
+            raise ConfigError(f"{flag} '{value}' is no list of numbers: write for example 0,4,7") from None
