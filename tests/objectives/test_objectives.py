@@ -15,12 +15,11 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 from reparam.conditionals import StandardNormal
 from reparam.core.batch import Batch
 from reparam.core.conditional import Decoder, Encoder
-from reparam.core.objective import ramp
 from reparam.distributions import keyed_generator, tight_kl
 from reparam.evaluation.likelihood import bound, importance_nll
 from reparam.models import Model
 from reparam.models.gmvae import MixturePrior
-from reparam.objectives import ELBO, ImportanceWeighted, Objective, Reconstruction, Terms
+from reparam.objectives import ELBO, ImportanceWeighted, Objective, Reconstruction, Terms, ramp
 
 K, SIDE = 2, 3
 NOISE = 0.6

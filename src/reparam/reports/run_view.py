@@ -10,7 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reparam.conditionals import StandardNormal
 from reparam.core.abilities import Ability
 from reparam.core.batch import Batch
 from reparam.data import Images
@@ -19,7 +18,6 @@ from reparam.errors import ConfigError, RunError
 from reparam.evaluation.likelihood import kl_by_dimension
 from reparam.evaluation.networks.features import FeatureNetwork, judge_network
 from reparam.latent.generation import encode, sample_latents
-from reparam.models import Model
 from reparam.progress import Progress
 from reparam.run.loaded import LoadedRun
 
@@ -50,11 +48,6 @@ def page_size(side: int) -> PageSize:
     if side <= 64:
         return PageSize(10, 6, 3, draws=10, answers=10, walk=9, walks=6, grid=11, epochs=10)
     return PageSize(6, 3, 2, draws=5, answers=4, walk=7, walks=3, grid=5, epochs=4)
-
-
-def standard_normal_prior(model: Model) -> bool:
-    """Whether p(z) = N(0, I), so that what holds of that may be said."""
-    return isinstance(model.prior, StandardNormal)
 
 
 class RunView:

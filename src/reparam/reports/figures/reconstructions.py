@@ -17,7 +17,7 @@ from reparam.reports.options import (
     TraversalOptions,
 )
 from reparam.reports.pictures import Panel
-from reparam.reports.run_view import RunView, standard_normal_prior
+from reparam.reports.run_view import RunView
 
 PAIRS = 8  # rows of interpolations
 
@@ -119,7 +119,7 @@ def grid(view: RunView, options: GridOptions) -> Drawing:
     note = "The model has one latent, z0." if latent == 1 else f"z{across} grows to the right, z{up} upwards."
     if latent > 2:
         note += f" They are the {'two most active' if encodes else 'first two'} of {latent} latents, the others are 0."
-    if standard_normal_prior(run.model):
+    if Ability.STANDARD_NORMAL in run.model.abilities:
         note += " Nearly all latents of the prior N(0, I) are between -3 and 3: the rim shows what is rarely sampled."
     return Drawing((panel,), note)
 
