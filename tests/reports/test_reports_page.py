@@ -168,7 +168,7 @@ def test_measures_are_shown_with_their_meaning(runs: dict[str, Path], tmp_path: 
     (path / "evaluation.json").write_text(json.dumps(document))
     text = Page(render(open_run(path))).text
     assert "−27.27 ± 0.16" in text
-    assert "A floor under the log-probability" in text
+    assert "A lower bound on the log-probability" in text
     assert "<i> · 300 images" in text
     assert "measure again" not in text
     (path / "evaluation.json").write_text(json.dumps({**document, "weights": [1, "best"]}))
