@@ -19,7 +19,7 @@ HEAVY = {"class_weight": 100.0, "isda_lambda": 20.0}
 # Strengths of the augmentations: along the posterior's deviations, of noise in z, and along the covariance of the class; along
 # the posterior's deviations beside an augmentation of pixels, and that one's own.
 SIGMAS, NOISE, COVARIANCE = 4.0, 0.5, 1.0
-SIGMAS_WITH_PIXELS, PIXELS = 2.0, 1.0
+SIGMAS_WITH_PIXELS, PIXEL_STRENGTH = 2.0, 1.0
 LABELS_OF_A_REHEARSAL = {"labels_per_class": 5}
 ARMS = {
     "none": "none",
@@ -68,7 +68,7 @@ def _cells(data: str, labels: int, seed: int) -> list[Cell]:
     def latent(model: str, strength: float, directions: str = "posterior", pixels: bool = False) -> dict[str, Any]:
         return {
             "augment": (*(["pixels"] if pixels else []), models[model].name),
-            "augment_strength": (*([PIXELS] if pixels else []), strength),
+            "augment_strength": (*([PIXEL_STRENGTH] if pixels else []), strength),
             "augment_directions": directions,
             "augment_apply": "change",
         }
