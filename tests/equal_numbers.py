@@ -56,7 +56,7 @@ CASES: dict[str, tuple[str, Options, tuple[str, ...]]] = {
     **{
         f"{name}-quadrants": (name, {**NARROW, **options}, ("complete",))
         for name, options in {
-            "cvae": {"multi-scale": False, "free-bits": 0.01, "guess-weight": 0.5},
+            "cvae": {"free-bits": 0.01, "guess-weight": 0.5},
             "gsnn": {"prior-draws": 2},
             "hybrid": {"prior-draws": 2, "alpha": 0.3},
             "sfnn": {"prior-draws": 3},

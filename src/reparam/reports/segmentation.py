@@ -23,7 +23,7 @@ KINDS = ("labels", "answers", "spread")
 
 def segmentation_paths(run: LoadedRun, path: Path, folder: Path) -> dict[str, Path]:
     """Where `write_segmentation` puts what it makes of a picture; a model with a single prediction has no spread."""
-    kinds = KINDS if run.model.prior is not None else KINDS[:2]
+    kinds = KINDS if run.model.has("prior") else KINDS[:2]
     return {kind: folder / f"{path.stem}-{kind}.png" for kind in kinds}
 
 
@@ -34,7 +34,7 @@ def write_segmentation(run: LoadedRun, path: Path, folder: Path, options: Segmen
     run.require(Ability.SEGMENT, "segment pictures")
     picture = read_picture(path, run.spec.image_shape, run.config.data)
     c = run.condition(picture.pixels)
-    generates = run.model.prior is not None
+    generates = run.model.has("prior")
     samples = run.answers(c, options.samples, options.seed) if generates else run.predict(c)[:, None]
     values = picture.placed(samples.mean(1)[0])
     label_map = Image.fromarray((values * (255 if run.spec.map_values == 2 else 1)).byte().numpy())

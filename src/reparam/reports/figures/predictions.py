@@ -81,11 +81,11 @@ def predictions(view: RunView, options: PredictionOptions) -> Drawing:
         columns.append(("seen", visible))
     if options.baseline is not None:
         add("baseline", predict(options.baseline.model, batch.c))
-    elif model.prior is None or getattr(run.config.options, "guess_weight", False):
+    elif not model.has("prior") or getattr(run.config.options, "guess_weight", False):
         guess = first_guess(model, batch.c)
         if guess is not None:
-            add("answer" if model.prior is None else "guess", guess)
-    if model.prior is not None:
+            add("answer" if not model.has("prior") else "guess", guess)
+    if model.has("prior"):
         add("z*", predict(model, batch.c))
         samples = predict_draws(model, batch.c, max(options.samples, SPREAD_DRAWS), options.seed)
         for number in range(options.samples):
@@ -93,11 +93,11 @@ def predictions(view: RunView, options: PredictionOptions) -> Drawing:
         add("mean", samples.mean(1))
     if options.truth:
         columns.append(("truth", truth_images(batch.x, maps, shape[0])))
-    if model.prior is not None:
+    if model.has("prior"):
         columns.append(("spread", spread_image(samples)))
     tiles = torch.stack(_alike([images for _, images in columns]), 1).flatten(0, 1)
     panel = Panel(tiles, len(columns), columns=[name for name, _ in columns])
-    return Drawing((panel,), f"{options.samples} predictions each." if model.prior is not None else "")
+    return Drawing((panel,), f"{options.samples} predictions each." if model.has("prior") else "")
 
 
 def spread_image(samples: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ def preview_rows(model: Model, batch: Batch, shape: tuple[int, int, int], map_va
     """Rows of the sheet that training leaves behind: the truth, what was seen (where c is an image), one prediction."""
     assert batch.c is not None
     visible = seen(batch, shape)
-    one = predict_draws(model, batch.c, 1)[:, 0] if model.prior is not None else predict(model, batch.c)
+    one = predict_draws(model, batch.c, 1)[:, 0] if model.has("prior") else predict(model, batch.c)
     rows = [truth_images(batch.x, map_values, shape[0]), *([] if visible is None else [visible])]
     return _alike([*rows, as_images(one, bool(map_values), shape[0])])
 
