@@ -7,11 +7,11 @@ from torch import Tensor
 from reparam.core.batch import Batch
 from reparam.data import Images
 from reparam.data.tasks import (
+    Half,
+    Quadrants,
     TaskOptions,
-    half_mask,
     make_batch,
     mirrored,
-    quadrant_mask,
     random_boxes,
     with_condition,
 )
@@ -33,7 +33,7 @@ def batch(task: str, omitted: tuple[float, float] | None = None, channels: int =
 @pytest.mark.parametrize("side", [28, 9])
 def test_quadrants_are_pyros(side: int) -> None:
     half = side // 2
-    masks = [quadrant_mask(observed, side) for observed in range(4)]
+    masks = [Quadrants(observed=observed).mask(side) for observed in range(4)]
     assert not masks[0].any()
     assert masks[1][half:, :half].all()
     assert masks[2][:, :half].all()
@@ -45,9 +45,9 @@ def test_quadrants_are_pyros(side: int) -> None:
 
 def test_halves_are_complements() -> None:
     for one, other in (("left", "right"), ("top", "bottom")):
-        assert torch.equal(half_mask(one, 7), ~half_mask(other, 7))
-    assert half_mask("top", 8)[0].all()
-    assert half_mask("right", 8)[:, -1].all()
+        assert torch.equal(Half(half=one).mask(7), ~Half(half=other).mask(7))
+    assert Half(half="top").mask(8)[0].all()
+    assert Half(half="right").mask(8)[:, -1].all()
 
 
 @pytest.mark.parametrize("task", ["quadrants", "half", "boxes"])

@@ -46,7 +46,8 @@ def test_vae_conforms_under_every_likelihood(likelihood: str) -> None:
     ],
 )
 def test_vae_conforms_under_every_network(network: str, shape: tuple[int, int, int]) -> None:
-    check_model(MODELS["vae"], Spec(shape), n=3, steps=4, network=network, width=8, latent=3)
+    width = {"width": 8} if network == "residual" else {}
+    check_model(MODELS["vae"], Spec(shape), n=3, steps=4, network=network, latent=3, **width)
 
 
 CONDITIONAL = ("nn", "gsnn", "cvae", "hybrid", "sfnn")

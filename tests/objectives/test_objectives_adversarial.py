@@ -3,10 +3,11 @@
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal
+from torch.distributions import Distribution, Independent, Normal
 
 from reparam.conditionals import StandardNormal
 from reparam.core.batch import Batch
+from reparam.core.conditional import Decoder, Prior
 from reparam.distributions import keyed_generator, rsample
 from reparam.models import Model
 from reparam.models.gan import Adversarial, Generator, NetworkDiscriminator
@@ -36,6 +37,22 @@ class _Pixels(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layer(z).unflatten(-1, (1, SIDE, SIDE))
+
+
+class _Fixed(Prior):
+    def __init__(self, distribution: Distribution) -> None:
+        super().__init__()
+        self.distribution = distribution
+
+    def forward(self) -> Distribution:
+        return self.distribution
+
+
+class _Around(Decoder):
+    """z [..., 1] -> an image of one pixel around z."""
+
+    def forward(self, z: Tensor) -> Independent:
+        return Independent(Normal(z[..., None, None], 1.0), 3)
 
 
 @pytest.fixture
@@ -125,12 +142,10 @@ def test_the_best_discriminator_is_the_share_of_the_real_density() -> None:
     made = Independent(Normal(torch.tensor([0.5 - apart / 2]), torch.tensor([scale])), 1)
     torch.manual_seed(0)
     model = Model(
-        prior=nn.Module(),
-        decoder=nn.Module(),
+        prior=_Fixed(made),
+        decoder=_Around(),
         discriminator=NetworkDiscriminator(nn.Sequential(nn.Flatten(), nn.Linear(1, 1))),
     )
-    model.prior.forward = lambda: made
-    model.decoder.forward = lambda z: Independent(Normal(z[..., None, None], 1.0), 3)
     optimiser = torch.optim.LBFGS(model.discriminator.parameters(), max_iter=100)
     n = 200_000
     x = rsample(real, (n,), keyed_generator("cpu", "real"))[..., None, None]
