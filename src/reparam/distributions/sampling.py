@@ -127,7 +127,8 @@ def with_parameters(distribution: Distribution, change: Callable[[Tensor], Tenso
     Parameters are the arguments of its class that `arg_constraints` names, as in torch's own classes; of an argument that is a
     distribution, its parameters; other arguments stay.
     """
-    kind, own = distribution.__class__, vars(distribution)
+    kind: Any = distribution.__class__
+    own = vars(distribution)
     arguments: dict[str, Any] = {}
     for name in _arguments(kind):
         if name in distribution.arg_constraints:
