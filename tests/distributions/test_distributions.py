@@ -1,16 +1,32 @@
 """Samplers and densities against scipy and closed forms."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
 import torch.nn.functional as F
-from torch.distributions import Bernoulli, Categorical, ContinuousBernoulli, Independent, Laplace, Normal
+from torch import Tensor
+from torch.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    Distribution,
+    Gamma,
+    Independent,
+    Laplace,
+    MixtureSameFamily,
+    Normal,
+    Poisson,
+    StudentT,
+)
 
 from reparam.conditionals import LIKELIHOODS
-from reparam.distributions import Delta, DiscretisedLogistic, keyed_generator, rsample
+from reparam.core.options import own_options
+from reparam.distributions import Completion, Delta, DiscretisedLogistic, keyed_generator, rsample, with_parameters
 from reparam.distributions.bernoulli import Bernoulli as Quick
 from reparam.testing import check_distribution
 
@@ -68,9 +84,71 @@ def test_categorical_draws_have_its_frequencies() -> None:
     assert scipy.stats.chisquare(counts, 30_000 * np.array([0.1, 0.6, 0.3])).pvalue > 1e-3
 
 
-def test_an_unknown_distribution_is_named() -> None:
-    with pytest.raises(NotImplementedError, match="Cauchy"):
-        rsample(torch.distributions.Cauchy(0.0, 1.0))
+FOREIGN = [
+    StudentT(torch.tensor([3.0, 5.0]), torch.tensor([-1.0, 2.0]), torch.tensor([0.5, 2.0])),
+    Gamma(torch.tensor([0.5, 4.0]), torch.tensor([1.0, 3.0])),
+    Beta(torch.tensor([0.5, 4.0]), torch.tensor([2.0, 3.0])),
+    Poisson(torch.tensor([0.3, 20.0])),
+]
+
+
+@pytest.mark.parametrize("distribution", FOREIGN, ids=lambda d: type(d).__name__)
+def test_any_distribution_of_torch_can_be_drawn_from_and_cut(distribution: Distribution) -> None:
+    check_distribution(distribution)
+    value = rsample(distribution, (7,), keyed_generator("cpu", 1))
+    one = with_parameters(distribution, lambda parameter: parameter[:1])
+    torch.testing.assert_close(one.log_prob(value[:, :1]), distribution.log_prob(value)[:, :1])
+
+
+def test_parameters_are_changed_wherever_they_are() -> None:
+    logits = torch.randn(5, 4, generator=keyed_generator("cpu", 2))
+    from_probs = Categorical(probs=logits.softmax(-1))
+    _ = from_probs.logits  # computed, and kept beside the probabilities
+    components = Independent(Normal(torch.randn(5, 4, 3), torch.rand(5, 4, 3) + 0.1), 1)
+    image = torch.rand(5, 1, 2, 2)
+    whole = [
+        from_probs,
+        Quick(logits),
+        ContinuousBernoulli(logits=logits),
+        MixtureSameFamily(Categorical(logits=logits), components),
+        DiscretisedLogistic(logits, logits.exp(), levels=16),
+        Completion(Independent(Normal(image, 0.1), 3), image, (image > 0.5).float()),
+    ]
+    for one in whole:
+        value = rsample(one, (), keyed_generator("cpu", 3))
+        part = with_parameters(one, lambda parameter: parameter[1:3])
+        torch.testing.assert_close(part.log_prob(value[1:3]), one.log_prob(value)[1:3])
+
+
+def test_the_default_generator_gets_its_state_back() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    generator = keyed_generator("cpu", "own")
+    first = rsample(Gamma(torch.ones(4), torch.ones(4)), (), generator)
+    assert torch.equal(torch.rand(3), expected)
+    second = rsample(Gamma(torch.ones(4), torch.ones(4)), (), generator)
+    assert not torch.equal(first, second)  # the generator has gone on
+    again = keyed_generator("cpu", "own")
+    assert torch.equal(first, rsample(Gamma(torch.ones(4), torch.ones(4)), (), again))
+    torch.manual_seed(5)
+    with pytest.raises(NotImplementedError):
+        rsample(Distribution(validate_args=False), (), generator)  # one that cannot be drawn from
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_threads_that_draw_side_by_side_each_have_their_own_stream() -> None:
+    distribution = Gamma(torch.full((2000,), 0.7), torch.ones(2000))
+
+    def series(number: int) -> Tensor:
+        generator = keyed_generator("cpu", "thread", number)
+        return torch.stack([rsample(distribution, (), generator) for _ in range(20)])
+
+    alone = [series(number) for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(series, range(4)))
+    for one, other in zip(alone, together, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_generators_depend_on_every_part_of_their_key() -> None:
@@ -131,7 +209,7 @@ def test_log_prob_of_an_image_is_the_sum_over_pixels_of_scipys(name: str) -> Non
     kind = LIKELIHOODS[name]
     output = torch.randn(2, kind.parameters_per_pixel * 3, 4, 4)
     x = torch.randint(0, 256, (2, 3, 4, 4)) / 255
-    likelihood = kind(_Fixed(output), scale=0.7)
+    likelihood = kind(_Fixed(output), **({"scale": 0.7} if "scale" in own_options(kind) else {}))
     found = likelihood(torch.zeros(2, 1)).log_prob(x)
 
     a, b = (output[:, :3].double().numpy(), output[:, -3:].double().numpy())

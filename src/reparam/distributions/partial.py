@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
+from reparam.distributions.sampling import gumbel_max, rsample
+
 IGNORED = 255  # the value of a label map where it does not count
 
 
@@ -29,6 +31,9 @@ class PixelCategorical(Distribution):
         """[..., D, H, W]."""
         return self.logits.softmax(-3)
 
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        return gumbel_max(self.logits, sample_shape, -3, keepdim=True)
+
     def log_prob(self, value: Tensor) -> Tensor:
         counts = value != IGNORED
         log_p = F.log_softmax(self.logits, -3)
@@ -44,7 +49,7 @@ class Completion(Distribution):
     observed: [B, C, H, W].
     """
 
-    arg_constraints = {}  # noqa: RUF012
+    arg_constraints = {"observed": constraints.real, "mask": constraints.real}  # noqa: RUF012
 
     def __init__(self, base: Independent, observed: Tensor, mask: Tensor, target: Tensor | None = None) -> None:
         self.base, self.observed, self.mask, self.target = base, observed, mask, target
@@ -58,6 +63,12 @@ class Completion(Distribution):
         if self.target is not None:
             return self.base.log_prob(pick(value, self.target))
         return (self.base.base_dist.log_prob(value) * (1 - self.mask)).sum((-3, -2, -1))
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        return self.complete(rsample(self.base, sample_shape))
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        return self.rsample(sample_shape).detach()
 
     @property
     def mean(self) -> Tensor:

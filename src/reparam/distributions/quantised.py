@@ -56,8 +56,11 @@ class DiscretisedLogistic(Distribution):
             total += 1 - self._upper_cdf(level)
         return total / (self.levels - 1)
 
-    def sample_levels(self, uniform: Tensor) -> Tensor:
-        """The level whose bin holds the logistic draw with the given uniform numbers."""
-        draw = self.loc + self.scale * (uniform.log() - torch.log1p(-uniform))
-        top = self.levels - 1
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """The level whose bin holds a draw of the logistic."""
+        loc, scale = self.loc.detach(), self.scale.detach()
+        uniform = torch.rand(*sample_shape, *loc.shape, device=loc.device, dtype=loc.dtype)
+        eps, top = torch.finfo(loc.dtype).eps, self.levels - 1
+        uniform = uniform.clamp(eps, 1 - eps)  # the ends have infinite quantiles
+        draw = loc + scale * (uniform.log() - torch.log1p(-uniform))
         return (draw * top).round().clamp(0, top) / top

@@ -1,34 +1,26 @@
 """The one place where random numbers become samples.
 
-torch's distributions take no generator, so a draw could not be keyed by a seed without disturbing the global stream.
-Training passes `generator=None` (the device's default generator, whose state is in the checkpoint); generation and
-evaluation pass `keyed_generator(device, seed, ..., block)`, so that sample i does not depend on how work is batched.
+torch's distributions take no generator, so that a draw could not be keyed by a seed. Training passes `generator=None` (the
+device's default generator, whose state is in the checkpoint). Generation and evaluation pass `keyed_generator(device, seed, ...,
+block)`; meanwhile torch's own samplers draw from a default generator that has its state.
 
-Shapes: `S` sample shape, `B` batch shape, `E` event shape.
+Shapes: `S` sample shape, `B` batch shape, `E` event shape, `M` components.
 """
 
+import contextlib
+import functools
 import hashlib
-from collections.abc import Callable, Sequence
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from functools import singledispatch
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import (
-    Bernoulli,
-    Categorical,
-    ContinuousBernoulli,
-    Distribution,
-    Independent,
-    Laplace,
-    MixtureSameFamily,
-    Normal,
-)
+from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
-from reparam.distributions.bernoulli import Bernoulli as FastBernoulli
-from reparam.distributions.delta import Delta
-from reparam.distributions.partial import Completion, PixelCategorical
-from reparam.distributions.quantised import DiscretisedLogistic
+_ONE_AT_A_TIME = threading.RLock()
 
 
 def keyed_generator(device: torch.device | str, *key: int | str) -> torch.Generator:
@@ -42,77 +34,64 @@ def drawn_by(generator: torch.Generator | None, device: torch.device) -> dict[st
     return {"generator": generator, "device": device if generator is None else generator.device}
 
 
+@contextlib.contextmanager
+def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
+    """While entered, the default generator of the generator's device has its state; afterwards its own again, and `generator` has
+    gone on. One thread at a time. None: the default generator as it is."""
+    if generator is None:
+        yield
+        return
+    module = torch.random if generator.device.type == "cpu" else torch.get_device_module(generator.device)
+    where = [generator.device] if generator.device.type == "cuda" else []
+    with _ONE_AT_A_TIME:
+        own = module.get_rng_state(*where)
+        module.set_rng_state(generator.get_state(), *where)
+        try:
+            yield
+        finally:
+            generator.set_state(module.get_rng_state(*where))
+            module.set_rng_state(own, *where)
+
+
 def rsample(distribution: Distribution, shape: Sequence[int] = (), generator: torch.Generator | None = None) -> Tensor:
     """Draws of shape [*S, *B, *E]; differentiable in the parameters where the distribution allows (z = mu + sigma * eps).
 
-    Discrete distributions give draws without gradient. Raises NotImplementedError for a distribution not listed here.
+    Discrete distributions and mixtures give draws without gradient.
     """
-    return _draw(distribution, tuple(shape), generator)
+    return _draw(distribution, torch.Size(shape), generator)
 
 
 @singledispatch
-def _draw(distribution: Distribution, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    raise NotImplementedError(f"rsample does not know {type(distribution).__name__}; add a rule in {__name__}")
+def _draw(distribution: Distribution, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    with drawing_from(generator):
+        return distribution.rsample(shape) if distribution.has_rsample else distribution.sample(shape)
 
 
-def _like(parameter: Tensor, shape: tuple[int, ...]) -> dict:
-    return {"size": (*shape, *parameter.shape), "device": parameter.device, "dtype": parameter.dtype}
-
-
-def _open_uniform(parameter: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    """Uniform on the open interval (0, 1): the ends have infinite quantiles."""
-    eps = torch.finfo(parameter.dtype).eps
-    return torch.rand(**_like(parameter, shape), generator=generator).clamp(eps, 1 - eps)
+# Rules of our own, where torch's sampler is slow or waits for the device.
 
 
 @_draw.register
-def _(distribution: Independent, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+def _(distribution: Independent, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
     return _draw(distribution.base_dist, shape, generator)
 
 
 @_draw.register
-def _(distribution: Delta, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    return distribution.rsample(torch.Size(shape))
+def _(distribution: Normal, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    """In two operations, torch's has five."""
+    loc = distribution.loc
+    eps = torch.randn((*shape, *loc.shape), device=loc.device, dtype=loc.dtype, generator=generator)
+    return torch.addcmul(loc, distribution.scale, eps)
 
 
 @_draw.register
-def _(distribution: Normal, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    eps = torch.randn(**_like(distribution.loc, shape), generator=generator)
-    return torch.addcmul(distribution.loc, distribution.scale, eps)
+def _(distribution: Categorical, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    """torch's makes the host wait for a GPU."""
+    return gumbel_max(distribution.logits, shape, -1, generator)
 
 
 @_draw.register
-def _(distribution: Laplace, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    centred = _open_uniform(distribution.loc, shape, generator) - 0.5
-    # The quantile function: loc - scale * sign(u) * log(1 - 2|u|), u uniform on (-1/2, 1/2).
-    return distribution.loc - distribution.scale * centred.sign() * torch.log1p(-2 * centred.abs())
-
-
-@_draw.register
-def _(distribution: ContinuousBernoulli, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    return distribution.icdf(_open_uniform(distribution.probs, shape, generator))
-
-
-@_draw.register
-def _(distribution: Bernoulli, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    probs = distribution.probs.detach().expand(*shape, *distribution.batch_shape)
-    return torch.bernoulli(probs, generator=generator)
-
-
-def _perturbed(logits: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    """Gumbel-max: the arg-max of logits plus Gumbel noise is an exact categorical draw, without a host synchronisation."""
-    uniform = _open_uniform(logits, shape, generator)
-    return logits - torch.log(-torch.log(uniform))
-
-
-@_draw.register
-def _(distribution: Categorical, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    return _perturbed(distribution.logits.detach(), shape, generator).argmax(-1)
-
-
-@_draw.register
-def _(distribution: MixtureSameFamily, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    """Without gradient, since the choice of a component has none."""
+def _(distribution: MixtureSameFamily, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    """Of the chosen component alone: torch's draws all of them."""
     chosen = _draw(distribution.mixture_distribution, shape, generator)
     batch = (*shape, *distribution.batch_shape)
 
@@ -122,91 +101,53 @@ def _(distribution: MixtureSameFamily, shape: tuple[int, ...], generator: torch.
         index = chosen.view(*batch, 1, *[1] * len(event)).expand(*batch, 1, *event)
         return parameter.detach().expand(*shape, *parameter.shape).gather(len(batch), index).squeeze(len(batch))
 
-    return _draw(with_parameters(distribution.component_distribution, take), (), generator)
+    return _draw(with_parameters(distribution.component_distribution, take), torch.Size(), generator)
 
 
-@_draw.register
-def _(distribution: PixelCategorical, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    return _perturbed(distribution.logits.detach(), shape, generator).argmax(-3, keepdim=True)
+def gumbel_max(
+    logits: Tensor, shape: Sequence[int], dim: int, generator: torch.Generator | None = None, keepdim: bool = False
+) -> Tensor:
+    """Exact categorical draws over dimension `dim` (negative) of logits, without gradient: the arg-max of logits plus Gumbel
+    noise."""
+    eps = torch.finfo(logits.dtype).eps
+    uniform = torch.rand((*shape, *logits.shape), device=logits.device, dtype=logits.dtype, generator=generator)
+    return (logits.detach() - (-uniform.clamp(eps, 1 - eps).log()).log()).argmax(dim, keepdim)
 
 
-@_draw.register
-def _(distribution: Completion, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    return distribution.complete(_draw(distribution.base, shape, generator))
-
-
-@_draw.register
-def _(distribution: DiscretisedLogistic, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    return distribution.sample_levels(_open_uniform(distribution.loc.detach(), shape, generator))
+@functools.cache
+def _arguments(kind: Any) -> tuple[str, ...]:
+    """The names of what a class of distributions is made from."""
+    return tuple(inspect.signature(kind).parameters)
 
 
 @singledispatch
 def with_parameters(distribution: Distribution, change: Callable[[Tensor], Tensor]) -> Distribution:
     """The same kind of distribution with each of its parameters changed, such as cut to some of its batch.
 
-    Raises NotImplementedError for a distribution not listed here.
+    Parameters are the arguments of its class that `arg_constraints` names, as in torch's own classes; of an argument that is a
+    distribution, its parameters; other arguments stay.
     """
-    raise NotImplementedError(f"with_parameters does not know {type(distribution).__name__}; add a rule in {__name__}")
+    kind: Any = distribution.__class__
+    own = vars(distribution)
+    arguments: dict[str, Any] = {}
+    for name in _arguments(kind):
+        if name in distribution.arg_constraints:
+            # Of two that say the same, a class takes one: probs may have been computed from logits since.
+            stated = name in own or isinstance(inspect.getattr_static(kind, name, None), property)
+            if stated and not (name == "probs" and "logits" in own):
+                arguments[name] = change(getattr(distribution, name))
+        elif name == "validate_args":
+            arguments[name] = False
+        elif hasattr(distribution, name):
+            value = getattr(distribution, name)
+            arguments[name] = with_parameters(value, change) if isinstance(value, Distribution) else value
+    return kind(**arguments)
 
 
 @with_parameters.register
 def _(distribution: Independent, change: Callable[[Tensor], Tensor]) -> Distribution:
     base = with_parameters(distribution.base_dist, change)
     return Independent(base, distribution.reinterpreted_batch_ndims, validate_args=False)
-
-
-@with_parameters.register
-def _(distribution: Categorical, change: Callable[[Tensor], Tensor]) -> Distribution:
-    return Categorical(logits=change(distribution.logits), validate_args=False)
-
-
-@with_parameters.register
-def _(distribution: MixtureSameFamily, change: Callable[[Tensor], Tensor]) -> Distribution:
-    weights = with_parameters(distribution.mixture_distribution, change)
-    components = with_parameters(distribution.component_distribution, change)
-    return MixtureSameFamily(weights, components, validate_args=False)  # type: ignore[arg-type]
-
-
-@with_parameters.register
-def _(distribution: Normal, change: Callable[[Tensor], Tensor]) -> Distribution:
-    return Normal(change(distribution.loc), change(distribution.scale), validate_args=False)
-
-
-@with_parameters.register
-def _(distribution: Laplace, change: Callable[[Tensor], Tensor]) -> Distribution:
-    return Laplace(change(distribution.loc), change(distribution.scale), validate_args=False)
-
-
-@with_parameters.register
-def _(distribution: Bernoulli, change: Callable[[Tensor], Tensor]) -> Distribution:
-    return Bernoulli(logits=change(distribution.logits), validate_args=False)
-
-
-@with_parameters.register
-def _(distribution: FastBernoulli, change: Callable[[Tensor], Tensor]) -> Distribution:
-    return FastBernoulli(change(distribution.logits))
-
-
-@with_parameters.register
-def _(distribution: ContinuousBernoulli, change: Callable[[Tensor], Tensor]) -> Distribution:
-    return ContinuousBernoulli(logits=change(distribution.logits), validate_args=False)
-
-
-@with_parameters.register
-def _(distribution: DiscretisedLogistic, change: Callable[[Tensor], Tensor]) -> Distribution:
-    return DiscretisedLogistic(change(distribution.loc), change(distribution.scale), distribution.levels)
-
-
-@with_parameters.register
-def _(distribution: PixelCategorical, change: Callable[[Tensor], Tensor]) -> Distribution:
-    return PixelCategorical(change(distribution.logits))
-
-
-@with_parameters.register
-def _(distribution: Completion, change: Callable[[Tensor], Tensor]) -> Distribution:
-    base = with_parameters(distribution.base, change)
-    assert isinstance(base, Independent)
-    return Completion(base, change(distribution.observed), change(distribution.mask), distribution.target)
 
 
 def detached(distribution: Distribution) -> Distribution:
