@@ -21,7 +21,7 @@ class StepError(ConfigError):
 
 
 class DataError(ReparamError):
-    """Data that is missing, malformed, or does not fit what is asked of it."""
+    """Data that is missing, malformed, or does not fit the request."""
 
 
 class RunError(ReparamError):

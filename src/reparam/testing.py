@@ -99,7 +99,7 @@ def _check_distributions(model: Model, batch: Batch) -> None:
     found: dict[str, Distribution] = {}
     with torch.no_grad():
         if model.has("encoder"):
-            found["encoder"] = at_c.encoder(batch.shown)
+            found["encoder"] = at_c.encoder(batch.input)
         if model.has("prior"):
             found["prior"] = at_c.prior()
         if model.has("decoder") and model.has("prior"):

@@ -258,10 +258,10 @@ def found_order(context: EvaluationContext) -> list[int]:
 def test_images_of_a_task_do_not_depend_on_which_are_asked_for(digits: Dataset) -> None:
     task = TaskOptions(task="denoising", binarise="dynamic")
     whole = task_images(digits.test, task)
-    x, given = whole.x, whole.shown
+    x, given = whole.x, whole.input
     index = random_indices(digits.test, 130)
     some = task_images(digits.test, task, index)
-    some_x, some_given = some.x, some.shown
+    some_x, some_given = some.x, some.input
     assert some_x.equal(x[index])
     assert some_given.equal(given[index])
     assert task_images(digits.test, task, 7).x.equal(x[:7])

@@ -112,7 +112,7 @@ def test_denoising_is_measured_against_the_clean_image() -> None:
     task = TaskOptions(task="denoising", noise=0.2)
     context = EvaluationContext(taking(*range(SIDE * SIDE)), dataset(), task, EvaluationOptions())
     # A model that returns what it is given gains what clamping gains.
-    noisy, clean = context.batch.shown, context.x
+    noisy, clean = context.batch.input, context.x
 
     def psnr(x: Tensor) -> Tensor:
         return -10 * (x - clean).square().flatten(1).mean(1).log10()

@@ -1,4 +1,4 @@
-"""Priors that are mixtures: what they begin as, what the VampPrior is made of, and what eq. 16 of document 002 does to them."""
+"""Priors that are mixtures: what they begin as, what the VampPrior is made of, and what eq. 16 of the VAE report does to them."""
 
 import copy
 

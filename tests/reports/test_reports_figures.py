@@ -151,8 +151,8 @@ def test_reconstructions_stand_below_their_originals(trained: dict[str, Run]) ->
     assert first.rows == ["original", "given", "rebuilt"]
     assert "middle row" in drawing.note
     examples = view.examples(7)
-    rebuilt = view.run.reconstruct(examples.shown)
-    for row, images in enumerate((examples.x, examples.shown, rebuilt)):
+    rebuilt = view.run.reconstruct(examples.input)
+    for row, images in enumerate((examples.x, examples.input, rebuilt)):
         assert near(first, row, 3, np.asarray(sheet(images[3:4], 1)))
         assert near(last, row, 2, np.asarray(sheet(images[6:7], 1)))
     plain = reconstructions(RunView(trained["two"]), ReconstructionOptions(index=(3, 1)))
@@ -201,11 +201,11 @@ def test_examples_are_fixed_balanced_and_as_evaluation_sees_them(trained: dict[s
     examples = RunView(run).examples(20)
     assert examples.y.tolist() == [*range(10), *range(10)]
     again = RunView(run).examples(20)
-    assert torch.equal(examples.shown, again.shown)
+    assert torch.equal(examples.input, again.input)
     whole = task_images(run.dataset.test, run.config.task, 300)
-    x, c = whole.x, whole.shown
+    x, c = whole.x, whole.input
     assert not torch.equal(c, x)
-    for shown, noisy in zip(examples.x, examples.shown, strict=True):
+    for shown, noisy in zip(examples.x, examples.input, strict=True):
         index = next(i for i in range(300) if torch.equal(x[i], shown))
         assert torch.equal(c[index], noisy)
 

@@ -65,7 +65,7 @@ def compress(
                 err=True,
             )
     else:
-        x = task_images(images_of(opened, spec).test, opened.config.task, n or 1000).shown
+        x = task_images(images_of(opened, spec).test, opened.config.task, n or 1000).input
     packed = opened.compress(x, budget)
     write_bytes(out, packed)
     unpacked = opened.decompress(packed)

@@ -66,7 +66,7 @@ def list_data(as_json: bool) -> None:
 @click.option("--data-root", default=None, help="Folder to keep it in (default: $REPARAM_DATA, else the cache folder).")
 @json_option
 def get(name: str, data_root: str | None, as_json: bool) -> None:
-    """Fetch a data set and say where it lies."""
+    """Fetch a data set and say where it is."""
     from reparam.data import DataOptions
     from reparam.data import get as fetch
 

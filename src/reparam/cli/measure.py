@@ -86,7 +86,7 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
     opened.require(Ability.ENCODE, "encode images")
     dataset = images_of(opened, spec)
     batch = task_images(dataset.split(split), opened.config.task)
-    shown = batch.shown
+    shown = batch.input
     mean, scale = opened.encode(shown)
     arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": batch.y.numpy(), "classes": dataset.classes}
     if Ability.CLUSTER in opened.model.abilities:

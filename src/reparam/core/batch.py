@@ -17,7 +17,7 @@ class Batch:
 
     x: the target image, float in [0, 1], [B, C, H, W], or the target label map, int64 [B, 1, H, W] (`IGNORED` where it does not
     count); c: what is known, a class [B] or an image [B, C', H, W], see `Condition`; y: int64 [B], -1 where unlabelled;
-    index: int64 [B], place in the split; source: what an encoder is shown in place of x, [B, C, H, W] (a noisy image).
+    index: int64 [B], place in the split; source: the encoder's input where that is not x, [B, C, H, W] (a noisy image).
     """
 
     x: Tensor
@@ -27,8 +27,8 @@ class Batch:
     source: Tensor | None = None
 
     @property
-    def shown(self) -> Tensor:
-        """What an encoder is shown: x, or what stands in for it."""
+    def input(self) -> Tensor:
+        """The encoder's input: `source`, or x."""
         return self.x if self.source is None else self.source
 
     def take(self, rows: Tensor) -> "Batch":

@@ -1,4 +1,4 @@
-"""Training with few labels, and the attributes that names of classes are made of.
+"""Training with few labels, and the attributes that the names of classes consist of.
 
 Shapes: `N` images, `C H W` image.
 """

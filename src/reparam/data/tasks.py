@@ -1,4 +1,4 @@
-"""From stored images to batches: what the model is asked to do with them. To add a task: a class, whose fields are its options,
+"""From stored images to batches: what the model has to do with them. To add a task: a class, whose fields are its options,
 and a row in `TASKS`.
 
 Everything is vectorised and happens on the images' device; random parts come from a generator.
@@ -25,7 +25,7 @@ Random = torch.Generator | None
 
 
 class TaskOutput(NamedTuple):
-    """What a task makes of images: the target, the condition, and what an encoder is shown in place of x."""
+    """What a task makes of images: the target, the condition, and the encoder's input where that is not x."""
 
     x: Tensor
     c: Tensor | None = None
@@ -56,7 +56,7 @@ class Unconditional(Task):
 
 @dataclass(frozen=True)
 class Denoising(Task):
-    """The encoder is shown x + noise * eps clipped to [0, 1], or x with a share `noise` of its pixels zeroed (all channels of a
+    """The encoder's input is x + noise * eps clipped to [0, 1], or x with a share `noise` of its pixels zeroed (all channels of a
     pixel)."""
 
     corruption: Annotated[
@@ -208,11 +208,11 @@ TASKS: dict[str, type[Task]] = {
 
 @dataclass(frozen=True)
 class TaskOptions(options_of(TASKS)):  # type: ignore[misc]
-    """What is asked of the images, and how grey values are read."""
+    """What the model has to do, and how grey values are read."""
 
     task: Annotated[
         Literal[*TASKS],  # type: ignore[valid-type]
-        Field(description="what the model is asked to do"),
+        Field(description="what the model has to do"),
         Table(TASKS),
     ] = "unconditional"
     binarise: Annotated[

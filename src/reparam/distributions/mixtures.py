@@ -43,7 +43,7 @@ def tight_kl(q_z: Independent, p_z: MixtureSameFamily) -> Tensor:
 
 
 def report_kl(q_z: Independent, p_z: MixtureSameFamily) -> Tensor:
-    r"""1/M sum_m (KL(q || p_m) - log(M pi_m)), [B] (document 002, eq. 16).
+    r"""1/M sum_m (KL(q || p_m) - log(M pi_m)), [B] (the VAE report, eq. 16).
 
     A bound too, never below `tight_kl` and equal to it iff pi_m exp(-KL_m) is the same for all m; infinite where a weight is 0.
     Every component is asked to be near every q, so components that are learned all become the same one.

@@ -114,7 +114,7 @@ class EvaluationContext:
     @cached_property
     def codes(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(z|x) for each test image, [N, K] each."""
-        return encode(self.model, self.batch.shown)
+        return encode(self.model, self.batch.input)
 
     @cached_property
     def aggregate(self) -> latents.Aggregate:
@@ -123,7 +123,7 @@ class EvaluationContext:
     @cached_property
     def reconstructions(self) -> Tensor:
         """From the model's input: the noisy images of a denoising task, else the images themselves."""
-        return reconstruct(self.model, self.batch.shown)
+        return reconstruct(self.model, self.batch.input)
 
     @cached_property
     def samples(self) -> Tensor:

@@ -100,7 +100,7 @@ def _losses(context: EvaluationContext) -> tuple[Tensor, Tensor]:
     if Ability.BOUND in model.abilities:
         test, train = context.bound, likelihood.bound(model, trained.x, context.options.seed, c=trained.c)
         return (test[0] + test[1]).double(), (train[0] + train[1]).double()
-    test_loss, train_loss = (likelihood.point_reconstruction(model, part.shown, part.x) for part in (batch, trained))
+    test_loss, train_loss = (likelihood.point_reconstruction(model, part.input, part.x) for part in (batch, trained))
     return test_loss.double(), train_loss.double()
 
 

@@ -1,4 +1,4 @@
-"""The denoising autoencoder: an autoencoder that is shown noisy images (the task `denoising`) and rebuilds clean ones."""
+"""The denoising autoencoder: an autoencoder from noisy images to clean ones (the task `denoising`)."""
 
 from reparam.models.ae import AutoencoderOptions, build, objective
 from reparam.models.family import Family, Recipe

@@ -50,10 +50,10 @@ class NetworkDiscriminator(Discriminator):
 
 
 class Loss(NamedTuple):
-    """What is minimised, as functions of the logit of D at real and made images."""
+    """What is minimised, as functions of the logit of D at real and generated images."""
 
     real: Callable[[Tensor], Tensor]
-    made: Callable[[Tensor], Tensor]
+    generated: Callable[[Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
 
 
@@ -75,8 +75,8 @@ class Adversarial(Objective):
     Player `discriminator`, `steps` steps a cycle, minimises -log D(x) - log(1 - D(G(z))) + `r1` / 2 |dlogit/dx|^2, the last at
     real images (Mescheder et al. 2018, eq. 9). Player `generator` then minimises, by `loss`: log(1 - D(G(z))) (`minimax`), whose
     gradient vanishes where D is sure; -log D(G(z)) (`non-saturating`), whose does not; or -logit (`hinge`, where D minimises
-    max(0, 1 - logit) at real and max(0, 1 + logit) at made images: Lim and Ye 2017; Miyato et al. 2018). Nats an image but for
-    hinge. `reads_real`, `reads_made`: D(x) and D(G(z)).
+    max(0, 1 - logit) at real and max(0, 1 + logit) at generated images: Lim and Ye 2017; Miyato et al. 2018). Nats an image
+    but for hinge. `reads_real`, `reads_made`: D(x) and D(G(z)).
     """
 
     def __init__(self, loss: str, steps: int = 1, r1: float = 0.0) -> None:
@@ -86,18 +86,18 @@ class Adversarial(Objective):
     def __call__(
         self, player: str, model: Model, batch: Batch, step: Tensor, generator: torch.Generator | None = None
     ) -> Terms:
-        made = model.decoder(rsample(model.prior(), (len(batch.x),), generator)).mean
+        generated = model.decoder(rsample(model.prior(), (len(batch.x),), generator)).mean
         if player == "generator":
-            on_made = model.discriminator(made).logits
-            return Terms(self.loss.generator(on_made), {"reads_made": Term(on_made.sigmoid(), "share")})
+            on_generated = model.discriminator(generated).logits
+            return Terms(self.loss.generator(on_generated), {"reads_made": Term(on_generated.sigmoid(), "share")})
 
         real = batch.x.detach().requires_grad_(self.r1 > 0)
-        # Read apart: batch normalisation over both would show the discriminator what share of a batch is made.
-        on_real, on_made = model.discriminator(real).logits, model.discriminator(made.detach()).logits
-        total = self.loss.real(on_real) + self.loss.made(on_made)
+        # Two passes: batch normalisation over both would show the discriminator what share of a batch is generated.
+        on_real, on_generated = model.discriminator(real).logits, model.discriminator(generated.detach()).logits
+        total = self.loss.real(on_real) + self.loss.generated(on_generated)
         named = {
             "reads_real": Term(on_real.sigmoid(), "share"),
-            "reads_made": Term(on_made.sigmoid(), "share"),
+            "reads_made": Term(on_generated.sigmoid(), "share"),
         }
         if self.r1:
             slope = torch.autograd.grad(on_real.sum(), real, create_graph=torch.is_grad_enabled())[0].flatten(1)

@@ -25,7 +25,7 @@ class Reconstruction(Objective):
     def __call__(
         self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
     ) -> Terms:
-        q_z = model.encoder(batch.shown)
+        q_z = model.encoder(batch.input)
         p_x = model.decoder(rsample(q_z, generator=generator))
         reconstruction = -p_x.log_prob(batch.x)
         return Terms(self.weight * reconstruction, {"reconstruction": Term(reconstruction, "nats/image")})

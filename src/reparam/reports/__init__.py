@@ -1,1 +1,1 @@
-"""Figures, tables and the page, made from run folders."""
+"""Figures, tables and the page, of run folders."""

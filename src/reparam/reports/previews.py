@@ -45,7 +45,7 @@ class PreviewWriter:
             rows["samples"] = list(sample(model, SAMPLES, seed=0).split(8))
         if Ability.RECONSTRUCT in model.abilities:
             between = [] if batch.source is None else [batch.source]
-            rows["reconstructions"] = [batch.x, *between, reconstruct(model, batch.shown)]
+            rows["reconstructions"] = [batch.x, *between, reconstruct(model, batch.input)]
         if Ability.PREDICT in model.abilities and not model.context.classes:
             rows["predictions"] = preview_rows(model, batch, self.shape, self.maps)
         for name, found in rows.items():

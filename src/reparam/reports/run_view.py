@@ -54,7 +54,7 @@ class RunView:
     """A run, and what several of its figures share, computed once. Properties that need the data raise DataError without it.
 
     `images`: the split that examples are taken from (None: the run's test images); `batch`: the examples themselves; `progress`
-    and `say`: told of the training of a judge.
+    and `say`: receives lines about the training of a judge.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class RunView:
         target = max(CODES, CODES_A_CLASS * len(self.run.dataset.classes))
         n = min(within, target, max(200, LARGEST_ENCODING // self._floats))
         batch = task_images(test, self.run.config.task, torch.linspace(0, within - 1, n).round().long())
-        return encode(self.run.model, batch.shown)[0], batch.y
+        return encode(self.run.model, batch.input)[0], batch.y
 
     @cached_property
     def kl_by_latent(self) -> Tensor:

@@ -70,7 +70,7 @@ class RunFolder:
         return self.path / "report.html"
 
     def create(self, config: RunConfig, spec: Spec, data: dict[str, Any], place: dict[str, Any], command: str) -> None:
-        """Writes run.json; `place` is where it is trained, and so where it continues. Raises RunError where a run lies there."""
+        """Writes run.json; `place` is where it is trained, and so where it continues. Raises RunError where there is a run."""
         if (self.path / "run.json").exists():
             raise RunError(
                 f"{self.path} holds a run already: continue it with 'reparam resume {self.path}', or choose --out"

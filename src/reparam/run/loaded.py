@@ -52,7 +52,7 @@ class LoadedRun:
         return open_data(self.config.data.data, self.config, self.spec)
 
     def require(self, ability: Ability, purpose: str) -> None:
-        """Raises ConfigError if the model cannot do what is asked."""
+        """Raises ConfigError if the model cannot do that."""
         if ability not in self.model.abilities:
             have = ", ".join(sorted(self.model.abilities)) or "none of the abilities"
             trained = f"'{self.config.model}', trained with task '{self.config.task.task}',"
@@ -135,7 +135,7 @@ class LoadedRun:
         return observe(images, mask)
 
     def examples(self, n: int) -> Batch:
-        """n test images that take the classes in turn, as the run's task gives them: what is wanted (x), what is known (c),
+        """n test images that take the classes in turn, as the run's task gives them: the target (x), the condition (c),
         classes."""
         if not isinstance(n, int) or n < 1:
             raise ConfigError(f"how many examples? a whole number of at least 1, not {n!r}")
@@ -194,7 +194,7 @@ class LoadedRun:
 
     def class_latents(self, images: Images | None = None, classes: int = 0) -> ClassLatents:
         """The latents of each class: of labelled `images` of so many classes, or of those that the run was trained on, with
-        the labels that they had in training. Raises ConfigError for a model that is told the class."""
+        the labels that they had in training. Raises ConfigError for a model whose condition is the class."""
         if Ability.SAMPLE_BY_CLASS in self.model.abilities:
             raise ConfigError("directions of classes are for models that do not know the class: use others")
         if images is None:
@@ -238,10 +238,10 @@ class LoadedRun:
         self.require(Ability.PREDICT, "answer")
         known = self.spec.condition
         assert known
-        wanted = () if known.classes else (known.channels, *self.spec.image_shape[1:])
-        if not isinstance(c, Tensor) or tuple(c.shape[1:]) != wanted or not c.dim():
+        expected = () if known.classes else (known.channels, *self.spec.image_shape[1:])
+        if not isinstance(c, Tensor) or tuple(c.shape[1:]) != expected or not c.dim():
             found = tuple(c.shape) if isinstance(c, Tensor) else type(c).__name__
-            shape = "".join(f", {size}" for size in wanted)
+            shape = "".join(f", {size}" for size in expected)
             raise DataError(f"a condition is a tensor [n{shape}], not {found}: run.condition(images) makes it")
 
     def _check(self, x: Tensor) -> None:

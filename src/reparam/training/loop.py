@@ -200,7 +200,7 @@ class Loop:
             index = order[:CALLBACK_IMAGES].to(self.device)
             batch = make_batch(self.split.take(index), index, self.task, keyed_generator(self.device, "interlude"))
             model.eval()
-            callback.act(model, batch.shown)  # type: ignore[arg-type]
+            callback.act(model, batch.input)  # type: ignore[arg-type]
             model.train()
             processes.take_first(model.state_dict().values())
             self.state.restart_average()

@@ -8,13 +8,12 @@ import contextlib
 import torch
 from torch import nn
 
+from reparam.core.blocks import BLOCK
 from reparam.data import Images
 from reparam.data.tasks import TaskOptions, make_batch
 from reparam.distributions import keyed_generator
 from reparam.objectives import Objective
 from reparam.training.reader import BatchReader
-
-BLOCK = 100  # images at a time: their noise is keyed by the block's number
 
 
 class Validator:

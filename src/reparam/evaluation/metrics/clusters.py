@@ -58,7 +58,7 @@ def components_used(context: EvaluationContext) -> Measure:
 
 
 def _responsibilities(context: EvaluationContext) -> Tensor:
-    return context.once("responsibilities", lambda: responsibilities(context.model, context.batch.shown))
+    return context.once("responsibilities", lambda: responsibilities(context.model, context.batch.input))
 
 
 def no_classes(context: EvaluationContext) -> str | None:

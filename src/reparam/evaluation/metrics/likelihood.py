@@ -86,7 +86,7 @@ def reconstruction(context: EvaluationContext) -> Measure:
     The part of the surprise that is left once the latent is known. Lower is better, but it is traded against kl."""
     if Ability.LIKELIHOOD in context.model.abilities:
         return mean(context.bound[0], "nats/image")
-    return mean(point_reconstruction(context.model, context.batch.shown, context.x), "nats/image")
+    return mean(point_reconstruction(context.model, context.batch.input, context.x), "nats/image")
 
 
 def kl(context: EvaluationContext) -> Measure:

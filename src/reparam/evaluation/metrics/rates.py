@@ -32,7 +32,7 @@ def rate_psnr(context: EvaluationContext) -> Measure:
     """Peak signal-to-noise ratio of images compressed to --bytes each.
 
     How good images are after compression to a number of bytes (by default 32), headers included. Higher is better."""
-    x = context.batch.shown[:TOGETHER]
+    x = context.batch.input[:TOGETHER]
     data = compression.compress(context.model, x, context.options.bytes, NOBODY)
     return _psnr(context, decode(context.model, compression.restored(data, NOBODY)), len(data) / len(x))
 
@@ -41,8 +41,8 @@ def rate_psnr_pca(context: EvaluationContext) -> Measure:
     """The same by principal components, with the same quantiser and coder.
 
     What a linear model achieves at the same bytes, with the number of components that is best for it."""
-    x = context.batch.shown[:TOGETHER]
-    pca = context.once("all components", lambda: principal_components(context.training.shown, max(COMPONENTS)))
+    x = context.batch.input[:TOGETHER]
+    pca = context.once("all components", lambda: principal_components(context.training.input, max(COMPONENTS)))
     z = torch.from_numpy(pca.transform(x.flatten(1).numpy())).float()
     found = []
     for count in sorted({min(count, z.shape[1]) for count in (*COMPONENTS, context.codes[0].shape[1])}):
@@ -59,7 +59,7 @@ def rate_psnr_jpeg(context: EvaluationContext) -> Measure:
     """The same by JPEG without its tables, at the nearest size that it offers.
 
     What the common format achieves; of tiny images its smallest files may be larger than requested."""
-    x = context.batch.shown[:TOGETHER]
+    x = context.batch.input[:TOGETHER]
     sizes = {quality: _jpeg(x[:PROBED], quality)[1] for quality in QUALITIES}
     nearest = min(sizes, key=lambda quality: abs(sizes[quality] - context.options.bytes))
     return _psnr(context, *_jpeg(x, nearest))

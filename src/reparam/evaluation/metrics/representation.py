@@ -28,19 +28,19 @@ Codes = tuple[Tensor, Tensor]  # of training images and of test images, [N, K] e
 
 def _latents(context: EvaluationContext) -> Codes:
     """Posterior means."""
-    train = context.once("training codes", lambda: encode(context.model, context.training.shown)[0])
+    train = context.once("training codes", lambda: encode(context.model, context.training.input)[0])
     return train, context.codes[0]
 
 
 def _components(context: EvaluationContext) -> Codes:
     """As many principal components of the training images as there are latents."""
     pca = _pca(context)
-    train, test = (torch.from_numpy(pca.transform(_flat(batch.shown))) for batch in (context.training, context.batch))
+    train, test = (torch.from_numpy(pca.transform(_flat(batch.input))) for batch in (context.training, context.batch))
     return train, test
 
 
 def _pca(context: EvaluationContext) -> Any:
-    return context.once("pca", lambda: principal_components(context.training.shown, context.codes[0].shape[1]))
+    return context.once("pca", lambda: principal_components(context.training.input, context.codes[0].shape[1]))
 
 
 def principal_components(x: Tensor, count: int) -> Any:
@@ -108,7 +108,7 @@ def psnr_pca(context: EvaluationContext) -> Measure:
     """Peak signal-to-noise ratio of as many principal components.
 
     What psnr is for the best linear model with as many numbers: a model should be above it."""
-    pca, x = _pca(context), context.batch.shown
+    pca, x = _pca(context), context.batch.input
     rebuilt = torch.from_numpy(pca.inverse_transform(pca.transform(_flat(x)))).view_as(x).clamp(0, 1)
     return mean(fidelity.psnr(context.x, rebuilt), "dB", f"{pca.n_components_} components")
 
@@ -145,12 +145,12 @@ def psnr_gain_median(context: EvaluationContext) -> Measure:
     What can be gained without learning anything."""
     from scipy.ndimage import median_filter
 
-    filtered = median_filter(context.batch.shown.numpy(), (1, 1, WINDOW, WINDOW), mode="nearest")
+    filtered = median_filter(context.batch.input.numpy(), (1, 1, WINDOW, WINDOW), mode="nearest")
     return _gain(context, torch.from_numpy(filtered).clamp(0, 1))
 
 
 def _gain(context: EvaluationContext, cleaned: Tensor) -> Measure:
-    noisy = fidelity.psnr(context.x, context.batch.shown.clamp(0, 1))
+    noisy = fidelity.psnr(context.x, context.batch.input.clamp(0, 1))
     return mean(fidelity.psnr(context.x, cleaned) - noisy, "dB", f"over noisy images of {float(noisy.mean()):.2f} dB")
 
 

@@ -24,7 +24,7 @@ RELIABILITY_IMAGES, RELIABILITY_DRAWS = 200, 10
 
 
 def seen(batch: Batch, shape: tuple[int, int, int]) -> Tensor | None:
-    """What the model was shown, as images of `shape`: hidden pixels in chequers; None where c is a class."""
+    """The condition, as images of `shape`: hidden pixels in chequers; None where c is a class."""
     if batch.c is None or batch.c.dim() != 4:
         return None
     if batch.c.shape[1] == shape[0]:

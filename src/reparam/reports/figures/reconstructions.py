@@ -26,8 +26,8 @@ def reconstructions(view: RunView, options: ReconstructionOptions) -> Drawing:
     """Bands of originals, what the model was given (where that differs), and reconstructions, below each other."""
     examples = view.examples(options.n, options.index)
     across = min(options.across, len(examples.x))
-    rows = {"original": examples.x, "given": examples.shown, "rebuilt": view.run.reconstruct(examples.shown)}
-    if examples.shown.equal(examples.x) or not options.with_input:
+    rows = {"original": examples.x, "given": examples.input, "rebuilt": view.run.reconstruct(examples.input)}
+    if examples.input.equal(examples.x) or not options.with_input:
         del rows["given"]
     bands = zip(*(images.split(across) for images in rows.values()), strict=True)
     # A last band that is not full keeps the others' width, so that its tiles are no larger than theirs.
@@ -42,7 +42,7 @@ def _padded(row: Tensor, across: int) -> Tensor:
 def posterior(view: RunView) -> Drawing:
     """A row an image: the image, the mean's decoding, decodings of z ~ q(z|x), their standard deviation a pixel."""
     examples, shown = view.examples(view.page.noisy_rows + 1), view.page.draws
-    x, source = examples.x, examples.shown
+    x, source = examples.x, examples.input
     draws = generation.posterior_draws(view.run.model, source, max(SPREAD_DRAWS, shown))
     spread = draws.std(1).mean(1, keepdim=True).expand_as(x)
     columns = [
@@ -85,7 +85,7 @@ def traversals(view: RunView, options: TraversalOptions) -> Drawing:
     """
     run, extent, steps = view.run, options.extent, options.steps
     run.require(Ability.RECONSTRUCT, "traverse the latent space")
-    z = run.encode(view.examples(1, () if options.index is None else (options.index,)).shown)[0][0]
+    z = run.encode(view.examples(1, () if options.index is None else (options.index,)).input)[0][0]
     for dimension in options.dimensions:
         if not 0 <= dimension < len(z):
             raise ConfigError(f"no latent dimension {dimension}: the model has 0 to {len(z) - 1}")
