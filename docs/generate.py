@@ -224,7 +224,9 @@ def _leaves(group: click.Group, prefix: str) -> Iterable[tuple[str, click.Comman
 
 
 def _command(name: str, command: click.Command) -> str:
-    parameters = command.get_params(click.Context(command))  # the command's own, and those of a dataclass
+    context = click.Context(command)
+    command.get_help(context)  # some texts are made only when help is shown
+    parameters = command.get_params(context)  # the command's own, and those of a dataclass
     arguments = [p.name.upper() for p in parameters if isinstance(p, click.Argument) and p.name]
     example = (command.epilog or "").replace("\b", "").replace("Example:", "").strip()
     lines = "\n".join(line.strip() for line in example.splitlines())

@@ -15,8 +15,8 @@ Option = TypeVar("Option", bound=click.Option)
 
 
 class OptionsCommand(click.Command):
-    """A command with the options of a dataclass, `module:NAME`, before its own. They are read when they are needed: the import
-    takes longer than the rest of `reparam --help`."""
+    """A command with the options of a dataclass, `module:NAME`, after its own and before those that every command has. They are
+    read when they are needed: the import takes longer than the rest of `reparam --help`."""
 
     def __init__(self, *args: Any, options: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -27,7 +27,9 @@ class OptionsCommand(click.Command):
         return options_of(import_object(self.options, "options", ConfigError))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*self.of_dataclass, *super().get_params(ctx)]
+        own = super().get_params(ctx)
+        last = [parameter for parameter in own if parameter.name in ("device", "as_json", "help")]
+        return [*(parameter for parameter in own if parameter not in last), *self.of_dataclass, *last]
 
 
 def options_of(section: type) -> list[click.Option]:
@@ -43,7 +45,7 @@ def options_of(section: type) -> list[click.Option]:
     return found
 
 
-def unset_option(name: str, kind: Any, default: Any, made: type[Option]) -> Option:
+def unset_option(name: str, kind: Any, default: Any, cls: type[Option]) -> Option:
     """An option without a default (None: not given), so that only what was typed overrides a recipe; help shows `default`. Values
     stay strings: `reparam.run.config.resolve` converts and checks them."""
     described = _described(kind)
@@ -53,8 +55,8 @@ def unset_option(name: str, kind: Any, default: Any, made: type[Option]) -> Opti
     text = f"{text}  [{shown}]" if shown not in (None, "") else text
     flag = name.replace("_", "-")
     if kind is bool:
-        return made([f"--{flag}/--no-{flag}", name], default=None, help=text)
-    return made([f"--{flag}", name], default=None, type=str, metavar=_metavar(kind), help=text)
+        return cls([f"--{flag}/--no-{flag}", name], default=None, help=text)
+    return cls([f"--{flag}", name], default=None, type=str, metavar=_metavar(kind), help=text)
 
 
 def _described(kind: Any) -> Any:

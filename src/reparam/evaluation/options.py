@@ -23,33 +23,35 @@ def _known(directions: str) -> str:
 class EvaluationOptions:
     """Raises ConfigError for a value that a field does not allow. Texts that say test images mean those of `split`."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="of random draws")] = 0
-    samples: Annotated[int, Field(ge=1, description="draws for nll, bits_per_dim, cnll_is and cnll_mc")] = 5000
-    nll_images: Annotated[int, Field(ge=1, description="test images for these four")] = 1000
-    images: Annotated[int, Field(ge=1, description="test images for all other metrics")] = 10_000
+    samples: Annotated[int, Field(ge=1, description="Draws for nll, bits_per_dim, cnll_is and cnll_mc.")] = 5000
+    nll_images: Annotated[int, Field(ge=1, description="Test images for these four.")] = 1000
+    images: Annotated[int, Field(ge=1, description="Test images for all other metrics.")] = 10_000
     precision: Annotated[
         Literal["float32", "bfloat16"],
         Field(
-            description="of the networks' products in these four: bfloat16 is quicker on some processors; for bernoulli, "
-            "not for learned scales"
+            description="Of the networks' products in these four: bfloat16 is quicker on some processors; for bernoulli, "
+            "not for learned scales."
         ),
     ] = "float32"
-    draws: Annotated[int, Field(ge=1, description="predictions for each image, of conditional models")] = 10
+    draws: Annotated[int, Field(ge=1, description="Predictions for each image, of conditional models.")] = 10
     occlusion: Annotated[
-        float, Field(ge=0, lt=1, description="hide a box of the model's input, of this share of the side")
+        float, Field(ge=0, lt=1, description="Hide a box of the model's input, of this share of the side.")
     ] = 0.0
     directions: Annotated[
         str,
-        Field(description=f"latent directions of the metrics of augmentation: {', '.join(DIRECTIONS)}; or {PIXELS}"),
+        Field(description=f"Latent directions of the metrics of augmentation: {', '.join(DIRECTIONS)}; or {PIXELS}."),
         AfterValidator(_known),
     ] = DEFAULT
     split: Annotated[
         Literal["test", "validation"],
-        Field(description="which images; validation: to choose between runs, so that test images are left for the end"),
+        Field(
+            description="Which images; validation: to choose between runs, so that test images are left for the end."
+        ),
     ] = "test"
     bytes: Annotated[
-        float, Field(gt=0, allow_inf_nan=False, description="for each image, in the metrics of compression")
+        float, Field(gt=0, allow_inf_nan=False, description="For each image, in the metrics of compression.")
     ] = 32.0
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="Of random draws.")] = 0
 
     def __post_init__(self) -> None:
         for name, adapter in _adapters().items():
