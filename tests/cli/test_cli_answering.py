@@ -75,13 +75,13 @@ def test_completions_keep_what_was_seen_and_answers_do_not_depend_on_their_numbe
     run = open_run(runs["boxes"])
     batch = run.examples(12)
     assert batch.c is not None
-    answers = run.answers(batch.c, n=3, seed=4)
+    answers = run.predictions(batch.c, n=3, seed=4)
     assert answers.shape == (12, 3, 1, 8, 8)
     mask = batch.c[:, -1:].bool()
     for image in (run.predict(batch.c), *answers.unbind(1)):
         assert torch.equal(image[mask], batch.x[mask])
-    torch.testing.assert_close(run.answers(batch.c[:5], n=2, seed=4), answers[:5, :2])
-    assert not torch.equal(run.answers(batch.c, n=1, seed=5)[:, 0], answers[:, 0])
+    torch.testing.assert_close(run.predictions(batch.c[:5], n=2, seed=4), answers[:5, :2])
+    assert not torch.equal(run.predictions(batch.c, n=1, seed=5)[:, 0], answers[:, 0])
 
 
 @pytest.mark.parametrize("kind", ["0 and 255", "0 and 1", "transparent"])
@@ -110,7 +110,7 @@ def test_what_is_no_condition_is_said(runs: dict[str, Path]) -> None:
         with pytest.raises(reparam.ReparamError, match=r"condition|does not go with"):
             wrong()
     with pytest.raises(reparam.ReparamError, match="at least 1"):
-        boxes.answers(boxes.examples(2).c, n=0)  # type: ignore[arg-type]
+        boxes.predictions(boxes.examples(2).c, n=0)  # type: ignore[arg-type]
     with pytest.raises(reparam.ReparamError, match="at least 1"):
         boxes.examples(0)
 
@@ -134,7 +134,7 @@ def test_segment_writes_labels_at_the_pictures_own_size(
     done = command("segment", runs["maps"], tmp_path / "wide.png", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {f"wide-{kind}.png" for kind in ("labels", "answers", "spread")}
+    assert written == {f"wide-{kind}.png" for kind in ("labels", "predictions", "spread")}
     labels = np.asarray(Image.open(tmp_path / "out" / "wide-labels.png"))
     assert labels.shape == (64, 100)
     assert set(np.unique(labels)) <= {0, 255}

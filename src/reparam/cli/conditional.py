@@ -70,7 +70,8 @@ def complete(
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder.")
 def segment(run: Path, images: tuple[Path, ...], out: Path, device: str, as_json: bool, **chosen: Any) -> None:
-    """Label the pixels of pictures: NAME-labels.png, NAME-answers.png several predictions, NAME-spread.png where they differ."""
+    """Label the pixels of pictures: NAME-labels.png; NAME-predictions.png, several predictions; NAME-spread.png, where they
+    differ."""
     from reparam.reports.options import SegmentationOptions
     from reparam.reports.segmentation import segmentation_paths, write_segmentation
 

@@ -153,8 +153,8 @@ def encode(model: Model, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Te
 
 @torch.no_grad()
 def responsibilities(model: Model, x: Tensor) -> Tensor:
-    """q(m|x), how much each component of the mixture prior answers for each image, [n, M]: proportional to pi_m exp(-KL(q(z|x) ||
-    p_m)), as `distributions.responsibilities`."""
+    """q(m|x), the responsibility of each component of the mixture prior for each image, [n, M]: proportional to
+    pi_m exp(-KL(q(z|x) || p_m)), as `distributions.responsibilities`."""
     device = device_of(model)
     p_z = mixture_prior(model)
 

@@ -19,7 +19,7 @@ def objective(options: ConditionalOptions, schedule: Schedule) -> StructuredPred
 
 BASELINE = Family(
     name="nn",
-    summary="deterministic baseline of structured prediction: one answer, every pixel by itself",
+    summary="deterministic baseline of structured prediction: one prediction, pixels independent",
     citation=conditional.PAPER,
     options=ConditionalOptions,
     build=build,

@@ -35,7 +35,7 @@ class PageSize(NamedTuple):
     rows: int
     noisy_rows: int
     draws: int
-    answers: int
+    predictions: int
     walk: int
     walks: int
     grid: int
@@ -44,10 +44,10 @@ class PageSize(NamedTuple):
 
 def page_size(side: int) -> PageSize:
     if side <= 32:
-        return PageSize(10, 8, 4, draws=10, answers=10, walk=11, walks=8, grid=21, epochs=12)
+        return PageSize(10, 8, 4, draws=10, predictions=10, walk=11, walks=8, grid=21, epochs=12)
     if side <= 64:
-        return PageSize(10, 6, 3, draws=10, answers=10, walk=9, walks=6, grid=11, epochs=10)
-    return PageSize(6, 3, 2, draws=5, answers=4, walk=7, walks=3, grid=5, epochs=4)
+        return PageSize(10, 6, 3, draws=10, predictions=10, walk=9, walks=6, grid=11, epochs=10)
+    return PageSize(6, 3, 2, draws=5, predictions=4, walk=7, walks=3, grid=5, epochs=4)
 
 
 class RunView:

@@ -18,7 +18,7 @@ from reparam.reports.pictures import legible, sheet, write_png
 from reparam.reports.run_view import RunView
 from reparam.run.loaded import LoadedRun
 
-KINDS = ("labels", "answers", "spread")
+KINDS = ("labels", "predictions", "spread")
 
 
 def segmentation_paths(run: LoadedRun, path: Path, folder: Path) -> dict[str, Path]:
@@ -29,19 +29,19 @@ def segmentation_paths(run: LoadedRun, path: Path, folder: Path) -> dict[str, Pa
 
 def write_segmentation(run: LoadedRun, path: Path, folder: Path, options: SegmentationOptions) -> list[Path]:
     """What the model makes of a picture, into FOLDER: NAME-labels.png, the most probable label at each of the picture's own
-    pixels (two values: 0 and 255, else 0 to D - 1) after the average of the predictions; NAME-answers.png, the predictions;
+    pixels (two values: 0 and 255, else 0 to D - 1) after the average of the predictions; NAME-predictions.png, the predictions;
     NAME-spread.png, where they differ."""
     run.require(Ability.SEGMENT, "segment pictures")
     picture = read_picture(path, run.spec.image_shape, run.config.data)
     c = run.condition(picture.pixels)
     generates = run.model.has("prior")
-    samples = run.answers(c, options.samples, options.seed) if generates else run.predict(c)[:, None]
+    samples = run.predictions(c, options.samples, options.seed) if generates else run.predict(c)[:, None]
     values = picture.placed(samples.mean(1)[0])
     label_map = Image.fromarray((values * (255 if run.spec.map_values == 2 else 1)).byte().numpy())
     unknown = torch.full((1, 1, *run.spec.image_shape[1:]), IGNORED)
     batch = Batch(x=unknown, c=c, y=torch.tensor([-1]), index=torch.tensor([0]))
     shown = PredictionOptions(samples=options.samples, seed=options.seed, truth=False)
-    found = {"labels": label_map, "answers": predictions(RunView(run, batch=batch), shown).picture()}
+    found = {"labels": label_map, "predictions": predictions(RunView(run, batch=batch), shown).picture()}
     if generates:
         found["spread"] = sheet(legible(spread_image(samples), 1), 1)
     paths = segmentation_paths(run, path, folder)

@@ -36,7 +36,7 @@ def python_lines(path: str, abilities: frozenset[Ability]) -> str:
         lines.append("samples = run.sample(64, seed=1)  # [64, C, H, W], values in [0, 1]")
     if abilities & {Ability.COMPLETE, Ability.SEGMENT}:
         lines.append("batch = run.examples(16)  # c is what the model sees; for your own images run.condition(images)")
-        lines.append("predictions = run.answers(batch.c, n=10)  # [16, 10, ...]")
+        lines.append("predictions = run.predictions(batch.c, n=10)  # [16, 10, ...]")
     if Ability.ENCODE in abilities:
         lines.append("images = run.dataset.test.images[:16] / 255  # or your own, [n, C, H, W]")
         lines.append("mean, scale = run.encode(images)  # of the latent, [n, K] each")

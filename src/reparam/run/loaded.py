@@ -98,14 +98,14 @@ class LoadedRun:
 
         Raises ConfigError for a mask that the model cannot serve, one that shows nothing, or one that shows everything.
         """
-        self.require(Ability.PREDICT, "answer")
+        self.require(Ability.PREDICT, "predict from a condition")
         if (
             Ability.SAMPLE_BY_CLASS in self.model.abilities
             and isinstance(images, Tensor)
             and not images.is_floating_point()
         ):
             return images.long()  # classes are conditions as they are
-        self.require(Ability.COMPLETE, "answer for an image")
+        self.require(Ability.COMPLETE, "complete images")
         self._check(images)
         if Ability.SEGMENT in self.model.abilities:
             if mask is not None:
@@ -142,17 +142,17 @@ class LoadedRun:
         return task_images(self.dataset.test, self.config.task, class_balanced_indices(self.dataset.test.labels, n))
 
     def predict(self, c: Tensor) -> Tensor:
-        """The answer at z* = E[z|c], [n, C, H, W]; of a model that segments, probabilities [n, D, H, W]. For c see
+        """The prediction at z* = E[z|c], [n, C, H, W]; of a model that segments, probabilities [n, D, H, W]. For c see
         `condition`."""
         self._check_condition(c)
         return generation.predict(self.model, c)
 
-    def answers(self, c: Tensor, n: int = 10, seed: int = 0) -> Tensor:
-        """`n` answers for each c, [len(c), n, C, H, W]: the prediction at each z ~ p(z|c), see `predict`; of a model without a
-        latent draws of p(x|c), pixel by pixel."""
+    def predictions(self, c: Tensor, n: int = 10, seed: int = 0) -> Tensor:
+        """`n` predictions for each c, [len(c), n, C, H, W]: one at each z ~ p(z|c), see `predict`; of a model without a latent,
+        draws of p(x|c), pixel by pixel."""
         self._check_condition(c)
         if not isinstance(n, int) or n < 1:
-            raise ConfigError(f"how many answers? a whole number of at least 1, not {n!r}")
+            raise ConfigError(f"how many predictions? a whole number of at least 1, not {n!r}")
         return generation.predict_draws(self.model, c, n, seed)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,9 +162,9 @@ class LoadedRun:
         return generation.encode(self.model, x)
 
     def responsibilities(self, x: Tensor) -> Tensor:
-        """q(m|x), [n, M], of images [n, C, H, W] in [0, 1]: how much each component of a mixture prior answers for each; its
+        """q(m|x), [n, M], of images [n, C, H, W] in [0, 1]: the responsibility of each component of a mixture prior for each; its
         largest is the image's cluster."""
-        self.require(Ability.CLUSTER, "tell clusters apart")
+        self.require(Ability.CLUSTER, "find clusters")
         self._check(x)
         return generation.responsibilities(self.model, x)
 
@@ -235,7 +235,7 @@ class LoadedRun:
             )
 
     def _check_condition(self, c: Tensor) -> None:
-        self.require(Ability.PREDICT, "answer")
+        self.require(Ability.PREDICT, "predict from a condition")
         known = self.spec.condition
         assert known
         expected = () if known.classes else (known.channels, *self.spec.image_shape[1:])

@@ -84,12 +84,12 @@ def predictions(view: RunView, options: PredictionOptions) -> Drawing:
     elif not model.has("prior") or getattr(run.config.options, "guess_weight", False):
         guess = first_guess(model, batch.c)
         if guess is not None:
-            add("answer" if not model.has("prior") else "guess", guess)
+            add("prediction" if not model.has("prior") else "guess", guess)
     if model.has("prior"):
         add("z*", predict(model, batch.c))
         samples = predict_draws(model, batch.c, max(options.samples, SPREAD_DRAWS), options.seed)
         for number in range(options.samples):
-            add("answers" if number == 0 else "", samples[:, number])
+            add("predictions" if number == 0 else "", samples[:, number])
         add("mean", samples.mean(1))
     if options.truth:
         columns.append(("truth", truth_images(batch.x, maps, shape[0])))

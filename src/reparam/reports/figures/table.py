@@ -30,7 +30,7 @@ FIGURES: dict[str, Figure] = {
         "average; the truth; and their standard deviation, bright where they differ.",
         Ability.PREDICT,
         predictions.predictions,
-        lambda view: options.PredictionOptions(n=view.page.across, samples=view.page.answers),
+        lambda view: options.PredictionOptions(n=view.page.across, samples=view.page.predictions),
     ),
     "classes": Figure(
         "Images of each class",
