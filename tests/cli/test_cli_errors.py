@@ -194,7 +194,7 @@ OPTIONS = {
     "unknown recipe": (["train", "vae", "--data", "digits", "--recipe", "note"], ["did you mean 'notes'"]),
     "unknown command": (["evalute", "x"], ["evaluate"]),
     "missing path": ([*TRAIN, "--data", "folder:/no/such/folder"], ["/no/such/folder"]),
-    "network against size": ([*TRAIN, "--data", "digits", "--network", "residual"], ["residual", "--size"]),
+    "network against size": (["train", "vae", "--data", "digits", "--network", "residual"], ["residual", "--size"]),
     "no such device": ([*TRAIN, "--data", "digits", "--device", "cuda:9"], ["cuda:9"]),
     "experiment misspelt": (["reproduce", "structure"], ["did you mean 'structures'"]),
     "best of a game": (["train", "gan", "--data", "digits", "--width", "4", "--keep", "best"], ["keep 'best'"]),

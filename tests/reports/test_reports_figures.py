@@ -7,6 +7,7 @@ from PIL import Image
 
 import reparam
 from reparam.api import Run
+from reparam.core.abilities import Ability
 from reparam.data.selection import task_images
 from reparam.errors import ConfigError
 from reparam.latent import generation
@@ -23,7 +24,7 @@ from reparam.reports.options import (
     TraversalOptions,
 )
 from reparam.reports.pictures import GAP, Panel, sheet
-from reparam.reports.run_view import RunView, page_size, standard_normal_prior
+from reparam.reports.run_view import RunView, page_size
 
 TILE = 96  # an 8 x 8 digit, enlarged twelve times
 
@@ -98,7 +99,7 @@ def test_a_grid_of_more_latents_takes_the_two_most_active(trained: dict[str, Run
 
 def test_what_holds_of_a_standard_normal_prior_is_said_of_no_other(trained: dict[str, Run]) -> None:
     for name, said in (("two", True), ("mixture", False), ("ae", False)):
-        assert standard_normal_prior(trained[name].model) == said
+        assert (Ability.STANDARD_NORMAL in trained[name].model.abilities) == said
         assert ("N(0, I)" in grid(RunView(trained[name]), GridOptions(steps=3)).note) == said
     assert not any("N(0, I)" in figure.caption for figure in FIGURES.values())
 

@@ -79,7 +79,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "cvae": ("cvae", "digits", {"latent": 2, "task": "boxes"}),
         "labelled": ("cvae", "digits", {"latent": 2, "task": "labelled"}),
         "nn": ("nn", "digits", {"task": "half"}),
-        "maps": ("hybrid", "reparam.testing:discs", {"latent": 2, "task": "segmentation", "guess_weight": 1.0}),
+        "maps": (
+            "hybrid",
+            "reparam.testing:discs",
+            {"latent": 2, "task": "segmentation", "guess_weight": 1.0, "hidden": None},
+        ),
         "hostile": ("vae", f"folder:{folder / 'pictures'}", {"latent": 2}),
     }
     for name, (model, data, options) in models.items():

@@ -92,6 +92,8 @@ def family_loop(
     small = {key: value for key, value in small.items() if key in fields}
     if name == "gan" and "network" not in options:
         options["network"] = "mlp"
+    if options.get("network", "mlp") != "mlp":
+        small.pop("hidden", None)
     settings = {"batch_size": 16, "keep": "last", "patience": 0, "pictures": 0, "device": "cpu"}
     config = resolve(name, **{**small, **settings, **options})
     torch.manual_seed(0)

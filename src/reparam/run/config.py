@@ -254,10 +254,13 @@ def _check_owners(config: RunConfig, family: Family, chosen: frozenset[str]) -> 
                 continue
             choice, parts = found
             if (name := getattr(getattr(config, section), choice)) not in parts:
-                flag = choice.replace("_", "-")
                 raise ConfigError(
-                    f"option '{option}' is for {choice} {_or(parts)}, not '{name}': leave it out, or add --{flag} {parts[0]}"
+                    f"{_flag(option)} is for {choice} {_or(parts)}, not '{name}': leave it out, or add {_flag(choice)} {parts[0]}"
                 )
+
+
+def _flag(option: str) -> str:
+    return "--" + option.replace("_", "-")
 
 
 def _or(names: Sequence[str]) -> str:
@@ -284,11 +287,11 @@ def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> Ru
         )
     for option in ("augment_share", "augment_directions", "augment_apply", "augment_keep_class"):
         if option in chosen and not [name for name in training.augment if name != PIXELS or option == "augment_share"]:
-            raise ConfigError(f"option '{option}' is for images that a run moves: add --augment RUN")
+            raise ConfigError(f"{_flag(option)} is for images that a run moves: add --augment RUN")
     if not config.data.labels_per_class:
         for option in ("unlabelled", "label_share"):
             if option in chosen:
-                raise ConfigError(f"option '{option}' is for training with few labels: add --labels-per-class N")
+                raise ConfigError(f"{_flag(option)} is for training with few labels: add --labels-per-class N")
     if config.data.train_on == "all":
         if "keep" in chosen and training.keep == "best":
             raise ConfigError(
