@@ -1,12 +1,15 @@
 """Shared fixtures. One thread a process: tests run side by side, and threads that wait for each other's cores crawl."""
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded, here and in the processes that tests start
 
 import pytest
 import torch
+
+import reparam
 
 torch.set_num_threads(1)
 
@@ -26,3 +29,17 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real data is not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE on scikit-learn's digits, two latents, a few steps: read it, do not change it."""
+    path = tmp_path_factory.mktemp("runs") / "trained"
+    reparam.train("vae", data="digits", epochs=4, hidden=(32,), latent=2, pictures=3, out=path)
+    return path
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of it, to change."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))

@@ -1,13 +1,11 @@
-"""Running the command in this process, and a small trained run to work on."""
+"""Running the command in this process."""
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-import reparam
 from reparam.cli import main
 
 
@@ -32,11 +30,3 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Done(code if isinstance(code, int) else 0 if code is None else 1, found.out, found.err)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A VAE on scikit-learn's digits, two latents, a few steps: read it, do not change it."""
-    path = tmp_path_factory.mktemp("runs") / "trained"
-    reparam.train("vae", data="digits", epochs=4, hidden=(32,), latent=2, pictures=3, out=path)
-    return path

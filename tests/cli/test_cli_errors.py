@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import shutil
 import struct
 import zipfile
 from collections.abc import Callable
@@ -226,11 +225,6 @@ def test_wrong_options(case: str, command: Callable, tmp_path: Path) -> None:
         words += ["--out", str(tmp_path / "run")]
     refused(command(*words), *expected)
     assert not (tmp_path / "run").exists()
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 def _missing_key(run: Path) -> None:

@@ -1,4 +1,4 @@
-"""Objectives with classes: G-VAE and ISDA."""
+"""Objectives with classes, G-VAE and ISDA, and the class covariances that ISDA tracks."""
 
 import torch
 from torch import Tensor
@@ -7,16 +7,21 @@ from reparam.core.batch import Batch
 from reparam.distributions import isda_bound, keyed_generator
 from reparam.models import Schedule, Spec
 from reparam.models.gvae import ClassPreserving
+from reparam.models.isda import ClassCovariance
 from reparam.objectives import ELBO, CrossEntropy
 from reparam.run.config import resolve
 
-N, STEPS = 8, 100
+N, STEPS, K = 8, 100, 5
 SPEC = Spec((1, 8, 8), 3)
 
 
 def batch() -> Batch:
     x = torch.rand(N, 1, 8, 8, generator=keyed_generator("cpu", 0))
     return Batch(x, None, torch.tensor([0, 1, 2, -1, 0, 1, -1, 2]), torch.arange(N))
+
+
+def normal(*shape: int, key: int) -> Tensor:
+    return torch.randn(*shape, generator=keyed_generator("cpu", key), dtype=torch.float64)
 
 
 def noise() -> torch.Generator:
@@ -76,3 +81,16 @@ def test_isda_begins_as_cross_entropy_and_learns_its_covariances_in_training_alo
     known = batch().y >= 0
     assert (later[known] > plain[known]).all()
     assert not later[~known].any()
+
+
+def test_class_covariances_are_those_of_all_that_was_seen() -> None:
+    features, y = normal(200, K, key=7) * torch.arange(1, K + 1), torch.arange(200) % 3 - 1  # of -1 nothing is learnt
+    tracked = ClassCovariance(3, K).double()  # and class 2 never comes
+    for part in torch.arange(200).split(17):
+        tracked.update(features[part], y[part])
+    for label in range(2):
+        own = features[y == label]
+        torch.testing.assert_close(tracked.mean[label], own.mean(0), rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(tracked.covariance[label], own.T.cov(correction=0), rtol=1e-10, atol=1e-12)
+    assert tracked.count.tolist() == [67.0, 66.0, 0.0]
+    assert not tracked.covariance[2].any()
