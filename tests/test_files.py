@@ -72,3 +72,12 @@ def test_missing_and_malformed_json_is_named(tmp_path: Path) -> None:
         (tmp_path / "x.json").write_text(text, encoding="latin-1")
         with pytest.raises(RunError, match="x.json"):
             read_json(tmp_path / "x.json")
+
+
+def test_tensors_that_share_memory_are_each_written(tmp_path: Path) -> None:
+    table = torch.arange(6.0).reshape(3, 2)
+    write_tensors(tmp_path / "w.safetensors", {"a": table, "b": table, "part": table[1:]}, {})
+    found, _ = read_tensors(tmp_path / "w.safetensors")
+    assert torch.equal(found["a"], table)
+    assert torch.equal(found["b"], table)
+    assert torch.equal(found["part"], table[1:])

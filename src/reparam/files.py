@@ -122,7 +122,14 @@ def read_json(path: Path, remedy: str = "restore it, or train the run again") ->
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """A safetensors file; `metadata` is stored as one JSON string, so both become visible in the same instant."""
-    plain = {name: tensor.detach().to("cpu", copy=False).contiguous() for name, tensor in tensors.items()}
+    plain: dict[str, Tensor] = {}
+    written = set()
+    for name, tensor in tensors.items():
+        value = tensor.detach().to("cpu", copy=False).contiguous()
+        storage = value.untyped_storage().data_ptr()
+        # Parts that share a parameter: the format has no references, so each name gets a copy.
+        plain[name] = value.clone() if storage in written else value
+        written.add(storage)
     write_atomically(path, lambda temporary: save_file(plain, temporary, {"reparam": json.dumps(metadata)}))
 
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -63,6 +63,8 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
 def continue_run(folder: RunFolder, progress: Progress, damaged: Damaged | None = None) -> tuple[RunFolder, Outcome]:
     """Continues the run in `folder`. Raises DataError if its data is not what it was, ConfigError on another device or under
     another number of processes."""
+    if damaged not in (None, *get_args(Damaged)):
+        raise ConfigError(f"damaged is one of {', '.join(get_args(Damaged))}, not {damaged!r}")
     settle_process()
     config = folder.config()
     device = choose_device(config.training.device)
@@ -101,7 +103,7 @@ def build(config: RunConfig, spec: Spec) -> Model:
     """The model with its initial weights: those of `init_from`, else random ones by the run's seed."""
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
-        model = config.family.build(config.options, spec)
+        model = config.family.model(config.options, spec)
     if config.training.init_from:
         source = RunFolder(Path(config.training.init_from))
         tensors, _ = source.weights()

@@ -54,10 +54,7 @@ def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **opti
     """
     config = resolve_family(family, family.name, None, options)
     torch.manual_seed(0)
-    model = family.build(config.options, with_condition(spec, config.task))
-    for name, kind in Model.FIELDS.items():
-        field = model._modules[name]
-        assert field is None or isinstance(field, kind), f"{name} is a {type(field).__name__}, not a {kind.__name__}"
+    model = family.model(config.options, with_condition(spec, config.task))  # whose fields check their kinds
     objective = family.objective(config.options, Schedule(1.0, steps))
     images = torch.randint(0, 256, (n, *spec.image_shape), generator=keyed_generator("cpu", 0), dtype=torch.uint8)
     labels = torch.arange(n) % max(spec.classes, 1) if spec.classes else torch.full((n,), -1)

@@ -1,12 +1,16 @@
 """Every registered model and recipe passes the conformance suite: a row in MODELS is a row here."""
 
+import dataclasses
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 
 from reparam.conditionals import LIKELIHOODS
 from reparam.data.tasks import with_condition
 from reparam.errors import ConfigError
-from reparam.models import MODELS, Spec
+from reparam.models import MODELS, Model, Spec
 from reparam.run.config import resolve
 from reparam.testing import check_model
 
@@ -141,3 +145,28 @@ def test_spectral_normalisation_bounds_the_slope_of_every_layer() -> None:
 def test_every_recipe_resolves(model: str, recipe: str) -> None:
     config = resolve(model, recipe, data="mnist")
     assert config.family.build(config.options, with_condition(Spec((1, 28, 28), 10, 2), config.task)) is not None
+
+
+def test_a_models_fields_are_of_their_kind_when_they_are_set_too() -> None:
+    model = MODELS["vae"].model(resolve("vae", hidden=(8,)).options, Spec((1, 8, 8)))
+    with pytest.raises(ConfigError, match="the prior of a model is a Prior, not a Linear: derive its class from"):
+        model.prior = nn.Linear(2, 2)
+    model.prior = None
+    assert not model.has("prior")
+    with pytest.raises(ConfigError, match="has no prior"):
+        model.prior()
+
+
+def test_what_build_returns_is_checked() -> None:
+    def lazy(options: Any, spec: Spec) -> Model:
+        model = MODELS["vae"].build(options, spec)
+        model.encoder.extra = nn.LazyLinear(3)
+        return model
+
+    options = resolve("vae", hidden=(8,)).options
+    for build, says in (
+        (lambda options, spec: None, "returns a NoneType"),
+        (lazy, "weight 'encoder.extra.weight'.*no size yet"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            dataclasses.replace(MODELS["vae"], build=build).model(options, Spec((1, 8, 8)))

@@ -2,12 +2,16 @@
 
 import json
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import pytest
+from pydantic import Field
 
+from reparam.conditionals import LIKELIHOODS
+from reparam.core.options import Table, options_of
 from reparam.errors import ConfigError
 from reparam.models import MODELS, Recipe
-from reparam.run.config import fields, from_json, resolve
+from reparam.run.config import fields, from_json, resolve, resolve_family
 
 
 @pytest.mark.parametrize(("model", "recipe"), [(name, recipe) for name, f in MODELS.items() for recipe in f.recipes])
@@ -31,6 +35,38 @@ def test_an_option_that_collides_with_the_loops_is_refused() -> None:
     family = replace(MODELS["ae"], name="mine", options=Colliding, recipes={"default": Recipe("none")})
     with pytest.raises(ConfigError, match="option 'epochs', which options options have too|option 'epochs'.*rename it"):
         list(fields(family))
+
+
+@dataclass(frozen=True)
+class HidesAPart(options_of(LIKELIHOODS)):  # type: ignore[misc]
+    likelihood: Annotated[Literal[*LIKELIHOODS], Field(description="p(x|z)"), Table(LIKELIHOODS)] = "bernoulli"  # type: ignore[valid-type]
+    scale: Annotated[float, Field(gt=0, description="of something else")] = 3.0
+
+
+def test_an_option_that_collides_with_a_parts_is_refused() -> None:
+    """It would take the likelihood's value, and be refused where another likelihood is chosen."""
+    family = replace(MODELS["ae"], name="mine", options=HidesAPart, recipes={"default": Recipe("none")})
+    with pytest.raises(ConfigError, match="option 'scale' of likelihood '.*' is another one in HidesAPart: rename it"):
+        list(fields(family))
+
+
+def test_the_default_task_is_one_that_the_model_does() -> None:
+    family = replace(
+        MODELS["cvae"], name="mine", recipes={"default": Recipe("none")}, tasks=("half", "boxes"), task_recipes={}
+    )
+    assert resolve_family(family, "mine", None, {}).task.task == "half"
+    assert resolve_family(family, "mine", None, {"task": "boxes"}).task.task == "boxes"
+    with pytest.raises(ConfigError, match="does not do task 'unconditional': it does half, boxes"):
+        resolve_family(family, "mine", None, {"task": "unconditional"})
+
+
+def test_a_remedy_names_tasks_that_the_model_does() -> None:
+    with pytest.raises(ConfigError, match="--omission-noise is for tasks that model 'vae' does not do: leave it out"):
+        resolve("vae", omission_noise=0.1)
+    with pytest.raises(
+        ConfigError, match="--observed is for task 'quadrants', not 'half': leave it out, or add --task quadrants"
+    ):
+        resolve("cvae", task="half", observed=2)
 
 
 def test_recipes_lie_over_defaults_and_options_over_recipes() -> None:

@@ -4,6 +4,7 @@ Only click is imported before a command runs, so that `reparam --help` answers a
 """
 
 import os
+import re
 import sys
 
 import click
@@ -11,6 +12,8 @@ import click
 from reparam.cli import augment, compress, conditional, data, measure, pictures, reproduce, train
 from reparam.cli.common import INTERRUPTED, USER_ERROR
 from reparam.errors import ReparamError
+
+OUT_OF_MEMORY = re.compile("out of memory|allocate memory|not enough memory")  # how torch says it, on each device
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -40,7 +43,7 @@ def main(command: click.Command = cli, name: str = "reparam") -> None:
         code = INTERRUPTED
         click.echo("interrupted", err=True)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
+        if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
             raise
         code = _fail("out of memory: make the model (--latent, --hidden, --width), --samples or --batch-size smaller")
     except BrokenPipeError:

@@ -63,17 +63,22 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         given = (encoder, prior, decoder, context, head, discriminator)
-        for (name, kind), module in zip(self.FIELDS.items(), given, strict=True):
-            if not isinstance(module, kind | None):
-                raise ConfigError(
-                    f"the {name} of a model is a {kind.__name__}, not a {type(module).__name__}: derive its class from "
-                    f"{kind.__module__}.{kind.__name__}"
-                )
-            self.register_module(name, module)
+        for name, module in zip(self.FIELDS, given, strict=True):
+            self.register_module(name, None)
+            setattr(self, name, module)
 
     def has(self, field: str) -> bool:
         """Whether the model has this field."""
         return self._modules[field] is not None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kind = self.FIELDS.get(name)
+        if kind and not isinstance(value, kind | None):
+            raise ConfigError(
+                f"the {name} of a model is a {kind.__name__}, not a {type(value).__name__}: derive its class from "
+                f"{kind.__module__}.{kind.__name__}"
+            )
+        super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
         value = super().__getattr__(name)

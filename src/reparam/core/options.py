@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 from pydantic.fields import FieldInfo
 
+from reparam.errors import ConfigError
+
 Part = Callable[..., Any]
 
 
@@ -63,12 +65,21 @@ def options_of(*tables: Mapping[str, Part]) -> Any:
 
 @functools.cache
 def tables_of(section: type) -> dict[str, Mapping[str, Part]]:
-    """The table of each field of a section that names a part."""
+    """The table of each field of a section that names a part. Raises ConfigError where the section has an option of its own by
+    the name of a part's option."""
     hints = typing.get_type_hints(section, include_extras=True)
     marks = {
         name: [m for m in getattr(kind, "__metadata__", ()) if isinstance(m, Table)] for name, kind in hints.items()
     }
-    return {name: found[0].parts for name, found in marks.items() if found}
+    tables = {name: found[0].parts for name, found in marks.items() if found}
+    for choice, table in tables.items():
+        for name, one in table.items():
+            for option, own in own_options(one).items():
+                if hints[option] != own.kind:
+                    raise ConfigError(
+                        f"option '{option}' of {choice} '{name}' is another one in {section.__name__}: rename it"
+                    )
+    return tables
 
 
 def fields_of(section: type) -> dict[str, Any]:

@@ -220,7 +220,7 @@ class TaskOptions(options_of(TASKS)):  # type: ignore[misc]
         Field(description="none: grey values; threshold: x >= 1/2; dynamic: x ~ Bernoulli(grey), afresh at every use"),
     ] = "none"
     flip: Annotated[
-        bool, Field(description="in training, mirror every other image left to right, at random, with its label map")
+        bool, Field(description="in training, mirror an image left to right with probability 1/2, with its label map")
     ] = False
 
 

@@ -79,7 +79,7 @@ def _conditional(context: EvaluationContext) -> Finding:
         return Finding(
             "latent unused",
             f"all latents together carry {kl:.2g} nats: predictions of one image are alike",
-            "train longer if it was a few epochs; else a longer --beta-warmup, --free-bits 0.1, or a --guess-weight of 0",
+            "train longer if it was a few epochs; else a longer --beta-warmup or --free-bits 0.1; leave --guess-weight at 0",
         )
     return _generalisation(context, f"the latents carry {kl:.3g} nats of what is not seen")
 

@@ -1,7 +1,9 @@
 """Measuring a run: each metric goes into its evaluation.json at once, so that an interruption loses none."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError, DataError
@@ -38,7 +40,7 @@ def evaluate_run(
     Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis. Raises
     ConfigError for metrics and options that do not apply to the run, DataError where its data has changed.
     """
-    document = run.folder.evaluation_document()
+    run.folder.evaluation_document()  # damaged ones are refused before the work
     metrics = [metrics] if isinstance(metrics, str) else metrics
     options = options or EvaluationOptions()
     _check(run, options)
@@ -50,9 +52,6 @@ def evaluate_run(
             reasons.setdefault(why, []).append(name)
     for why, which in reasons.items():
         say(f"left out: {', '.join(which)}: {why}")
-    stamp = run.folder.weights_stamp()
-    if document.get("weights") != stamp:
-        document = {"weights": stamp}  # metrics of other weights may not stand beside these
     measures = {}
     for name, measure in evaluate(context, names):
         if options.occlusion:
@@ -60,13 +59,25 @@ def evaluate_run(
             measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
         measures[name] = measure
         key = stored_name(name, METRICS[name].reads, options)
-        document.setdefault("metrics", {})[key] = asdict(measure)
-        document.setdefault("options", {})[key] = asdict(options)
-        write_json(run.folder.evaluation_path, document)
+        with _amended(run) as document:
+            document.setdefault("metrics", {})[key] = asdict(measure)
+            document.setdefault("options", {})[key] = asdict(options)
     if (not metrics or ALL in metrics) and options.split == "test":
-        document["diagnosis"] = [asdict(finding) for finding in diagnose(context)]
-        write_json(run.folder.evaluation_path, document)
+        findings = [asdict(finding) for finding in diagnose(context)]
+        with _amended(run) as document:
+            document["diagnosis"] = findings
     return measures
+
+
+@contextlib.contextmanager
+def _amended(run: LoadedRun) -> Iterator[dict[str, Any]]:
+    """evaluation.json, to add to; as another evaluation of the same run may have left it meanwhile."""
+    with run.folder.writing_evaluation():
+        document, stamp = run.folder.evaluation_document(), run.folder.weights_stamp()
+        if document.get("weights") != stamp:
+            document = {"weights": stamp}  # metrics of other weights may not stand beside these
+        yield document
+        write_json(run.folder.evaluation_path, document)
 
 
 def _check(run: LoadedRun, options: EvaluationOptions) -> None:

@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch.nn.parameter import UninitializedParameter
+
 from reparam.core.callback import Callback
 from reparam.core.model import Model
 from reparam.core.spec import Schedule, Spec
+from reparam.errors import ConfigError
 from reparam.objectives import Objective
 
 
@@ -34,3 +37,13 @@ class Family:
     tasks: tuple[str, ...] = ("unconditional",)
     task_recipes: Mapping[str, str] = field(default_factory=dict)
     callbacks: Callable[[Any, Schedule], tuple[Callback, ...]] = lambda options, schedule: ()
+
+    def model(self, options: Any, spec: Spec) -> Model:
+        """What `build` returns. Raises ConfigError where that is no model, or has parameters without a size."""
+        model = self.build(options, spec)
+        if not isinstance(model, Model):
+            raise ConfigError(f"build of '{self.name}' returns a {type(model).__name__}, not a reparam.Model")
+        for name, value in model.named_parameters():
+            if isinstance(value, UninitializedParameter):
+                raise ConfigError(f"weight '{name}' of '{self.name}' has no size yet: state the layer's size")
+        return model

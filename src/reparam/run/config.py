@@ -207,6 +207,8 @@ def resolve_family(family: Family, model: str, recipe: str | None, options: Mapp
         if name in lists and isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
         values[section_of[name]][name] = value
+    if TaskOptions().task not in family.tasks:
+        values["task"].setdefault("task", family.tasks[0])
     config = RunConfig(
         model=model,
         recipe=recipe,
@@ -253,6 +255,12 @@ def _check_owners(config: RunConfig, family: Family, chosen: frozenset[str]) -> 
             if not (found := owners(cls, option)):
                 continue
             choice, parts = found
+            if choice == "task":  # a remedy has to work
+                parts = tuple(name for name in parts if name in family.tasks)
+                if not parts:
+                    raise ConfigError(
+                        f"{_flag(option)} is for tasks that model '{config.model}' does not do: leave it out"
+                    )
             if (name := getattr(getattr(config, section), choice)) not in parts:
                 raise ConfigError(
                     f"{_flag(option)} is for {choice} {_or(parts)}, not '{name}': leave it out, or add {_flag(choice)} {parts[0]}"

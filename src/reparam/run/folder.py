@@ -15,6 +15,7 @@ import contextlib
 import datetime
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -107,6 +108,20 @@ class RunFolder:
                 raise RunError(f"another process is training {self.path}: wait for it, or end it") from None
             sweep(self.path)
             yield
+
+    @contextlib.contextmanager
+    def writing_evaluation(self) -> Iterator[None]:
+        """Waits until no other process is between reading and writing evaluation.json."""
+        descriptor = (
+            os.open(self.path, os.O_RDONLY) if fcntl else None
+        )  # the folder itself: there is no file to leave behind
+        try:
+            if descriptor is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
 
     def document(self) -> dict[str, Any]:
         """run.json. Raises RunError where there is no run, or one of another format."""
@@ -201,7 +216,8 @@ class RunFolder:
     def model(self) -> Model:
         """The model with its kept weights, on the CPU, in evaluation mode."""
         config = self.config()
-        model = config.family.build(config.options, self.spec())
+        with torch.random.fork_rng():  # initial weights are drawn, and replaced
+            model = config.family.model(config.options, self.spec())
         tensors, _ = self.weights()
         load_weights(model, tensors, self.weights_path)
         return model.eval()

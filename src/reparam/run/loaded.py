@@ -54,9 +54,11 @@ class LoadedRun:
     def require(self, ability: Ability, purpose: str) -> None:
         """Raises ConfigError if the model cannot do that."""
         if ability not in self.model.abilities:
-            have = ", ".join(sorted(self.model.abilities)) or "none of the abilities"
+            have = ", ".join(sorted(self.model.abilities - {Ability.STANDARD_NORMAL})) or "none of the abilities"
             trained = f"'{self.config.model}', trained with task '{self.config.task.task}',"
-            raise ConfigError(f"cannot {purpose}: model {trained} cannot {ability} (it can: {have})")
+            raise ConfigError(
+                f"cannot {purpose}: model {trained} cannot {ability} (it can: {have}); 'reparam models' lists models that can"
+            )
 
     def sample(
         self,

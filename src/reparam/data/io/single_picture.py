@@ -74,6 +74,8 @@ def read_mask(path: Path, picture: Picture, shape: tuple[int, int, int], options
 def _observed(mask: Image.Image) -> np.ndarray:
     """uint8 [H, W], 1 where the mask says that a pixel is observed."""
     if mask.has_transparency_data:
-        return (np.asarray(mask.convert("RGBA"))[..., 3] >= HALF).astype(np.uint8)
+        opaque = np.asarray(mask.convert("RGBA"))[..., 3] >= HALF
+        if not opaque.all():
+            return opaque.astype(np.uint8)
     levels = np.asarray(mask.convert("L"))
     return (levels >= (1 if levels.max() == 1 else HALF)).astype(np.uint8)

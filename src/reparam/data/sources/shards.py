@@ -36,7 +36,7 @@ def array_record() -> Any:
     try:
         from array_record.python import array_record_module
     except ImportError:
-        raise DataError("shards need the package array-record: pip install 'reparam[shards]'") from None
+        raise DataError("shards need the package array-record: pip install array-record") from None
     return array_record_module
 
 

@@ -83,7 +83,7 @@ def no_bits(context: EvaluationContext) -> str | None:
 def reconstruction(context: EvaluationContext) -> Measure:
     """-log p(x|z) at posterior draws; of an autoencoder at its code.
 
-    The part of the surprise that is left once the latent is known. Lower is better, but it is traded against kl."""
+    The part of the surprise that is left once the latent is known. Lower is better; where kl is measured, the two are traded."""
     if Ability.LIKELIHOOD in context.model.abilities:
         return mean(context.bound[0], "nats/image")
     return mean(point_reconstruction(context.model, context.batch.input, context.x), "nats/image")

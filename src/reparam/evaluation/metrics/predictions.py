@@ -19,8 +19,8 @@ from reparam.evaluation.metrics.metric import Measure, Metric, mean, one_class, 
 def cnll_is(context: EvaluationContext) -> Measure:
     """-log p(x|c) by importance sampling.
 
-    How surprised the model is by the part of a test image that it did not see, in nats. The estimate may look at that part to
-    find likely latents. Lower is better."""
+    How surprised the model is by the target of a test image: of a completion, by the pixels that it did not see. In nats. The
+    estimate may look at the target to find likely latents. Lower is better."""
     return nll(context)
 
 

@@ -140,7 +140,7 @@ def _head(model: Model) -> ConvolutionalClassifier:
 
 
 def _untrained(config: RunConfig, dataset: Dataset) -> Model:
-    return config.family.build(config.options, Spec(dataset.shape, len(dataset.classes)))
+    return config.family.model(config.options, Spec(dataset.shape, len(dataset.classes)))
 
 
 def _trained(config: RunConfig, dataset: Dataset, device: torch.device, progress: Progress | None) -> Model:
@@ -148,7 +148,9 @@ def _trained(config: RunConfig, dataset: Dataset, device: torch.device, progress
         torch.manual_seed(config.training.seed)
         model = _untrained(config, dataset)
         objective = config.family.objective(config.options, Schedule(1, 1))
-        Loop(model, objective, dataset.train, config.task, config.training, device, progress=progress).run()
+        loop = Loop(model, objective, dataset.train, config.task, config.training, device, progress=progress)
+        if loop.run().state == "interrupted":
+            raise KeyboardInterrupt  # a network that is half trained would be kept, and judge later runs
     return model.eval()
 
 

@@ -25,9 +25,9 @@ FIGURES: dict[str, Figure] = {
     ),
     "predictions": Figure(
         "Predictions",
-        "A row for each test image: what the model was given; its first guess from that alone; the prediction at the mean "
-        "latent z*; predictions at random latents, which should differ where the truth is open and agree where it is not; their "
-        "average; the truth; and their standard deviation, bright where they differ.",
+        "A row for each test image: what the model was given; its first guess from that alone, of a model that makes one; the "
+        "prediction at the mean latent z*; predictions at random latents, which should differ where the truth is open and agree "
+        "where it is not; their average; the truth; and their standard deviation, bright where they differ.",
         Ability.PREDICT,
         predictions.predictions,
         lambda view: options.PredictionOptions(n=view.page.across, samples=view.page.predictions),
@@ -92,8 +92,8 @@ FIGURES: dict[str, Figure] = {
     ),
     "traversals": Figure(
         "One latent at a time",
-        "One test image; in each row one latent runs from one end to the other. A row that hardly changes is a latent that the "
-        "model does not use.",
+        "One test image; in each row one latent runs from one end to the other and the others stay. A row that hardly changes is "
+        "a latent that the model does not use.",
         Ability.RECONSTRUCT,
         reconstructions.traversals,
         lambda view: options.TraversalOptions(index=None, count=view.page.walks, steps=view.page.walk),
@@ -140,7 +140,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "predictions-by-epoch": Figure(
         "Predictions by epoch",
-        "The same validation images, completed by the model of each epoch: one prediction each.",
+        "The same validation images, predicted by the model of each epoch: one prediction each.",
         Ability.COMPLETE,
         training.predictions_by_epoch,
         section="training",
