@@ -84,7 +84,7 @@ def test_completions_keep_what_was_seen_and_answers_do_not_depend_on_their_numbe
     assert not torch.equal(run.predictions(batch.c, n=1, seed=5)[:, 0], answers[:, 0])
 
 
-@pytest.mark.parametrize("kind", ["0 and 255", "0 and 1", "transparent"])
+@pytest.mark.parametrize("kind", ["0 and 255", "0 and 1", "transparent", "opaque"])
 def test_masks_of_every_kind_mean_the_same(kind: str, runs: dict[str, Path], tmp_path: Path) -> None:
     run, path, own = open_run(runs["boxes"]), tmp_path / "mask.png", tmp_path / "own.png"
     Image.fromarray(np.full((16, 16), 90, np.uint8)).save(own)
@@ -92,6 +92,8 @@ def test_masks_of_every_kind_mean_the_same(kind: str, runs: dict[str, Path], tmp
     seen[:, 12:] = 1
     if kind == "transparent":
         Image.fromarray(np.stack([np.full_like(seen, 40)] * 3 + [255 * seen], -1), "RGBA").save(path)
+    elif kind == "opaque":  # as programs that paint save it
+        Image.fromarray(255 * seen).convert("RGBA").save(path)
     else:
         Image.fromarray(seen * (255 if kind == "0 and 255" else 1)).save(path)
     shape, options = run.spec.image_shape, run.config.data

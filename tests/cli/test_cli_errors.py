@@ -381,3 +381,9 @@ def test_what_a_killed_process_left_half_written_is_swept(command: Callable, run
     cut_off(run)
     assert command("resume", run).code == 0
     assert not list(run.glob(".*.partial"))
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf"])
+def test_numbers_are_finite(value: str, command: Callable, trained: Path, tmp_path: Path) -> None:
+    refused(command("grid", trained, "--extent", value, "--out", tmp_path / "grid.png"), "--extent")
+    assert not (tmp_path / "grid.png").exists()

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from reparam.conditionals import LIKELIHOODS
+from reparam.core.conditional import Encoder
 from reparam.data.tasks import with_condition
 from reparam.errors import ConfigError
 from reparam.models import MODELS, Model, Spec
@@ -170,3 +171,12 @@ def test_what_build_returns_is_checked() -> None:
     ):
         with pytest.raises(ConfigError, match=says):
             dataclasses.replace(MODELS["vae"], build=build).model(options, Spec((1, 8, 8)))
+
+
+def test_a_part_that_returns_no_distribution_is_named() -> None:
+    class Plain(Encoder):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+            return x.flatten(1)
+
+    with pytest.raises(ConfigError, match="Plain returns a Tensor, not a torch Distribution"):
+        Plain()(torch.zeros(2, 1, 8, 8))

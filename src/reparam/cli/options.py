@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import types
 import typing
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -99,9 +100,19 @@ def _settings(kind: Any, default: Any, metadata: list[Any]) -> dict[str, Any]:
         settings |= {"type": IntegerList(), "metavar": _metavar(kind)}
     elif bounds:
         low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
-        limited = {int: click.IntRange, float: click.FloatRange}[kind]
+        limited = {int: click.IntRange, float: FiniteRange}[kind]
         settings["type"] = limited(low, high, min_open="gt" in bounds, max_open="lt" in bounds)
     return settings
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range; without it, inf and nan pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
 
 
 class IntegerList(click.ParamType):

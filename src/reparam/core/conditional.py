@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Categorical, Distribution
 
 from reparam.core.context import ContextOutput
+from reparam.errors import ConfigError
 
 Density = Literal["mass", "density", "cross-entropy", "none"]
 
@@ -37,7 +38,11 @@ class Conditional(nn.Module, ABC):
         """The distribution, built with `validate_args=False`: its checks would make a GPU wait."""
 
     def __call__(self, *value: Tensor, context: ContextOutput | None = None) -> Distribution:
-        return super().__call__(*value, context=context) if self.reads_context else super().__call__(*value)
+        given = {"context": context} if self.reads_context else {}
+        found = super().__call__(*value, **given)
+        if not isinstance(found, Distribution):
+            raise ConfigError(f"{type(self).__name__} returns a {type(found).__name__}, not a torch Distribution")
+        return found
 
 
 class Encoder(Conditional):
