@@ -28,7 +28,7 @@ SAMPLING = ("samples", "precision")  # options that estimates by draws depend on
 def elbo(context: EvaluationContext) -> Measure:
     """ELBO, the evidence lower bound on log p(x).
 
-    A lower bound on the log-probability that the model gives to a test image. Higher is better."""
+    A lower bound on the logarithm of the probability, or density, that the model gives to a test image. Higher is better."""
     reconstruction, kl = context.bound
     return mean(-(reconstruction + kl), "nats/image")
 

@@ -27,8 +27,8 @@ def cnll_is(context: EvaluationContext) -> Measure:
 def cnll_mc(context: EvaluationContext) -> Measure:
     """-log p(x|c) by draws from the prior.
 
-    The same from latents drawn without knowing the truth, as in use. Far above cnll_is, the draws seldom come near the truth.
-    Lower is better."""
+    As cnll_is, but from latents drawn without knowing the target, as in use. Far above cnll_is: the draws seldom come near
+    the target. Lower is better."""
     values, sizes = context.monte_carlo(context.x)
     if not context.model.has("prior"):
         return mean(values, "nats/image", "exact: there is no latent")

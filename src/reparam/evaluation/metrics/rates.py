@@ -38,7 +38,7 @@ def rate_psnr(context: EvaluationContext) -> Measure:
 
 
 def rate_psnr_pca(context: EvaluationContext) -> Measure:
-    """The same by principal components, with the same quantiser and coder.
+    """Peak signal-to-noise ratio of images compressed by principal components, with the same quantiser and coder.
 
     What a linear model achieves at the same bytes, with the number of components that is best for it."""
     x = context.batch.input[:TOGETHER]
@@ -56,7 +56,7 @@ def rate_psnr_pca(context: EvaluationContext) -> Measure:
 
 
 def rate_psnr_jpeg(context: EvaluationContext) -> Measure:
-    """The same by JPEG without its tables, at the nearest size that it offers.
+    """Peak signal-to-noise ratio of images compressed by JPEG without its tables, at the nearest size that it offers.
 
     What the common format achieves; of tiny images its smallest files may be larger than requested."""
     x = context.batch.input[:TOGETHER]

@@ -19,7 +19,7 @@ def mse(context: EvaluationContext) -> Measure:
 def psnr(context: EvaluationContext) -> Measure:
     """Peak signal-to-noise ratio of reconstructions.
 
-    The same difference on the decibel scale of image compression. Higher is better."""
+    The squared error on the decibel scale of image compression. Higher is better."""
     return mean(fidelity.psnr(context.x, context.reconstructions), "dB")
 
 

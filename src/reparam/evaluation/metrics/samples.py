@@ -40,7 +40,7 @@ def fid(context: EvaluationContext, network: str) -> Measure:
 def kid(context: EvaluationContext, network: str) -> Measure:
     """Kernel distance of samples to test images, {network} features.
 
-    The same comparison without its bias for few images: 0 is expected for equal distributions, and values may fall below it by
+    As fid_{network}, without its bias for few images: 0 is expected for equal distributions, and values may fall below it by
     chance. Lower is better."""
     real, generated = context.features(network)
     value, stderr = distances.kernel_distance(real, generated)
