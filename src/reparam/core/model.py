@@ -4,7 +4,7 @@ Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
@@ -13,18 +13,6 @@ from reparam.core.abilities import Ability
 from reparam.core.conditional import Decoder, Discriminator, Encoder, Head, Prior
 from reparam.core.context import ContextNetwork
 from reparam.errors import ConfigError
-
-
-class LatentModel(Protocol):
-    """What bounds and estimators ask of a model: one without a condition, or any with its condition filled in."""
-
-    @property
-    def encoder(self) -> Callable[[Tensor], Distribution]: ...
-    @property
-    def prior(self) -> Callable[[], Distribution]: ...
-    @property
-    def decoder(self) -> Callable[[Tensor], Distribution]: ...
-    def given(self, c: Tensor | None) -> "Model | ConditionedModel": ...
 
 
 class Model(nn.Module):
