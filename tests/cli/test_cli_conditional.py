@@ -155,6 +155,9 @@ def test_samples_of_a_class(runs: dict[str, Path], command: Callable, tmp_path: 
     refused(command("sample", runs["labelled"], "--class", "cat", "--out", out), "no class 'cat'")
     refused(command("sample", runs["boxes"], "--out", out), "cannot sample")
     run = open_run(runs["labelled"])
+    for c in (10, -1):
+        with pytest.raises(reparam.ReparamError, match=f"classes are 0 to 9, not {c} to {c}"):
+            run.predict(torch.tensor([c]))
     every, threes = run.sample(20, seed=1), run.sample(20, seed=1, label=3)
     torch.testing.assert_close(threes, run.sample(20, seed=1, label="3"))
     torch.testing.assert_close(every[3], threes[3])  # classes in turn: number 3 is a three, with the same latent

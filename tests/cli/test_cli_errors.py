@@ -255,14 +255,35 @@ def _unknown_option(run: Path) -> None:
     path.write_text(json.dumps(document))
 
 
+def _change_spec(run: Path, change: Callable[[dict], object]) -> None:
+    document = json.loads((run / "run.json").read_text())
+    change(document["spec"])
+    (run / "run.json").write_text(json.dumps(document))
+
+
+def _no_shape(run: Path) -> None:
+    _change_spec(run, lambda spec: spec.pop("image_shape"))
+
+
+def _flat_shape(run: Path) -> None:
+    _change_spec(run, lambda spec: spec.update(image_shape=[1, 8]))
+
+
+def _shape_in_words(run: Path) -> None:
+    _change_spec(run, lambda spec: spec.update(image_shape="abc"))
+
+
+def _no_class_count(run: Path) -> None:
+    _change_spec(run, lambda spec: spec.pop("classes"))
+
+
 def _no_weights(run: Path) -> None:
     (run / "weights.safetensors").unlink()
 
 
-RUNS = {
-    f.__name__: f
-    for f in (_missing_key, _truncated_weights, _half_written_document, _newer_format, _unknown_option, _no_weights)
-}
+DAMAGE = (_missing_key, _truncated_weights, _half_written_document, _newer_format, _unknown_option)
+DAMAGE += (_no_shape, _flat_shape, _shape_in_words, _no_class_count, _no_weights)
+RUNS = {f.__name__: f for f in DAMAGE}
 
 
 @pytest.mark.parametrize("case", RUNS)
@@ -277,6 +298,19 @@ def cut_off(run: Path) -> None:
     """As a kill behind the last checkpoint leaves it: what has ended is left as it is."""
     path = run / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "state": "running"}))
+
+
+def test_the_remedy_for_lost_weights_is_one_that_works(command: Callable, run: Path) -> None:
+    """A run that ended has nothing to continue."""
+    _no_weights(run)
+    refused(command("sample", run, "--out", run / "samples.png"), "are gone: restore weights.safetensors")
+    cut_off(run)
+    refused(command("sample", run, "--out", run / "samples.png"), "no weights yet: continue it with 'reparam resume")
+
+
+def test_a_damaged_evaluation_is_named(command: Callable, run: Path) -> None:
+    (run / "evaluation.json").write_text('{"metrics": {"elbo": 3}}')
+    refused(command("evaluate", run, "--metrics", "kl"), "evaluation.json is damaged: delete it and measure again")
 
 
 def test_a_checkpoint_with_a_missing_key(command: Callable, run: Path) -> None:

@@ -124,7 +124,10 @@ class IntegerList(click.ParamType):
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(int(part) for part in value.split(",") if part.strip())
+            found = tuple(int(part) for part in value.split(",") if part.strip())
+            if not found:
+                raise ValueError("none")
+            return found
         except ValueError:
             flag = param.opts[0] if param else ""
             raise ConfigError(f"{flag} '{value}' is no list of numbers: write for example 0,4,7") from None

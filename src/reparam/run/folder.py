@@ -154,8 +154,13 @@ class RunFolder:
 
     def spec(self) -> Spec:
         """What data and task say of the model."""
-        spec = self.document()["spec"]
-        stored = Spec(tuple(spec["image_shape"]), spec["classes"], spec.get("map_values", 0))
+        try:
+            spec = self.document()["spec"]
+            channels, height, width = map(int, spec["image_shape"])
+            stored = Spec((channels, height, width), int(spec["classes"]), int(spec.get("map_values", 0)))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise RunError(f"'spec' of {self.path / 'run.json'} is damaged ({why}): restore it from a copy") from None
         return with_condition(stored, self.config().task)
 
     def write_status(self, state: str, **facts: Any) -> None:
@@ -189,7 +194,10 @@ class RunFolder:
             return {}
         try:
             document = read_json(self.evaluation_path)
-            if not all(isinstance(document.get(part, {}), dict) for part in ("metrics", "options")):
+            parts = [document.get(part, {}) for part in ("metrics", "options")]
+            if not all(
+                isinstance(part, dict) and all(isinstance(one, dict) for one in part.values()) for part in parts
+            ):
                 raise RunError("not what evaluate writes")
         except RunError:
             raise RunError(f"{self.evaluation_path} is damaged: delete it and measure again") from None
@@ -205,6 +213,10 @@ class RunFolder:
     def weights(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if not self.weights_path.exists():
             self.document()  # says so where there is no run at all
+            if self.ended():
+                raise RunError(
+                    f"the weights of {self.path} are gone: restore {self.weights_path.name}, or train it again"
+                )
             raise RunError(f"{self.path} has no weights yet: continue it with 'reparam resume {self.path}'")
         return read_tensors(self.weights_path)
 

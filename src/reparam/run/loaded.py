@@ -245,6 +245,8 @@ class LoadedRun:
             found = tuple(c.shape) if isinstance(c, Tensor) else type(c).__name__
             shape = "".join(f", {size}" for size in expected)
             raise DataError(f"a condition is a tensor [n{shape}], not {found}: run.condition(images) makes it")
+        if known.classes and len(c) and not 0 <= int(c.min()) <= int(c.max()) < known.classes:
+            raise DataError(f"classes are 0 to {known.classes - 1}, not {int(c.min())} to {int(c.max())}")
 
     def _check(self, x: Tensor) -> None:
         shape = self.spec.image_shape
