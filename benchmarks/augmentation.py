@@ -14,9 +14,8 @@ import time
 from pathlib import Path
 
 import torch
-from contest import keep, spread
+from contest import keep, machine, spread
 
-from experiments import machine
 from reparam.data import Images, load
 from reparam.latent.augmentation import Augmenter, Compose
 from reparam.models import Schedule, Spec

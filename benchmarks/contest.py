@@ -4,11 +4,18 @@ import contextlib
 import json
 import multiprocessing
 import statistics
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # for `experiments`, which is beside this folder
+
+from experiments.provenance import machine
+
+__all__ = ["Contender", "Rate", "compare", "keep", "machine", "spread", "take_turns"]
 
 Rate = Callable[[], float]  # runs for a while and gives a rate
 

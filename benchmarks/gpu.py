@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contest import Contender, Rate, keep, spread, take_turns
+from contest import Contender, Rate, keep, machine, spread, take_turns
 from peers import BATCH, PEERS
 from throughput import loop_of
 from torch import Tensor
@@ -24,7 +24,6 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from experiments import machine
 from reparam.data import Images
 from reparam.models import Spec
 from reparam.run.config import resolve

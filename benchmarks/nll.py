@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 
 import torch
-from contest import keep, spread
+from contest import keep, machine, spread
 from peers import pythae_trainer
 
 import reparam
-from experiments import machine
 from reparam.evaluation import likelihood
 
 SAMPLES = 5000

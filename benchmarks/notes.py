@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contest import keep
+from contest import keep, machine
 
 import reparam
-from experiments import machine
 from reparam.evaluation import EvaluationOptions
 
 METRICS = ("elbo", "nll", "reconstruction", "kl", "active_units")

@@ -10,10 +10,8 @@ import argparse
 from pathlib import Path
 
 import torch
-from contest import keep, spread
+from contest import keep, machine, spread
 from notes import trained
-
-from experiments import machine
 
 
 def main() -> None:

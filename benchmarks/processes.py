@@ -16,9 +16,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from contest import keep, spread
-
-from experiments import machine
+from contest import keep, machine, spread
 
 WORK = {
     "notes": "--data mnist --recipe notes --epochs 1",

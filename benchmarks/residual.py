@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 
 import torch
-from contest import Contender, Rate, compare, keep, take_turns
+from contest import Contender, Rate, compare, keep, machine, take_turns
 from peers import BATCH, plain
 from throughput import loop_of, replayed
 from torch import Tensor, nn
 
-from experiments import machine
 from reparam.data import Images, load
 from reparam.models import Spec
 from reparam.networks.residual import Upsample

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contest import keep
+from contest import keep, machine
 from streaming import apart, private, train_for
 from throughput import loop_of
 
-from experiments import machine
 from reparam.data import Images
 from reparam.models import Spec
 from reparam.run.config import resolve

@@ -23,10 +23,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from contest import keep, spread
+from contest import keep, machine, spread
 from throughput import loop_of
 
-from experiments import machine
 from reparam.data import DataOptions, Images, load
 from reparam.data.dataset import cut
 from reparam.data.io.on_disk import OnDiskImages

@@ -12,10 +12,9 @@ import tempfile
 from pathlib import Path
 
 import torch
-from contest import Contender, Rate, compare, keep, take_turns
+from contest import Contender, Rate, compare, keep, machine, take_turns
 from throughput import loop_of, replayed, whole_run
 
-from experiments import machine
 from reparam.data import Images, load
 from reparam.data.tasks import with_condition
 from reparam.models import Spec

@@ -16,12 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from contest import Contender, Rate, compare, keep, take_turns
+from contest import Contender, Rate, compare, keep, machine, take_turns
 from peers import PEERS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from experiments import machine
 from reparam.data import Images, load
 from reparam.models import Schedule, Spec
 from reparam.run.config import RunConfig, resolve

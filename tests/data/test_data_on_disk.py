@@ -343,7 +343,7 @@ def test_label_maps_are_refused(tmp_path, refused):
 
 def test_without_the_package_the_remedy_is_said(monkeypatch, tmp_path, refused):
     monkeypatch.setitem(sys.modules, "array_record.python", None)
-    with refused("pip install 'reparam[shards]'"):
+    with refused("pip install array-record"):
         load(f"shards:{tmp_path}")
 
 
