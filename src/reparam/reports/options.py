@@ -12,7 +12,7 @@ from pydantic import Field
 from reparam.errors import ConfigError
 
 Seed = Annotated[int, Field(ge=0, description="Of random draws.")]
-Steps = Annotated[int, Field(ge=2, le=100, description="Images a row.")]
+Steps = Annotated[int, Field(ge=2, le=100, description="Decoded latents a row.")]
 Extent = Annotated[float, Field(gt=0, description="How far from 0.")]
 Predictions = Annotated[int, Field(ge=1, le=100, description="Predictions for each image.")]
 

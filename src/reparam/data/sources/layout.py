@@ -120,7 +120,8 @@ def _splits(
 ) -> tuple[list[np.ndarray], str]:
     """Index arrays of train, validation, test and what is left out, and how they came about."""
     seed = options.split_seed
-    fixed = "stratified, fixed by the files' names" + (f" and seed {seed}" if seed else "")
+    stratified = "stratified, " if max(labels, default=-1) >= 0 else ""
+    fixed = f"{stratified}fixed by the files' names" + (f" and seed {seed}" if seed else "")
     if given is None:
         total, share = len(keys), tenth(len(keys))
         sizes = options.split_sizes or (total - 2 * share, share, share)
