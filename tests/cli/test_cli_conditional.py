@@ -270,6 +270,7 @@ def test_wrong_uses(runs: dict[str, Path], trained: Path, command: Callable, tmp
     refused(command("complete", runs["quadrants"], "--image", own, "--mask", own, "--out", out), "one mask")
     refused(command("complete", runs["boxes"], "--mask", own, "--out", out), "--image")
     refused(command("complete", runs["boxes"], "--image", own, "--index", 1, "--out", out), "--index")
+    refused(command("complete", runs["boxes"], "--image", own, "--n", 8, "--out", out), "--n out")
     refused(command("complete", runs["boxes"], "--image", tmp_path / "none.png", "--out", out), "does not exist")
     refused(command("segment", runs["maps"], own, tmp_path / "x" / "own.png", "--out", tmp_path / "o"), "same name")
     shutil.copy(own, tmp_path / "own-labels.png")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from reparam.cli.common import data_option, index_option, open_run, run_command
 from reparam.cli.options import OptionsCommand
@@ -48,9 +49,11 @@ def complete(
         raise ConfigError("this model segments: use 'reparam segment RUN IMAGE...'")
     if mask and not image:
         raise ConfigError("--mask says what is seen of --image: give both")
-    if image and (spec or options.index):
-        raise ConfigError("--image is a picture of your own: leave --data and --index out")
-    out: Path = click.get_current_context().params["out"]
+    context = click.get_current_context()
+    count_given = context.get_parameter_source("n") is ParameterSource.COMMANDLINE
+    if image and (spec or options.index or count_given):
+        raise ConfigError("--image is one picture of your own: leave --data, --index and --n out")
+    out: Path = context.params["out"]
     if out.resolve() in {path.resolve() for path in (image, mask) if path}:
         raise ConfigError(f"--out {out} would overwrite what is read: choose another")
     if not image:
