@@ -76,7 +76,7 @@ def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **opti
         terms.total.mean().backward()
         owned = {id(parameter) for parameter in player.parameters(model)}
         for key, parameter in model.named_parameters():
-            if id(parameter) in owned:
+            if id(parameter) in owned and parameter.requires_grad:
                 assert parameter.grad is not None, f"'{key}' gets no gradient from player '{player.name}'"
                 assert parameter.grad.isfinite().all(), f"'{key}' gets a gradient that is not finite"
         moved = any(bool(p.grad.any()) for p in player.parameters(model) if p.grad is not None)

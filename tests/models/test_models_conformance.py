@@ -180,3 +180,12 @@ def test_a_part_that_returns_no_distribution_is_named() -> None:
 
     with pytest.raises(ConfigError, match="Plain returns a Tensor, not a torch Distribution"):
         Plain()(torch.zeros(2, 1, 8, 8))
+
+
+def test_a_weight_that_is_not_trained_needs_no_gradient() -> None:
+    def frozen(options: Any, spec: Spec) -> Model:
+        model = MODELS["vae"].build(options, spec)
+        model.prior.fixed = nn.Parameter(torch.ones(2), requires_grad=False)
+        return model
+
+    check_model(dataclasses.replace(MODELS["vae"], build=frozen), Spec((1, 8, 8)), hidden=(16,), latent=2)
