@@ -39,6 +39,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def three_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE, a VAE with a mixture prior and a GAN on digits, to compare: read them, do not change them."""
+    folder = tmp_path_factory.mktemp("three")
+    small = {"hidden": (32,), "epochs": 2, "pictures": 0, "device": "cpu"}
+    reparam.train("vae", data="digits", out=folder / "plain", latent=2, **small)
+    reparam.train("gmvae", data="digits", out=folder / "mixed", latent=3, components=3, **small)
+    reparam.train("gan", data="digits", out=folder / "gan", network="mlp", **small)
+    return folder
+
+
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     """A copy of it, to change."""

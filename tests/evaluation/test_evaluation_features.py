@@ -29,3 +29,11 @@ def test_a_network_that_is_half_trained_is_not_kept(tmp_path: Path, monkeypatch:
     with pytest.raises(KeyboardInterrupt):
         classifier_network(load("digits"), torch.device("cpu"), _Interrupting(), lambda _: None)
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_stored_network_leaves_the_global_random_numbers_alone() -> None:
+    data, device = load("digits"), torch.device("cpu")
+    classifier_network(data, device)
+    before = torch.get_rng_state()
+    classifier_network(data, device)
+    assert torch.equal(torch.get_rng_state(), before)

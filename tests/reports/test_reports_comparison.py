@@ -18,11 +18,8 @@ SMALL = {"hidden": (32,), "epochs": 2, "pictures": 0, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("runs")
-    reparam.train("vae", data="digits", out=folder / "plain", latent=2, **SMALL)
-    reparam.train("gmvae", data="digits", out=folder / "mixed", latent=3, components=3, **SMALL)
-    reparam.train("gan", data="digits", out=folder / "gan", network="mlp", **SMALL)
+def runs(three_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = Path(shutil.copytree(three_runs, tmp_path_factory.mktemp("compared") / "runs"))
     reparam.evaluate(folder / "plain", ["elbo", "mse"], images=100)
     return {path.name: path for path in folder.iterdir() if path.is_dir()}
 

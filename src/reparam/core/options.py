@@ -7,7 +7,7 @@ Options of a part are its parameters that are annotated with a `Field`:
 A section of the configuration chooses a part by name from a table, and inherits the options of all the table's parts, flat:
 
     class ModelOptions(options_of(LIKELIHOODS)):
-        likelihood: Annotated[Literal[*LIKELIHOODS], Field(description="p(x|z)"), Table(LIKELIHOODS)] = "bernoulli"
+        likelihood: choice(LIKELIHOODS, "p(x|z)") = "bernoulli"
 
 `part(options, "likelihood")` is then the chosen part with its own options filled in. So an option is written once, the command
 stays flat, and what belongs to a part that is not chosen can be refused.
@@ -18,8 +18,9 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from reparam.errors import ConfigError
@@ -31,6 +32,11 @@ class Table(NamedTuple):
     """Marks a field of a section: it names a part of this table."""
 
     parts: Mapping[str, Part]
+
+
+def choice(parts: Mapping[str, Part], description: str) -> Any:
+    """The type of a field that names a part of a table."""
+    return Annotated[Literal[*parts], Field(description=description), Table(parts)]
 
 
 class Option(NamedTuple):

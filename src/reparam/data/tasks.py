@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from reparam.core.batch import Batch, Condition
-from reparam.core.options import Table, options_of, part
+from reparam.core.options import choice, options_of, part
 from reparam.core.spec import Spec
 from reparam.data.dataset import Images
 from reparam.errors import ConfigError
@@ -210,11 +210,7 @@ TASKS: dict[str, type[Task]] = {
 class TaskOptions(options_of(TASKS)):  # type: ignore[misc]
     """What the model has to do, and how grey values are read."""
 
-    task: Annotated[
-        Literal[*TASKS],  # type: ignore[valid-type]
-        Field(description="what the model has to do"),
-        Table(TASKS),
-    ] = "unconditional"
+    task: choice(TASKS, "what the model has to do") = "unconditional"  # type: ignore[valid-type]
     binarise: Annotated[
         Literal["none", "threshold", "dynamic"],
         Field(description="none: grey values; threshold: x >= 1/2; dynamic: x ~ Bernoulli(grey), afresh at every use"),

@@ -52,6 +52,7 @@ def evaluate_run(
             reasons.setdefault(why, []).append(name)
     for why, which in reasons.items():
         say(f"left out: {', '.join(which)}: {why}")
+    stamp = run.folder.weights_stamp()
     measures = {}
     for name, measure in evaluate(context, names):
         if options.occlusion:
@@ -59,21 +60,22 @@ def evaluate_run(
             measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
         measures[name] = measure
         key = stored_name(name, METRICS[name].reads, options)
-        with _amended(run) as document:
+        with _amended(run, stamp) as document:
             document.setdefault("metrics", {})[key] = asdict(measure)
             document.setdefault("options", {})[key] = asdict(options)
     if (not metrics or ALL in metrics) and options.split == "test":
         findings = [asdict(finding) for finding in diagnose(context)]
-        with _amended(run) as document:
+        with _amended(run, stamp) as document:
             document["diagnosis"] = findings
     return measures
 
 
 @contextlib.contextmanager
-def _amended(run: LoadedRun) -> Iterator[dict[str, Any]]:
-    """evaluation.json, to add to; as another evaluation of the same run may have left it meanwhile."""
+def _amended(run: LoadedRun, stamp: list[Any]) -> Iterator[dict[str, Any]]:
+    """evaluation.json, to add metrics of the weights of `stamp` to. It is read anew, since another evaluation of the run may have
+    written meanwhile."""
     with run.folder.writing_evaluation():
-        document, stamp = run.folder.evaluation_document(), run.folder.weights_stamp()
+        document = run.folder.evaluation_document()
         if document.get("weights") != stamp:
             document = {"weights": stamp}  # metrics of other weights may not stand beside these
         yield document

@@ -1,13 +1,13 @@
 """The autoencoder: an encoder to a point, a decoder, no prior."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from reparam.conditionals import LIKELIHOODS, Likelihood, Point
 from reparam.core.model import Model
-from reparam.core.options import Table, options_of, part
+from reparam.core.options import choice, options_of, part
 from reparam.core.spec import Schedule, Spec
 from reparam.models.family import Family, Recipe
 from reparam.networks import NETWORKS, Pair
@@ -18,17 +18,11 @@ from reparam.objectives import Reconstruction
 class AutoencoderOptions(options_of(NETWORKS, LIKELIHOODS)):  # type: ignore[misc]
     """Networks, latent, likelihood and the weight of the reconstruction."""
 
-    network: Annotated[
-        Literal[*NETWORKS],  # type: ignore[valid-type]
-        Field(description="mlp, conv (two stride-2 convolutions), or residual (28 to 128 pixels, grey or RGB)"),
-        Table(NETWORKS),
-    ] = "mlp"
+    network: choice(  # type: ignore[valid-type]
+        NETWORKS, "mlp, conv (two stride-2 convolutions), or residual (28 to 128 pixels, grey or RGB)"
+    ) = "mlp"
     latent: Annotated[int, Field(ge=1, description="size of z")] = 20
-    likelihood: Annotated[
-        Literal[*LIKELIHOODS],  # type: ignore[valid-type]
-        Field(description="p(x|z)"),
-        Table(LIKELIHOODS),
-    ] = "bernoulli"
+    likelihood: choice(LIKELIHOODS, "p(x|z)") = "bernoulli"  # type: ignore[valid-type]
     weight: Annotated[float, Field(gt=0, description="factor on the reconstruction (c in the VAE report)")] = 1.0
 
 

@@ -22,7 +22,7 @@ from reparam.conditionals import (
 from reparam.core.conditional import Prior
 from reparam.core.context import ContextNetwork
 from reparam.core.model import Model
-from reparam.core.options import Table, options_of, part
+from reparam.core.options import choice, options_of, part
 from reparam.core.spec import Spec
 from reparam.errors import ConfigError
 from reparam.models.family import Recipe
@@ -36,18 +36,13 @@ PAPER = "Sohn, Lee and Yan 2015, Learning structured output representation using
 class ConditionalOptions(options_of(CONDITIONAL_NETWORKS, LIKELIHOODS)):  # type: ignore[misc]
     """Networks and likelihood."""
 
-    network: Annotated[
-        Literal[*CONDITIONAL_NETWORKS],  # type: ignore[valid-type]
-        Field(
-            description="mlp, or residual (a U-Net for c, residual encoders and decoder; 28 to 128 pixels, grey or RGB)"
-        ),
-        Table(CONDITIONAL_NETWORKS),
-    ] = "mlp"
-    likelihood: Annotated[
-        Literal[*LIKELIHOODS],  # type: ignore[valid-type]
-        Field(description="p(x|z, c) of images; label maps have one of their own, a softmax a pixel"),
-        Table(LIKELIHOODS),
-    ] = "bernoulli"
+    network: choice(  # type: ignore[valid-type]
+        CONDITIONAL_NETWORKS,
+        "mlp, or residual (a U-Net for c, residual encoders and decoder; 28 to 128 pixels, grey or RGB)",
+    ) = "mlp"
+    likelihood: choice(  # type: ignore[valid-type]
+        LIKELIHOODS, "p(x|z, c) of images; label maps have one of their own, a softmax a pixel"
+    ) = "bernoulli"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from reparam.core.batch import Batch
 from reparam.core.conditional import Decoder, Density, Discriminator
 from reparam.core.model import Model
 from reparam.core.objective import Objective, Player, Term, Terms
-from reparam.core.options import Table, options_of, part
+from reparam.core.options import choice, options_of, part
 from reparam.core.spec import Schedule, Spec
 from reparam.distributions import Bernoulli, Delta, rsample
 from reparam.models.family import Family, Recipe
@@ -110,13 +110,9 @@ class Adversarial(Objective):
 class GANOptions(options_of(GAN_NETWORKS)):  # type: ignore[misc]
     """Networks, latent and loss."""
 
-    network: Annotated[
-        Literal[*GAN_NETWORKS],  # type: ignore[valid-type]
-        Field(
-            description="dcgan (convolutions, for sides of 4 to 8 times a power of 2, such as 28, 32, 48, 64), or mlp"
-        ),
-        Table(GAN_NETWORKS),
-    ] = "dcgan"
+    network: choice(  # type: ignore[valid-type]
+        GAN_NETWORKS, "dcgan (convolutions, for sides of 4 to 8 times a power of 2, such as 28, 32, 48, 64), or mlp"
+    ) = "dcgan"
     latent: Annotated[int, Field(ge=1, description="size of z")] = 64
     loss: Annotated[
         Literal["non-saturating", "minimax", "hinge"], Field(description="what the two players minimise")

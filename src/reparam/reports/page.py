@@ -61,7 +61,7 @@ def render(run: LoadedRun) -> str:
 def _untrained_abilities(run: LoadedRun) -> frozenset[Ability]:
     """What a run without weights would be able to do; nothing where its model cannot be built either."""
     try:
-        return run.config.family.model(run.config.options, run.spec).abilities
+        return run.folder.untrained_model().abilities
     except Exception:
         return frozenset()
 

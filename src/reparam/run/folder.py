@@ -225,11 +225,15 @@ class RunFolder:
         _, facts = self.weights()
         return [facts["step"], facts["kept"]]
 
+    def untrained_model(self) -> Model:
+        """The model with random weights, which cost nobody else's random numbers."""
+        config = self.config()
+        with torch.random.fork_rng():
+            return config.family.model(config.options, self.spec())
+
     def model(self) -> Model:
         """The model with its kept weights, on the CPU, in evaluation mode."""
-        config = self.config()
-        with torch.random.fork_rng():  # initial weights are drawn, and replaced
-            model = config.family.model(config.options, self.spec())
+        model = self.untrained_model()
         tensors, _ = self.weights()
         load_weights(model, tensors, self.weights_path)
         return model.eval()

@@ -118,7 +118,8 @@ def _from_cache(
     if path.exists():
         try:
             tensors, facts = read_tensors(path)
-            model = _untrained(config, dataset)
+            with torch.random.fork_rng():  # initial weights are drawn, and replaced
+                model = _untrained(config, dataset)
             load_weights(model, tensors, path)
             return model.to(device).eval(), facts
         except RunError as error:
