@@ -156,7 +156,8 @@ def _train_until_told(folder: Path) -> None:
 
 
 def test_a_signal_to_the_whole_job_leaves_a_checkpoint(tmp_path: Path) -> None:
-    child = multiprocessing.get_context("fork").Process(target=_train_until_told, args=(tmp_path,))
+    # A new interpreter: forked from this one, it would inherit the locks of threads that other tests have started.
+    child = multiprocessing.get_context("spawn").Process(target=_train_until_told, args=(tmp_path,))
     child.start()
     end = time.monotonic() + 60
     metrics = tmp_path / "metrics.jsonl"  # a line of it is written where signals are listened to
