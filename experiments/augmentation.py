@@ -144,9 +144,12 @@ AUGMENTATION = Experiment(
     source="the G-VAE note, figures 2 to 4",
     text="A move changes an image's latents and decodes them. Flips: share of 10,000 test images that a judge, a "
     "classifier of another seed, assigns another class after a move than before, at an equal mean L2 change (2, 3.5 "
-    "and 5 on 28 x 28 pixels, the same a pixel elsewhere). G-VAE and VAE are the same network, and both move at "
-    "random within their posterior, or along the top tenth of the scales (as in the note), or, for the G-VAE, at "
-    "random within the directions that change none of its head's logits. Noise in z is the same in every latent; the "
+    "and 5 on 28 x 28 pixels, the same a pixel elsewhere). G-VAE and VAE are the same network, and both move in random "
+    "directions scaled by their posterior's deviations, or along the top tenth of the scales (as in the note), or, for "
+    "the G-VAE, at random within the directions that change none of its head's logits, each as far as the change "
+    "takes: in random directions 2 to 7 sigma on digits and clothes, 6 to 18 on photographs, far outside the "
+    "posterior. The judge is right on 98.5% of digits, 88.6% of clothes, 62.7% of CIFAR-10 and 77.6% of the 500 "
+    "test faces (there are no more: a standard error of 0.02). Noise in z is the same in every latent; the "
     "last row of a data set turns, shifts and bends the VAE's reconstruction; the CVAE by class keeps the class as "
     "its condition. Sharpness: edges of moved images over edges of test images.",
     rows=(

@@ -16,7 +16,7 @@ INTRODUCTION = (
     "kept as JSON with its command, commit, seed, machine and time; `reparam reproduce EXPERIMENT` runs the cells "
     "that are missing, says first how long they will take, goes on where it stopped, and makes this page from the "
     "results alone. Differences above 0 are worse than published. Losses and likelihoods are nats an image, on test "
-    "images that no choice was made on."
+    "images. Choices were made on validation images; a table says so where a test figure was seen first."
 )
 
 REHEARSAL = (

@@ -115,7 +115,7 @@ class Augmenter(BaseAugmenter):
         by_class = Ability.SAMPLE_BY_CLASS in model.abilities
         if Ability.AUGMENT not in model.abilities:
             raise ConfigError(
-                "augmentation moves an image within its posterior: it takes a VAE, a G-VAE or a CVAE by class"
+                "augmentation moves an image along its posterior's scales: it takes a VAE, a G-VAE or a CVAE by class"
             )
         if not 0 < share <= 1:
             raise ConfigError(f"share is a part of the latents, above 0 and at most 1, not {share}")

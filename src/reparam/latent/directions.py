@@ -147,7 +147,7 @@ def _class_means(code: Code, generator: Random) -> Tensor:
 
 
 DIRECTIONS: dict[str, Direction] = {
-    "posterior": Direction("sigma * eps, eps ~ N(0, I): at random within the posterior", _posterior),
+    "posterior": Direction("sigma * eps, eps ~ N(0, I): at random along the posterior's scales", _posterior),
     "neutral": Direction("the part of sigma * eps that moves none of the head's logits", _neutral, "head"),
     "largest": Direction("the top share of the scales together, to one side or the other (the G-VAE note)", _largest),
     "largest-one": Direction("one of the top share of the scales, to one side or the other", _largest_one),

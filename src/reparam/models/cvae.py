@@ -30,7 +30,7 @@ def objective(options: CVAEOptions, schedule: Schedule) -> StructuredPrediction:
 
 CVAE = Family(
     name="cvae",
-    summary="conditional VAE: completes, segments or makes images of a class, with as many predictions as are plausible",
+    summary="conditional VAE: completes, segments or makes images of a class, with as many different predictions as you draw",
     citation=conditional.PAPER,
     options=CVAEOptions,
     build=build,

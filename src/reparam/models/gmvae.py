@@ -265,7 +265,7 @@ def callbacks(options: GMVAEOptions, schedule: Schedule) -> tuple[Callback, ...]
 
 GMVAE = Family(
     name="gmvae",
-    summary="VAE with a mixture as its prior, or the VampPrior: better likelihood, and clusters without labels",
+    summary="VAE with a mixture as its prior, or the VampPrior: clusters without labels, a prior that fits the latents",
     citation="Dilokthanakul et al. 2016, Deep unsupervised clustering with Gaussian mixture variational autoencoders; Tomczak "
     "and Welling 2018, VAE with a VampPrior",
     options=GMVAEOptions,

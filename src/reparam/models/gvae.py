@@ -1,4 +1,4 @@
-"""G-VAE: a VAE with a linear classifier on its latent, trained so that a move along the posterior's scales keeps the class.
+"""G-VAE: a VAE with a linear classifier on its latent, trained to keep the class in moves along the posterior's scales.
 
 Shapes: `B` batch, `K` latent, `D` classes.
 """
@@ -28,8 +28,8 @@ SQUARED_ERROR = 0.5**0.5  # scale of the Gaussian whose -log p is the summed squ
 class ClassPreserving(Objective):
     r"""total = ELBO's total + weight * isda_bound(mu(x), diag sigma(x)^2, W, b, y, lambda(step)) (the G-VAE note, eq. 2.5).
 
-    The posterior's own scales stand in the place of ISDA's class covariance, so that a move along them keeps the class, and no
-    statistic of the data is needed. lambda rises linearly over `length` steps (0: it is constant). An image without a label (y
+    The posterior's own scales stand in the place of ISDA's class covariance: moves along them are meant to keep the class, and
+    no statistic of the data is needed. lambda rises linearly over `length` steps (0: it is constant). An image without a label (y
     = -1) has no class term.
     """
 
@@ -91,7 +91,7 @@ _DOCUMENT: dict[str, Any] = {
 
 GVAE = Family(
     name="gvae",
-    summary="VAE with a linear classifier on its latent: augmentation that changes an image and keeps its class",
+    summary="VAE with a linear classifier on its latent: augmentation whose moves flip the class less often than a VAE's",
     citation="after Wang et al. 2019, Regularizing deep networks with semantic data augmentation",
     options=GVAEOptions,
     build=build,

@@ -58,13 +58,14 @@ FIGURES: dict[str, Figure] = {
         "Above, a row for each test image, moved along the top tenth of its posterior's scales together, up to 3 sigma to both "
         "sides; below, one image along the single latents of most effect. The image is in the middle; the last column is noise "
         "in z. Under each: the class that a judge classifier reads, and the change (L2). Last, once measured, how often a "
-        "change of a given size flips the class. Look for visible changes that keep the class.",
+        "change of a given size flips the judge's class. Look for visible changes that keep the class.",
         Ability.KEEP_CLASS,
         latent_moves.page_figure,
     ),
     "reconstructions": Figure(
         "Reconstructions",
-        "Test images, which training never saw, above their reconstructions. What is lost is what the latent does not hold.",
+        "Test images, which training never saw, above their reconstructions. What is lost, the latent does not hold or the "
+        "decoder does not draw.",
         Ability.RECONSTRUCT,
         reconstructions.reconstructions,
         lambda view: options.ReconstructionOptions(n=2 * view.page.across, across=view.page.across),
@@ -93,15 +94,15 @@ FIGURES: dict[str, Figure] = {
     "traversals": Figure(
         "One latent at a time",
         "One test image; in each row one latent runs from one end to the other and the others stay. A row that hardly changes is "
-        "a latent that the model does not use.",
+        "a latent that the model does not use for this image.",
         Ability.RECONSTRUCT,
         reconstructions.traversals,
         lambda view: options.TraversalOptions(index=None, count=view.page.walks, steps=view.page.walk),
     ),
     "interpolations": Figure(
         "From one image to another",
-        "The straight line between the latents of two test images, which are at the ends. Good models pass through believable "
-        "images, poor ones through a double exposure.",
+        "The straight line between the latents of two test images, which are at the ends. Believable images in between are a "
+        "good sign, a double exposure is a bad one.",
         Ability.RECONSTRUCT,
         reconstructions.interpolations,
         _pairs,
