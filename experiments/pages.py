@@ -49,6 +49,7 @@ def page(runner: ExperimentRunner) -> str:
         parts += [
             f"## {experiment.title}",
             f"After {experiment.source}. {experiment.text}",
+            "\n".join(["<!-- figures", *experiment.figures, "-->"]) if experiment.figures and not runner.fast else "",
             f"```bash\nreparam reproduce {name}\n```",
         ]
         parts += [markdown_table(experiment, documents), _provenance(documents)] if documents else ["Not run yet."]
