@@ -3,6 +3,7 @@ known images, divergences from mixtures, and sampling with a generator."""
 
 from reparam.distributions.bernoulli import Bernoulli
 from reparam.distributions.continuous_bernoulli import ContinuousBernoulli
+from reparam.distributions.default_generator import default_generators, default_generators_kept
 from reparam.distributions.delta import Delta
 from reparam.distributions.isda import isda_bound
 from reparam.distributions.mixtures import (
@@ -26,6 +27,8 @@ __all__ = [
     "Delta",
     "DiscretisedLogistic",
     "PixelCategorical",
+    "default_generators",
+    "default_generators_kept",
     "detached",
     "drawn_by",
     "isda_bound",
