@@ -113,7 +113,7 @@ def read_json(path: Path, remedy: str = "restore it, or train the run again") ->
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
         raise RunError(f"{path} is no valid JSON ({error}): {remedy}") from None
     if not isinstance(document, dict):
         raise RunError(f"{path} does not hold a JSON object: {remedy}")

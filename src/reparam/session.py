@@ -15,7 +15,7 @@ from reparam.data import Dataset, Images
 from reparam.data.dataset import SPLITS
 from reparam.data.options import Damaged
 from reparam.data.tasks import with_condition
-from reparam.distributions import keyed_generator
+from reparam.distributions import default_generators, default_generators_kept, keyed_generator
 from reparam.errors import ConfigError, DataError, StepError
 from reparam.latent.directions import PIXELS
 from reparam.models import Model, Schedule, Spec
@@ -24,13 +24,19 @@ from reparam.run.config import RunConfig
 from reparam.run.data import open_data, stored_spec
 from reparam.run.device import choose_device
 from reparam.run.folder import RunFolder, load_weights
-from reparam.training import Loop, Outcome, Progress, processes, settle_process
+from reparam.training import Loop, Outcome, Progress, processes, settle_process, training_alone
 from reparam.training.augmentation import augmenting_runs, build_augmentation
 from reparam.training.validation import Validator
 
 
 def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[RunFolder, Outcome]:
-    """Creates the run folder and trains. What cannot be trained leaves no folder behind."""
+    """Creates the run folder and trains. What cannot be trained leaves no folder behind. Of several threads one trains at a time;
+    the process's settings are afterwards as before."""
+    with training_alone(progress.note):
+        return _start(config, out, progress)
+
+
+def _start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[RunFolder, Outcome]:
     settle_process()
     device = choose_device(config.training.device)
     processes.join(device)
@@ -62,9 +68,14 @@ def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tupl
 
 def continue_run(folder: RunFolder, progress: Progress, damaged: Damaged | None = None) -> tuple[RunFolder, Outcome]:
     """Continues the run in `folder`. Raises DataError if its data is not what it was, ConfigError on another device or under
-    another number of processes."""
+    another number of processes. Threads and settings: as `start`."""
     if damaged not in (None, *get_args(Damaged)):
         raise ConfigError(f"damaged is one of {', '.join(get_args(Damaged))}, not {damaged!r}")
+    with training_alone(progress.note):
+        return _continue(folder, progress, damaged)
+
+
+def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) -> tuple[RunFolder, Outcome]:
     settle_process()
     config = folder.config()
     device = choose_device(config.training.device)
@@ -101,7 +112,7 @@ def continue_run(folder: RunFolder, progress: Progress, damaged: Damaged | None 
 
 def build(config: RunConfig, spec: Spec) -> Model:
     """The model with its initial weights: those of `init_from`, else random ones by the run's seed."""
-    with torch.random.fork_rng():
+    with default_generators_kept():
         torch.manual_seed(config.training.seed)
         model = config.family.model(config.options, spec)
     if config.training.init_from:
@@ -124,7 +135,8 @@ def _make_loop(
     # Of several players none has a loss to choose weights by.
     validated = config.data.train_on == "train" and len(objective.players) == 1
     # Other random numbers than those of the initial weights, and for each process its own.
-    torch.manual_seed(keyed_generator("cpu", config.training.seed, "noise", processes.rank()).initial_seed())
+    with default_generators():
+        torch.manual_seed(keyed_generator("cpu", config.training.seed, "noise", processes.rank()).initial_seed())
     return Loop(
         model,
         objective,

@@ -16,7 +16,7 @@ from reparam.core.batch import Batch
 from reparam.data import DataOptions, Dataset, Images
 from reparam.data.dataset import cut
 from reparam.data.tasks import make_batch, with_condition
-from reparam.distributions import Delta, keyed_generator, prediction, rsample, with_parameters
+from reparam.distributions import Delta, default_generators_kept, keyed_generator, prediction, rsample, with_parameters
 from reparam.files import read_tensors, write_tensors
 from reparam.latent import generation
 from reparam.models import Family, Model, Schedule, Spec
@@ -43,6 +43,7 @@ def discs(options: DataOptions) -> Dataset:
 _DISCS = ((0.25, 0.75), (0.25, 0.75), (0.1, 0.25))  # x, y, radius, shares of the side
 
 
+@default_generators_kept()
 def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **options: Any) -> Model:
     """Builds a model of the family under `options` and asserts, for images of `spec`:
 

@@ -1,6 +1,7 @@
 """array:FILE, and the digits of scikit-learn."""
 
 import io
+import struct
 import zipfile
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from reparam.data import DataOptions, load
+from reparam.data.io.npy import read_npy
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 8, 8), np.uint8)
@@ -126,6 +128,7 @@ def test_malformed_arrays_are_refused(tmp_path, array, words, refused):
         (np.full(20, -2), "-2"),
         (np.full(20, 10**6), "1000000"),
         (np.array([None] * 20), "Python objects"),
+        (np.zeros(20, "m8[s]"), "timedelta64"),
     ],
 )
 def test_malformed_labels_are_refused(tmp_path, labels, words, refused):
@@ -146,6 +149,12 @@ def npy(array):
     return buffer.getvalue()
 
 
+def header(text, data=b"", version=1):
+    """A .npy of any header."""
+    length = struct.pack("<H" if version == 1 else "<I", len(text))
+    return b"\x93NUMPY" + bytes([version, 0]) + length + text.encode("utf-8") + data
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -153,6 +162,35 @@ def npy(array):
         (npy(GREY) + b"\0", "damaged"),
         (npy(GREY).replace(b"(20, 8, 8)", b"(99, 9, 9)"), "promises"),
         (npy(GREY).replace(b"(20, 8, 8), ", b"(9**99, 8), "), "not a .npy"),
+        (npy(GREY).replace(b"(20, 8, 8), ", b"(20,-8,-8), "), "shape (20, -8, -8)"),
+        (header("{'descr': '|u1', 'fortran_order': False, 'shape': (0, " + "9" * 30 + "), }"), "impossible shape"),
+        (header("{'descr': '|u1', 'fortran_order': False, 'shape': (0, " + "9" * 5000 + "), }"), "not a .npy"),
+        (header("{'descr': '|V0', 'fortran_order': False, 'shape': (9, 8, 8), }"), "type '|V0'"),
+        (header("{'descr': '<U0', 'fortran_order': False, 'shape': (9, 8, 8), }"), "type '<U0'"),
+        (
+            header("{'descr': ('<u1', (8, 8)), 'fortran_order': False, 'shape': (9,), }", bytes(576)),
+            "type ('<u1', (8, 8))",
+        ),
+        (header("{'descr': '8u1', 'fortran_order': False, 'shape': (9, 8), }", bytes(576)), "type '8u1'"),
+        (header("{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (9, 8), }", bytes(576)), "not a .npy"),
+        (header("{'descr': '|u1', 'fortran_order': 0, 'shape': (9, 8, 8), }", bytes(576)), "fortran_order 0"),
+        (header("{'descr': '|u1', 'fortran_order': False, 'shape': (True, 8, 8), }", bytes(64)), "shape (True, 8, 8)"),
+        (
+            header("{'descr': '|u1', 'fortran_order': False, 'shape': (9, 8, 8), 'x': 1}", bytes(576)),
+            "not that of an array",
+        ),
+        (
+            header("{'descr': '|b1', 'fortran_order': False, 'shape': (9, 8, 8), }", bytes(575) + b"\7"),
+            "not all 0 or 1",
+        ),
+        (header("[" * 9000), "not a .npy"),
+        (header("-" * 9000 + "1"), "not a .npy"),
+        (
+            header("{'descr': '|u1', 'fortran_order': False, 'shape': (9, 8, 8), }", bytes(576), version=4),
+            "version 4.0",
+        ),
+        (header(" " * 10_001), "a header of 10,001 bytes"),
+        (b"\x93NUMPY\2\0\xff\xff\xff\xff", "a header of 4,294,967,295 bytes"),
         (b"", "not a .npy"),
         (b"\x93NUMPY", "not a .npy"),
         (b"hello", "not a .npy"),
@@ -166,6 +204,31 @@ def test_lying_npy_headers_are_refused(tmp_path, data, words, refused):
         archive.writestr("images.npy", data)
     with refused(words):
         load(f"array:{tmp_path / 'a.npz'}")
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+@pytest.mark.parametrize("kind", ["<f4", ">f4", ">f8", "<f2"])
+@pytest.mark.parametrize("fortran", [False, True])
+def test_every_form_of_npy_is_read_as_numpy_reads_it(version, kind, fortran):
+    array = np.array(GREY / 255, dtype=kind, order="F" if fortran else "C")
+    out = io.BytesIO()
+    np.lib.format.write_array(out, array, version=version)
+    found = read_npy(out.getvalue(), "x", "y")
+    assert np.array_equal(found, array)
+    assert found.dtype == array.dtype
+
+
+def test_a_header_of_python_2_is_read():
+    data = header("{'descr': '|u1', 'fortran_order': False, 'shape': (2L, 3L), }", bytes(range(6)))
+    assert np.array_equal(read_npy(data, "x", "y"), np.arange(6).reshape(2, 3))
+
+
+def test_labels_of_big_endian_are_read(tmp_path):
+    labels = (np.arange(20) % 4).astype(">i4")
+    data = load(save(tmp_path, None, images=np.repeat(labels, 64).reshape(20, 8, 8).astype(np.uint8), labels=labels))
+    for split in ("train", "validation", "test"):
+        part = data.split(split)
+        assert torch.equal(part.images[:, 0, 0, 0].long(), part.labels)
 
 
 def test_other_files_are_refused(tmp_path, refused):

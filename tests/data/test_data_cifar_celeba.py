@@ -1,6 +1,7 @@
 """CIFAR-10 and CelebA in the layouts they are published in."""
 
 import io
+import os
 import tarfile
 import zipfile
 
@@ -66,6 +67,13 @@ def test_malformed_binary_cifar_is_refused(tmp_path, name, change, words, refuse
     data = change(path.read_bytes())
     path.unlink() if data is None else path.write_bytes(data)
     with refused(words):
+        load(f"cifar10:{tmp_path}")
+
+
+def test_a_batch_that_is_no_plain_file_or_too_large_is_refused(tmp_path, refused):
+    binary(tmp_path)
+    os.truncate(tmp_path / "data_batch_3.bin", 2**40)  # a file with holes
+    with refused("data_batch_3.bin has 1048576 MiB"):
         load(f"cifar10:{tmp_path}")
 
 
@@ -214,6 +222,16 @@ def rewrite(name, change):
         (rewrite("list_eval_partition.txt", lambda t: t.replace("000003.jpg 2", "000003.jpg 5")), (), "line 3"),
         (rewrite("list_eval_partition.txt", lambda t: t.replace(" 1\n", " 0\n")), (), "no picture into validation"),
         (rewrite("list_eval_partition.txt", lambda t: t + "000077.jpg 0\n"), (), "000077.jpg"),
+        (rewrite("list_attr_celeba.txt", lambda t: "9" * 5000 + t[2:]), (), "as its first line says"),
+        (rewrite("list_attr_celeba.txt", lambda t: "١٢" + t[2:]), (), "as its first line says"),
+        (rewrite("list_attr_celeba.txt", lambda t: t + "\0\n"), (), "is not text (it holds NUL)"),
+        (
+            rewrite("list_attr_celeba.txt", lambda t: "13" + t[2:] + "000001.jpg  1  1  1\n"),
+            (),
+            "gives '000001.jpg' two different labels",
+        ),
+        (rewrite("list_eval_partition.txt", lambda t: t + "000001.jpg 1\n"), (), "puts '000001.jpg' into two splits"),
+        (lambda root: (root / "list_attr_celeba.txt").write_bytes(b"12\n\xff"), (), "is not text (invalid start byte)"),
     ],
 )
 def test_malformed_celeba_is_refused(tmp_path, damage, attributes, words, refused):
@@ -221,6 +239,13 @@ def test_malformed_celeba_is_refused(tmp_path, damage, attributes, words, refuse
     damage(root)
     with refused(words):
         load(f"celeba:{root}", DataOptions(attributes=attributes))
+
+
+def test_lists_with_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
+    plain, root = celeba(tmp_path / "plain"), celeba(tmp_path / "c")
+    for name in ("list_attr_celeba.txt", "list_eval_partition.txt"):
+        (root / name).write_bytes(b"\xef\xbb\xbf" + (root / name).read_bytes().replace(b"\n", b"\r\n"))
+    assert load(f"celeba:{root}").fingerprint == load(f"celeba:{plain}").fingerprint
 
 
 def test_a_picture_missing_from_the_zip_is_named(tmp_path, refused):

@@ -51,6 +51,7 @@ def test_idx_bytes_are_those_of_the_format():
         (struct.pack(">HBBIII", 0, 0x0D, 3, 1, 28, 28) + bytes(784 * 4), "type 0x0d"),
         (struct.pack(">HBBI", 0, 8, 1, 4) + bytes(4), "swapped"),
         (struct.pack(">HBBIII", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1) + bytes(50), "header promises"),
+        (struct.pack(">HBBIII", 0, 8, 3, 0, 2**32 - 1, 2**32 - 1), "impossible shape"),
     ],
 )
 @pytest.mark.parametrize("suffix", ["", ".gz"])
@@ -61,12 +62,23 @@ def test_malformed_idx_is_refused(tmp_path, data, words, suffix, refused):
         read_idx(path, 3)
 
 
-@pytest.mark.parametrize("damage", [lambda d: d[:-20], lambda d: d[:60] + b"\0\1\2\3" + d[64:], lambda d: b"text" + d])
+@pytest.mark.parametrize("damage", [
+        lambda d: d[:-20], lambda d: d[:60] + b"\0\1\2\3" + d[64:], lambda d: b"text" + d, lambda d: d + b"text",
+        lambda d: d[:-8] + bytes(8),
+    ])  # fmt: skip
 def test_damaged_gzip_is_refused(tmp_path, damage, refused):
     path = tmp_path / "x.gz"
     rng = np.random.default_rng(0)
     path.write_bytes(damage(gzip.compress(idx_bytes(rng.integers(0, 256, (3, 28, 28), np.uint8)))))
     with refused("damaged"):
+        read_idx(path, 3)
+
+
+def test_a_gzip_bomb_is_refused_unread(tmp_path, refused):
+    path = tmp_path / "x.gz"
+    shape = struct.pack(">HBBIII", 0, 8, 3, 2**27, 1, 1)
+    path.write_bytes(gzip.compress(shape, 0) + bytes(2**18))  # what is behind the header need not be there
+    with refused("unpacks to 128 MiB (a bomb?)"):
         read_idx(path, 3)
 
 

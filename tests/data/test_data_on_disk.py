@@ -291,7 +291,14 @@ def test_what_is_no_whole_set_of_shards_is_refused(shards, tmp_path, refused):
         (shards / "index.json").write_text(json.dumps(broken))
         with refused():
             load(f"shards:{shards}")
-    for broken, why in (("", "no valid JSON"), ("{", "no valid JSON"), ("[]", "JSON object"), ("{}", "no format")):
+    for broken, why in (
+        ("", "no valid JSON"),
+        ("{", "no valid JSON"),
+        ("[" * 10**5, "no valid JSON"),
+        ("9" * 5000, "no valid JSON"),
+        ("[]", "JSON object"),
+        ("{}", "no format"),
+    ):
         (shards / "index.json").write_text(broken)
         with refused("index.json", why, "reparam data shard"):
             load(f"shards:{shards}")

@@ -474,6 +474,11 @@ def test_cub_in_one_folder(tmp_path):
         (lambda p: (p / "CUB_200_2011" / "images.txt").unlink(), ("lacks images.txt", "CaltechDATA")),
         (lambda p: (p / "CUB_200_2011" / "images.txt").write_text("\n"), ("images.txt is empty",)),
         (lambda p: (p / "CUB_200_2011" / "images.txt").write_text("1\n"), ("not two words",)),
+        (lambda p: (p / "CUB_200_2011" / "images.txt").write_bytes(b"1 \xe9.jpg\n"), ("is not text",)),
+        (
+            lambda p: (p / "CUB_200_2011" / "images.txt").write_text("1 a/a.jpg\n1 a/b.jpg"),
+            ("numbers two lines alike",),
+        ),
         (lambda p: (p / "CUB_200_2011" / "train_test_split.txt").write_text("1 1\n"), ("has no 0 or 1 for",)),
         (lambda p: (p / "CUB_200_2011" / "classes.txt").write_text("1 001.Bird\n"), ("lacks '002.Bird'",)),
         (lambda p: (p / "segmentations").rename(p / "masks"), ("lacks segmentations/", "and 39 more files")),
@@ -539,6 +544,9 @@ def test_lfw_parts_with_faults(tmp_path, refused):
         load(f"lfw-parts:{tmp_path}")
     (tmp_path / "parts_test.txt").write_text("Some_One two\n")
     with refused("parts_test.txt has 'two' for a number"):
+        load(f"lfw-parts:{tmp_path}")
+    (tmp_path / "parts_test.txt").write_text("Some_One " + "9" * 5000)
+    with refused("for a number"):
         load(f"lfw-parts:{tmp_path}")
     (tmp_path / "parts_test.txt").unlink()
     with refused("lacks parts_test.txt"):

@@ -13,7 +13,6 @@ from torch.distributions import (
     Bernoulli,
     Beta,
     Categorical,
-    ContinuousBernoulli,
     Distribution,
     Gamma,
     Independent,
@@ -24,7 +23,15 @@ from torch.distributions import (
     StudentT,
 )
 
-from reparam.distributions import Completion, Delta, DiscretisedLogistic, keyed_generator, rsample, with_parameters
+from reparam.distributions import (
+    Completion,
+    ContinuousBernoulli,
+    Delta,
+    DiscretisedLogistic,
+    keyed_generator,
+    rsample,
+    with_parameters,
+)
 from reparam.distributions.bernoulli import Bernoulli as Quick
 from reparam.testing import check_distribution
 
@@ -40,7 +47,7 @@ LOGITS = torch.tensor([-3.0, 0.0, 0.4, 2.0])
         Laplace(LOC, SCALE),
         Independent(Normal(LOC.expand(2, 3), SCALE.expand(2, 3)), 1),
         Bernoulli(logits=LOGITS),
-        ContinuousBernoulli(logits=LOGITS),
+        ContinuousBernoulli(torch.tensor([-200.0, -30.0, -3.0, 0.0, 1e-6, 0.4, 17.0, 200.0])),
         DiscretisedLogistic(torch.tensor([-0.1, 0.3, 0.99]), torch.tensor([0.001, 0.1, 0.5])),
         Delta(LOC, event_dim=1),
     ],
@@ -107,7 +114,7 @@ def test_parameters_are_changed_wherever_they_are() -> None:
     whole = [
         from_probs,
         Quick(logits),
-        ContinuousBernoulli(logits=logits),
+        ContinuousBernoulli(logits),
         MixtureSameFamily(Categorical(logits=logits), components),
         DiscretisedLogistic(logits, logits.exp(), levels=16),
         Completion(Independent(Normal(image, 0.1), 3), image, (image > 0.5).float()),

@@ -14,11 +14,11 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.distributions import ContinuousBernoulli, Distribution, Independent, Laplace, Normal
+from torch.distributions import Distribution, Independent, Laplace, Normal
 
 from reparam.core.conditional import Decoder, Density
 from reparam.core.context import ContextOutput
-from reparam.distributions import Bernoulli, DiscretisedLogistic, PixelCategorical
+from reparam.distributions import Bernoulli, ContinuousBernoulli, DiscretisedLogistic, PixelCategorical
 
 # A density on pixels that never change grows without limit as its scale shrinks; one grey level is where that stops.
 SMALLEST_SCALE = 1 / 255
@@ -74,7 +74,7 @@ class ContinuousBernoulliLikelihood(Likelihood):
     """The Bernoulli's density on [0, 1] with its normalising constant (Loaiza-Ganem and Cunningham 2019)."""
 
     def pixels(self, output: Tensor) -> Distribution:
-        return ContinuousBernoulli(logits=output, validate_args=False)
+        return ContinuousBernoulli(output)
 
 
 class GaussianLikelihood(Likelihood):

@@ -1,7 +1,9 @@
-"""What `torch.distributions` lacks: points, mass on integer levels, label maps, partly known images, divergences from mixtures,
-and sampling with a generator."""
+"""What `torch.distributions` lacks: a continuous Bernoulli for any logit, points, mass on integer levels, label maps, partly
+known images, divergences from mixtures, and sampling with a generator."""
 
 from reparam.distributions.bernoulli import Bernoulli
+from reparam.distributions.continuous_bernoulli import ContinuousBernoulli
+from reparam.distributions.default_generator import default_generators, default_generators_kept
 from reparam.distributions.delta import Delta
 from reparam.distributions.isda import isda_bound
 from reparam.distributions.mixtures import (
@@ -21,9 +23,12 @@ __all__ = [
     "IGNORED",
     "Bernoulli",
     "Completion",
+    "ContinuousBernoulli",
     "Delta",
     "DiscretisedLogistic",
     "PixelCategorical",
+    "default_generators",
+    "default_generators_kept",
     "detached",
     "drawn_by",
     "isda_bound",

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import hashlib
 import inspect
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import singledispatch
 from typing import Any
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
-_ONE_AT_A_TIME = threading.RLock()
+from reparam.distributions.default_generator import default_generators
 
 
 def keyed_generator(device: torch.device | str, *key: int | str) -> torch.Generator:
@@ -43,7 +42,7 @@ def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
         return
     module = torch.random if generator.device.type == "cpu" else torch.get_device_module(generator.device)
     where = [generator.device] if generator.device.type == "cuda" else []
-    with _ONE_AT_A_TIME:
+    with default_generators():
         own = module.get_rng_state(*where)
         module.set_rng_state(generator.get_state(), *where)
         try:

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.data.tasks import with_condition
+from reparam.distributions import default_generators_kept
 from reparam.errors import ConfigError, RunError
 from reparam.files import make_folder, read_json, read_tensors, sweep, write_json, write_tensors
 from reparam.models import Model, Spec
@@ -228,7 +229,7 @@ class RunFolder:
     def untrained_model(self) -> Model:
         """The model with random weights, which cost nobody else's random numbers."""
         config = self.config()
-        with torch.random.fork_rng():
+        with default_generators_kept():
             return config.family.model(config.options, self.spec())
 
     def model(self) -> Model:

@@ -4,7 +4,7 @@ from reparam.progress import LineProgress, Progress, RichProgress, Silent
 from reparam.training.data_order import DataOrder
 from reparam.training.divergence import DivergedError
 from reparam.training.loop import Loop, Outcome
-from reparam.training.process_settings import settle_process
+from reparam.training.process_settings import settle_process, training_alone
 
 __all__ = [
     "DataOrder",
@@ -16,4 +16,5 @@ __all__ = [
     "RichProgress",
     "Silent",
     "settle_process",
+    "training_alone",
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from reparam.distributions import default_generators
 from reparam.errors import RunError
 from reparam.files import read_tensors, write_tensors
 from reparam.run.folder import load_weights
@@ -23,9 +24,11 @@ FORMAT = 1
 def write(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
     """The state, random states of all processes, and which images on disk were skipped. All processes call it, rank 0 writes."""
     device = state.clock.device
-    random = {"cpu": processes.gather(torch.get_rng_state())}
-    if device.type == "cuda":
-        random["cuda"] = processes.gather(torch.cuda.get_rng_state(device))
+    with default_generators():
+        own = {"cpu": torch.get_rng_state()}
+        if device.type == "cuda":
+            own["cuda"] = torch.cuda.get_rng_state(device)
+    random = {kind: processes.gather(values) for kind, values in own.items()}
     if processes.rank():
         return
     tensors = {f"model.{name}": tensor for name, tensor in state.weights().items()}
@@ -63,9 +66,10 @@ def read(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
             tensor.copy_(groups["average"][name])
         for player in state.players:
             _read_optimiser(player, groups["optimiser"], metadata["stateful"][player.name])
-        torch.set_rng_state(groups["random"][f"cpu.{processes.rank()}"])
-        if device.type == "cuda" and (name := f"cuda.{processes.rank()}") in groups["random"]:
-            torch.cuda.set_rng_state(groups["random"][name], device)
+        with default_generators():
+            torch.set_rng_state(groups["random"][f"cpu.{processes.rank()}"])
+            if device.type == "cuda" and (name := f"cuda.{processes.rank()}") in groups["random"]:
+                torch.cuda.set_rng_state(groups["random"][name], device)
     except KeyError as error:
         raise RunError(f"{path} lacks {error}: it is damaged; restore it from a copy, or train again") from None
     state.step = metadata["step"]

@@ -21,7 +21,8 @@ class InterruptListener:
     def __enter__(self) -> "InterruptListener":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
+                if signal.getsignal(number) is not None:  # one that is not Python's could not be put back
+                    self._before[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -17,7 +17,7 @@ from reparam.core.callback import CALLBACK_IMAGES, Callback
 from reparam.data import Images
 from reparam.data.io.on_disk import readers_watched
 from reparam.data.tasks import TaskOptions, make_batch
-from reparam.distributions import keyed_generator
+from reparam.distributions import default_generators, keyed_generator
 from reparam.errors import ReparamError
 from reparam.objectives import Objective
 from reparam.progress import Progress, Silent
@@ -153,7 +153,8 @@ class Loop:
 
         while not self._done():
             self._run_callbacks()
-            runner.advance()
+            with default_generators():
+                runner.advance()
             if compiling:  # which does not count for the rate, nor for the time that is left
                 self._restart_window()
                 self.progress.start(self.steps, state.step)

@@ -1,15 +1,52 @@
 """Settings that torch and the C library have only once in a process."""
 
+import contextlib
 import ctypes
 import platform
-from collections.abc import Callable
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
+
+from reparam.distributions import default_generators
 
 # Of glibc's malloc.h: above these sizes, freed memory goes back to the system.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST = 2**31 - 1
+_ITS_OWN_LARGEST = 2**25  # bytes: as far as glibc raises the second by itself; the first is then twice as much
+
+_TRAINING = threading.RLock()
+
+
+@contextlib.contextmanager
+def training_alone(say: Callable[[str], None]) -> Iterator[None]:
+    """One training at a time in a process: while another thread trains, this one waits, and says so. Afterwards the process has
+    the settings of before: random states of torch, numpy and Python, denormal numbers, TF32; gradients are on meanwhile.
+
+    What is drawn and how numbers are rounded is common to all threads, so that two trainings would change each other's weights.
+    """
+    if not _TRAINING.acquire(blocking=False):
+        say("waiting for another thread of this process, which is training")
+        _TRAINING.acquire()
+    kept = contextlib.ExitStack()
+    try:
+        with default_generators():
+            kept.enter_context(torch.random.fork_rng(list(range(torch.cuda.device_count()))))
+        kept.callback(np.random.set_state, np.random.get_state())
+        kept.callback(random.setstate, random.getstate())
+        kept.callback(torch.set_flush_denormal, sys.float_info.min / 2 == 0)
+        kept.callback(_set_allocator, 2 * _ITS_OWN_LARGEST, _ITS_OWN_LARGEST)
+        _keep_precision(kept)
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        with default_generators():
+            kept.close()
+        _TRAINING.release()
 
 
 def settle_process() -> None:
@@ -20,9 +57,7 @@ def settle_process() -> None:
     each page is faulted in and zeroed anew a step later: 10 to 20 percent of a convolutional network's step.
     """
     torch.set_flush_denormal(True)
-    if allocator := _glibc():
-        for which in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-            allocator.mallopt(which, _LARGEST)
+    _set_allocator(_LARGEST, _LARGEST)
 
 
 def give_back_memory() -> None:
@@ -43,6 +78,21 @@ def set_precision(precision: str, device: torch.device, note: Callable[[str], No
 def multiplies_bfloat16() -> bool:
     """Whether torch has fast products in bfloat16 for this processor."""
     return not torch.backends.mkldnn.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _keep_precision(kept: contextlib.ExitStack) -> None:
+    """Puts back the old switch of TF32 and the new one, which torch has side by side."""
+    for part in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # type: ignore[attr-defined]
+        kept.callback(setattr, part, "fp32_precision", part.fp32_precision)
+    for old in (torch.backends.cuda.matmul, torch.backends.cudnn):
+        with contextlib.suppress(RuntimeError):  # it cannot be read after the new one was set, which then counts
+            kept.callback(setattr, old, "allow_tf32", old.allow_tf32)
+
+
+def _set_allocator(trim: int, mmap: int) -> None:
+    if allocator := _glibc():
+        allocator.mallopt(_TRIM_THRESHOLD, trim)
+        allocator.mallopt(_MMAP_THRESHOLD, mmap)
 
 
 def _glibc() -> Any:

@@ -7,9 +7,7 @@ refused before anything is read, and no more is read than a member declares.
 import io
 import os
 import stat
-import tarfile
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -20,7 +18,10 @@ from reparam.errors import DataError, suggest
 MiB, GiB = 2**20, 2**30
 MEMBER_LIMIT = 256 * MiB  # one picture, packed or not
 TOTAL_LIMIT = 64 * GiB  # a whole archive, unpacked
-RATIO_LIMIT = 200  # unpacked over packed, where more than 100 MiB are declared; deflate itself reaches 1032
+ALWAYS_ALLOWED = 100 * MiB  # unpacked, however small the archive
+RATIO_LIMIT = 200  # unpacked over packed, beyond that; deflate itself reaches 1032
+_OTHER_METHODS = {9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz"}
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others, Python unpacks more than it is asked for
 
 
 def require(path: Path) -> None:
@@ -60,29 +61,44 @@ class ZipTree:
         self.where = str(path)
         self._zip: zipfile.ZipFile | None = None
         self._process = 0
+        if not path.is_file():  # reading a pipe would wait for ever
+            raise DataError(f"{path} is not a plain file: give one")
         try:
             infos = self._archive().infolist()
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise DataError(f"{path} is not a zip that can be read ({error}): pack it again") from error
+        except PermissionError:
+            raise
+        except Exception as error:  # the module raises almost anything on damaged data
+            raise DataError(f"{path} is not a zip that can be read ({_reason(error)}): pack it again") from error
+        self._members: dict[str, zipfile.ZipInfo] = {}
         for info in infos:
-            _check_name(info.orig_filename, path)
-            if stat.S_ISLNK(info.external_attr >> 16):
-                raise DataError(f"{path} holds a link ('{info.filename}'): pack the file itself")
-            if info.flag_bits & 1:
-                raise DataError(f"{path} is locked with a password ('{info.filename}'): pack it without")
-            if info.file_size > member_limit:
-                declared = (
-                    f"{info.file_size // MiB:,} MiB for '{info.filename}', more than the {member_limit // MiB:,} MiB"
-                )
-                raise DataError(f"{path} declares {declared} allowed: a zip bomb? remove that member")
+            self._check(info, member_limit)
+            name = info.filename.replace("\\", "/")  # as some programs of Windows write
+            if name.endswith("/"):
+                continue
+            if name in self._members:
+                raise DataError(f"{path} holds {shown(name)} twice: pack it again with one of the two")
+            self._members[name] = info
         total, packed = sum(info.file_size for info in infos), path.stat().st_size
-        if total > TOTAL_LIMIT or (total > 100 * MiB and total > RATIO_LIMIT * packed):
+        if total > unpacked_limit(packed):
             remedy = "save it with numpy.savez" if path.suffix == ".npz" else "unpack it yourself and give the folder"
             limits = f"{RATIO_LIMIT} times or {TOTAL_LIMIT // GiB} GiB"
             sizes = f"from {packed // 1024:,} KiB to {total // MiB:,} MiB"
             raise DataError(f"{path} unpacks {sizes}, beyond {limits} (a zip bomb?): {remedy}")
-        self._members = {info.filename: info for info in infos if not info.is_dir()}
         self.names = tuple(sorted(self._members))
+
+    def _check(self, info: zipfile.ZipInfo, member_limit: int) -> None:
+        check_name(info.orig_filename, self.where)
+        name = shown(info.filename)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise DataError(f"{self.where} holds a link ({name}): pack the file itself")
+        if info.flag_bits & 1:
+            raise DataError(f"{self.where} is locked with a password ({name}): pack it without")
+        if info.compress_type not in _METHODS:
+            method = _OTHER_METHODS.get(info.compress_type, f"method {info.compress_type}")
+            raise DataError(f"{self.where} is packed by {method} ({name}): pack it by deflate, as zip does by default")
+        if info.file_size > member_limit:
+            declared = f"{info.file_size // MiB:,} MiB for {name}, more than the {member_limit // MiB:,} MiB"
+            raise DataError(f"{self.where} declares {declared} allowed: a zip bomb? remove that member")
 
     def size(self, name: str) -> int:
         return self._members[name].file_size
@@ -93,11 +109,15 @@ class ZipTree:
         try:
             with self._archive().open(self._members[name]) as member:
                 data = member.read(declared + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise DataError(f"'{name}' in {self.where} is damaged ({error}): pack the zip again") from error
+        except PermissionError:
+            raise
+        except Exception as error:
+            raise DataError(
+                f"{shown(name)} in {self.where} is damaged ({_reason(error)}): pack the zip again"
+            ) from error
         if len(data) != declared:
             raise DataError(
-                f"'{name}' in {self.where} has {len(data):,} bytes and declares {declared:,}: pack it again"
+                f"{shown(name)} in {self.where} has {len(data):,} bytes and declares {declared:,}: pack it again"
             )
         return io.BytesIO(data)
 
@@ -115,6 +135,10 @@ class ZipTree:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_zip": None}
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 Tree = FolderTree | ZipTree
@@ -151,32 +175,20 @@ def _refuse(error: OSError) -> None:
     raise DataError(f"cannot list {error.filename} ({error.strerror}): make it readable") from error
 
 
-def read_tar(file: Path | BinaryIO, names: Collection[str], limit: int = GiB) -> dict[str, bytes]:
-    """The regular members whose last name is in `names`, by that name; `file` is a path (any compression) or a stream.
-
-    Raises `DataError` for a damaged archive, a name that leaves it, and more than `limit` bytes unpacked.
-    """
-    path, stream = (file, None) if isinstance(file, Path) else (None, file)
-    where = path or "the archive"
-    found: dict[str, bytes] = {}
-    total = 0
-    try:
-        with tarfile.open(path, "r|*", stream) as tar:
-            for member in tar:
-                _check_name(member.name, where)
-                total += member.size
-                if total > limit:
-                    raise DataError(f"{where} unpacks to more than {limit // MiB:,} MiB: it is not what it should be")
-                name = PurePosixPath(member.name).name
-                content = tar.extractfile(member) if member.isreg() and name in names else None
-                if content is not None:
-                    found[name] = content.read()
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{where} is damaged ({error}): fetch it again") from error
-    return found
-
-
-def _check_name(name: str, where: object) -> None:
+def check_name(name: str, where: object) -> None:
+    """Raises `DataError` for a member's name that is none, or leaves the archive."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
+    if not parts and not name.endswith("/"):
+        raise DataError(f"{where} holds a member without a name ({name!r}): pack it again")
     if ".." in parts or name.startswith(("/", "\\")) or ":" in name[:2] or "\0" in name:
         raise DataError(f"{where} holds a member that points outside of it ({name!r}): do not trust this archive")
+
+
+def unpacked_limit(packed: int) -> int:
+    """The most bytes that an archive of so many may unpack to."""
+    return min(TOTAL_LIMIT, max(ALWAYS_ALLOWED, RATIO_LIMIT * packed))
+
+
+def shown(name: str) -> str:
+    """A name for errors of one line."""
+    return f"'{name}'" if name.isprintable() else repr(name)

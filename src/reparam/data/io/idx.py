@@ -4,15 +4,18 @@ Format: http://yann.lecun.com/exdb/mnist. Only unsigned bytes (type 0x08) occur 
 """
 
 import gzip
+import math
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from reparam.data.io.archives import MiB, unpacked_limit
 from reparam.errors import DataError
 
 _UNSIGNED_BYTE = 0x08
+_ADDRESSABLE = 2**62  # bytes; also of an array of no elements, whose other sides are counted
 _DEFLATE_RATIO = 1032  # the most that deflate reaches: a header that promises more is wrong
 
 
@@ -21,13 +24,15 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
 
     Raises `DataError` for another magic, type or rank, and for a file that is shorter or longer than its header says.
     """
-    zipped = path.suffix == ".gz"
+    zipped, size = path.suffix == ".gz", path.stat().st_size
     try:
         with gzip.open(path) if zipped else path.open("rb") as file:
             shape = _shape(file.read(4 + 4 * ndim), ndim, path)
-            promised = int(np.prod(shape, dtype=object))
-            if promised > path.stat().st_size * (_DEFLATE_RATIO if zipped else 1):
+            promised = math.prod(shape)
+            if promised > (size * _DEFLATE_RATIO if zipped else size):
                 raise DataError(f"{path} is truncated: its header promises {promised:,} bytes of data; fetch it again")
+            if zipped and promised > unpacked_limit(size):
+                raise DataError(f"{path} unpacks to {promised // MiB:,} MiB (a bomb?): unpack it yourself (gunzip)")
             data = file.read(promised)
             surplus = file.read(1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -36,6 +41,8 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
         raise DataError(f"{path} is truncated: {len(data):,} of {promised:,} bytes of data; fetch it again")
     if surplus:
         raise DataError(f"{path} holds more than the {promised:,} bytes that its header promises: fetch it again")
+    if math.prod(side or 1 for side in shape) > _ADDRESSABLE:
+        raise DataError(f"{path} has an impossible shape {shape}: fetch it again")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 

@@ -13,7 +13,7 @@ from reparam.data.options import SMALLEST, Crop, ImageOptions
 
 NATIVE_LIMIT = 128  # square pictures of one size up to this side are taken as they are
 DEFAULT_SIZE = 64
-_CHUNK = 1024  # images converted at a time
+_CHUNK = 2**24  # values converted at a time
 
 
 def choose_size(sizes: Sequence[tuple[int, int]], options: ImageOptions) -> tuple[int, tuple[str, ...]]:
@@ -56,11 +56,12 @@ def conform(images: Tensor, options: ImageOptions) -> Tensor:
     Resizing is antialiased bicubic, as for picture files; images that fit already are returned as they are.
     """
     channels, height, width = images.shape[1:]
+    chunk = max(1, _CHUNK // (3 * height * width))
     if options.colour == "rgb" and channels == 1:
         images = images.expand(-1, 3, -1, -1).contiguous()
     elif options.colour == "grey" and channels == 3:
         weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R 601, as Pillow's
-        images = torch.cat([(x * weights).sum(1, keepdim=True).round().byte() for x in images.split(_CHUNK)])
+        images = torch.cat([(x * weights).sum(1, keepdim=True).round().byte() for x in images.split(chunk)])
     left, top, right, bottom = crop_box(width, height, options.crop)
     size = options.size or min(right - left, bottom - top)
     images = images[..., top:bottom, left:right]
@@ -68,6 +69,6 @@ def conform(images: Tensor, options: ImageOptions) -> Tensor:
         return images.contiguous()
     resized = [
         F.interpolate(x.float(), (size, size), mode="bicubic", antialias=True).round().clamp(0, 255).byte()
-        for x in images.split(_CHUNK)
+        for x in images.split(chunk)
     ]
     return torch.cat(resized)

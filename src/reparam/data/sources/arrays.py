@@ -3,18 +3,16 @@
 Shapes: `N` images, `C H W` image. Images may be stored as [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
-from numpy.lib import format as npy
 from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, cut
-from reparam.data.io.archives import GiB, ZipTree, require
+from reparam.data.io.archives import GiB, ZipTree, require, shown
+from reparam.data.io.npy import read_npy
 from reparam.data.io.resize import conform
 from reparam.data.options import ImageOptions
 from reparam.data.splitting import fill_splits
@@ -55,7 +53,8 @@ def load_array(path: Path, options: ImageOptions) -> Dataset:
     elif "train" in missing:
         known = ["images", *(name for names in _BY_SPLIT.values() for name, _ in names)]
         near = next(filter(None, (suggest(key, known) for key in arrays)), "")
-        found = ", ".join(arrays) or "no arrays"
+        listed = [name if name.isprintable() else repr(name) for name in arrays]
+        found = ", ".join(listed[:10]) + ", ..." * (len(listed) > 10) or "no arrays"
         raise DataError(f"{path} holds {found}: name the images 'images' or 'train_images'{near}")
     elif missing:
         notes.append(f"{' and '.join(missing)}: 10 % of the training images each, stratified, fixed by index")
@@ -72,31 +71,16 @@ def load_array(path: Path, options: ImageOptions) -> Dataset:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".npy":
-        with path.open("rb") as file:
-            return {"images": _array(file, path.stat().st_size, str(path))}
+        if not path.is_file():  # reading a pipe would wait for ever
+            raise DataError(f"{path} is not a plain file: {_REMEDY}")
+        return {"images": read_npy(path.read_bytes(), str(path), _REMEDY)}
     if path.suffix == ".npz":
         with ZipTree(path, member_limit=_ARRAY_LIMIT) as tree:
             names = [name for name in tree.names if name.endswith(".npy")]
-            return {n.removesuffix(".npy"): _array(tree.open(n), tree.size(n), f"{path}: '{n}'") for n in names}
+            return {
+                n.removesuffix(".npy"): read_npy(tree.open(n).read(), f"{path}: {shown(n)}", _REMEDY) for n in names
+            }
     raise DataError(f"{path} is neither .npy nor .npz: {_REMEDY}")
-
-
-def _array(file: BinaryIO, size: int, where: str) -> np.ndarray:
-    """The array in a .npy of `size` bytes, whose header must promise exactly those: numpy would allocate any number."""
-    try:
-        version = npy.read_magic(file)
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = header(file)
-    except (ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise DataError(f"{where} is not a .npy that can be read ({reason}): {_REMEDY}") from error
-    if dtype.hasobject:
-        raise DataError(f"{where} holds Python objects, which are not read since they can run code: {_REMEDY}")
-    promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
-    if promised != there:
-        raise DataError(f"{where} is damaged: its header promises {promised:,} bytes, not {there:,}; save it again")
-    file.seek(0)
-    return npy.read_array(file, allow_pickle=False)
 
 
 def _part(
@@ -124,7 +108,7 @@ def _labels(labels: np.ndarray | None, n: int, where: str) -> Tensor:
         return torch.full((n,), -1)
     if labels.shape not in ((n,), (n, 1)):
         raise DataError(f"{where} has shape {labels.shape} for {n:,} images: give one label an image, shape ({n},)")
-    if not np.issubdtype(labels.dtype, np.integer):
+    if labels.dtype.kind not in "iu":
         raise DataError(f"{where} are {labels.dtype}: give integers 0 to D - 1, and -1 for unlabelled")
     low, high = int(labels.min()), int(labels.max())
     if low < -1 or high >= max(n, 2):

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, cut
-from reparam.data.io.archives import Tree, open_tree, require
+from reparam.data.io.archives import FolderTree, Tree, open_tree, require
 from reparam.data.io.pictures import decode
+from reparam.data.io.text import read_lines
 from reparam.data.options import CelebaOptions
 from reparam.errors import DataError, suggest
 
@@ -62,12 +63,13 @@ def _find(path: Path, *names: str) -> Path:
 
 def _read_partition(path: Path) -> dict[str, int]:
     """Split 0, 1, 2 by file name."""
-    splits = {}
+    splits: dict[str, int] = {}
     for number, line in enumerate(_lines(path), 1):
         name, _, digit = line.rpartition(" ")
         if digit not in ("0", "1", "2") or not name:
             raise DataError(f"{path} line {number} is not 'NAME 0|1|2' ({line[:40]!r}): fetch the file again")
-        splits[name.strip()] = int(digit)
+        if splits.setdefault(name.strip(), int(digit)) != int(digit):
+            raise DataError(f"{path} puts {name.strip()!r} into two splits: fetch the file again")
     for split, title in enumerate(SPLITS):
         if split not in splits.values():
             raise DataError(f"{path} puts no picture into {title} ({split}): give each of 0, 1 and 2 at least one")
@@ -77,7 +79,7 @@ def _read_partition(path: Path) -> dict[str, int]:
 def _read_labels(path: Path, names: Sequence[str], requested: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
     """Labels [N] of the pictures `names`, and the attributes whose product they are."""
     lines = _lines(path)
-    if len(lines) < 2 or not lines[0].isdecimal() or int(lines[0]) != len(lines) - 2:
+    if len(lines) < 2 or lines[0] != str(len(lines) - 2):
         raise DataError(f"{path} does not list as many pictures as its first line says: fetch it again")
     known = lines[1].split()
     for attribute in requested:
@@ -88,13 +90,15 @@ def _read_labels(path: Path, names: Sequence[str], requested: tuple[str, ...]) -
         raise DataError(f"attributes {', '.join(requested)}: name each once, {_MOST} at most")
     chosen = requested or (_DEFAULT if set(_DEFAULT) <= set(known) else ())
     columns = [known.index(attribute) + 1 for attribute in chosen]
-    label = {}
+    label: dict[str, int] = {}
     for number, line in enumerate(lines[2:], 3):
         words = line.split()
         values = [words[column] for column in columns] if len(words) == len(known) + 1 else [""]
         if not set(values) <= {"1", "-1"}:
             raise DataError(f"{path} line {number} is not a name and {len(known)} values 1 or -1: fetch the file again")
-        label[words[0]] = sum(1 << i for i, value in enumerate(reversed(values)) if value == "1") if chosen else -1
+        own = sum(1 << i for i, value in enumerate(reversed(values)) if value == "1") if chosen else -1
+        if label.setdefault(words[0], own) != own:
+            raise DataError(f"{path} gives {words[0]!r} two different labels: fetch the file again")
     if absent := [name for name in names if name not in label]:
         raise DataError(f"{path} lacks {len(absent):,} pictures of {_PARTITION} (first {absent[0]}): fetch it again")
     return torch.tensor([label[name] for name in names]), chosen
@@ -116,7 +120,5 @@ def _classes(attributes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text ({error.reason}): fetch it again") from error
+    with FolderTree(path.parent, [path.name]).open(path.name) as file:
+        return read_lines(file.read(), path)

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from reparam.data.dataset import Dataset, cut
-from reparam.data.io.archives import open_tree, read_tar, require
+from reparam.data.io.archives import FolderTree, open_tree, require
 from reparam.data.io.download import Download, File, Mirror
 from reparam.data.io.pictures import decode
 from reparam.data.io.resize import conform
+from reparam.data.io.tar import read_tar
 from reparam.data.options import ImageOptions
 from reparam.data.sources.layout import find_pictures, without_common
 from reparam.data.splitting import hold_out
@@ -45,7 +46,8 @@ def load_cifar10(path: Path, options: ImageOptions) -> Dataset:
     if folder:
         if absent := [name for name in _BINARY if not (folder / name).is_file()]:
             raise DataError(f"{folder / absent[0]} is missing: give all of {_TRAIN[0]} to {_TRAIN[-1]} and {_TEST}")
-        return _from_binary({name: (folder / name).read_bytes() for name in _BINARY}, folder, options)
+        tree = FolderTree(folder, _BINARY)
+        return _from_binary({name: tree.open(name).read() for name in _BINARY}, folder, options)
     if tar:
         return _from_binary(read_tar(tar, _BINARY), tar, options)
     return _from_pictures(path, options)

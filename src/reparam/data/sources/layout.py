@@ -104,7 +104,7 @@ def _given_splits(parts: list[Parts]) -> list[int] | None:
 def _labels(parts: list[Parts]) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
     """Labels [N], class names, notes: the first folder is the class; numbers sort as numbers."""
     sizes = Counter(p[0] for p in parts if len(p) > 1)
-    classes = tuple(sorted(sizes, key=lambda c: (not c.isdecimal(), int(c) if c.isdecimal() else 0, c)))
+    classes = tuple(sorted(sizes, key=_as_number))
     index = {name: i for i, name in enumerate(classes)}
     labels = [index[p[0]] if len(p) > 1 else -1 for p in parts]
     notes = []
@@ -113,6 +113,12 @@ def _labels(parts: list[Parts]) -> tuple[list[int], tuple[str, ...], tuple[str, 
     if single := [name for name in classes if sizes[name] == 1]:
         notes.append(f"classes with a single picture, which is in one split only: {', '.join(single[:5])}")
     return labels, classes, tuple(notes)
+
+
+def _as_number(name: str) -> tuple[bool, int, str]:
+    """Numbers first, as numbers; one with more digits than any that is meant is a name."""
+    number = name.isdecimal() and len(name) < 20
+    return not number, int(name) if number else 0, name
 
 
 def _splits(

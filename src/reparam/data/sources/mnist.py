@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from reparam.data.dataset import Dataset, cut
-from reparam.data.io.archives import ZipTree, read_tar, require
+from reparam.data.io.archives import ZipTree, require
 from reparam.data.io.download import Download, File, Mirror, Package, pip_package
 from reparam.data.io.idx import idx_bytes, read_idx
 from reparam.data.io.resize import conform
+from reparam.data.io.tar import read_tar
 from reparam.data.options import ImageOptions
 from reparam.errors import DataError
 
@@ -63,8 +64,8 @@ def _read(path: Path, images: str, labels: str, classes: tuple[str, ...]) -> tup
     x, y = read_idx(_file(path, images), 3), read_idx(_file(path, labels), 1)
     if len(x) != len(y):
         raise DataError(f"{path}: {len(x):,} images in {images} but {len(y):,} labels in {labels}: give one set")
-    if not len(x) or y.max() >= len(classes):
-        found = f"label {y.max()}, not 0 to {len(classes) - 1}" if len(x) else "no images"
+    if not x.size or y.max() >= len(classes):
+        found = f"label {y.max()}, not 0 to {len(classes) - 1}" if x.size else "no images"
         raise DataError(f"{_file(path, labels)} holds {found}: give the published files")
     return x, y
 

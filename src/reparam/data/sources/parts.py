@@ -6,6 +6,7 @@ with the maps of A. Kae et al., Augmenting CRFs with Boltzmann Machine Shape Pri
 Shapes: `H W` picture.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,7 @@ from PIL import Image
 from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.pictures import place
+from reparam.data.io.text import read_lines
 from reparam.data.options import ImageOptions
 from reparam.data.sources.pairs import TWO_VALUES, read_pairs, stored_values
 from reparam.data.splitting import fill_splits, hold_out, tenth
@@ -41,7 +43,7 @@ def load_cub(path: Path, options: ImageOptions) -> Dataset:
     """
     with open_tree(path) as tree:
         files = _Files(tree, OBTAIN_CUB)
-        listed, official = dict(files.rows("images.txt")), dict(files.rows("train_test_split.txt"))
+        listed, official = (_by_number(files, listing) for listing in ("images.txt", "train_test_split.txt"))
         if wrong := [name for number, name in listed.items() if official.get(number) not in ("0", "1")]:
             raise DataError(f"{tree.where}: train_test_split.txt has no 0 or 1 for {wrong[0]!r}: fetch it again")
         names = list(listed.values())
@@ -89,11 +91,20 @@ def load_lfw_parts(path: Path, options: ImageOptions) -> Dataset:
     return cut(pairs.images, labels, counts, (), (*pairs.notes, note), pairs.maps, tuple(_PARTS))
 
 
+def _by_number(files: "_Files", listing: str) -> dict[str, str]:
+    """The second words of lines by the first. Raises `DataError` where a first word comes twice."""
+    rows = files.rows(listing)
+    found = dict(rows)
+    if len(found) != len(rows):
+        raise DataError(f"{files.tree.where}: {listing} numbers two lines alike: fetch it again")
+    return found
+
+
 def _people(files: "_Files", listing: str) -> list[str]:
     """Names of pictures without suffix, `NAME_0001`, from lines `NAME 1`."""
     rows = files.rows(listing)
-    if wrong := [number for _, number in rows if not number.isdecimal()]:
-        raise DataError(f"{files.tree.where}: {listing} has {wrong[0]!r} for a number: fetch it again")
+    if wrong := [number for _, number in rows if not re.fullmatch("[0-9]{1,6}", number)]:
+        raise DataError(f"{files.tree.where}: {listing} has {wrong[0][:40]!r} for a number: fetch it again")
     return [f"{name}_{int(number):04d}" for name, number in rows]
 
 
@@ -132,10 +143,11 @@ class _Files:
         """The two words of each line of a text. Raises `DataError` where it is missing, or another text."""
         (name,) = self.find([end])
         with self.tree.open(name) as file:
-            lines = file.read().decode("utf-8", "replace").splitlines()
-        words = [line.split() for line in lines if line.strip()]
+            words = [line.split() for line in read_lines(file.read(), place(self.tree, name))]
         if wrong := [line for line in words if len(line) != 2]:
-            raise DataError(f"{place(self.tree, name)} has a line that is not two words ({wrong[0]!r}): fetch it again")
+            raise DataError(
+                f"{place(self.tree, name)} has a line that is not two words ({' '.join(wrong[0])[:40]!r}): fetch it again"
+            )
         if not words:
             raise DataError(f"{place(self.tree, name)} is empty: fetch it again")
         return [(first, second) for first, second in words]

@@ -15,6 +15,7 @@ from torch import Tensor
 from reparam.core.blocks import BLOCK
 from reparam.data import Dataset
 from reparam.data.tasks import to_float
+from reparam.distributions import default_generators, default_generators_kept
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation.networks import inception
 from reparam.files import cache_folder, read_tensors, write_tensors
@@ -24,7 +25,7 @@ from reparam.models.classifier import ConvolutionalClassifier
 from reparam.progress import Progress, Silent
 from reparam.run.config import RunConfig, resolve
 from reparam.run.folder import load_weights
-from reparam.training import Loop
+from reparam.training import Loop, training_alone
 
 CLASSIFIER = "classifier-v2"  # its name and version: part of the names of files in the cache
 LEAST_STEPS = 600  # of a small data set's classifier, for which the recipe's epochs are too few
@@ -118,14 +119,14 @@ def _from_cache(
     if path.exists():
         try:
             tensors, facts = read_tensors(path)
-            with torch.random.fork_rng():  # initial weights are drawn, and replaced
+            with default_generators_kept():  # initial weights are drawn, and replaced
                 model = _untrained(config, dataset)
             load_weights(model, tensors, path)
             return model.to(device).eval(), facts
         except RunError as error:
             say(f"{error}; it is trained again")
     say(f"training the feature network {CLASSIFIER} for this data (once; stored in {path.parent})")
-    model = _trained(config, dataset, device, progress)
+    model = _trained(config, dataset, device, progress, say)
     facts = {"accuracy": _accuracy(model, dataset), "scale": _scale(model, dataset, device)}
     try:
         write_tensors(path, model.state_dict(), facts)
@@ -144,10 +145,13 @@ def _untrained(config: RunConfig, dataset: Dataset) -> Model:
     return config.family.model(config.options, Spec(dataset.shape, len(dataset.classes)))
 
 
-def _trained(config: RunConfig, dataset: Dataset, device: torch.device, progress: Progress | None) -> Model:
-    with torch.random.fork_rng():
-        torch.manual_seed(config.training.seed)
-        model = _untrained(config, dataset)
+def _trained(
+    config: RunConfig, dataset: Dataset, device: torch.device, progress: Progress | None, say: Callable[[str], None]
+) -> Model:
+    with training_alone(say):
+        with default_generators():
+            torch.manual_seed(config.training.seed)
+            model = _untrained(config, dataset)
         objective = config.family.objective(config.options, Schedule(1, 1))
         loop = Loop(model, objective, dataset.train, config.task, config.training, device, progress=progress)
         if loop.run().state == "interrupted":
