@@ -9,9 +9,11 @@ Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import get_worker_info
 
@@ -21,12 +23,40 @@ from reparam.core.model import ConditionedModel
 from reparam.data import warp
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
-from reparam.latent.directions import DEFAULT, ClassLatents, Code, find_direction, kept_share
+from reparam.latent.directions import DEFAULT, DIRECTIONS, ClassLatents, Code, find_direction, kept_share
 from reparam.models import Model
 
 STRONGEST = 1000.0
 CALIBRATED_ON = 1000  # images, at most
 STEPS = 24  # of a bisection: to within 1e-4
+
+
+@dataclass(frozen=True)
+class AugmentationOptions:
+    """Which images of a data set become which new pictures: what `reparam augment` can choose."""
+
+    split: Annotated[
+        Literal["train", "validation", "test", "all"],
+        Field(description="Which images; all: training and validation."),
+    ] = "train"
+    images: Annotated[int | None, Field(ge=1, description="The first so many of them (default: all).")] = None
+    per_image: Annotated[int, Field(ge=1, le=1000, description="New pictures of each.")] = 1
+    strength: Annotated[
+        float | None, Field(ge=0, le=STRONGEST, description="How far, in sigmas (default: 2, without --change).")
+    ] = None
+    change: Annotated[float | None, Field(gt=0, description="Instead: how far in the image, a mean L2 distance.")] = (
+        None
+    )
+    directions: Annotated[str, Field(description=f"Along what images are moved: {', '.join(DIRECTIONS)}.")] = DEFAULT
+    share: Annotated[float, Field(gt=0, le=1, description="Of the latents, for directions that choose.")] = 0.1
+    apply: Annotated[
+        Literal["decoded", "change"],
+        Field(description="The decoder's image, or its change added to the original, which keeps fine detail."),
+    ] = "decoded"
+    keep_class: Annotated[
+        bool, Field(description="Cut a move back where the model's own head would read another class.")
+    ] = False
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="Of random draws.")] = 0
 
 
 class BaseAugmenter(nn.Module, ABC):

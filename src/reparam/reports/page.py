@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from reparam.core.abilities import Ability
 from reparam.data import DATASETS
-from reparam.errors import ReparamError, RunError
+from reparam.errors import ReparamError, RunError, flag
 from reparam.evaluation import Finding, Measure
 from reparam.files import write_text
 from reparam.reports.figures import FIGURES
@@ -187,7 +187,7 @@ def _options(run: LoadedRun) -> dict[str, list[OptionRow]]:
             value = getattr(getattr(run.config, section), field.name)
             extras = getattr(hints[field.name], "__metadata__", ())
             doc = next((text for extra in extras if (text := getattr(extra, "description", None))), "")
-            rows.append(OptionRow(field.name.replace("_", "-"), _plain(value), value != field.default, doc))
+            rows.append(OptionRow(flag(field.name)[2:], _plain(value), value != field.default, doc))
     return found
 
 

@@ -48,6 +48,10 @@ class RunFolder:
     path: Path
 
     @property
+    def lock_path(self) -> Path:
+        return self.path / ".lock"
+
+    @property
     def weights_path(self) -> Path:
         return self.path / "weights.safetensors"
 
@@ -101,7 +105,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Alone in the folder: raises RunError while another process trains this run. A killed one holds no lock."""
         make_folder(self.path)
-        with (self.path / ".lock").open("w") as file:
+        with self.lock_path.open("w") as file:
             try:
                 if fcntl:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
