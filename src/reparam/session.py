@@ -24,6 +24,7 @@ from reparam.reports.previews import PreviewWriter
 from reparam.run.config import RunConfig
 from reparam.run.data import open_data, stored_spec
 from reparam.run.device import choose_device
+from reparam.run.documents import RunDocument
 from reparam.run.folder import RunFolder, load_weights
 from reparam.training import Loop, Outcome, Progress, processes, settle_process, training_alone
 from reparam.training.augmentation import augmenting_runs, build_augmentation
@@ -104,7 +105,7 @@ def continue_run(folder: RunFolder, progress: Progress, damaged: Damaged | None 
 
 def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) -> tuple[RunFolder, Outcome]:
     settle_process()
-    config = folder.config()
+    document, config, spec = folder.parts()
     device = choose_device(config.training.device)
     processes.join(device)
     if folder.ended():
@@ -114,15 +115,13 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
         return folder, _outcome(folder)
     if damaged:
         config = replace(config, data=replace(config.data, damaged=damaged))
-    document = folder.document()
     _check_place(document, device)
-    spec = folder.spec()
     dataset = open_data(config.data.data, config, spec)
-    if dataset.fingerprint != document["data"]["fingerprint"]:
+    if dataset.fingerprint != document.data.fingerprint:
         raise DataError(
             f"'{config.data.data}' is not what {folder.path} was trained on: restore it, or train a new run"
         )
-    runs = document["data"].get("moved_by", {})
+    runs = document.data.moved_by
     if runs != augmenting_runs(config.training):
         raise DataError(
             f"the runs that augment the images of {folder.path} have changed: put back {', '.join(runs)}, or train a new run"
@@ -231,9 +230,9 @@ def _locked(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
     return folder.locked() if processes.rank() == 0 else contextlib.nullcontext()
 
 
-def _check_place(document: dict[str, Any], device: torch.device) -> None:
+def _check_place(document: RunDocument, device: torch.device) -> None:
     """Raises ConfigError where a run would not continue exactly: under another number of processes, or on another device."""
-    count, kind = document.get("processes", processes.world()), document.get("device", device.type)
+    count, kind = document.processes or processes.world(), document.device or device.type
     if count != processes.world():
         raise ConfigError(
             f"this run was begun by {count} process{'es' * (count > 1)} and continues exactly only with as many, "
@@ -249,6 +248,7 @@ def _check_place(document: dict[str, Any], device: torch.device) -> None:
 def _outcome(folder: RunFolder) -> Outcome:
     """How a run that has ended did so."""
     status = folder.status()
-    best = status["best_validation_total"]
-    best = math.inf if best is None else best
-    return Outcome(status["state"], status["step"], status["epoch"], status["kept"], best, status["seconds"])
+    best = status.best_validation_total
+    return Outcome(
+        status.state, status.step, status.epoch, status.kept, math.inf if best is None else best, status.seconds
+    )

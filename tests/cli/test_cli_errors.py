@@ -324,7 +324,10 @@ def test_the_remedy_for_lost_weights_is_one_that_works(command: Callable, run: P
 
 def test_a_damaged_evaluation_is_named(command: Callable, run: Path) -> None:
     (run / "evaluation.json").write_text('{"metrics": {"elbo": 3}}')
-    refused(command("evaluate", run, "--metrics", "kl"), "evaluation.json is damaged: delete it and measure again")
+    refused(
+        command("evaluate", run, "--metrics", "kl"),
+        "evaluation.json has 3 as 'metrics.elbo', which should be an object: delete it and measure again",
+    )
 
 
 def test_a_checkpoint_with_a_missing_key(command: Callable, run: Path) -> None:

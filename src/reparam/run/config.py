@@ -157,7 +157,7 @@ def find_family(model: str) -> Family:
     Raises ConfigError with the nearest name.
     """
     if not isinstance(model, str):
-        raise ConfigError(f"a model is named by text, 'vae' or 'package.module:NAME', not by {model!r}")
+        raise ConfigError(f"a model is named by text, 'vae' or 'package.module:NAME', not by {short(model)}")
     if model in MODELS:
         return MODELS[model]
     if not is_import_path(model):
@@ -231,13 +231,19 @@ def from_json(document: Mapping[str, Any]) -> RunConfig:
     for name in set(document) - expected:
         raise ConfigError(f"configuration has an unknown entry '{name}'{suggest(name, expected)}")
     family = find_family(document["model"])
+    for section in sections(family):
+        if not isinstance(document[section], Mapping):
+            raise ConfigError(f"'{section}' of the configuration holds no options, but {short(document[section])}")
+    if not isinstance(document["recipe"], str):
+        raise ConfigError(f"a recipe is named by text, not by {short(document['recipe'])}")
     parts = {}
     for section, cls in sections(family).items():
         known = {option.name for option in dataclasses.fields(cls)}
         for name in set(document[section]) - known:
             raise ConfigError(f"configuration has an unknown option '{name}'{suggest(name, known)}")
         parts[section] = _validate(cls, document[section])
-    return RunConfig(model=document["model"], recipe=document["recipe"], **parts)
+    config = RunConfig(model=document["model"], recipe=document["recipe"], **parts)
+    return _consistent(config, family, chosen=frozenset())
 
 
 def _validate(cls: type, values: Mapping[str, Any]) -> Any:
@@ -249,8 +255,10 @@ def _validate(cls: type, values: Mapping[str, Any]) -> Any:
         raise ConfigError(f"option '{where}': {first['msg']}, got {short(first['input'])}") from None
     for option in dataclasses.fields(section):
         value = getattr(section, option.name)
+        if any(isinstance(one, int) and abs(one) >= 2**63 for one in (value if isinstance(value, tuple) else (value,))):
+            raise ConfigError(f"option '{option.name}' is too large a number: {short(value)}")
         if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"option '{option.name}' must be a finite number, got {values[option.name]!r}")
+            raise ConfigError(f"option '{option.name}' must be a finite number, got {value!r}")
     return section
 
 
