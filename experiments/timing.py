@@ -77,7 +77,7 @@ def _epochs_left(runner: ExperimentRunner, cell: Cell) -> float:
     folder = runner.run_folder(cell)
     if folder.ended():
         return 0.0
-    return max(cell.config(runner.fast).training.epochs - folder.status().get("epoch", 0.0), 0.0)
+    return max(cell.config(runner.fast).training.epochs - folder.status().epoch, 0.0)
 
 
 def _images_per_epoch(config: RunConfig, dataset: Dataset) -> float:

@@ -60,4 +60,4 @@ def test_evaluations_side_by_side_keep_each_others_metrics(run: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(reparam.load(run).folder.evaluation_document()["metrics"]) == {"kl", "mse"}
+    assert set(reparam.load(run).folder.evaluation().metrics) == {"kl", "mse"}

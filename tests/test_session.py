@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 import reparam
+from reparam.errors import ReparamError, RunError
 from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.networks import features
 from reparam.progress import Silent
@@ -193,3 +194,40 @@ def test_a_drawing_thread_is_not_kept_waiting_until_a_training_ends(run: Path, t
 
     ended, _ = in_threads(train, draw)
     assert drawn[0] < ended
+
+
+def fail(error: BaseException) -> Callable[..., None]:
+    def function(*_: object, **__: object) -> None:
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), ReparamError("the disk is full"), ValueError("a fault")], ids=repr
+)
+@pytest.mark.parametrize(
+    "where", ["reparam.session._make_loop", "reparam.training.loop.MetricsLog", "reparam.training.loop.Loop._train"]
+)
+def test_a_start_that_fails_leaves_nothing(
+    where: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(where, fail(error))
+    with pytest.raises(type(error)):
+        reparam.train("vae", out=tmp_path / "a" / "b" / "run", epochs=0.1, **SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_start_that_fails_leaves_a_folder_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with monkeypatch.context() as patched:
+        patched.setattr("reparam.training.loop.Loop._train", fail(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            reparam.train("vae", out=tmp_path / "run", epochs=0.1, **SMALL)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+    reparam.train("vae", out=tmp_path / "run", epochs=0.1, **SMALL)
+    before = sorted(path.name for path in (tmp_path / "run").iterdir())
+    with pytest.raises(RunError, match="holds a run already"):
+        reparam.train("vae", out=tmp_path / "run", epochs=0.1, **SMALL)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == before

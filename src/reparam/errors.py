@@ -4,8 +4,12 @@ Everything that is the user's to mend (an option, a file, a run folder) raises `
 where, and what to do about it. The command prints that line and ends with exit code 2; anything else is a bug of ours.
 """
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+
+LONGEST = 80  # characters of a value that a message quotes
 
 
 class ReparamError(Exception):
@@ -26,6 +30,35 @@ class DataError(ReparamError):
 
 class RunError(ReparamError):
     """A run folder that is missing, damaged, or of another version."""
+
+
+OUT_OF_MEMORY = re.compile("out of memory|allocate memory|not enough memory")  # how torch says it, on each device
+ASKED = re.compile(r"(?:allocate|allocated) ([\d.]+ ?\w+)")
+
+
+@contextlib.contextmanager
+def memory_watched(purpose: str, remedy: str) -> Iterator[None]:
+    """Turns the errors by which Python, NumPy and torch say that memory ran out into a `ReparamError`, with the purpose and the
+    remedy."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
+            raise
+        asked = ASKED.search(str(error))
+        amount = f" ({asked[1]} at once)" if asked else ""
+        raise ReparamError(f"not enough memory {purpose}{amount}: {remedy}") from error
+
+
+def flag(option: str) -> str:
+    """How the command writes an option: `--batch-size`."""
+    return "--" + option.replace("_", "-")
+
+
+def short(value: object) -> str:
+    """`repr`, of a long value the beginning alone: a message is one line that can be read."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

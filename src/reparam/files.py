@@ -4,8 +4,9 @@ import contextlib
 import errno
 import json
 import os
+import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from torch import Tensor
 from reparam.errors import ConfigError, ReparamError, RunError
 
 PARTIAL = ".partial"  # ends the name of a file that is being written; a killed process leaves one behind
+LARGEST_DOCUMENT = 64 << 20  # bytes of a JSON document; Reparam's own have some kilobytes
+DEEPEST = 50  # levels of one in another
 
 
 def sweep(folder: Path) -> None:
@@ -110,14 +113,42 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 def read_json(path: Path, remedy: str = "restore it, or train the run again") -> dict[str, Any]:
     """Raises RunError naming the file, with the remedy, if it is missing or no JSON object."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+        document = parse_json(read_limited(path, LARGEST_DOCUMENT))
+    except ValueError as error:
         raise RunError(f"{path} is no valid JSON ({error}): {remedy}") from None
     if not isinstance(document, dict):
         raise RunError(f"{path} does not hold a JSON object: {remedy}")
     return document
+
+
+def read_limited(path: Path, largest: int) -> bytes:
+    """The bytes of a file of at most so many. Raises RunError for a larger one, and for one that cannot be read."""
+    try:
+        if not stat.S_ISREG((found := path.stat()).st_mode):  # a pipe would be waited for
+            raise RunError(f"{path} is no file: remove it, and restore the file from a copy")
+        if found.st_size > largest:
+            raise RunError(f"{path} has {found.st_size:,} bytes, and such files have at most {largest:,}: restore it")
+        return path.read_bytes()
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from None
+
+
+def parse_json(data: bytes) -> Any:
+    """Raises ValueError with the reason for what is no JSON, or is nested deeper than anything that Reparam writes."""
+    try:
+        document = json.loads(data.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    level: list[Any] = [document]
+    for _ in range(DEEPEST):
+        level = [part for one in level if isinstance(one, dict | list) for part in _parts(one)]
+        if not level:
+            return document
+    raise ValueError("nested too deep")
+
+
+def _parts(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:

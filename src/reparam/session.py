@@ -5,6 +5,7 @@ import datetime
 import math
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -16,22 +17,24 @@ from reparam.data.dataset import SPLITS
 from reparam.data.options import Damaged
 from reparam.data.tasks import with_condition
 from reparam.distributions import default_generators, default_generators_kept, keyed_generator
-from reparam.errors import ConfigError, DataError, StepError
+from reparam.errors import ConfigError, DataError, memory_watched
 from reparam.latent.directions import PIXELS
 from reparam.models import Model, Schedule, Spec
 from reparam.reports.previews import PreviewWriter
 from reparam.run.config import RunConfig
 from reparam.run.data import open_data, stored_spec
 from reparam.run.device import choose_device
+from reparam.run.documents import RunDocument
 from reparam.run.folder import RunFolder, load_weights
 from reparam.training import Loop, Outcome, Progress, processes, settle_process, training_alone
 from reparam.training.augmentation import augmenting_runs, build_augmentation
+from reparam.training.memory import check_memory, larger_options
 from reparam.training.validation import Validator
 
 
 def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[RunFolder, Outcome]:
-    """Creates the run folder and trains. What cannot be trained leaves no folder behind. Of several threads one trains at a time;
-    the process's settings are afterwards as before."""
+    """Creates the run folder and trains. What fails or is interrupted before its first step leaves no folder behind. Of several
+    threads one trains at a time; the process's settings are afterwards as before."""
     with training_alone(progress.note):
         return _start(config, out, progress)
 
@@ -42,7 +45,8 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress) -> tup
     processes.join(device)
     if processes.world() > 1 and not out:
         raise ConfigError("several processes need one folder to write to: give --out")
-    dataset = open_data(config.data.data, config)
+    with memory_watched("for the images", "take a smaller --size, or leave them on disk (--stream, shards:PATH)"):
+        dataset = open_data(config.data.data, config)
     images = config.training_images(dataset)
     for note in dataset.notes:
         progress.note(note)
@@ -51,19 +55,43 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress) -> tup
     folder = RunFolder(Path(out) if out else _free_folder(config))
     config = _fit_batch(_absolute_paths(config, dataset), len(images), progress)
     loop = _make_loop(folder, config, with_condition(stored_spec(dataset), config.task), dataset, images, progress)
-    is_new = not folder.path.exists()
+    with _new_run(folder, loop):
+        if processes.rank() == 0:
+            place = {"processes": processes.world(), "device": device.type}
+            command = " ".join(sys.argv)
+            folder.create(config, stored_spec(dataset), _data_facts(config, dataset), place, command)
+        return folder, _run(loop, config)
+
+
+@contextlib.contextmanager
+def _new_run(folder: RunFolder, loop: Loop) -> Iterator[None]:
+    """The folder, locked. Where training ends before its first step, what it has written is removed: the remedy may need the same
+    folder."""
+    missing = [path for path in (folder.path, *folder.path.parents) if not path.exists()]
+    lock = [] if folder.lock_path.exists() else [folder.lock_path]
     try:
         with _locked(folder):
-            if processes.rank() == 0:
-                place = {"processes": processes.world(), "device": device.type}
-                command = " ".join(sys.argv)
-                folder.create(config, stored_spec(dataset), _data_facts(config, dataset), place, command)
-            return folder, loop.run()
-    except StepError:  # the remedy is another configuration, which may take the same folder
-        kept = folder.checkpoint_path.exists() or folder.weights_path.exists()
-        if is_new and processes.rank() == 0 and not kept:
-            shutil.rmtree(folder.path, ignore_errors=True)
+            before = set(folder.path.iterdir()) - set(lock)  # of others, who may have trained here a moment ago
+            try:
+                yield
+            except BaseException:
+                if loop.state.step == 0 and processes.rank() == 0:
+                    for path in set(folder.path.iterdir()) - before:
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+                raise
+    except BaseException:
+        for path in missing:
+            with contextlib.suppress(OSError):  # something is in it
+                path.rmdir()
         raise
+
+
+def _run(loop: Loop, config: RunConfig) -> Outcome:
+    remedy = (
+        f"take a smaller {' or '.join([*larger_options(config), '--batch-size'])}, or --accumulate parts of a batch"
+    )
+    with memory_watched(f"to train with batches of {loop.options.batch_size:,}", remedy):
+        return loop.run()
 
 
 def continue_run(folder: RunFolder, progress: Progress, damaged: Damaged | None = None) -> tuple[RunFolder, Outcome]:
@@ -77,7 +105,7 @@ def continue_run(folder: RunFolder, progress: Progress, damaged: Damaged | None 
 
 def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) -> tuple[RunFolder, Outcome]:
     settle_process()
-    config = folder.config()
+    document, config, spec = folder.parts()
     device = choose_device(config.training.device)
     processes.join(device)
     if folder.ended():
@@ -87,15 +115,13 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
         return folder, _outcome(folder)
     if damaged:
         config = replace(config, data=replace(config.data, damaged=damaged))
-    document = folder.document()
     _check_place(document, device)
-    spec = folder.spec()
     dataset = open_data(config.data.data, config, spec)
-    if dataset.fingerprint != document["data"]["fingerprint"]:
+    if dataset.fingerprint != document.data.fingerprint:
         raise DataError(
             f"'{config.data.data}' is not what {folder.path} was trained on: restore it, or train a new run"
         )
-    runs = document["data"].get("moved_by", {})
+    runs = document.data.moved_by
     if runs != augmenting_runs(config.training):
         raise DataError(
             f"the runs that augment the images of {folder.path} have changed: put back {', '.join(runs)}, or train a new run"
@@ -107,7 +133,7 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
         if damaged and processes.rank() == 0:
             folder.amend_data(damaged=damaged)
         loop.restore()
-        return folder, loop.run()
+        return folder, _run(loop, config)
 
 
 def build(config: RunConfig, spec: Spec) -> Model:
@@ -129,6 +155,7 @@ def _make_loop(
     device = choose_device(config.training.device)
     steps_per_epoch = len(images) / config.training.batch_size
     schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
+    check_memory(config, spec, device)
     model = build(config, spec)
     augment = build_augmentation(config.training, dataset, images, device)
     objective = config.family.objective(config.options, schedule)
@@ -203,9 +230,9 @@ def _locked(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
     return folder.locked() if processes.rank() == 0 else contextlib.nullcontext()
 
 
-def _check_place(document: dict[str, Any], device: torch.device) -> None:
+def _check_place(document: RunDocument, device: torch.device) -> None:
     """Raises ConfigError where a run would not continue exactly: under another number of processes, or on another device."""
-    count, kind = document.get("processes", processes.world()), document.get("device", device.type)
+    count, kind = document.processes or processes.world(), document.device or device.type
     if count != processes.world():
         raise ConfigError(
             f"this run was begun by {count} process{'es' * (count > 1)} and continues exactly only with as many, "
@@ -221,6 +248,7 @@ def _check_place(document: dict[str, Any], device: torch.device) -> None:
 def _outcome(folder: RunFolder) -> Outcome:
     """How a run that has ended did so."""
     status = folder.status()
-    best = status["best_validation_total"]
-    best = math.inf if best is None else best
-    return Outcome(status["state"], status["step"], status["epoch"], status["kept"], best, status["seconds"])
+    best = status.best_validation_total
+    return Outcome(
+        status.state, status.step, status.epoch, status.kept, math.inf if best is None else best, status.seconds
+    )

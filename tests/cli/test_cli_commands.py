@@ -221,7 +221,7 @@ def test_a_batch_larger_than_the_data_gives_way_and_says_so(command: Callable, t
     )
     assert done.code == 0, done.err
     assert "batches of 16, not 128" in done.err
-    assert reparam.load(tmp_path / "r").folder.status()["epoch"] == 2.0
+    assert reparam.load(tmp_path / "r").folder.status().epoch == 2.0
 
 
 def test_reproduce_says_what_it_takes_and_then_does_it(command: Callable, tmp_path: Path) -> None:

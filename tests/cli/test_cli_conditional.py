@@ -183,16 +183,16 @@ def test_evaluation_of_each_task(runs: dict[str, Path], command: Callable) -> No
     for name, metrics in wanted.items():
         done = command("evaluate", runs[name], "--samples", 20, "--nll-images", 50)
         assert done.code == 0, done.err
-        found = open_run(runs[name]).folder.evaluation_document()["metrics"]
+        found = open_run(runs[name]).folder.evaluation().metrics
         assert metrics <= set(found), metrics - set(found)
         assert "nll" not in found
         # The importance-sampled estimate is the larger likelihood of two lower bounds, up to noise.
-        assert found["cnll_is"]["value"] <= found["cnll_mc"]["value"] + 4 * found["cnll_mc"]["stderr"]
-    clear = open_run(runs["maps"]).folder.evaluation_document()["metrics"]["iou"]["value"]
+        assert found["cnll_is"].value <= found["cnll_mc"].value + 4 * found["cnll_mc"].stderr
+    clear = open_run(runs["maps"]).folder.evaluation().metrics["iou"].value
     assert command("evaluate", runs["maps"], "--metrics", "iou", "--occlusion", 0.6).code == 0
-    found = open_run(runs["maps"]).folder.evaluation_document()["metrics"]
-    assert found["iou occluded 0.6"]["value"] < clear
-    assert found["iou"]["value"] == clear  # figures with a box hidden do not take the place of those without
+    found = open_run(runs["maps"]).folder.evaluation().metrics
+    assert found["iou occluded 0.6"].value < clear
+    assert found["iou"].value == clear  # figures with a box hidden do not take the place of those without
 
 
 TRAINING = {

@@ -183,7 +183,21 @@ OPTIONS = {
     "ill-typed option": ([*TRAIN[:4], "--data", "digits", "--latent", "many"], ["latent", "integer"]),
     "out of range": ([*TRAIN, "--data", "digits", "--batch-size", "0"], ["batch_size"]),
     "task of another model": ([*TRAIN, "--data", "digits", "--task", "denoising"], ["denoising", "dae"]),
-    "too large for memory": ([*TRAIN[:4], "--data", "digits", "--latent", "999999999999"], ["memory", "--latent"]),
+    "too large for memory": (
+        [*TRAIN[:4], "--data", "digits", "--hidden", "8", "--latent", "999999999"],
+        ["26,000,00", "416 GB", "smaller --latent"],
+    ),
+    "too many draws for memory": (
+        [*TRAIN, "--data", "digits", "--samples", "1000000000"],
+        ["not enough memory to train", "smaller --samples or --batch-size"],
+    ),
+    "more than can be counted": ([*TRAIN[:4], "--data", "digits", "--latent", "1" + "0" * 20], ["latent", "1,000,000,000"]),
+    "more than float32 holds": ([*TRAIN, "--data", "digits", "--beta", "1e308"], ["'beta'", "too large"]),
+    "seldom logged": ([*TRAIN, "--data", "digits", "--log-every", "1000000000"], ["'log_every'", "1000000"]),
+    "shapes alone": ([*TRAIN, "--data", "digits", "--device", "meta"], ["device 'meta'", "choose cpu, cuda"]),
+    "no seed": (["sample", "/no/such/run", "--seed", "1" + "0" * 20, "--out", "x.png"], ["--seed", "not in the range"]),
+    "a negative index": (["reconstruct", "/no/such/run", "--index", "-1", "--out", "x.png"], ["--index"]),
+    "a budget that is no number": (["compress", "/no/such/run", "--bytes", "nan", "--out", "x"], ["--bytes", "finite"]),
     "endless epochs": ([*TRAIN[:2], "--data", "digits", "--epochs", "1e18"], ["epochs"]),
     "endless validation": ([*TRAIN, "--data", "digits", "--validate-every", "1e-9"], ["validate_every"]),
     "a callable that makes no data": ([*TRAIN, "--data", "os:getcwd"], ["os:getcwd"]),
@@ -310,7 +324,10 @@ def test_the_remedy_for_lost_weights_is_one_that_works(command: Callable, run: P
 
 def test_a_damaged_evaluation_is_named(command: Callable, run: Path) -> None:
     (run / "evaluation.json").write_text('{"metrics": {"elbo": 3}}')
-    refused(command("evaluate", run, "--metrics", "kl"), "evaluation.json is damaged: delete it and measure again")
+    refused(
+        command("evaluate", run, "--metrics", "kl"),
+        "evaluation.json has 3 as 'metrics.elbo', which should be an object: delete it and measure again",
+    )
 
 
 def test_a_checkpoint_with_a_missing_key(command: Callable, run: Path) -> None:
@@ -396,7 +413,7 @@ def test_divergence_is_one_line_and_keeps_the_run(command: Callable, tmp_path: P
         "--likelihood",
         "gaussian-pixel",
         "--learning-rate",
-        "1e30",
+        "1e18",
     )
     done = command(*words, "--out", tmp_path / "run")
     refused(done, "diverged", "--learning-rate")

@@ -152,8 +152,8 @@ def test_a_run_that_a_damaged_record_stopped_goes_on_without_it(shards, tmp_path
     with pytest.raises(DataError, match="record 3 of"):
         reparam.resume(tmp_path / "run")
     run = reparam.resume(tmp_path / "run", damaged="skip")
-    assert run.folder.status()["state"] == "finished"
-    (line,) = run.folder.status()["skipped"]
+    assert run.folder.status().state == "finished"
+    (line,) = run.folder.status().skipped
     assert "record 3 of" in line
     assert run.folder.config().data.damaged == "skip"  # evaluation reads them the same way
     whole = reparam.train("vae", data=f"shards:{shards}", out=tmp_path / "whole", damaged="skip", **options)

@@ -93,14 +93,14 @@ def test_a_bare_path_is_recognised(tmp_path, refused):
 @pytest.mark.parametrize(
     ("spec", "options", "words"),
     [
-        ("digits", {"attributes": ("Male",)}, "option attributes is for celeba: leave --attributes out for digits"),
-        ("digits", {"split_sizes": (9, 3, 3)}, "option split-sizes is for folder, pairs, weizmann-horses: leave"),
-        ("shards:x", {"split_seed": 1}, "leave --split-seed out for shards"),
-        ("folder:x", {"ignore": 0}, "option ignore is for pairs, weizmann-horses"),
-        ("array:x", {"stream": True}, "option stream is for folder"),
-        ("pairs:x", {"workers": 5}, "option workers is for folder, shards"),
-        ("folder:x", {"workers": 5}, "option workers is for pictures on disk: add --stream"),
-        ("folder:x", {"damaged": "skip"}, "option damaged is for pictures on disk: add --stream"),
+        ("digits", {"attributes": ("Male",)}, "--attributes is for celeba: leave it out for digits"),
+        ("digits", {"split_sizes": (9, 3, 3)}, "--split-sizes is for folder, pairs, weizmann-horses: leave"),
+        ("shards:x", {"split_seed": 1}, "leave it out for shards"),
+        ("folder:x", {"ignore": 0}, "--ignore is for pairs, weizmann-horses"),
+        ("array:x", {"stream": True}, "--stream is for folder"),
+        ("pairs:x", {"workers": 5}, "--workers is for folder, shards"),
+        ("folder:x", {"workers": 5}, "--workers is for pictures on disk: add --stream"),
+        ("folder:x", {"damaged": "skip"}, "--damaged is for pictures on disk: add --stream"),
     ],
 )
 def test_options_of_other_sources_are_refused(spec, options, words, refused):

@@ -1,11 +1,14 @@
 """Moves that change images: where they go, how far, and what they keep."""
 
+import copy
 import math
+import pickle
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from reparam.conditionals import LIKELIHOODS, DiagonalNormal, LinearClass, StandardNormal, linear_head
 from reparam.distributions import keyed_generator
@@ -243,3 +246,64 @@ def test_moves_that_no_logit_sees_take_room() -> None:
     model.head = LinearClass(K, K)  # one direction is left
     still, moved = (Augmenter(model, directions="neutral", strength=s)(images()) for s in (0.0, 5.0))
     assert (moved - still).abs().amax() > 1e-3
+
+
+class Repeated(Dataset):
+    """One image `n` times, each moved anew."""
+
+    def __init__(self, augment: Augmenter | PixelAugmenter, n: int) -> None:
+        self.augment, self.n = augment, n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, place: int) -> Tensor:
+        return self.augment(images(1))[0]
+
+
+SLOW = pytest.mark.slow  # each process imports torch
+
+
+@pytest.mark.parametrize(
+    ("workers", "context", "persistent"),
+    [
+        (0, None, False),
+        (2, "fork", False),
+        (2, "fork", True),
+        pytest.param(2, "spawn", False, marks=SLOW),
+        pytest.param(2, "spawn", True, marks=SLOW),
+    ],
+)
+def test_each_process_and_epoch_of_a_loader_draws_anew(workers: int, context: str | None, persistent: bool) -> None:
+    n = 4 if context == "spawn" else 20
+
+    def epochs(kind: str, seed: int, loaders_seed: int) -> list[Tensor]:
+        augment = Augmenter(linear_model(), seed=seed) if kind == "latent" else PixelAugmenter(seed=seed)
+        loader = DataLoader(
+            Repeated(augment, n),
+            batch_size=2,
+            num_workers=workers,
+            multiprocessing_context=context,
+            persistent_workers=persistent,
+            generator=torch.Generator().manual_seed(loaders_seed),
+        )
+        return [torch.cat(list(loader)) for _ in range(2)]
+
+    for kind in ("latent", "pixels") if context != "spawn" else ("latent",):
+        found = epochs(kind, 3, 5)
+        assert len(torch.cat(found).unique(dim=0)) == 2 * n
+        assert all(torch.equal(*pair) for pair in zip(epochs(kind, 3, 5), found, strict=True))
+        if context != "spawn":
+            others = [epochs(kind, 4, 5), *([epochs(kind, 3, 6)] if workers else [])]
+            assert not any(torch.equal(*pair) for other in others for pair in zip(other, found, strict=True))
+
+
+@pytest.mark.parametrize("directions", DIRECTIONS)
+def test_a_copy_in_another_process_goes_on_where_the_augmenter_is(directions: str) -> None:
+    augment = Augmenter(linear_model(), directions=directions, latents=latents(), share=0.4, seed=3)
+    x, y = images(), torch.arange(40) % D
+    augment(x, y)
+    copies = [pickle.loads(pickle.dumps(augment)), copy.deepcopy(augment)]
+    expected = [augment(x, y), augment(x, y)]
+    for other in copies:
+        assert all(torch.equal(other(x, y), one) for one in expected)

@@ -9,14 +9,15 @@ import torch
 from reparam.errors import RunError
 from reparam.reports.charts import DARK, PALETTE, for_dark, latent_bars, lines, training_curves
 from reparam.reports.scatter import latent_scatter
+from reparam.run.documents import MetricsLine
 
 
-def metrics(n: int = 30, bad: float = 1.0) -> list[dict]:
+def metrics(n: int = 30, bad: float = 1.0) -> list[MetricsLine]:
     lines = []
     for i in range(n):
         terms = {"total": 100 / (i + 1), "kl": float(i) if i else bad}
-        lines.append({"step": i, "epoch": i / 10, "phase": "train", "terms": terms, "learning_rate": 1e-3})
-        lines.append({"step": i, "epoch": i / 10, "phase": "validation", "terms": terms})
+        lines.append(MetricsLine(i, i / 10, "train", terms, learning_rate=1e-3))
+        lines.append(MetricsLine(i, i / 10, "validation", terms))
     return lines
 
 
@@ -71,7 +72,7 @@ def test_equal_charts_are_equal_files_and_dark_only_exchanges_colours() -> None:
 
 def test_curves_need_a_finite_value() -> None:
     with pytest.raises(RunError, match="logged nothing"):
-        training_curves([{"epoch": 0.1, "phase": "train", "terms": {"total": math.nan}}])
+        training_curves([MetricsLine(1, 0.1, "train", {"total": math.nan})])
 
 
 def test_lines_name_their_series_and_have_plain_numbers_on_their_axes() -> None:

@@ -168,7 +168,7 @@ def test_measures_are_shown_with_their_meaning(runs: dict[str, Path], tmp_path: 
         "of_a_later_version": {"value": 3.0, "stderr": None, "n": 300, "unit": "<i>"},
     }
     _, facts = open_run(path).folder.weights()
-    document = {"weights": [facts["step"], facts["kept"]], "metrics": metrics}
+    document = {"weights": list(facts.stamp), "metrics": metrics}
     (path / "evaluation.json").write_text(json.dumps(document))
     text = Page(render(open_run(path))).text
     assert "−27.27 ± 0.16" in text
@@ -179,7 +179,7 @@ def test_measures_are_shown_with_their_meaning(runs: dict[str, Path], tmp_path: 
     assert "measured on earlier weights" in Page(render(open_run(path))).text
     for damaged in ("{", '{"metrics": 3}', '{"metrics": {}, "options": []}'):
         (path / "evaluation.json").write_text(damaged)
-        assert "evaluation.json cannot be read" in Page(render(open_run(path))).text
+        assert re.search(r"evaluation.json .*: delete it and measure again", Page(render(open_run(path))).text)
 
 
 @pytest.mark.parametrize("state", ["interrupted", "diverged", "running"])
@@ -228,7 +228,7 @@ def test_missing_and_damaged_files_are_told(runs: dict[str, Path], tmp_path: Pat
     assert "status.json" in page.text
     assert "reconstructions-by-epoch" in page.ids
     (path / "metrics.jsonl").write_text("{broken\n")
-    assert "metrics.jsonl is damaged" in Page(render(open_run(path))).text
+    assert "metrics.jsonl, line 1, is no valid JSON" in Page(render(open_run(path))).text
 
 
 def test_a_figure_that_fails_does_not_stop_the_page(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

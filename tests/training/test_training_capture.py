@@ -54,7 +54,7 @@ def test_a_run_by_replays_logs_and_keeps_what_one_by_cycles_does(
         torch.manual_seed(2)
         assert loops[name].run().state == "finished"
     assert replays == [3, 14, 28]  # warm-up, and what is left before a window's end, go one by one
-    lines = [[line["terms"] for line in RunFolder(tmp_path / name).metrics()] for name in loops]
+    lines = [[line.terms for line in RunFolder(tmp_path / name).metrics()] for name in loops]
     assert lines[0] == lines[1]
     for name, tensor in loops["cycles"].state.weights().items():
         assert torch.equal(loops["replays"].state.weights()[name], tensor), name

@@ -124,7 +124,7 @@ def test_the_first_bad_term_and_its_step_are_named_and_the_checkpoint_is_good(po
     loop = loop_of(Quadratic(poison), folder=tmp_path / "run", checkpoint_seconds=0.0)
     with pytest.raises(DivergedError, match=rf"'extra'|extra of player 'model' became inf at step {poison} "):
         loop.run()
-    assert RunFolder(tmp_path / "run").status()["state"] == "diverged"
+    assert RunFolder(tmp_path / "run").status().state == "diverged"
     if poison > 4:
         again = loop_of(Quadratic(), folder=tmp_path / "run")
         again.restore()
@@ -188,8 +188,8 @@ def test_best_weights_are_those_of_the_lowest_validation_and_patience_stops(tmp_
     assert outcome.epoch == 4.0
     tensors, facts = folder.weights()
     assert torch.equal(tensors["weight"], kept[1.0])
-    assert facts["kept"] == "best"
-    assert facts["epoch"] == 2.0
+    assert facts.kept == "best"
+    assert facts.epoch == 2.0
 
 
 @pytest.mark.parametrize("length", [10, 1])
@@ -405,7 +405,7 @@ def test_before_a_callback_no_weights_are_chosen_and_nobody_loses_patience(tmp_p
     assert seen == [(len(digits()), 1, 8, 8)]
     assert outcome.best == 4.0
     assert outcome.state == "finished"
-    assert folder.weights()[1]["epoch"] == 5.0
+    assert folder.weights()[1].epoch == 5.0
 
 
 def test_weights_that_are_not_finite_never_reach_a_callback() -> None:

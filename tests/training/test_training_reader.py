@@ -101,10 +101,10 @@ def test_damaged_images_stop_it_or_are_counted_and_named(workers: int, tmp_path:
         make(stored(shelf, workers=workers)).run()
     with pytest.raises(DataError):
         make(stored(shelf, workers=workers), tmp_path / "stopped").run()
-    assert RunFolder(tmp_path / "stopped").status()["state"] == "failed"
+    assert RunFolder(tmp_path / "stopped").status().state == "failed"
     loop = make(stored(shelf, workers=workers, damaged="skip"), tmp_path)
     assert loop.run().state == "finished"
-    said = RunFolder(tmp_path).status()["skipped"]
+    said = RunFolder(tmp_path).status().skipped
     assert sorted(said) == [f"image {number} is damaged: replace it" for number in (4, 40, 5)]
     # What stood in is the next image that can be read.
     places = torch.arange(60)
@@ -167,7 +167,7 @@ def test_a_signal_to_the_whole_job_leaves_a_checkpoint(tmp_path: Path) -> None:
     os.killpg(child.pid, signal.SIGTERM)
     child.join(60)
     assert child.exitcode == 0
-    assert RunFolder(tmp_path).status()["state"] == "interrupted"
+    assert RunFolder(tmp_path).status().state == "interrupted"
     assert RunFolder(tmp_path).checkpoint_path.exists()
 
 

@@ -86,8 +86,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(make: Callable[[Pat
         kept, expected_kept = RunFolder(folder).weights(), RunFolder(whole).weights()
         assert kept[1] == expected_kept[1]
         assert all(torch.equal(kept[0][name], expected_kept[0][name]) for name in expected_kept[0])
-        losses = [line["terms"] for line in RunFolder(folder).metrics()]
-        assert losses == [line["terms"] for line in RunFolder(whole).metrics()]
+        losses = [line.terms for line in RunFolder(folder).metrics()]
+        assert losses == [line.terms for line in RunFolder(whole).metrics()]
     assert in_writing > 0, "no kill fell into the writing of a checkpoint: the test proves less than it says"
 
 
@@ -101,7 +101,7 @@ def test_a_second_signal_stops_it_at_once_and_is_told_apart_from_a_kill(tmp_path
     loop.draw = strike
     with pytest.raises(KeyboardInterrupt):
         loop.run()
-    assert RunFolder(tmp_path).status()["state"] == "interrupted"
+    assert RunFolder(tmp_path).status().state == "interrupted"
     again = duel_loop(tmp_path, checkpoint_seconds=1e9, log_every=7)
     again.restore()
     assert 0 < again.state.step < loop.state.step, "it stopped behind a checkpoint"
@@ -136,7 +136,7 @@ def test_interrupted_by_a_signal_it_writes_a_checkpoint_and_continues(tmp_path: 
     assert outcome.state == "interrupted"
     assert 0 < outcome.step < loop.steps
     assert signal.getsignal(signal.SIGINT) is before
-    assert RunFolder(tmp_path / "cut").status()["state"] == "interrupted"
+    assert RunFolder(tmp_path / "cut").status().state == "interrupted"
     again = duel_loop(tmp_path / "cut", checkpoint_seconds=1e9, log_every=7)
     again.restore()
     assert again.state.step == outcome.step

@@ -4,16 +4,13 @@ Only click is imported before a command runs, so that `reparam --help` answers a
 """
 
 import os
-import re
 import sys
 
 import click
 
 from reparam.cli import augment, compress, conditional, data, measure, pictures, reproduce, train
 from reparam.cli.common import INTERRUPTED, USER_ERROR
-from reparam.errors import ReparamError
-
-OUT_OF_MEMORY = re.compile("out of memory|allocate memory|not enough memory")  # how torch says it, on each device
+from reparam.errors import ReparamError, memory_watched
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -30,7 +27,8 @@ for module in (train, data, measure, pictures, conditional, augment, compress, r
 def main(command: click.Command = cli, name: str = "reparam") -> None:
     """Runs a command; every error of the user's is one line on stderr and exit code 2, an interruption 130."""
     try:
-        code = command.main(prog_name=name, standalone_mode=False)
+        with memory_watched("for this command", "work on fewer or smaller images at once, or with a smaller model"):
+            code = command.main(prog_name=name, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         code = USER_ERROR
@@ -42,10 +40,6 @@ def main(command: click.Command = cli, name: str = "reparam") -> None:
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
         click.echo("interrupted", err=True)
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
-            raise
-        code = _fail("out of memory: make the model (--latent, --hidden, --width), --samples or --batch-size smaller")
     except BrokenPipeError:
         # The reader of our output has gone; it knows why.
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115

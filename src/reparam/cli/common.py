@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reparam.cli.options import WholeRange
+
 if TYPE_CHECKING:
     from reparam.api import Run
     from reparam.training import Progress
@@ -27,20 +29,6 @@ device_option = click.option(
     show_default=True,
     help="cpu, cuda, cuda:N, mps, or auto: a CUDA GPU where there is one.",
 )
-seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of random draws.")
-
-
-class _Directions(click.Option):
-    """Help lists the directions, whose import takes seconds, only when it is shown."""
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        from reparam.latent.directions import DIRECTIONS
-
-        self.help = f"Along what images are moved: {', '.join(DIRECTIONS)}."
-        return super().get_help_record(ctx)
-
-
-directions_option = click.option("--directions", default="posterior", show_default=True, cls=_Directions)
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own).")
 
@@ -56,7 +44,7 @@ def run_command(*examples: str, **attributes: Any) -> Callable[[Callable[..., No
 
 
 def index_option(text: str) -> Any:
-    return click.option("--index", multiple=True, type=int, help=text)
+    return click.option("--index", multiple=True, type=WholeRange(0), help=text)
 
 
 def comma_list(option: str, text: str | None) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from reparam.cli.common import data_option, images_of, open_run, run_command
+from reparam.cli.options import FiniteRange, WholeRange
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError, DataError
 
@@ -21,11 +22,11 @@ from reparam.errors import ConfigError, DataError
     "budget",
     default=32.0,
     show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="At most so many an image, headers counted: 12 bytes a latent, which many images share.",
 )
 @data_option
-@click.option("--n", default=None, type=click.IntRange(1), help="Test images, without IMAGE (default: 1000).")
+@click.option("--n", default=None, type=WholeRange(1), help="Test images, without IMAGE (default: 1000).")
 def compress(
     run: Path,
     images: tuple[Path, ...],

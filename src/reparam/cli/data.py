@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from reparam.cli.common import comma_list, example, json_option, progress
+from reparam.cli.options import WholeRange
 
 
 @click.command(epilog=example("reparam models"))
@@ -81,13 +82,15 @@ def get(name: str, data_root: str | None, as_json: bool) -> None:
 )
 @click.argument("source")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
-@click.option("--size", type=int, default=None, help="Side of the square images (default: chosen from the pictures).")
+@click.option(
+    "--size", type=WholeRange(), default=None, help="Side of the square images (default: chosen from the pictures)."
+)
 @click.option("--crop", default="centre", show_default=True, type=click.Choice(["centre", "none"]), help="Or squeeze.")
 @click.option("--colour", default="auto", show_default=True, type=click.Choice(["auto", "grey", "rgb"]))
 @click.option(
     "--split-sizes", default=None, metavar="A,B,C", help="Training, validation, test (default: 80 / 10 / 10 %)."
 )
-@click.option("--split-seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--split-seed", default=0, show_default=True, type=WholeRange(0, 2**63 - 1))
 @click.option("--mebibytes", default=256, show_default=True, type=click.IntRange(1, 65536), help="Of a file, about.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(0, 64), help="Processes that decode.")
 @click.option(

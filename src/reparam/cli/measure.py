@@ -40,22 +40,25 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
     """Measure a run on its test images; writes RUN/evaluation.json."""
     from rich.console import Console
 
-    from reparam.evaluation import EvaluationOptions, Finding
+    from reparam.evaluation import EvaluationOptions
     from reparam.reports.tables import diagnosis_lines, evaluation_table
 
     options = EvaluationOptions(**chosen)
     opened = open_run(run, device)
     names = comma_list("metrics", metrics)
     measures = opened.evaluate(names, options, progress(), lambda text: click.echo(text, err=True))
-    document = opened.folder.evaluation_document()
-    findings = document.get("diagnosis", []) if not names or "all" in names else []
+    findings = opened.folder.evaluation().diagnosis if not names or "all" in names else ()
     if as_json:
         figures = {name: dataclasses.asdict(measure) for name, measure in measures.items()}
-        click.echo(json.dumps({"metrics": figures, "diagnosis": findings}, indent=2))
+        click.echo(
+            json.dumps(
+                {"metrics": figures, "diagnosis": [dataclasses.asdict(finding) for finding in findings]}, indent=2
+            )
+        )
     else:
         # A file or pipe has no width of its own: lines are left whole there.
         Console(width=None if sys.stdout.isatty() else 200).print(evaluation_table(measures))
-        for line in diagnosis_lines([Finding(**finding) for finding in findings]):
+        for line in diagnosis_lines(findings):
             click.echo(line)
         click.echo(f"written: {opened.folder.evaluation_path}")
 

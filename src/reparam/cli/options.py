@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from reparam.errors import ConfigError
+from reparam.core.limits import LARGEST_INTEGER, LARGEST_NUMBER, bounds_of
+from reparam.errors import ConfigError, flag, short
 from reparam.importing import import_object
 
 Option = TypeVar("Option", bound=click.Option)
@@ -40,9 +41,10 @@ def options_of(section: type) -> list[click.Option]:
     found = []
     for field in dataclasses.fields(section):
         if described := _described(hints[field.name]):
-            flag = "--" + (described.alias or field.name).replace("_", "-")
-            settings = _settings(get_args(hints[field.name])[0], field.default, described.metadata)
-            found.append(click.Option([flag, field.name], help=described.description, **settings))
+            settings = _settings(hints[field.name], field.default)
+            found.append(
+                click.Option([flag(described.alias or field.name), field.name], help=described.description, **settings)
+            )
     return found
 
 
@@ -54,10 +56,9 @@ def unset_option(name: str, kind: Any, default: Any, cls: type[Option]) -> Optio
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
     text = described.description if described else name.replace("_", " ")
     text = f"{text}  [{shown}]" if shown not in (None, "") else text
-    flag = name.replace("_", "-")
     if kind is bool:
-        return cls([f"--{flag}/--no-{flag}", name], default=None, help=text)
-    return cls([f"--{flag}", name], default=None, type=str, metavar=_metavar(kind), help=text)
+        return cls([f"{flag(name)}/{flag('no_' + name)}", name], default=None, help=text)
+    return cls([flag(name), name], default=None, type=str, metavar=_metavar(kind), help=text)
 
 
 def _described(kind: Any) -> Any:
@@ -82,36 +83,46 @@ def _metavar(kind: Any) -> str:
     return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(kind, "VALUE")
 
 
-def _settings(kind: Any, default: Any, metadata: list[Any]) -> dict[str, Any]:
-    """What click needs to know of an option of type `kind`."""
-    kind = _plain(kind)
+def _settings(kind: Any, default: Any) -> dict[str, Any]:
+    """What click needs to know of an option of the annotated type `kind`."""
+    bounds, kind = bounds_of(kind), _plain(_plain(kind))
     if kind is bool:
         return {"is_flag": True}
-    bounds = {
-        name: value
-        for part in metadata
-        for name in ("ge", "gt", "le", "lt")
-        if (value := getattr(part, name, None)) is not None
-    }
     settings: dict[str, Any] = {"type": kind, "default": default, "show_default": default not in (None, ())}
     if get_origin(kind) is Literal:
         settings["type"] = click.Choice(get_args(kind))
     elif get_origin(kind) is tuple:
         settings |= {"type": IntegerList(), "metavar": _metavar(kind)}
-    elif bounds:
+    elif kind in (int, float):
         low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
-        limited = {int: click.IntRange, float: FiniteRange}[kind]
+        limited = {int: WholeRange, float: FiniteRange}[kind]
         settings["type"] = limited(low, high, min_open="gt" in bounds, max_open="lt" in bounds)
     return settings
 
 
+class WholeRange(click.IntRange):
+    """A whole number in a range, no larger than what can be computed with where the range has no end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = int(super().convert(value, param, ctx))
+        if self.max is None and number > LARGEST_INTEGER:
+            self.fail(f"{short(number)} is above {LARGEST_INTEGER:,}", param, ctx)
+        return number
+
+    def _describe_range(self) -> str:
+        """For help, where the end of a seed's range says nothing."""
+        return super()._describe_range() if self.max is None or self.max < 2**62 else f"x>={self.min}"
+
+
 class FiniteRange(click.FloatRange):
-    """A number in a range; without it, inf and nan pass."""
+    """A number in a range, finite (without it, inf and nan pass) and such that it can be computed with."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number", param, ctx)
+        if abs(number) > LARGEST_NUMBER:
+            self.fail(f"{value} is above {LARGEST_NUMBER:,.0f}", param, ctx)
         return number
 
 

@@ -123,7 +123,7 @@ def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
         click.echo(json.dumps(facts))
     elif is_first():
         _, weights = folder.weights() if folder.weights_path.exists() else ({}, None)
-        which = f"; kept weights: {weights['kept']}, of epoch {weights['epoch']:.2f}" if weights else ""
+        which = f"; kept weights: {weights.kept}, of epoch {weights.epoch:.2f}" if weights else ""
         click.echo(f"{outcome.state} at epoch {outcome.epoch:.2f} after {outcome.seconds:.0f} s{which}")
         path = shlex.quote(str(folder.path))
         click.echo(f"run: {folder.path}")

@@ -20,12 +20,27 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from reparam.errors import ConfigError
+from reparam.errors import ConfigError, ReparamError, short
 
 Part = Callable[..., Any]
+
+
+@functools.cache
+def _adapters(section: Any) -> dict[str, TypeAdapter[Any]]:
+    return {name: TypeAdapter(hint) for name, hint in typing.get_type_hints(section, include_extras=True).items()}
+
+
+def check_fields(options: Any, error: type[ReparamError] = ConfigError, strict: bool = True) -> None:
+    """Raises `error` for a field of a dataclass whose value is not of its annotated type, or beyond its bounds."""
+    for name, adapter in _adapters(type(options)).items():  # type: ignore[arg-type]
+        value = getattr(options, name)
+        try:
+            adapter.validate_python(value, strict=strict)
+        except ValidationError as refusal:
+            raise error(f"option '{name}': {refusal.errors()[0]['msg']}, got {short(value)}") from None
 
 
 class Table(NamedTuple):

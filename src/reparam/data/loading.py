@@ -9,7 +9,7 @@ from reparam.data.io.download import Say, differing, fetch
 from reparam.data.options import DataOptions
 from reparam.data.registry import DATASETS, Source
 from reparam.data.sources.pairs import has_pairs
-from reparam.errors import DataError, suggest
+from reparam.errors import DataError, flag, suggest
 from reparam.files import cache_folder
 from reparam.importing import import_object, is_import_path
 
@@ -90,12 +90,11 @@ def _check(name: str, source: Source, path: str | None, options: DataOptions) ->
         raise DataError(f"no path after '{name}:': --data {name}, or {name}:DIR for a local copy")
     changed = [o for o in fields(DataOptions) if getattr(options, o.name) != o.default]
     for option in changed:
-        flag = option.name.replace("_", "-")
         readers = [other for other, row in DATASETS.items() if row.reads(option.name)]
         if readers and name not in readers:
-            raise DataError(f"option {flag} is for {', '.join(readers)}: leave --{flag} out for {name}")
+            raise DataError(f"{flag(option.name)} is for {', '.join(readers)}: leave it out for {name}")
         if name == "folder" and not options.stream and option.name in ("workers", "damaged"):
-            raise DataError(f"option {flag} is for pictures on disk: add --stream, or leave --{flag} out")
+            raise DataError(f"{flag(option.name)} is for pictures on disk: add --stream, or leave it out")
 
 
 def _import(spec: str, options: DataOptions) -> Dataset:

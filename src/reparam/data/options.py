@@ -3,13 +3,12 @@
 Each source names the record of the options that it reads; `DataOptions` has them all, for the command and run.json.
 """
 
-import functools
-import typing
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
+from reparam.core.options import check_fields
 from reparam.errors import DataError
 
 SMALLEST, LARGEST = 8, 512  # sides of the square images that leave this package, in pixels
@@ -17,11 +16,6 @@ SMALLEST, LARGEST = 8, 512  # sides of the square images that leave this package
 Crop = Literal["centre", "none"]
 Colour = Literal["auto", "grey", "rgb"]
 Damaged = Literal["stop", "skip"]
-
-
-@functools.cache
-def _adapters(cls: Any) -> dict[str, TypeAdapter[Any]]:
-    return {name: TypeAdapter(hint) for name, hint in typing.get_type_hints(cls, include_extras=True).items()}
 
 
 @dataclass(frozen=True)
@@ -47,13 +41,7 @@ class ImageOptions:
     ] = "auto"
 
     def __post_init__(self) -> None:
-        for name, adapter in _adapters(type(self)).items():  # type: ignore[arg-type]
-            value = getattr(self, name)
-            try:
-                adapter.validate_python(value)
-            except ValidationError as error:
-                option = name.replace("_", "-")
-                raise DataError(f"option {option}: {error.errors()[0]['msg']}, got {value!r}") from None
+        check_fields(self, DataError, strict=False)
 
     def as_colour(self) -> Self:
         """These options for images that are known to be coloured."""
@@ -75,7 +63,7 @@ class SplitOptions(ImageOptions):
     """How pictures without splits are divided."""
 
     split_sizes: Annotated[
-        tuple[int, ...],
+        tuple[Annotated[int, Field(le=10**9)], ...],
         Field(description="folder, pairs: images for training, validation, test (default: 80 / 10 / 10 %)"),
     ] = ()
     split_seed: Annotated[int, Field(ge=0, lt=2**63, description="folder, pairs: another seed, another split")] = 0

@@ -1,7 +1,6 @@
 """What is wrong with a trained model, in words that say what to do about it."""
 
 import math
-from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from reparam.evaluation import fidelity, likelihood
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.metrics.likelihood import marginal_kl, no_normal_posterior
+from reparam.run.documents import Finding
 
 # Shares of the pixels' variance that reconstructions explain: below the first, one grey image is better.
 WORSE_THAN_MEAN, NO_BETTER_THAN_MEAN = -0.1, 0.05
@@ -20,15 +20,6 @@ OVERFITTED = 0.2  # of the standard deviation between test images: a small effec
 LARGE_MARGINAL = 0.25  # of the KL
 # The aggregate posterior of few images is a poor stand-in for that of all: its KL to the prior comes out too high.
 ENOUGH_FOR_MARGINAL, FAR_FROM_LIMIT = 1000, 0.7
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A state, the evidence for it, and what helps ("" where nothing is wrong)."""
-
-    state: str
-    evidence: str
-    advice: str = ""
 
 
 def diagnose(context: EvaluationContext) -> tuple[Finding, ...]:

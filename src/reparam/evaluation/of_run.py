@@ -40,7 +40,7 @@ def evaluate_run(
     Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis. Raises
     ConfigError for metrics and options that do not apply to the run, DataError where its data has changed.
     """
-    run.folder.evaluation_document()  # damaged ones are refused before the work
+    run.folder.stored_evaluation()  # a one is refused before the work
     metrics = [metrics] if isinstance(metrics, str) else metrics
     options = options or EvaluationOptions()
     _check(run, options)
@@ -52,7 +52,7 @@ def evaluate_run(
             reasons.setdefault(why, []).append(name)
     for why, which in reasons.items():
         say(f"left out: {', '.join(which)}: {why}")
-    stamp = run.folder.weights_stamp()
+    stamp = list(run.kept.stamp)
     measures = {}
     for name, measure in evaluate(context, names):
         if options.occlusion:
@@ -75,7 +75,7 @@ def _amended(run: LoadedRun, stamp: list[Any]) -> Iterator[dict[str, Any]]:
     """evaluation.json, to add metrics of the weights of `stamp` to. It is read anew, since another evaluation of the run may have
     written meanwhile."""
     with run.folder.writing_evaluation():
-        document = run.folder.evaluation_document()
+        document = run.folder.stored_evaluation()
         if document.get("weights") != stamp:
             document = {"weights": stamp}  # metrics of other weights may not stand beside these
         yield document
@@ -89,7 +89,7 @@ def _check(run: LoadedRun, options: EvaluationOptions) -> None:
         )
     if options.split == "validation" and run.config.data.train_on == "all":
         raise ConfigError("this run was trained on validation images too (train-on 'all'): evaluate it on test images")
-    if run.dataset.fingerprint != run.folder.document()["data"]["fingerprint"]:
+    if run.dataset.fingerprint != run.document.data.fingerprint:
         raise DataError(
             f"'{run.config.data.data}' is not what {run.path} was trained on, and test images may be among those that "
             "it has seen: restore it, or train a new run"

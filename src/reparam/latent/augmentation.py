@@ -9,17 +9,21 @@ Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
+from torch.utils.data import get_worker_info
 
 from reparam.conditionals import linear_head
 from reparam.core.abilities import Ability
 from reparam.core.model import ConditionedModel
 from reparam.data import warp
+from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
-from reparam.latent.directions import DEFAULT, ClassLatents, Code, find_direction, kept_share
+from reparam.latent.directions import DEFAULT, DIRECTIONS, ClassLatents, Code, find_direction, kept_share
 from reparam.models import Model
 
 STRONGEST = 1000.0
@@ -27,8 +31,37 @@ CALIBRATED_ON = 1000  # images, at most
 STEPS = 24  # of a bisection: to within 1e-4
 
 
+@dataclass(frozen=True)
+class AugmentationOptions:
+    """Which images of a data set become which new pictures: what `reparam augment` can choose."""
+
+    split: Annotated[
+        Literal["train", "validation", "test", "all"],
+        Field(description="Which images; all: training and validation."),
+    ] = "train"
+    images: Annotated[int | None, Field(ge=1, description="The first so many of them (default: all).")] = None
+    per_image: Annotated[int, Field(ge=1, le=1000, description="New pictures of each.")] = 1
+    strength: Annotated[
+        float | None, Field(ge=0, le=STRONGEST, description="How far, in sigmas (default: 2, without --change).")
+    ] = None
+    change: Annotated[float | None, Field(gt=0, description="Instead: how far in the image, a mean L2 distance.")] = (
+        None
+    )
+    directions: Annotated[str, Field(description=f"Along what images are moved: {', '.join(DIRECTIONS)}.")] = DEFAULT
+    share: Annotated[float, Field(gt=0, le=1, description="Of the latents, for directions that choose.")] = 0.1
+    apply: Annotated[
+        Literal["decoded", "change"],
+        Field(description="The decoder's image, or its change added to the original, which keeps fine detail."),
+    ] = "decoded"
+    keep_class: Annotated[
+        bool, Field(description="Cut a move back where the model's own head would read another class.")
+    ] = False
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="Of random draws.")] = 0
+
+
 class BaseAugmenter(nn.Module, ABC):
-    """Images to changed images of the same classes: `strength` says how far, and one seed is one series of results."""
+    """Images to changed images of the same classes: `strength` says how far, and one seed is one series of results. In the
+    processes of a `DataLoader` it is a series for each process and epoch, by this seed and the loader's."""
 
     def __init__(self, strength: float, seed: int | None, device: torch.device) -> None:
         super().__init__()
@@ -37,9 +70,34 @@ class BaseAugmenter(nn.Module, ABC):
         self.strength = strength
         # None: the device's own stream, whose state checkpoints keep.
         self.generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+        self.seed = seed
+        self._reader: int | None = None  # torch's seed of the process whose generator it is
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.along(images, labels)(self.strength)
+
+    def stream(self) -> torch.Generator | None:
+        """What draws are made by. A process that reads for a `DataLoader` begins with a copy of everything, as each of the others
+        and in each epoch again: its first draw changes over to a generator of its own, by torch's seed for it."""
+        reader = get_worker_info()
+        if self.generator and reader and self._reader != reader.seed:
+            self.generator = keyed_generator(self.generator.device, f"augmenter {self.seed}", reader.seed)
+            self._reader = reader.seed
+        return self.generator
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With the generator's state as bytes: torch sends tensors to a spawned process by file descriptors, and that of a state
+        which nothing else holds is closed before the process has it."""
+        generator = self.generator
+        held = generator and (generator.device, generator.get_state().numpy().tobytes())
+        return {**self.__dict__, "generator": held}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if held := state["generator"]:
+            device, values = held
+            self.generator = torch.Generator(device)
+            self.generator.set_state(torch.frombuffer(bytearray(values), dtype=torch.uint8))
 
     @abstractmethod
     def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
@@ -56,11 +114,12 @@ class BaseAugmenter(nn.Module, ABC):
         By bisection along one draw, which the next call draws again. Raises ConfigError where no strength changes images so
         much.
         """
-        assert self.generator is not None
+        generator = self.stream()
+        assert generator is not None
         images, labels = images[:CALIBRATED_ON], None if labels is None else labels[:CALIBRATED_ON]
-        state = self.generator.get_state()
+        state = generator.get_state()
         path, still = self.along(images, labels), self.unmoved(images, labels)
-        self.generator.set_state(state)
+        generator.set_state(state)
 
         def changed(strength: float) -> float:
             return float((path(strength) - still).flatten(1).norm(dim=1).mean())
@@ -88,7 +147,8 @@ class Augmenter(BaseAugmenter):
     decoder's image, or "change", x + decode(z') - decode(mu), which keeps the detail that the decoder blurs. keep_class: a move
     is cut back to where the model's own head still reads the class that it reads unmoved, right or wrong. Images [B, C, H, W] in
     [0, 1], and so are the results; labels int64 [B] (-1: not known) are needed by a CVAE and by directions of classes alone.
-    Augmenters of one seed give the same results, call by call.
+    Augmenters of one seed give the same results, call by call; in the processes of a `DataLoader`, where the loader's own seed
+    and number of processes are the same too.
 
     Raises ConfigError for a model that cannot, unknown directions, a strength that is negative or not finite; DataError for
     images of another type or labels out of range.
@@ -155,7 +215,7 @@ class Augmenter(BaseAugmenter):
     @torch.no_grad()
     def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
         model, code = self._encoded(images, labels)
-        direction = self.direction.draw(code, self.generator)
+        direction = self.direction.draw(code, self.stream())
         detail = images - model.decoder(code.mean).mean if self.of_change else 0.0
 
         @torch.no_grad()
@@ -197,7 +257,7 @@ class PixelAugmenter(BaseAugmenter):
     @torch.no_grad()
     def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
         _checked(images, labels, 0)
-        return warp.random_warp(images, self.generator)
+        return warp.random_warp(images, self.stream())
 
     def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return images

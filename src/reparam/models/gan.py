@@ -118,7 +118,7 @@ class GANOptions(options_of(GAN_NETWORKS)):  # type: ignore[misc]
         Literal["non-saturating", "minimax", "hinge"], Field(description="what the two players minimise")
     ] = "non-saturating"
     discriminator_steps: Annotated[
-        int, Field(ge=1, description="the discriminator's steps for each of the generator's (the paper's k)")
+        int, Field(ge=1, le=100, description="the discriminator's steps for each of the generator's (the paper's k)")
     ] = 1
     r1: Annotated[float, Field(ge=0, description="weight of the discriminator's squared slope at real images")] = 0.0
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from reparam.errors import RunError
 from reparam.evaluation.structured import Reliability
+from reparam.run.documents import MetricsLine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,7 +166,7 @@ def reliability(found: Reliability) -> Chart:
         return to_chart(canvas)
 
 
-def training_curves(lines: Sequence[dict[str, Any]], kept_epoch: float | None = None) -> Chart:
+def training_curves(lines: Sequence[MetricsLine], kept_epoch: float | None = None) -> Chart:
     """Every term of metrics.jsonl in a chart of its own, training and validation, and the learning rate; a dotted line
     where the kept weights were taken. Raises RunError where there is nothing to draw."""
     curves = _curves(lines)
@@ -198,18 +199,18 @@ def training_curves(lines: Sequence[dict[str, Any]], kept_epoch: float | None = 
         return to_chart(canvas, legend)
 
 
-def _curves(lines: Sequence[dict[str, Any]]) -> dict[tuple[str, str], tuple[list[float], list[float]]]:
+def _curves(lines: Sequence[MetricsLine]) -> dict[tuple[str, str], tuple[list[float], list[float]]]:
     """(phase, term) -> (epochs, values), non-finite ones left out, long lines averaged to `LINE_POINTS` points."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for line in lines:
-        for name, value in line["terms"].items():
-            found.setdefault((line["phase"], name), []).append((line["epoch"], value))
+        for name, value in line.terms.items():
+            found.setdefault((line.phase, name), []).append((line.epoch, value))
     for line in lines:
-        if "learning_rate" in line:
-            found.setdefault(("train", LEARNING_RATE), []).append((line["epoch"], line["learning_rate"]))
+        if line.learning_rate is not None:
+            found.setdefault(("train", LEARNING_RATE), []).append((line.epoch, line.learning_rate))
     curves = {}
     for key, pairs in found.items():
-        finite = [(x, y) for x, y in pairs if isinstance(y, int | float) and math.isfinite(y)]
+        finite = [(x, y) for x, y in pairs if math.isfinite(y)]
         if finite:
             parts = torch.tensor(finite, dtype=torch.float64).split(-(-len(finite) // LINE_POINTS))
             means = torch.stack([part.mean(0) for part in parts])

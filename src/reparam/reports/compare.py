@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reparam.errors import ConfigError
+from reparam.errors import ConfigError, RunError
 from reparam.evaluation import EvaluationOptions, evaluate_run, run_context
 from reparam.evaluation.metrics import table as measuring
 from reparam.files import write_text
@@ -64,9 +64,9 @@ def names_of(runs: Sequence[LoadedRun]) -> dict[str, LoadedRun]:
     paths = [run.path.resolve() for run in runs]
     if len(set(paths)) < max(2, len(paths)):
         raise ConfigError("a comparison takes at least two runs, each once")
-    first = runs[0].folder.document()["data"]["fingerprint"]
+    first = runs[0].document.data.fingerprint
     for run in runs:
-        if run.folder.document()["data"]["fingerprint"] != first:
+        if run.document.data.fingerprint != first:
             raise ConfigError(
                 f"{run.path} was trained on other data ({run.config.data.data}) than {runs[0].path} "
                 f"({runs[0].config.data.data}): figures of different data do not compare"
@@ -124,13 +124,17 @@ def _side_by_side(drawings: Mapping[str, Drawing]) -> list[tuple[str, Panel | Ch
 
 
 def _facts(run: LoadedRun) -> dict[str, str]:
-    status = run.folder.status()
+    try:
+        status = run.folder.status()
+        epochs, training = f"{round(status.epoch, 2):g}", duration(status.seconds)
+    except RunError:  # one that is damaged hinders no comparison
+        epochs = training = "unknown"
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
     return {
         "model": run.config.model,
         "recipe": run.config.recipe,
         "parameters": f"{parameters:,}",
-        "epochs": f"{round(status.get('epoch', 0), 2):g}",
-        "training": duration(float(status.get("seconds", 0))),
+        "epochs": epochs,
+        "training": training,
         "likelihood": likelihood_of(run),
     }

@@ -39,16 +39,14 @@ class TableRow:
 
 def measured(run: LoadedRun) -> dict[str, Measure]:
     """What is known of the kept weights."""
-    document = run.folder.evaluation_document()
-    if document.get("weights") != run.folder.weights_stamp():
-        return {}
-    return {name: Measure(**measure) for name, measure in document.get("metrics", {}).items()}
+    evaluation = run.folder.evaluation()
+    return evaluation.metrics if evaluation.weights == run.kept.stamp else {}
 
 
 def table_rows(runs: Sequence[LoadedRun]) -> list[TableRow]:
     """A row for each figure that any of the runs has, in the order of `METRICS`, then those that it does not know."""
     found = [measured(run) for run in runs]
-    options = [run.folder.evaluation_document().get("options", {}) for run in runs]
+    options = [run.folder.evaluation().options for run in runs]
     rows = []
     for name in dict.fromkeys([*METRICS, *(name for measures in found for name in measures)]):
         measures = [one.get(name) for one in found]

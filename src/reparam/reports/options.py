@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from reparam.errors import ConfigError
+from reparam.errors import ConfigError, flag
 
-Seed = Annotated[int, Field(ge=0, description="Of random draws.")]
+Seed = Annotated[int, Field(ge=0, lt=2**63, description="Of random draws.")]
 Steps = Annotated[int, Field(ge=2, le=100, description="Decoded latents a row.")]
-Extent = Annotated[float, Field(gt=0, description="How far from 0.")]
+Extent = Annotated[float, Field(gt=0, le=1000, description="How far from 0.")]
 Predictions = Annotated[int, Field(ge=1, le=100, description="Predictions for each image.")]
 
 # The options of `TraversalOptions` that mean something in some modes alone.
@@ -34,7 +34,9 @@ class SampleOptions:
     label: Annotated[
         str | None, Field(alias="class", description="Of this class alone, by name or number (model trained by class).")
     ] = None
-    component: Annotated[int | None, Field(description="Of this component alone (model with a mixture prior).")] = None
+    component: Annotated[
+        int | None, Field(ge=0, description="Of this component alone (model with a mixture prior).")
+    ] = None
     seed: Seed = 0
     across: int | None = None  # as square as n allows
 
@@ -68,7 +70,7 @@ class TraversalOptions:
     Raises ConfigError for more than one mode, and for an option that does nothing in the one that is chosen.
     """
 
-    index: Annotated[int | None, Field(description="The test image to start from.")] = 0
+    index: Annotated[int | None, Field(ge=0, description="The test image to start from.")] = 0
     dimensions: Annotated[tuple[int, ...], Field(description="Latents to move (default: the most active ones).")] = ()
     count: Annotated[int, Field(ge=1, le=1000, description="How many, without --dimensions.")] = 10
     extent: Extent = 3.0
@@ -108,7 +110,7 @@ class TraversalOptions:
         for field in fields(self):
             modes = MODES.get(field.name, (self.mode,))
             if self.mode not in modes and getattr(self, field.name) != field.default:
-                given, flags = f"--{field.name}", " and --".join(modes)
+                given, flags = flag(field.name), " and --".join(modes)
                 raise ConfigError(f"{given} is for --{flags}, and this picture is of --{self.mode}: leave it out")
 
 

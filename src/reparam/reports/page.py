@@ -4,13 +4,13 @@ import dataclasses
 import datetime
 import shlex
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from reparam.core.abilities import Ability
 from reparam.data import DATASETS
-from reparam.errors import ReparamError, RunError
-from reparam.evaluation import Finding, Measure
+from reparam.errors import RunError, flag
 from reparam.files import write_text
 from reparam.reports.figures import FIGURES
 from reparam.reports.html import ShownFigure, reason, render_page, shown
@@ -18,6 +18,7 @@ from reparam.reports.run_view import RunView
 from reparam.reports.tables import duration, meaning, with_error
 from reparam.reports.usage import commands, python_lines
 from reparam.run.config import find_family, sections
+from reparam.run.documents import WeightsFacts
 from reparam.run.loaded import LoadedRun
 
 LISTED_CLASSES = 40
@@ -39,22 +40,22 @@ def render(run: LoadedRun) -> str:
     except Exception as error:
         no_model, abilities, usable = reason(error), _untrained_abilities(run), frozenset()
     figures, missing = _figures(run, abilities, no_model)
-    document, path = run.folder.document(), str(run.path)
+    document, path = run.document, str(run.path)
     return render_page(
         "report.html.j2",
         run=run,
         path=path,
         family=run.config.family,
         document=document,
-        facts=_facts(run, document),
-        numbers=_numbers(run),
+        facts=_facts(run, no_model),
+        numbers=_numbers(run, no_model),
         pictures=figures["pictures"],
         training=figures["training"],
         missing=missing,
         commands=commands(path, run.config.data.data, usable),
         lines=python_lines(path, usable),
         options=_options(run),
-        classes=_classes(document["data"].get("classes", [])),
+        classes=_classes(document.data.classes),
     )
 
 
@@ -86,25 +87,25 @@ def _figures(
     return figures, missing
 
 
-def _facts(run: LoadedRun, document: dict[str, Any]) -> dict[str, str]:
+def _facts(run: LoadedRun, no_model: str) -> dict[str, str]:
     """What the head of the page says, by name."""
+    epochs, seconds = run.config.training.epochs, "an unknown time"
     try:
         status = run.folder.status()
+        running = "running, or killed (continue with 'reparam resume')"
+        state: str = running if status.state == "running" else status.state
+        # Training ends with a whole step, which may be a little behind the last epoch.
+        state += f": {round(min(status.epoch, epochs), 2):g} of {epochs:g} epochs, {status.step:,} steps"
+        seconds = duration(status.seconds)
     except RunError as error:
-        status = {"state": f"unknown ({error})"}
-    state = str(status.get("state", "unknown"))
-    # Training ends with a whole step, which may be a little behind the last epoch.
-    epoch, epochs = status.get("epoch", 0), run.config.training.epochs
-    trained = f"{round(min(epoch, epochs), 2):g} of {epochs:g} epochs, {status.get('step', 0):,} steps"
-    if state == "running":
-        state = "running, or killed (continue with 'reparam resume')"
-    data = str(document["data"].get("name", run.config.data.data))
+        state = f"unknown ({error})"
+    data = run.document.data.name or run.config.data.data
     return {
         "title": _title(data),
         "data": data,
-        "trained": f"{_when(document)}, for {duration(float(status.get('seconds', 0)))}",
-        "status": f"{state}: {trained}",
-        "weights": _weights(run),
+        "trained": f"{_when(run.document.created)}, for {seconds}",
+        "status": state,
+        "weights": no_model or _weights(run.kept),
     }
 
 
@@ -116,19 +117,14 @@ def _title(data: str) -> str:
     return Path(path).name if DATASETS[kind].path == "given" else kind
 
 
-def _weights(run: LoadedRun) -> str:
-    try:
-        _, facts = run.folder.weights()
-    except ReparamError as error:
-        return str(error)
-    kept = KEPT.get(facts["kept"], facts["kept"])
-    return f"{kept}, from epoch {round(facts['epoch'], 2):g} (step {facts['step']:,})"
+def _weights(facts: WeightsFacts) -> str:
+    return f"{KEPT.get(facts.kept, facts.kept)}, from epoch {round(facts.epoch, 2):g} (step {facts.step:,})"
 
 
-def _when(document: dict[str, Any]) -> str:
+def _when(created: str) -> str:
     try:
-        return f"{datetime.datetime.fromisoformat(document['created']).astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
-    except (KeyError, TypeError, ValueError):
+        return f"{datetime.datetime.fromisoformat(created).astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):
         return "at an unknown time"
 
 
@@ -144,27 +140,23 @@ class Number(NamedTuple):
     note: str
 
 
-def _numbers(run: LoadedRun) -> dict[str, Any]:
+def _numbers(run: LoadedRun, no_model: str) -> dict[str, Any]:
     """What was measured, and a line where it was not, is damaged, or is of other weights."""
     found: dict[str, Any] = {"rows": [], "diagnosis": [], "remark": ""}
     found["command"] = f"reparam evaluate {shlex.quote(str(run.path))}"
     try:
-        evaluation = run.folder.evaluation_document()
-        measures = {name: Measure(**measure) for name, measure in evaluation.get("metrics", {}).items()}
-        found["diagnosis"] = [Finding(**finding) for finding in evaluation.get("diagnosis", [])]
-    except (ReparamError, TypeError) as why:
-        return found | {"remark": f"evaluation.json cannot be read ({why}): measure again."}
-    for name, one in measures.items():
+        evaluation = run.folder.evaluation()
+    except RunError as why:
+        return found | {"remark": f"Not shown: {why}."}
+    found["diagnosis"] = evaluation.diagnosis
+    for name, one in evaluation.metrics.items():
         value, error = with_error(one.value, one.stderr)
         row = Number(name, value.replace("-", "−"), error, one.unit, f"{one.n:,}", meaning(name), one.note)
         found["rows"].append(row)
-    if not measures:
+    if not evaluation.metrics:
         return found | {"remark": "Nothing has been measured yet."}
-    try:
-        if evaluation.get("weights") != run.folder.weights_stamp():
-            found["remark"] = "These were measured on earlier weights of this run: measure again."
-    except RunError:
-        pass
+    if not no_model and evaluation.weights != run.kept.stamp:
+        found["remark"] = "These were measured on earlier weights of this run: measure again."
     return found
 
 
@@ -187,7 +179,7 @@ def _options(run: LoadedRun) -> dict[str, list[OptionRow]]:
             value = getattr(getattr(run.config, section), field.name)
             extras = getattr(hints[field.name], "__metadata__", ())
             doc = next((text for extra in extras if (text := getattr(extra, "description", None))), "")
-            rows.append(OptionRow(field.name.replace("_", "-"), _plain(value), value != field.default, doc))
+            rows.append(OptionRow(flag(field.name)[2:], _plain(value), value != field.default, doc))
     return found
 
 
@@ -199,8 +191,8 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else "none" if value in (None, "") else str(value)
 
 
-def _classes(names: list[str]) -> str:
+def _classes(names: Sequence[str]) -> str:
     if not names:
         return "none: the images are unlabelled"
     more = f" and {len(names) - LISTED_CLASSES} more" if len(names) > LISTED_CLASSES else ""
-    return f"{len(names)}: {', '.join(map(str, names[:LISTED_CLASSES]))}{more}"
+    return f"{len(names)}: {', '.join(names[:LISTED_CLASSES])}{more}"

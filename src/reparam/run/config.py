@@ -14,11 +14,12 @@ import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
+from reparam.core.limits import check_size
 from reparam.core.options import fields_of, owners
 from reparam.data import DataOptions, Dataset, Images
 from reparam.data.labels import chosen_labels, few_labels
 from reparam.data.tasks import TaskOptions
-from reparam.errors import ConfigError, suggest
+from reparam.errors import ConfigError, flag, short, suggest
 from reparam.importing import import_object, is_import_path
 from reparam.latent.directions import DEFAULT, PIXELS
 from reparam.models import MODELS, Family
@@ -104,7 +105,9 @@ class TrainingOptions:
     augment_keep_class: Annotated[
         bool, Field(description="cut a move back where the run's own head would read another class")
     ] = False
-    log_every: Annotated[int, Field(ge=1, description="steps between lines of metrics.jsonl")] = 50
+    log_every: Annotated[
+        int, Field(ge=1, le=10**6, description="steps between lines of metrics.jsonl, at most 1,000,000")
+    ] = 50
     checkpoint_seconds: Annotated[float, Field(ge=0, description="least seconds between checkpoints")] = 20.0
     pictures: Annotated[
         int, Field(ge=0, description="times in training that samples and reconstructions are drawn")
@@ -154,7 +157,7 @@ def find_family(model: str) -> Family:
     Raises ConfigError with the nearest name.
     """
     if not isinstance(model, str):
-        raise ConfigError(f"a model is named by text, 'vae' or 'package.module:NAME', not by {model!r}")
+        raise ConfigError(f"a model is named by text, 'vae' or 'package.module:NAME', not by {short(model)}")
     if model in MODELS:
         return MODELS[model]
     if not is_import_path(model):
@@ -214,6 +217,9 @@ def resolve_family(family: Family, model: str, recipe: str | None, options: Mapp
         recipe=recipe,
         **{section: _validate(cls, values[section]) for section, cls in sections(family).items()},
     )
+    for _, name, kind in fields(family):
+        if name in values[section_of[name]]:
+            check_size(name, kind, getattr(getattr(config, section_of[name]), name))
     return _consistent(config, family, chosen=frozenset(options))
 
 
@@ -225,13 +231,19 @@ def from_json(document: Mapping[str, Any]) -> RunConfig:
     for name in set(document) - expected:
         raise ConfigError(f"configuration has an unknown entry '{name}'{suggest(name, expected)}")
     family = find_family(document["model"])
+    for section in sections(family):
+        if not isinstance(document[section], Mapping):
+            raise ConfigError(f"'{section}' of the configuration holds no options, but {short(document[section])}")
+    if not isinstance(document["recipe"], str):
+        raise ConfigError(f"a recipe is named by text, not by {short(document['recipe'])}")
     parts = {}
     for section, cls in sections(family).items():
         known = {option.name for option in dataclasses.fields(cls)}
         for name in set(document[section]) - known:
             raise ConfigError(f"configuration has an unknown option '{name}'{suggest(name, known)}")
         parts[section] = _validate(cls, document[section])
-    return RunConfig(model=document["model"], recipe=document["recipe"], **parts)
+    config = RunConfig(model=document["model"], recipe=document["recipe"], **parts)
+    return _consistent(config, family, chosen=frozenset())
 
 
 def _validate(cls: type, values: Mapping[str, Any]) -> Any:
@@ -240,11 +252,13 @@ def _validate(cls: type, values: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = str(first["loc"][0]) if first["loc"] else cls.__name__
-        raise ConfigError(f"option '{where}': {first['msg']}, got {first['input']!r}") from None
+        raise ConfigError(f"option '{where}': {first['msg']}, got {short(first['input'])}") from None
     for option in dataclasses.fields(section):
         value = getattr(section, option.name)
+        if any(isinstance(one, int) and abs(one) >= 2**63 for one in (value if isinstance(value, tuple) else (value,))):
+            raise ConfigError(f"option '{option.name}' is too large a number: {short(value)}")
         if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"option '{option.name}' must be a finite number, got {values[option.name]!r}")
+            raise ConfigError(f"option '{option.name}' must be a finite number, got {value!r}")
     return section
 
 
@@ -259,16 +273,12 @@ def _check_owners(config: RunConfig, family: Family, chosen: frozenset[str]) -> 
                 parts = tuple(name for name in parts if name in family.tasks)
                 if not parts:
                     raise ConfigError(
-                        f"{_flag(option)} is for tasks that model '{config.model}' does not do: leave it out"
+                        f"{flag(option)} is for tasks that model '{config.model}' does not do: leave it out"
                     )
             if (name := getattr(getattr(config, section), choice)) not in parts:
                 raise ConfigError(
-                    f"{_flag(option)} is for {choice} {_or(parts)}, not '{name}': leave it out, or add {_flag(choice)} {parts[0]}"
+                    f"{flag(option)} is for {choice} {_or(parts)}, not '{name}': leave it out, or add {flag(choice)} {parts[0]}"
                 )
-
-
-def _flag(option: str) -> str:
-    return "--" + option.replace("_", "-")
 
 
 def _or(names: Sequence[str]) -> str:
@@ -295,11 +305,11 @@ def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> Ru
         )
     for option in ("augment_share", "augment_directions", "augment_apply", "augment_keep_class"):
         if option in chosen and not [name for name in training.augment if name != PIXELS or option == "augment_share"]:
-            raise ConfigError(f"{_flag(option)} is for images that a run moves: add --augment RUN")
+            raise ConfigError(f"{flag(option)} is for images that a run moves: add --augment RUN")
     if not config.data.labels_per_class:
         for option in ("unlabelled", "label_share"):
             if option in chosen:
-                raise ConfigError(f"{_flag(option)} is for training with few labels: add --labels-per-class N")
+                raise ConfigError(f"{flag(option)} is for training with few labels: add --labels-per-class N")
     if config.data.train_on == "all":
         if "keep" in chosen and training.keep == "best":
             raise ConfigError(

@@ -4,19 +4,34 @@ import os
 
 import torch
 
-from reparam.errors import ConfigError
+from reparam.errors import ConfigError, short
+
+KINDS = ("cpu", "cuda", "mps")
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes a GPU where there is one. Raises ConfigError for a device that is not there."""
+    """`auto` takes a GPU where there is one. Raises ConfigError for a device that is not there, or of another kind."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # of several processes, each takes its own GPU
+    remedy = "choose cpu, cuda, cuda:N, mps or auto"
     try:
         device = torch.device(name)
+        if device.type not in KINDS:
+            raise ConfigError(f"models do not run on device '{name}': {remedy}")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device '{name}' cannot be used ({reason}): choose cpu, cuda, cuda:N, mps or auto") from None
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise ConfigError(f"device {short(name)} cannot be used ({reason}): {remedy}") from None
     return device
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Bytes of memory of the GPU, or of the machine, used or free; None where that is not known."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # as on Windows
+        return None

@@ -14,7 +14,6 @@ report.html           the page
 import contextlib
 import datetime
 import hashlib
-import json
 import os
 import platform
 from collections.abc import Iterator
@@ -27,10 +26,29 @@ from torch import Tensor, nn
 
 from reparam.data.tasks import with_condition
 from reparam.distributions import default_generators_kept
-from reparam.errors import ConfigError, RunError
-from reparam.files import make_folder, read_json, read_tensors, sweep, write_json, write_tensors
+from reparam.errors import ConfigError, RunError, short
+from reparam.files import (
+    make_folder,
+    parse_json,
+    read_json,
+    read_limited,
+    read_tensors,
+    sweep,
+    write_json,
+    write_tensors,
+)
 from reparam.models import Model, Spec
 from reparam.run.config import RunConfig, from_json
+from reparam.run.documents import (
+    FORMAT,
+    NOT_STARTED,
+    Evaluation,
+    MetricsLine,
+    RunDocument,
+    Status,
+    WeightsFacts,
+    checked,
+)
 from reparam.version import __version__
 
 try:
@@ -38,7 +56,8 @@ try:
 except ImportError:  # not on Windows: two processes on one run are not noticed there
     fcntl = None  # type: ignore[assignment]
 
-FORMAT = 1
+LOST = "restore it from a copy, or train the run again"
+LARGEST_METRICS = 1 << 30  # bytes: some million lines
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,10 @@ class RunFolder:
     """Paths and documents of one run; holds no tensors."""
 
     path: Path
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path / ".lock"
 
     @property
     def weights_path(self) -> Path:
@@ -101,7 +124,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Alone in the folder: raises RunError while another process trains this run. A killed one holds no lock."""
         make_folder(self.path)
-        with (self.path / ".lock").open("w") as file:
+        with self.lock_path.open("w") as file:
             try:
                 if fcntl:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,84 +147,99 @@ class RunFolder:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> RunDocument:
         """run.json. Raises RunError where there is no run, or one of another format."""
+        return checked(RunDocument, self._stored_document(), self._document_path, LOST)
+
+    @property
+    def _document_path(self) -> Path:
+        return self.path / "run.json"
+
+    def _stored_document(self) -> dict[str, Any]:
+        """run.json as it is stored, with what other versions added."""
         if not self.path.is_dir():
             raise RunError(f"no run at {self.path}: the folder does not exist")
-        if not (self.path / "run.json").exists():
+        if not self._document_path.exists():
             raise RunError(f"no run at {self.path}: it has no run.json; name the folder that 'reparam train' printed")
-        document = read_json(self.path / "run.json")
+        document = read_json(self._document_path, LOST)
         if document.get("format") != FORMAT:
+            found, version = short(document.get("format")), short(document.get("reparam", "unknown"))
             raise RunError(
-                f"{self.path} has run format {document.get('format')!r} and this version reads {FORMAT}: "
-                f"use the version of Reparam that wrote it ({document.get('reparam', 'unknown')})"
+                f"{self.path} has run format {found} and this version reads {FORMAT}: use the version of Reparam that wrote it "
+                f"({version})"
             )
-        for key in ("config", "spec", "data"):
-            if not isinstance(document.get(key), dict):
-                raise RunError(f"{self.path / 'run.json'} lacks '{key}': restore it from a copy, or train again")
         return document
 
     def amend_data(self, **options: Any) -> None:
         """Changes options of how the run's data is read, for good; for the process that has locked the folder."""
-        document = self.document()
+        document = self._stored_document()
         document["config"]["data"] |= options
-        write_json(self.path / "run.json", document)
+        write_json(self._document_path, document)
 
     def config(self) -> RunConfig:
-        try:
-            return from_json(self.document()["config"])
-        except ConfigError as error:
-            raise RunError(f"{self.path / 'run.json'}: {error}") from None
+        return self.parts()[1]
 
     def spec(self) -> Spec:
         """What data and task say of the model."""
+        return self.parts()[2]
+
+    def parts(self) -> tuple[RunDocument, RunConfig, Spec]:
+        """run.json, and the configuration and the specification of the model in it, read once."""
+        document = self.document()
         try:
-            spec = self.document()["spec"]
-            channels, height, width = map(int, spec["image_shape"])
-            stored = Spec((channels, height, width), int(spec["classes"]), int(spec.get("map_values", 0)))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            why = f"{type(error).__name__}: {error}"
-            raise RunError(f"'spec' of {self.path / 'run.json'} is damaged ({why}): restore it from a copy") from None
-        return with_condition(stored, self.config().task)
+            config = from_json(document.config)
+        except ConfigError as error:
+            raise RunError(f"{self._document_path}: {error}") from None
+        stored = document.spec
+        return (
+            document,
+            config,
+            with_condition(Spec(stored.image_shape, stored.classes, stored.map_values), config.task),
+        )
 
     def write_status(self, state: str, **facts: Any) -> None:
         write_json(self.path / "status.json", {"state": state, **facts})
 
+    def status(self) -> Status:
+        """status.json. Raises RunError where it is damaged; `resume` writes it anew."""
+        path = self.path / "status.json"
+        if not path.exists():
+            return NOT_STARTED
+        remedy = "delete it; 'reparam resume' writes it anew"
+        return checked(Status, read_json(path, remedy), path, remedy)
+
     def ended(self) -> bool:
         """Whether there is nothing left to train."""
         with contextlib.suppress(RunError):  # a status that cannot be read is written anew
-            status = self.status()
-            whole = {"step", "epoch", "kept", "seconds", "best_validation_total"} <= status.keys()
-            return whole and status.get("state") in ("finished", "stopped early")
+            return self.status().ended
         return False
 
-    def status(self) -> dict[str, Any]:
-        path = self.path / "status.json"
-        return read_json(path) if path.exists() else {"state": "not started"}
-
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[MetricsLine]:
         """The lines of metrics.jsonl; a last line cut short by a kill is left out."""
         if not self.metrics_path.exists():
             return []
-        lines = self.metrics_path.read_text(encoding="utf-8").split("\n")
-        try:
-            return [json.loads(line) for line in lines[:-1] if line]
-        except json.JSONDecodeError as error:
-            raise RunError(f"{self.metrics_path} is damaged ({error}): restore it from a copy") from None
+        lines = read_limited(self.metrics_path, LARGEST_METRICS).split(b"\n")[:-1]
+        remedy = "restore it from a copy, or delete it: the curves are lost, the weights are not"
+        found = []
+        for number, line in enumerate(lines, 1):
+            where = f"{self.metrics_path}, line {number},"
+            try:
+                found += [checked(MetricsLine, parse_json(line), where, remedy)] if line else []
+            except ValueError as error:
+                raise RunError(f"{where} is no valid JSON ({error}): {remedy}") from None
+        return found
 
-    def evaluation_document(self) -> dict[str, Any]:
-        """evaluation.json: `metrics` by name, the weights and options that they are of; empty before the first."""
+    def evaluation(self) -> Evaluation:
+        """evaluation.json; empty before the first `evaluate`."""
+        return checked(Evaluation, self.stored_evaluation(), self.evaluation_path, "delete it and measure again")
+
+    def stored_evaluation(self) -> dict[str, Any]:
+        """evaluation.json as it is stored, to add to. Raises RunError where it is damaged."""
         if not self.evaluation_path.exists():
             return {}
-        try:
-            document = read_json(self.evaluation_path)
-            parts = [document.get(part, {}) for part in ("metrics", "options")]
-            if not all(
-                isinstance(part, dict) and all(isinstance(one, dict) for one in part.values()) for part in parts
-            ):
-                raise RunError("not what evaluate writes")
-        except RunError:
-            raise RunError(f"{self.evaluation_path} is damaged: delete it and measure again") from None
+        remedy = "delete it and measure again"
+        document = read_json(self.evaluation_path, remedy)
+        checked(Evaluation, document, self.evaluation_path, remedy)
         return document
 
     def write_weights(self, tensors: dict[str, Tensor], kept: str, step: int, epoch: float) -> None:
@@ -211,7 +249,8 @@ class RunFolder:
         """SHA-256 of the kept weights; empty where there are none."""
         return hashlib.sha256(self.weights_path.read_bytes()).digest() if self.weights_path.exists() else b""
 
-    def weights(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def weights(self) -> tuple[dict[str, Tensor], WeightsFacts]:
+        """The kept weights, and which they are. Raises RunError where they are missing or damaged."""
         if not self.weights_path.exists():
             self.document()  # says so where there is no run at all
             if self.ended():
@@ -219,25 +258,25 @@ class RunFolder:
                     f"the weights of {self.path} are gone: restore {self.weights_path.name}, or train it again"
                 )
             raise RunError(f"{self.path} has no weights yet: continue it with 'reparam resume {self.path}'")
-        return read_tensors(self.weights_path)
-
-    def weights_stamp(self) -> list[Any]:
-        """Which weights are kept, as figures of them say it in evaluation.json. Raises RunError where there are none."""
-        _, facts = self.weights()
-        return [facts["step"], facts["kept"]]
+        tensors, metadata = read_tensors(self.weights_path)
+        return tensors, checked(WeightsFacts, metadata, self.weights_path, LOST)
 
     def untrained_model(self) -> Model:
         """The model with random weights, which cost nobody else's random numbers."""
-        config = self.config()
-        with default_generators_kept():
-            return config.family.model(config.options, self.spec())
+        _, config, spec = self.parts()
+        try:
+            with default_generators_kept():
+                return config.family.model(config.options, spec)
+        except (MemoryError, RuntimeError) as error:  # as of sizes that no machine has room for
+            why = str(error).partition("\n")[0]
+            raise RunError(f"the model that {self._document_path} describes cannot be made ({why}): {LOST}") from error
 
-    def model(self) -> Model:
-        """The model with its kept weights, on the CPU, in evaluation mode."""
+    def model(self) -> tuple[Model, WeightsFacts]:
+        """The model with its kept weights, on the CPU, in evaluation mode; and which weights they are."""
         model = self.untrained_model()
-        tensors, _ = self.weights()
+        tensors, facts = self.weights()
         load_weights(model, tensors, self.weights_path)
-        return model.eval()
+        return model.eval(), facts
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:

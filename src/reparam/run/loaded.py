@@ -25,6 +25,7 @@ from reparam.models import Model, Spec
 from reparam.run.config import RunConfig
 from reparam.run.data import open_data
 from reparam.run.device import choose_device
+from reparam.run.documents import RunDocument, WeightsFacts
 from reparam.run.folder import RunFolder
 
 
@@ -33,18 +34,30 @@ class LoadedRun:
 
     def __init__(self, path: str | Path, device: str = "auto") -> None:
         self.folder = RunFolder(Path(path))
-        self.config: RunConfig = self.folder.config()
-        self.spec: Spec = self.folder.spec()
+        self.document: RunDocument
+        self.config: RunConfig
+        self.spec: Spec
+        self.document, self.config, self.spec = self.folder.parts()
         self.device = choose_device(device)
 
     @property
     def path(self) -> Path:
         return self.folder.path
 
-    @cached_property
+    @property
     def model(self) -> Model:
         """The model with the kept weights, in evaluation mode: a plain `nn.Module`."""
-        return self.folder.model().to(self.device)
+        return self._loaded[0]
+
+    @property
+    def kept(self) -> WeightsFacts:
+        """Which weights `model` has, whatever a training that still goes on has written since."""
+        return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> tuple[Model, WeightsFacts]:
+        model, facts = self.folder.model()
+        return model.to(self.device), facts
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -86,7 +99,7 @@ class LoadedRun:
 
     def _class(self, label: int | str) -> int:
         """The number of a class that is given by number or name."""
-        names = self.folder.document()["data"].get("classes", [])
+        names = self.document.data.classes
         number = names.index(label) if label in names else int(label) if str(label).isdecimal() else -1
         if not 0 <= number < self.spec.classes:
             raise ConfigError(
@@ -228,7 +241,7 @@ class LoadedRun:
 
     def labelled_as_here(self, dataset: Dataset) -> None:
         """Raises DataError for a data set whose classes are others than the run's, where the model knows classes."""
-        known = tuple(self.folder.document()["data"].get("classes", []))
+        known = self.document.data.classes
         knows = self.model.has("head") or Ability.SAMPLE_BY_CLASS in self.model.abilities
         if knows and dataset.classes != known:
             raise DataError(

@@ -7,8 +7,7 @@ those of uncaptured training up to the rounding of the average.
 Shapes: `R` cycles a replay, `P` parts of batches a cycle, `b` images a part.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from reparam.data.io.on_disk import OnDiskImages
 from reparam.errors import StepError
 from reparam.training import processes
 from reparam.training.cycle import Cycle
+from reparam.training.plan import Moments
 
 CYCLES = 10  # of a replay; what is left before the next event is done one by one
 WARM_UP = 3  # cycles without a graph, in which optimisers and libraries allocate what they keep
@@ -82,8 +82,8 @@ class CycleRunner:
     """Runs single cycles, or replays where they are requested and possible; says why where they are not. `events`: the steps,
     besides log points, at which the host looks or acts; the last step is one. Raises StepError where recording fails."""
 
-    def __init__(self, cycle: Cycle, events: set[int], note: Callable[[str], None]) -> None:
-        self.cycle, self.events = cycle, sorted(events)
+    def __init__(self, cycle: Cycle, events: Sequence[Moments], note: Callable[[str], None]) -> None:
+        self.cycle, self.events = cycle, events
         self.capture: Capture | None = None
         self.warm = 0
         self.requested = cycle.options.capture
@@ -116,5 +116,5 @@ class CycleRunner:
     def _free(self) -> int:
         """Cycles before the next event or log point."""
         step, every = self.cycle.state.step, self.cycle.options.log_every
-        event = self.events[bisect_right(self.events, step)]
+        event = min(moments.next_from(step + 1) for moments in self.events)
         return min(event, (step // every + 1) * every) - step

@@ -4,6 +4,7 @@ Not in it is what follows from the configuration and the step: the order of imag
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -12,13 +13,14 @@ from torch import Tensor
 from reparam.distributions import default_generators
 from reparam.errors import RunError
 from reparam.files import read_tensors, write_tensors
+from reparam.run.documents import FORMAT, CheckpointFacts, checked
 from reparam.run.folder import load_weights
 from reparam.training import processes
 from reparam.training.optimisers import state_of
 from reparam.training.player_state import PlayerState
 from reparam.training.state import TrainingState
 
-FORMAT = 1
+DAMAGED = "restore it from a copy, or train again"
 
 
 def write(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
@@ -54,8 +56,7 @@ def read(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
     """Puts a training where it was when the checkpoint was written. Raises RunError for a damaged or foreign one."""
     device = state.clock.device
     tensors, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT:
-        raise RunError(f"{path} has checkpoint format {metadata.get('format')!r} and this version reads {FORMAT}")
+    facts = checked(CheckpointFacts, metadata, path, DAMAGED)
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "random": {}, "optimiser": {}}
     try:
         for name, tensor in tensors.items():
@@ -65,21 +66,21 @@ def read(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
         for name, tensor in state.average.items():
             tensor.copy_(groups["average"][name])
         for player in state.players:
-            _read_optimiser(player, groups["optimiser"], metadata["stateful"][player.name])
+            _read_optimiser(player, groups["optimiser"], facts.stateful[player.name])
         with default_generators():
             torch.set_rng_state(groups["random"][f"cpu.{processes.rank()}"])
             if device.type == "cuda" and (name := f"cuda.{processes.rank()}") in groups["random"]:
                 torch.cuda.set_rng_state(groups["random"][name], device)
     except KeyError as error:
-        raise RunError(f"{path} lacks {error}: it is damaged; restore it from a copy, or train again") from None
-    state.step = metadata["step"]
+        raise RunError(f"{path} lacks {error}: it is damaged; {DAMAGED}") from None
+    state.step = facts.step
     state.clock.fill_(state.step)
-    state.best = math.inf if metadata["best"] is None else metadata["best"]
-    state.stale, state.seconds, state.metrics_bytes = metadata["stale"], metadata["seconds"], metadata["metrics_bytes"]
-    skipped.update(dict.fromkeys(metadata.get("skipped", ())))
+    state.best = math.inf if facts.best is None else facts.best
+    state.stale, state.seconds, state.metrics_bytes = facts.stale, facts.seconds, facts.metrics_bytes
+    skipped.update(dict.fromkeys(facts.skipped))
 
 
-def _read_optimiser(player: PlayerState, saved: dict[str, Tensor], stateful: list[int]) -> None:
+def _read_optimiser(player: PlayerState, saved: dict[str, Tensor], stateful: Iterable[int]) -> None:
     """The state of every parameter that had one (one without a gradient has none); a KeyError names what is missing."""
     states = {}
     for index in stateful:

@@ -29,7 +29,7 @@ from reparam.training.cycle import Augment, Cycle
 from reparam.training.divergence import DivergedError, DivergenceCheck
 from reparam.training.interruption import InterruptListener
 from reparam.training.log import MetricsLog
-from reparam.training.plan import check_options, picture_steps, validation_steps
+from reparam.training.plan import Moments, check_options, picture_steps, validation_steps
 from reparam.training.player_state import PlayerState
 from reparam.training.process_settings import give_back_memory, set_precision, settle_process
 from reparam.training.state import TrainingState, weights_of
@@ -137,11 +137,11 @@ class Loop:
     def _train(self, listener: InterruptListener) -> str:
         """Cycle after cycle; returns how it ended."""
         state, options = self.state, self.options
-        pictures = picture_steps(options.pictures, self.steps, self.steps_per_epoch) if self.draw else set()
+        pictures = picture_steps(options.pictures if self.draw else 0, self.steps, self.steps_per_epoch)
         every = options.validate_every * self.steps_per_epoch
-        validations = validation_steps(every, self.steps) if self.validate else set()
-        events = pictures | validations | {self.steps}
-        runner = CycleRunner(self.cycle, events | {callback.step for callback in self.callbacks}, self.progress.note)
+        validations = validation_steps(every, self.steps) if self.validate else Moments(set())
+        others = Moments({self.steps} | {callback.step for callback in self.callbacks})
+        runner = CycleRunner(self.cycle, (pictures, validations, others), self.progress.note)
 
         compiling = options.compile and not self._done()
         if compiling:
@@ -159,7 +159,8 @@ class Loop:
                 self._restart_window()
                 self.progress.start(self.steps, state.step)
                 compiling = False
-            at_log_point = state.step % options.log_every == 0 or state.step in events
+            at_log_point = state.step % options.log_every == 0 or state.step == self.steps
+            at_log_point = at_log_point or state.step in pictures or state.step in validations
             stop = self._interrupted(listener, at_log_point)
             if not (at_log_point or stop):
                 continue

@@ -1,5 +1,9 @@
 """What is decided before training begins: whether its options hold, and at which steps something happens."""
 
+import sys
+from bisect import bisect_left
+from collections.abc import Callable
+
 import torch
 
 from reparam.errors import ConfigError
@@ -26,15 +30,40 @@ def check_options(options: TrainingOptions, device: torch.device, validated: boo
         check_compiler(device)
 
 
-def validation_steps(every: float, steps: int) -> set[int]:
+NEVER = sys.maxsize
+
+
+class Moments:
+    """Steps at which something happens: those of `fixed`, and `at(i)`, which must not fall, for i in `places`. None is computed
+    before it is asked for: a million of them cost nothing."""
+
+    def __init__(self, fixed: set[int], at: Callable[[int], int] = int, places: range = range(0)) -> None:
+        self._fixed, self._at, self._places = sorted(fixed), at, places
+        self._known = (1, 0)  # the step that was asked of last, and the moment that follows it
+
+    def next_from(self, step: int) -> int:
+        """The first moment that is not before `step`; `NEVER` where there is none."""
+        since, found = self._known
+        if not since <= step <= found:
+            place = bisect_left(self._places, step, key=self._at)
+            computed = self._at(self._places[place]) if place < len(self._places) else NEVER
+            found = min(computed, next((one for one in self._fixed if one >= step), NEVER))
+            self._known = (step, found)
+        return found
+
+    def __contains__(self, step: int) -> bool:
+        return self.next_from(step) == step
+
+
+def validation_steps(every: float, steps: int) -> Moments:
     """Every so many steps, and the last."""
-    return {max(1, round(every * i)) for i in range(1, int(steps / every) + 1)} | {steps}
+    return Moments({steps}, lambda i: max(1, round(every * i)), range(1, int(steps / every) + 1))
 
 
-def picture_steps(count: int, steps: int, steps_per_epoch: float) -> set[int]:
+def picture_steps(count: int, steps: int, steps_per_epoch: float) -> Moments:
     """The first, the last, and between them ever further apart; of one picture, the last."""
     if count < 2:
-        return {steps} if count else set()
+        return Moments({steps} if count else set())
     between = count - 2
     first = min(steps_per_epoch / 4, steps / 8)
-    return {0, steps} | {round(first * (steps / first) ** (i / between)) for i in range(between)}
+    return Moments({0, steps}, lambda i: round(first * (steps / first) ** (i / between)), range(between))

@@ -15,21 +15,9 @@ from torch import Tensor
 from reparam.core.abilities import Ability
 from reparam.evaluation.context import EvaluationContext
 from reparam.models import Model
+from reparam.run.documents import Measure
 
 FEWEST_FOR_FID = 128  # twice the features of the small network: below, the covariance is mostly noise
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A value, its standard error (None where it has none), the number of images and the unit; `note` belongs beside it, `parts`
-    are what the value is the sum of, where that is of interest (`kl`: by latent dimension)."""
-
-    value: float
-    stderr: float | None
-    n: int
-    unit: str
-    note: str = ""
-    parts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -147,8 +147,8 @@ def flips_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> charts.C
 def _measured_flips(run: LoadedRun) -> dict[str, list[tuple[float, float]]]:
     """(change, share of flips) on test images, by directions, of what was measured."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for name, figure in run.folder.evaluation_document().get("metrics", {}).items():
+    for name, figure in run.folder.evaluation().metrics.items():
         stored = parse_stored_name(name)
-        if stored.metric in CHANGES and not stored.validation and math.isfinite(figure["value"]):
-            found.setdefault(stored.directions or DEFAULT, []).append((CHANGES[stored.metric], figure["value"]))
+        if stored.metric in CHANGES and not stored.validation and math.isfinite(figure.value):
+            found.setdefault(stored.directions or DEFAULT, []).append((CHANGES[stored.metric], figure.value))
     return {directions: sorted(points) for directions, points in found.items()}

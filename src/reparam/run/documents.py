@@ -1,0 +1,201 @@
+"""The documents of a run folder as records. Each is checked once, where it is read; what reads them needs no checks of its own.
+
+Entries that a record does not name are left unread: another version may have written them.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from reparam.data.options import LARGEST, SMALLEST
+from reparam.errors import RunError, short
+
+T = TypeVar("T")
+
+FORMAT = 1
+MOST_CLASSES = 1_000_000  # of labels, and
+MOST_VALUES = 256  # of label maps, which are uint8
+STATES = Literal["not started", "running", "finished", "stopped early", "interrupted", "diverged", "failed"]
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Side = Annotated[int, Field(ge=SMALLEST, le=LARGEST)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # epochs or seconds
+
+
+def _text(value: object) -> str:
+    """pydantic's own text excludes names of files that are not UTF-8."""
+    if not isinstance(value, str):
+        raise ValueError("should be text")
+    return value
+
+
+def _square(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    if shape[1] != shape[2]:
+        raise ValueError("should be of square images")
+    return shape
+
+
+Text = Annotated[str, PlainValidator(_text)]
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]  # None: there is none
+
+
+@dataclass(frozen=True)
+class StoredSpec:
+    """`spec` of run.json: what the data alone decides about the model."""
+
+    image_shape: Annotated[tuple[Literal[1, 3], Side, Side], AfterValidator(_square)]
+    classes: Annotated[int, Field(ge=0, le=MOST_CLASSES)]
+    map_values: Annotated[int, Field(ge=0, le=MOST_VALUES)] = 0
+
+
+@dataclass(frozen=True)
+class StoredData:
+    """`data` of run.json: which images the run was trained on. moved_by: fingerprints of the runs of `--augment`."""
+
+    fingerprint: Text
+    name: Text = ""
+    classes: tuple[Text, ...] = ()
+    images: dict[str, Count] = field(default_factory=dict)
+    notes: tuple[Text, ...] = ()
+    moved_by: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunDocument:
+    """run.json. `config` is read by `reparam.run.config.from_json`; processes, device: those that train the run."""
+
+    format: Literal[1]
+    config: dict[str, Any]
+    spec: StoredSpec
+    data: StoredData
+    reparam: Text = "unknown"
+    torch: Text = "unknown"
+    python: Text = "unknown"
+    command: Text = ""
+    created: Text = ""
+    processes: Annotated[int | None, Field(ge=1)] = None
+    device: Text | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """status.json. skipped: a line for each image on disk that could not be read."""
+
+    state: STATES
+    step: Count
+    epoch: Length
+    seconds: Length
+    kept: Text
+    steps: Count = 0
+    best_validation_total: Finite | None = None
+    skipped: tuple[Text, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.state in ("finished", "stopped early")
+
+
+NOT_STARTED = Status("not started", 0, 0.0, 0.0, "")
+
+
+@dataclass(frozen=True)
+class MetricsLine:
+    """A line of metrics.jsonl; learning_rate: of training alone."""
+
+    step: Count
+    epoch: Length
+    phase: Literal["train", "validation"]
+    terms: dict[Text, Number]
+    learning_rate: Finite | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A value, its standard error (None where it has none), the number of images and the unit; `note` belongs beside it, `parts`
+    are what the value is the sum of, where that is of interest (`kl`: by latent dimension)."""
+
+    value: Number
+    stderr: float | None
+    n: Count
+    unit: Text
+    note: Text = ""
+    parts: tuple[Number, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A state, the evidence for it, and what helps ("" where nothing is wrong)."""
+
+    state: Text
+    evidence: Text
+    advice: Text = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """evaluation.json. weights: the step and kind that were measured; options: those of each metric."""
+
+    weights: tuple[Count, Text] | None = None
+    metrics: dict[Text, Measure] = field(default_factory=dict)
+    options: dict[Text, dict[str, Any]] = field(default_factory=dict)
+    diagnosis: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class WeightsFacts:
+    """Metadata of weights.safetensors: which weights were kept (best, last, ema), of which step."""
+
+    kept: Text
+    step: Count
+    epoch: Length
+    format: Literal[1] = 1
+
+    @property
+    def stamp(self) -> tuple[int, str]:
+        """Which weights they are, as figures of them say it in evaluation.json."""
+        return self.step, self.kept
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """Metadata of checkpoint.safetensors. best: the lowest validation total (None: none yet); stale: validations since; stateful:
+    the numbers of the parameters of each player that have a state; metrics_bytes: the length of metrics.jsonl."""
+
+    format: Literal[1]
+    step: Count
+    best: Finite | None
+    stale: Count
+    seconds: Length
+    stateful: dict[str, tuple[Count, ...]]
+    metrics_bytes: Count
+    skipped: tuple[str, ...] = ()
+
+
+_adapter: Any = cache(TypeAdapter)
+
+
+def checked(kind: type[T], document: Any, what: str | Path, remedy: str) -> T:
+    """`document` as a record of type `kind`. Raises RunError that names the first entry that does not fit, with the remedy."""
+    try:
+        return _adapter(kind).validate_python(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            raise RunError(f"{what} lacks '{place}': {remedy}") from None
+        found = short(first["input"])
+        raise RunError(f"{what} has {found} as '{place}', which {_should(first)}: {remedy}") from None
+
+
+def _should(error: ErrorDetails) -> str:
+    """What pydantic wants, without its own words for it."""
+    if error["type"] == "dataclass_type":
+        return "should be an object"
+    return error["msg"].removeprefix("Value error, ").removeprefix("Input ")
