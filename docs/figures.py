@@ -14,7 +14,8 @@ EXPERIMENT / ROW / COLUMN   as in the tables of docs/reproductions.md: mean, low
 CELL / METRIC               docs/reproductions/cells/CELL.json: value and standard error
 CELL / METRIC / WORDS       the number behind these words in the metric's note
 CELL / seconds.training     any other number of that file, by its keys
-benchmarks/NAME / KEYS      benchmarks/results/NAME.json: a number, or an object with median (mean, value), low, high, stderr
+benchmarks/NAME / KEYS      benchmarks/results/NAME.json: a number, or an object with median (mean, value), low, high, stderr; the
+                            `stderr` beside a number is its error
 
 {A,B} stands for two lines, as in a shell. A figure may be printed to any number of places; behind it may stand `± ERROR` and
 `(LOW to HIGH)`, which are compared too. Of a figure without a sign the size is compared. `%` and `points` are hundredths of a
@@ -148,25 +149,27 @@ def source(line: str) -> Source:
     if not path.exists():
         raise LookupError(f"'{line}': no experiment, cell or benchmark '{first}'")
     found: Any = stored(path)
-    keys, words = rest[0], rest[1] if len(rest) > 1 else ""
+    keys, words = (*rest, "", "")[:2]
+    beside: Any = {}
     if keys in found.get("metrics", {}):
         found = found["metrics"][keys]
     else:
         for key in keys.split("."):
-            if isinstance(found, list):
-                found = dict(zip(map(str, range(len(found))), found, strict=True))
-            if key not in found:
-                raise LookupError(f"'{line}': no '{key}' there, but {', '.join(found)}")
-            found = found[key]
+            beside = dict(zip(map(str, range(len(found))), found, strict=True)) if isinstance(found, list) else found
+            if key not in beside:
+                raise LookupError(f"'{line}': no '{key}' there, but {', '.join(beside)}")
+            found = beside[key]
     if words:
         note = re.search(rf"{re.escape(words)}\s*(-?[\d.,]*\d)", found["note"])
         if not note:
             raise LookupError(f"'{line}': the note is '{found['note']}'")
         return Source(float(note[1].replace(",", "")))
     if not isinstance(found, dict):
-        return Source(found)
-    value = next(found[key] for key in ("value", "median", "mean") if key in found)
-    return Source(value, found.get("low"), found.get("high"), found.get("stderr"))
+        return Source(found, error=beside.get("stderr"))
+    values = [found[key] for key in ("value", "median", "mean") if key in found]
+    if not values:
+        raise LookupError(f"'{line}': an object with {', '.join(found)}: which of them?")
+    return Source(values[0], found.get("low"), found.get("high"), found.get("stderr"))
 
 
 def _of_table(name: str, row_name: str = "", column: str = "") -> Source:
@@ -210,7 +213,8 @@ def _equal(text: str, value: float) -> bool:
 
 def pages() -> dict[str, str]:
     """The text of all pages by name; of the page of reproductions the prose alone."""
-    paths = [*ROOT.glob("README*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "models").glob("*.md")]
+    folders = {ROOT: "README*.md", ROOT / "benchmarks": "*.md", ROOT / "docs": "*.md", ROOT / "docs" / "models": "*.md"}
+    paths = [path for folder, names in folders.items() for path in folder.glob(names)]
     found = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in sorted(paths)}
     found["docs/reproductions.md"] = MADE.sub("", found["docs/reproductions.md"])
     return found
@@ -224,10 +228,11 @@ def exemptions() -> dict[str, dict[str, str]]:
 def mistakes(text: str, exempt: Iterable[str] = ()) -> list[str]:
     """What is wrong on a page: sources without their figure, figures without source, exemptions that exempt nothing."""
     shown, found = prose(text), []
-    free = {phrase: [match.span() for match in re.finditer(re.escape(phrase), text)] for phrase in exempt}
+    free = {phrase: [match.span() for match in _pattern(phrase).finditer(text)] for phrase in exempt}
+    figures = printed(shown)
     unused = set(free)
     for block in blocks(text):
-        rest = [said for said in printed(shown) if block.start <= said.start < block.end]
+        rest = [said for said in figures if block.start <= said.start < block.end]
         for line in block.sources:
             try:
                 true = source(line)
@@ -243,6 +248,11 @@ def mistakes(text: str, exempt: Iterable[str] = ()) -> list[str]:
             rest = rest[at + 1 :]
         found += _without_source(text, rest, free, unused)
     return found + [f"'{phrase}' of figures.toml exempts nothing: remove it" for phrase in sorted(unused)]
+
+
+def _pattern(phrase: str) -> re.Pattern[str]:
+    """A phrase wherever its lines break; ` ... ` in it is any text."""
+    return re.compile(".*?".join(r"\s+".join(map(re.escape, part.split())) for part in phrase.split("...")), re.S)
 
 
 def _without_source(
