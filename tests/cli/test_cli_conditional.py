@@ -124,6 +124,17 @@ def test_a_condition_of_ones_own_is_the_tasks(runs: dict[str, Path]) -> None:
     boxes = open_run(runs["boxes"])
     batch = boxes.examples(4)
     assert torch.equal(boxes.condition(batch.x, batch.c[:, -1:]), batch.c)  # type: ignore[arg-type,index]
+    levels, mask = ((255 * part).round().to(torch.uint8) for part in (batch.x, batch.c[:, -1:]))  # type: ignore[index]
+    assert torch.equal(boxes.condition(levels, mask), batch.c)  # type: ignore[arg-type]
+    segments = open_run(runs["maps"])
+    pixels = segments.dataset.test.pixels[:3]
+    assert torch.equal(segments.condition(pixels), pixels / 255)
+    for opened, c in ((boxes, batch.c), (segments, pixels / 255)):
+        for call in (opened.predict, opened.predictions):
+            with pytest.raises(reparam.ReparamError, match=r"conditions run from 0 to \d+, .* use conditions / 255"):
+                call(c * 255)  # type: ignore[operator]
+            with pytest.raises(reparam.ReparamError, match="hold NaN"):
+                call(c * float("nan"))  # type: ignore[operator]
 
 
 def test_segment_writes_labels_at_the_pictures_own_size(
@@ -156,7 +167,7 @@ def test_samples_of_a_class(runs: dict[str, Path], command: Callable, tmp_path: 
     refused(command("sample", runs["boxes"], "--out", out), "cannot sample")
     run = open_run(runs["labelled"])
     for c in (10, -1):
-        with pytest.raises(reparam.ReparamError, match=f"classes are 0 to 9, not {c} to {c}"):
+        with pytest.raises(reparam.ReparamError, match=f"classes run from {c} to {c}: give whole numbers from 0 to 9"):
             run.predict(torch.tensor([c]))
     every, threes = run.sample(20, seed=1), run.sample(20, seed=1, label=3)
     torch.testing.assert_close(threes, run.sample(20, seed=1, label="3"))

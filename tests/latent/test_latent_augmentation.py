@@ -213,8 +213,21 @@ def test_models_and_labels_that_do_not_serve_are_named() -> None:
         moved(images(2), torch.tensor([0, 3]))
     with pytest.raises(DataError, match="one whole number for each of the 3 images"):
         moved(images(3), torch.zeros(2, dtype=torch.int64))
-    with pytest.raises(DataError, match="float tensor"):
-        moved((images(2) * 255).to(torch.uint8))
+    with pytest.raises(DataError, match="labels are torch.float32"):
+        moved(images(2), torch.zeros(2))
+
+
+@pytest.mark.parametrize("augment", [Augmenter(linear_model()), PixelAugmenter()])
+def test_images_are_checked_where_they_come_in(augment: Augmenter | PixelAugmenter) -> None:
+    levels = (images(3) * 255).to(torch.uint8)
+    still = augment.unmoved(levels / 255)
+    assert augment.calibrate(levels, None, 0.01) > 0
+    torch.testing.assert_close(augment(levels), still, atol=0.1, rtol=0)
+    for call in (augment, lambda x: augment.calibrate(x, None, 0.01)):
+        with pytest.raises(DataError, match=r"from 0 to 255, .* use images / 255"):
+            call(torch.linspace(0, 255, 64).view(1, 1, SIDE, SIDE))
+        with pytest.raises(DataError, match="NaN"):
+            call(images(2) * math.nan)
 
 
 def test_a_module_in_training_leaves_its_augmenter_in_evaluation() -> None:
@@ -226,7 +239,7 @@ def test_a_module_in_training_leaves_its_augmenter_in_evaluation() -> None:
 
 def test_a_training_loop_moves_the_stated_share_of_a_batch() -> None:
     class Raise(PixelAugmenter):
-        def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        def moved(self, x: Tensor, labels: Tensor | None) -> Tensor:
             assert labels is not None
             return x + 1 + labels[:, None, None, None]
 

@@ -21,8 +21,9 @@ from reparam.conditionals import linear_head
 from reparam.core.abilities import Ability
 from reparam.core.model import ConditionedModel
 from reparam.data import warp
+from reparam.data.values import as_images, as_labels
 from reparam.distributions import keyed_generator
-from reparam.errors import ConfigError, DataError
+from reparam.errors import ConfigError
 from reparam.latent.directions import DEFAULT, DIRECTIONS, ClassLatents, Code, find_direction, kept_share
 from reparam.models import Model
 
@@ -65,6 +66,8 @@ class BaseAugmenter(nn.Module, ABC):
 
     def __init__(self, strength: float, seed: int | None, device: torch.device) -> None:
         super().__init__()
+        self.shape: tuple[int, ...] | None = None  # (C, H, W) that images must have, where that is known
+        self.classes = 0  # those that labels must be of, 0 where they may be absent
         if not 0 <= strength <= STRONGEST:
             raise ConfigError(f"strength is a number from 0 to {STRONGEST:g}, not {strength}")
         self.strength = strength
@@ -74,7 +77,17 @@ class BaseAugmenter(nn.Module, ABC):
         self._reader: int | None = None  # torch's seed of the process whose generator it is
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.moved(as_images(images, self.shape), labels)
+
+    def moved(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """`forward` of images that are known to be floats in [0, 1], as those of a training loop are: they are not read again."""
         return self.along(images, labels)(self.strength)
+
+    def labelled(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """int64 labels of images, -1 where there are none; each of the `classes` where the moves go by these."""
+        if labels is None:
+            labels = torch.full((len(images),), -1, device=images.device)
+        return as_labels(labels, len(images), 0, self.classes or None)
 
     def stream(self) -> torch.Generator | None:
         """What draws are made by. A process that reads for a `DataLoader` begins with a copy of everything, as each of the others
@@ -116,7 +129,8 @@ class BaseAugmenter(nn.Module, ABC):
         """
         generator = self.stream()
         assert generator is not None
-        images, labels = images[:CALIBRATED_ON], None if labels is None else labels[:CALIBRATED_ON]
+        images = as_images(images[:CALIBRATED_ON], self.shape)
+        labels = None if labels is None else labels[:CALIBRATED_ON]
         state = generator.get_state()
         path, still = self.along(images, labels), self.unmoved(images, labels)
         generator.set_state(state)
@@ -145,13 +159,14 @@ class Augmenter(BaseAugmenter):
     model: a VAE, a G-VAE, or a CVAE whose condition is the class; or a `Run` of one. directions: a row of `DIRECTIONS`; share: of
     the latents, for those rows that choose some. strength: in units of the directions, sigmas for most. apply: "decoded", the
     decoder's image, or "change", x + decode(z') - decode(mu), which keeps the detail that the decoder blurs. keep_class: a move
-    is cut back to where the model's own head still reads the class that it reads unmoved, right or wrong. Images [B, C, H, W] in
-    [0, 1], and so are the results; labels int64 [B] (-1: not known) are needed by a CVAE and by directions of classes alone.
+    is cut back to where the model's own head still reads the class that it reads unmoved, right or wrong. Images [B, C, H, W] are
+    floats in [0, 1] or uint8 from 0 to 255, results floats in [0, 1]; labels int64 [B] (-1: not known) are needed by a CVAE and
+    by directions of classes alone.
     Augmenters of one seed give the same results, call by call; in the processes of a `DataLoader`, where the loader's own seed
     and number of processes are the same too.
 
     Raises ConfigError for a model that cannot, unknown directions, a strength that is negative or not finite; DataError for
-    images of another type or labels out of range.
+    images of another type or range and labels out of range.
     """
 
     def __init__(
@@ -203,7 +218,7 @@ class Augmenter(BaseAugmenter):
         self.model, self.share, self.latents = model, share, latents
         self.of_change, self.keep_class = apply == "change", keep_class
         classes = model.context.classes if by_class else 0 if latents is None else len(latents.mean)
-        self.classes = classes if by_class or self.direction.needs == "latents" else 0  # those that labels must be of
+        self.classes = classes if by_class or self.direction.needs == "latents" else 0
         self.eval()
 
     def train(self, mode: bool = True) -> "Augmenter":
@@ -236,13 +251,9 @@ class Augmenter(BaseAugmenter):
         return model.decoder(code.mean).mean
 
     def _encoded(self, images: Tensor, labels: Tensor | None) -> tuple[Model | ConditionedModel, Code]:
-        y = _checked(images, labels, self.classes)
-        if self.shape and tuple(images.shape[1:]) != tuple(self.shape):
-            raise DataError(
-                f"images have shape {tuple(images.shape[1:])} and the run's {tuple(self.shape)}: resize them"
-            )
+        y = self.labelled(images, labels)
         model = self.model.given(y if self.model.has("context") else None)
-        q_z = model.encoder(images.float())
+        q_z = model.encoder(images)
         scale = q_z.variance.sqrt()
         head = linear_head(self.model) if self.reads_head else None
         return model, Code(q_z.mean, scale, y, model.decoder, self.share, head, self.latents)
@@ -256,7 +267,7 @@ class PixelAugmenter(BaseAugmenter):
 
     @torch.no_grad()
     def along(self, images: Tensor, labels: Tensor | None = None) -> Callable[[float], Tensor]:
-        _checked(images, labels, 0)
+        self.labelled(images, labels)
         return warp.random_warp(images, self.stream())
 
     def unmoved(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -273,25 +284,5 @@ class Compose:
         for move in self.moves:
             count = max(1, round(self.share * len(images)))
             chosen = torch.randperm(len(images), device=images.device)[:count]
-            images = images.index_copy(0, chosen, move(images[chosen], labels[chosen]))
+            images = images.index_copy(0, chosen, move.moved(images[chosen], labels[chosen]))
         return images
-
-
-def _checked(images: Tensor, labels: Tensor | None, classes: int) -> Tensor:
-    """Labels, -1 where there are none. `classes`: how many they must be of, 0: they may be absent."""
-    if images.dim() != 4 or not images.is_floating_point():
-        raise DataError(
-            f"images must be a float tensor [B, C, H, W] in [0, 1], not {images.dtype} {tuple(images.shape)}"
-        )
-    if labels is None:
-        labels = torch.full((len(images),), -1, device=images.device)
-    if tuple(labels.shape) != (len(images),) or labels.is_floating_point():
-        raise DataError(
-            f"labels are {labels.dtype} {tuple(labels.shape)}: give one whole number for each of the {len(images)} images"
-        )
-    if classes and len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= classes):
-        raise DataError(
-            f"labels run from {int(labels.min())} to {int(labels.max())}, and these directions need those of {classes} classes: "
-            f"give 0 to {classes - 1}"
-        )
-    return labels

@@ -1,6 +1,7 @@
 """A run folder with its model loaded: sample, encode, reconstruct, predict, compress, augment.
 
-What measures a run or reports on it takes a `LoadedRun`; `reparam.Run` adds both as methods.
+What measures a run or reports on it takes a `LoadedRun`; `reparam.Run` adds both as methods. Images that its methods take are
+floats in [0, 1], or uint8 from 0 to 255 (`reparam.data.values`); those that they give are float32 in [0, 1].
 
 Shapes: `n` images, `C H W` image, `K` latent, `D` values of a label map.
 """
@@ -17,6 +18,7 @@ from reparam.core.batch import Batch
 from reparam.data import Dataset, Images
 from reparam.data.selection import class_balanced_indices, random_indices, task_images
 from reparam.data.tasks import observe, to_float
+from reparam.data.values import as_images, as_labels, as_mask
 from reparam.errors import ConfigError, DataError, suggest
 from reparam.latent import compression, generation
 from reparam.latent.augmentation import CALIBRATED_ON, Augmenter
@@ -108,7 +110,7 @@ class LoadedRun:
         return number
 
     def condition(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
-        """c for images [n, C, H, W] in [0, 1]. `mask` [n or 1, 1, H, W] or [H, W], 1 where a pixel is seen, is for a model
+        """c for images [n, C, H, W]. `mask` [n or 1, 1, H, W] or [H, W], 1 where a pixel is seen, is for a model
         that was trained on boxes; one trained on quadrants or a half has its own, and one that segments sees all.
 
         Raises ConfigError for a mask that the model cannot serve, one that shows nothing, or one that shows everything.
@@ -119,17 +121,15 @@ class LoadedRun:
             and isinstance(images, Tensor)
             and not images.is_floating_point()
         ):
-            return images.long()  # classes are conditions as they are
+            return self._given_condition(images)  # classes are conditions as they are
         self.require(Ability.COMPLETE, "complete images")
-        self._check(images)
+        images = self._given(images)
         if Ability.SEGMENT in self.model.abilities:
             if mask is not None:
                 raise ConfigError("a model that segments sees the whole image: leave the mask out")
             return images
         if mask is not None:
-            mask = (mask if mask.dim() == 4 else mask.reshape(-1, 1, *mask.shape[-2:])).to(images.device) >= 0.5
-            if tuple(mask.shape[1:]) != (1, *self.spec.image_shape[1:]) or len(mask) not in (1, len(images)):
-                raise DataError(f"a mask of shape {tuple(mask.shape)} does not go with images {tuple(images.shape)}")
+            mask = as_mask(mask, images)
         fixed = self.spec.condition.fixed if self.spec.condition else None
         if fixed is not None:
             fixed = fixed.to(images.device)
@@ -159,42 +159,37 @@ class LoadedRun:
     def predict(self, c: Tensor) -> Tensor:
         """The prediction at z* = E[z|c], [n, C, H, W]; of a model that segments, probabilities [n, D, H, W]. For c see
         `condition`."""
-        self._check_condition(c)
-        return generation.predict(self.model, c)
+        return generation.predict(self.model, self._given_condition(c))
 
     def predictions(self, c: Tensor, n: int = 10, seed: int = 0) -> Tensor:
         """`n` predictions for each c, [len(c), n, C, H, W]: one at each z ~ p(z|c), see `predict`; of a model without a latent,
         draws of p(x|c), pixel by pixel."""
-        self._check_condition(c)
+        c = self._given_condition(c)
         if not isinstance(n, int) or n < 1:
             raise ConfigError(f"how many predictions? a whole number of at least 1, not {n!r}")
         return generation.predict_draws(self.model, c, n, seed)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of q(z|x), [n, K] each, of images [n, C, H, W] in [0, 1]."""
+        """Mean and standard deviation of q(z|x), [n, K] each, of images [n, C, H, W]."""
         self.require(Ability.ENCODE, "encode images")
-        self._check(x)
-        return generation.encode(self.model, x)
+        return generation.encode(self.model, self._given(x))
 
     def responsibilities(self, x: Tensor) -> Tensor:
-        """q(m|x), [n, M], of images [n, C, H, W] in [0, 1]: the responsibility of each component of a mixture prior for each; its
+        """q(m|x), [n, M], of images [n, C, H, W]: the responsibility of each component of a mixture prior for each; its
         largest is the image's cluster."""
         self.require(Ability.CLUSTER, "find clusters")
-        self._check(x)
-        return generation.responsibilities(self.model, x)
+        return generation.responsibilities(self.model, self._given(x))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """[n, C, H, W]: the mean of p(x|z) at z = E[z|x]."""
         self.require(Ability.RECONSTRUCT, "reconstruct images")
-        self._check(x)
-        return generation.reconstruct(self.model, x)
+        return generation.reconstruct(self.model, self._given(x))
 
     def compress(self, x: Tensor, budget: float = 32.0) -> bytes:
-        """Images [n, C, H, W] in [0, 1] as one file of at most `budget` bytes an image, headers counted: their latents, rounded
+        """Images [n, C, H, W] as one file of at most `budget` bytes an image, headers counted: their latents, rounded
         and entropy-coded. Raises ConfigError where so few bytes do not hold the header."""
         self.require(Ability.RECONSTRUCT, "compress images")
-        self._check(x)
-        return compression.compress(self.model, x, budget, self.folder.fingerprint()[:8])
+        return compression.compress(self.model, self._given(x), budget, self.folder.fingerprint()[:8])
 
     def decompress(self, data: bytes) -> Tensor:
         """The images [n, C, H, W] of a file of `compress`. Raises DataError for one that is damaged or of other weights."""
@@ -214,7 +209,7 @@ class LoadedRun:
             raise ConfigError("directions of classes are for models that do not know the class: use others")
         if images is None:
             images, classes = self.config.training_images(self.dataset), len(self.dataset.classes)
-        return class_latents(self.model, images, classes)
+        return class_latents(self.model, self._of_its_shape(images), classes)
 
     def augmenter(
         self,
@@ -234,7 +229,7 @@ class LoadedRun:
             options["latents"] = self.class_latents()
         augmenter = Augmenter(self, strength=2.0 if strength is None else strength, **options)
         if change is not None:
-            split = self.dataset.train if images is None else images
+            split = self._of_its_shape(self.dataset.train if images is None else images)
             part = split.take(random_indices(split, CALIBRATED_ON)).to(self.device)
             augmenter.calibrate(to_float(part.pixels), part.labels, change)
         return augmenter
@@ -249,20 +244,28 @@ class LoadedRun:
                 "images of the run's classes, or use a model without classes (vae)"
             )
 
-    def _check_condition(self, c: Tensor) -> None:
+    def _given_condition(self, c: Tensor) -> Tensor:
         self.require(Ability.PREDICT, "predict from a condition")
         known = self.spec.condition
         assert known
-        expected = () if known.classes else (known.channels, *self.spec.image_shape[1:])
-        if not isinstance(c, Tensor) or tuple(c.shape[1:]) != expected or not c.dim():
-            found = tuple(c.shape) if isinstance(c, Tensor) else type(c).__name__
-            shape = "".join(f", {size}" for size in expected)
-            raise DataError(f"a condition is a tensor [n{shape}], not {found}: run.condition(images) makes it")
-        if known.classes and len(c) and not 0 <= int(c.min()) <= int(c.max()) < known.classes:
-            raise DataError(f"classes are 0 to {known.classes - 1}, not {int(c.min())} to {int(c.max())}")
+        if known.classes:
+            return as_labels(c, None, 0, known.classes, "classes")
+        shape = (known.channels, *self.spec.image_shape[1:])
+        if not isinstance(c, Tensor) or tuple(c.shape[1:]) != shape or not c.is_floating_point():
+            found = f"{c.dtype} {list(c.shape)}" if isinstance(c, Tensor) else type(c).__name__
+            expected = ", ".join(map(str, shape))
+            raise DataError(
+                f"a condition is a float tensor [n, {expected}], not {found}: run.condition(images) makes it"
+            )
+        return as_images(c, shape, "conditions")
 
-    def _check(self, x: Tensor) -> None:
-        shape = self.spec.image_shape
-        if not isinstance(x, Tensor) or x.dim() != 4 or tuple(x.shape[1:]) != shape or not x.is_floating_point():
-            found = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-            raise DataError(f"images must be a float tensor [n, {', '.join(map(str, shape))}] in [0, 1], not {found}")
+    def _of_its_shape(self, images: Images) -> Images:
+        if tuple(images.images.shape[1:]) != self.spec.image_shape:
+            raise DataError(
+                f"the images have shape {tuple(images.images.shape[1:])} and the model takes {self.spec.image_shape}: read them "
+                "with the run's --size and --colour"
+            )
+        return images
+
+    def _given(self, images: Tensor) -> Tensor:
+        return as_images(images, self.spec.image_shape)

@@ -16,6 +16,7 @@ from reparam.data.io.npy import read_npy
 from reparam.data.io.resize import conform
 from reparam.data.options import ImageOptions
 from reparam.data.splitting import fill_splits
+from reparam.data.values import scaling
 from reparam.errors import DataError, suggest
 
 # Names of images and labels in a .npz: all of them, or by split, as we call them or as Keras does.
@@ -127,10 +128,11 @@ def _pixels(array: np.ndarray, where: str, notes: list[str]) -> Tensor:
     if array.ndim != 4 or array.shape[1] not in (1, 3):
         remedy = "give [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3"
         raise DataError(f"{where} has shape {array.shape}: {remedy} (flat rows: images.reshape(-1, height, width))")
+    _check_type(array, where)
     out = np.empty(array.shape, np.uint8)
     for start in range(0, len(array), _CHUNK):
         part = slice(start, start + _CHUNK)
-        out[part] = _levels(array[part], where)
+        out[part] = _levels(array, part, where)
     if np.issubdtype(array.dtype, np.floating):
         notes.append("floats in [0, 1] are rounded to 256 levels")
     elif out.max() == 1:
@@ -139,15 +141,29 @@ def _pixels(array: np.ndarray, where: str, notes: list[str]) -> Tensor:
     return torch.from_numpy(out)
 
 
-def _levels(values: np.ndarray, where: str) -> np.ndarray:
-    if values.dtype in (np.uint8, np.bool_):
+def _check_type(array: np.ndarray, where: str) -> None:
+    """Raises DataError for what is neither uint8 nor truth values nor floats."""
+    if array.dtype in (np.uint8, np.bool_) or np.issubdtype(array.dtype, np.floating):
+        return
+    if not np.issubdtype(array.dtype, np.integer):
+        raise DataError(f"{where} are {array.dtype}: {_REMEDY}")
+    low, high = int(array.min()), int(array.max())
+    advice = scaling(low, high) or "images / 1"
+    raise DataError(
+        f"{where} are {array.dtype} from {low} to {high}, and should be uint8 or floats in [0, 1]: use {advice}"
+    )
+
+
+def _levels(array: np.ndarray, part: slice, where: str) -> np.ndarray:
+    """Part of the images in 0..255. Raises DataError for NaN and values out of range, with advice by the range of all."""
+    values = array[part]
+    if not np.issubdtype(array.dtype, np.floating):
         return values
-    if not np.issubdtype(values.dtype, np.floating):
-        raise DataError(f"{where} are {values.dtype}: give uint8 (images.astype(numpy.uint8)) or floats in [0, 1]")
     if not np.isfinite(values).all():
         raise DataError(f"{where} holds NaN or infinite pixels: replace them (numpy.nan_to_num) or drop those images")
-    low, high = float(values.min()), float(values.max())
-    if low < 0 or high > 1:
-        remedy = "divide by 255" if low >= 0 and 1 < high <= 255 else "shift and scale them"
-        raise DataError(f"{where} run from {low:g} to {high:g} but floats must lie in [0, 1]: {remedy}")
-    return np.rint(values * 255)
+    if scaling(float(values.min()), float(values.max())):
+        low, high = float(np.nanmin(array)), float(np.nanmax(array))
+        raise DataError(
+            f"{where} run from {low:.6g} to {high:.6g} but floats must lie in [0, 1]: use {scaling(low, high)}"
+        )
+    return np.rint(values.clip(0, 1) * 255)
