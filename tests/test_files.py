@@ -1,14 +1,17 @@
 """Files appear whole or not at all, and damaged ones are refused."""
 
+import contextlib
 import errno
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from reparam.errors import ReparamError, RunError
-from reparam.files import read_json, read_tensors, write_atomically, write_json, write_tensors
+from reparam.files import has_digest, read_json, read_tensors, write_atomically, write_json, write_tensors
 
 
 def test_tensors_and_metadata_come_back_equal(tmp_path: Path) -> None:
@@ -54,15 +57,73 @@ def test_damaged_tensor_files_are_refused(tmp_path: Path, damage: str) -> None:
     write_tensors(path, {"a": torch.randn(100)}, {})
     data = path.read_bytes()
     if damage == "foreign":
-        from safetensors.torch import save_file
-
         save_file({"a": torch.zeros(1)}, path)
     else:
         path.write_bytes(
             {"truncated": data[:-40], "empty": b"", "flipped header": data[:3] + b"\xff" + data[4:]}[damage]
         )
-    with pytest.raises(RunError, match="damaged or not a Reparam file"):
+    with pytest.raises(RunError, match="damaged|is empty|safetensors file that Reparam has not written"):
         read_tensors(path)
+
+
+def flipped(path: Path, end: int) -> Iterator[int]:
+    """Flips every 7th bit of the first bytes of a file, so every bit of a byte in turn, one at a time; yields its place."""
+    data = bytearray(path.read_bytes())
+    for bit in range(0, 8 * end, 7):
+        data[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        yield bit
+        data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+TENSORS = {"a": torch.randn(5, 3), "b": torch.arange(3), "c": torch.zeros((), dtype=torch.bfloat16)}
+
+
+def test_no_flipped_bit_passes(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, TENSORS, {"step": 3, "kept": "best"})
+    for bit in flipped(path, path.stat().st_size):
+        with pytest.raises(RunError, match="x.safetensors is"):
+            print(bit, read_tensors(path))
+    assert read_tensors(path)[1] == {"step": 3, "kept": "best"}
+    assert has_digest(path)
+
+
+def test_a_file_of_an_earlier_version_has_no_digest_and_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_file(TENSORS, path, {"reparam": '{"step": 3}'})
+    assert read_tensors(path)[1] == {"step": 3}
+    assert not has_digest(path)
+    for _ in flipped(path, 8 + int.from_bytes(path.read_bytes()[:8], "little")):
+        with contextlib.suppress(RunError):  # not all of it can be noticed
+            read_tensors(path)
+
+
+FOREIGN = {
+    "a pickle of torch": (lambda path: torch.save({"a": torch.zeros(3)}, path), "torch.save writes pickles"),
+    "an old pickle of torch": (
+        lambda path: torch.save({"a": torch.zeros(3)}, path, _use_new_zipfile_serialization=False),
+        "a pickle, which may run code",
+    ),
+    "another program's safetensors": (
+        lambda path: save_file({"a": torch.zeros(3)}, path, {"format": "pt"}),
+        "a safetensors file that Reparam has not written",
+    ),
+    "a page": (lambda path: path.write_text("<!DOCTYPE html><html>"), "a page of HTML"),
+    "a pointer": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
+    "an array": (lambda path: path.write_bytes(b"\x93NUMPY\x01\x00" + bytes(100)), "a NumPy array"),
+    "nothing": (lambda path: path.write_bytes(b""), "is empty"),
+    "a folder": (lambda path: path.mkdir(), "damaged"),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_file_of_another_program_is_told_what_it_is(case: str, tmp_path: Path) -> None:
+    make, words = FOREIGN[case]
+    make(tmp_path / "weights.safetensors")
+    with pytest.raises(RunError, match=words):
+        read_tensors(tmp_path / "weights.safetensors")
 
 
 def test_missing_and_malformed_json_is_named(tmp_path: Path) -> None:

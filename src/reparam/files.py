@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import stat
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,6 +19,7 @@ from torch import Tensor
 from reparam.errors import ConfigError, ReparamError, RunError
 
 PARTIAL = ".partial"  # ends the name of a file that is being written; a killed process leaves one behind
+METADATA, DIGEST = "reparam", "digest"  # in the header of a safetensors file
 LARGEST_DOCUMENT = 64 << 20  # bytes of a JSON document; Reparam's own have some kilobytes
 DEEPEST = 50  # levels of one in another
 
@@ -152,7 +155,8 @@ def _parts(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """A safetensors file; `metadata` is stored as one JSON string, so both become visible in the same instant."""
+    """A safetensors file; `metadata` is stored as one JSON string, so both become visible in the same instant. Beside it is a
+    digest of both."""
     plain: dict[str, Tensor] = {}
     written = set()
     for name, tensor in tensors.items():
@@ -161,19 +165,71 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         # Parts that share a parameter: the format has no references, so each name gets a copy.
         plain[name] = value.clone() if storage in written else value
         written.add(storage)
-    write_atomically(path, lambda temporary: save_file(plain, temporary, {"reparam": json.dumps(metadata)}))
+    text = json.dumps(metadata)
+    entries = {METADATA: text, DIGEST: _digest(plain, text)}
+    write_atomically(path, lambda temporary: save_file(plain, temporary, entries))
 
 
 def read_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """(tensors, metadata) of a file that `write_tensors` wrote. Raises RunError for a missing, damaged or foreign file."""
+    """(tensors, metadata) of a file that `write_tensors` wrote. Raises RunError for a missing, damaged or foreign file. One
+    without a digest, as earlier versions wrote them, is taken as it is."""
+    lost = "restore it from a copy, or train again"
     try:
-        with safe_open(path, framework="pt", device=device) as file:
+        with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-            metadata = json.loads((file.metadata() or {})["reparam"])
+            entries = file.metadata() or {}
     except FileNotFoundError:
         raise RunError(f"{path} does not exist") from None
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise RunError(
-            f"{path} is damaged or not a Reparam file ({error}): restore it from a copy, or train again"
-        ) from None
-    return tensors, metadata
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path} is {_what_it_is(path) or f'damaged ({error})'}: {lost}") from None
+    if METADATA not in entries:
+        raise RunError(f"{path} is a safetensors file that Reparam has not written, or damaged: {lost}")
+    foreign = entries.keys() - {METADATA, DIGEST}  # as a damaged "digest", which may not pass for none
+    if foreign or (DIGEST in entries and entries[DIGEST] != _digest(tensors, entries[METADATA])):
+        raise RunError(f"{path} is damaged (what it holds is not what was written): {lost}")
+    try:
+        metadata = parse_json(entries[METADATA].encode())
+    except ValueError as error:
+        raise RunError(f"{path} is damaged (its metadata is no JSON: {error}): {lost}") from None
+    if not isinstance(metadata, dict):
+        raise RunError(f"{path} is damaged (its metadata is no JSON object): {lost}")
+    return {name: tensor.to(device) for name, tensor in tensors.items()}, metadata
+
+
+def has_digest(path: Path) -> bool:
+    """Whether a file of tensors that can be read has a digest, so that damage to it is noticed."""
+    with safe_open(path, framework="pt") as file:
+        return DIGEST in (file.metadata() or {})
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: str) -> str:
+    """SHA-256 (hex) of names, types, shapes and bytes of tensors on the CPU, and of the metadata. 100 MB take a tenth of a
+    second where the processor has instructions for it."""
+    digest = hashlib.sha256(metadata.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+# How files begin that are met where weights are expected, and what they are.
+BEGINNINGS: tuple[tuple[bytes, str], ...] = (
+    (b"PK\x03\x04", "a zip archive, as torch.save writes pickles, which may run code and are not opened"),
+    (b"\x80", "a pickle, which may run code and is not opened"),
+    (b"\x89HDF", "an HDF5 file (Keras)"),
+    (b"GGUF", "a GGUF file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself ('git lfs pull' fetches it)"),
+    (b"<", "a page of HTML or XML, as a failed download leaves it"),
+)
+
+
+def _what_it_is(path: Path) -> str:
+    """What a file is that is no safetensors file; empty where it is not known."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(32)
+    except OSError:
+        return ""
+    return next((what for beginning, what in BEGINNINGS if start.startswith(beginning)), "" if start else "empty")

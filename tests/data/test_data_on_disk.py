@@ -282,7 +282,7 @@ def test_what_is_no_whole_set_of_shards_is_refused(shards, tmp_path, refused):
     file.write_bytes(data)
     for broken in (b"", b"no array"):
         (shards / "labels.npy").write_bytes(broken)
-        with refused("labels.npy", "cannot be read", "reparam data shard"):
+        with refused("labels.npy", "not a .npy that can be read", "reparam data shard"):
             load(f"shards:{shards}")
     np.save(shards / "labels.npy", np.zeros(29, np.int64))
     with refused("29 labels for 30 records"):
@@ -291,6 +291,20 @@ def test_what_is_no_whole_set_of_shards_is_refused(shards, tmp_path, refused):
         (shards / "index.json").write_text(json.dumps(broken))
         with refused():
             load(f"shards:{shards}")
+    entry = index["files"][0]
+    for changes in ({"name": f"../{entry['name']}"}, {"name": "index.json"}, {"records": -1}, {"bytes": "many"}):
+        (shards / "index.json").write_text(json.dumps({**index, "files": [{**entry, **changes}]}))
+        with refused("index.json is damaged (files.0.", "reparam data shard"):
+            load(f"shards:{shards}")
+    for changes in ({"shape": [3, 10**9, 10**9]}, {"shape": [2, 8, 8]}, {"splits": {"train": 30}}, {"classes": [1]}):
+        (shards / "index.json").write_text(json.dumps({**index, **changes}))
+        with refused("index.json is damaged (", "reparam data shard"):
+            load(f"shards:{shards}")
+    np.save(shards / "labels.npy", np.zeros(29, np.int64))
+    counts = {**index["splits"], "train": index["splits"]["train"] - 1}
+    (shards / "index.json").write_text(json.dumps({**index, "files": [{**entry, "records": 29}], "splits": counts}))
+    with refused("holds 30 records, not 29"):
+        load(f"shards:{shards}").train.take(torch.arange(1))
     for broken, why in (
         ("", "no valid JSON"),
         ("{", "no valid JSON"),

@@ -100,7 +100,7 @@ def test_a_bare_path_is_recognised(tmp_path, refused):
         ("array:x", {"stream": True}, "--stream is for folder"),
         ("pairs:x", {"workers": 5}, "--workers is for folder, shards"),
         ("folder:x", {"workers": 5}, "--workers is for pictures on disk: add --stream"),
-        ("folder:x", {"damaged": "skip"}, "--damaged is for pictures on disk: add --stream"),
+        ("pairs:x", {"damaged": "skip"}, "--damaged is for folder, shards"),
     ],
 )
 def test_options_of_other_sources_are_refused(spec, options, words, refused):

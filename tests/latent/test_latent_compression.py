@@ -13,9 +13,12 @@ from reparam.conditionals import StandardNormal
 from reparam.core.conditional import Decoder
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
+from reparam.latent import compression
 from reparam.latent.compression import (
     CHECK,
     HEADER,
+    MAGIC,
+    NARROWEST,
     Grid,
     compress,
     fitted,
@@ -161,6 +164,37 @@ def test_a_forged_file_is_refused(file: bytes, place: int, value: float) -> None
     body[place : place + 4] = struct.pack("<I" if isinstance(value, int) else "<f", value)
     with pytest.raises(DataError, match="damaged"):
         unpack(bytes(body) + CHECK.pack(zlib.crc32(body)), WHOSE)
+
+
+def forged(n: int, latent: int, largest: int = 1, spread: float = NARROWEST, stream: bytes = b"") -> bytes:
+    """A file whose checksum fits."""
+    table = struct.pack("<f", 0.0) * latent + struct.pack("<f", 1.0) * latent + struct.pack("<f", spread) * latent
+    body = HEADER.pack(MAGIC, WHOSE, n, latent, largest) + table + stream
+    return body + CHECK.pack(zlib.crc32(body))
+
+
+def test_few_bytes_do_not_declare_images_without_end() -> None:
+    """However likely a number is, it may take nearly no bits: the file's own size is the bound."""
+    assert len(forged(2**24, 1)) == 40
+    with pytest.raises(DataError, match=r"declares 16,777,216 images, too many for its 40 bytes"):
+        unpack(forged(2**24, 1), WHOSE)
+    assert len(unpack(forged(1000, 1), WHOSE)[0]) == 1000
+    with pytest.raises(DataError, match=r"declares 100,000 images, too many"):
+        restored(forged(100_000, 1), WHOSE, pixels=28 * 28)
+    assert len(restored(forged(10_000, 1), WHOSE, pixels=28 * 28)) == 10_000
+
+
+@pytest.mark.parametrize("spread", [NARROWEST / 2, 1e-30, 1.1, 1e30])
+def test_deviations_that_no_numbers_have_are_refused(spread: float) -> None:
+    with pytest.raises(DataError, match="no images have such latents"):
+        unpack(forged(10, 1, spread=spread), WHOSE)
+
+
+def test_what_could_not_be_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "encode", lambda model, x: (torch.zeros(len(x), 1), None))
+    monkeypatch.setattr(compression, "PIXELS", (100, 1))
+    with pytest.raises(ConfigError, match="too many for a file of 44 bytes: compress them in parts"):
+        compress(linear(torch.ones(1)), torch.zeros(300, 1, SIDE, SIDE), 8.0, WHOSE)
 
 
 def test_a_decoder_that_ignores_its_latents_can_be_compressed() -> None:

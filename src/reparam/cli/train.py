@@ -140,7 +140,7 @@ def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
 @click.option(
     "--damaged",
     type=click.Choice(["stop", "skip"]),
-    help="From here on: images on disk that cannot be read stop it, or others stand in (default: as it began).",
+    help="From here on: images of folder and shards that cannot be read stop it, or are left out (default: as it began).",
 )
 @json_option
 def resume(run: Path, damaged: Any, as_json: bool) -> None:

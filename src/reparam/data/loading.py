@@ -93,7 +93,7 @@ def _check(name: str, source: Source, path: str | None, options: DataOptions) ->
         readers = [other for other, row in DATASETS.items() if row.reads(option.name)]
         if readers and name not in readers:
             raise DataError(f"{flag(option.name)} is for {', '.join(readers)}: leave it out for {name}")
-        if name == "folder" and not options.stream and option.name in ("workers", "damaged"):
+        if name == "folder" and not options.stream and option.name == "workers":
             raise DataError(f"{flag(option.name)} is for pictures on disk: add --stream, or leave it out")
 
 

@@ -92,7 +92,8 @@ class OnDiskOptions(ImageOptions):
 
     workers: Annotated[int, Field(ge=0, le=64, description="images on disk: processes that read ahead (0: none)")] = 2
     damaged: Annotated[
-        Damaged, Field(description="images on disk that cannot be read: stop, or skip them and report them")
+        Damaged,
+        Field(description="images of folder and shards that cannot be read: stop, or skip them and report them"),
     ] = "stop"
 
 

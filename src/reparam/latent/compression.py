@@ -30,6 +30,11 @@ UNUSED = 1e-6  # of the largest sensitivity: below, a latent changes nothing
 TINY = 1e-12  # sensitivity, where no latent changes anything
 NARROWEST = 0.01  # deviation of the whole numbers, of latents that are nearly always 0
 MOST = 2**26  # whole numbers in a file: a forged length is not to fill the memory
+NUMBERS = (
+    2**20,
+    2**12,
+)  # whole numbers that a file may hold however small it is, and for each of its bytes beyond that
+PIXELS = (2**26, 2**13)  # the same of what its images have, C H W each
 LARGEST = 2**20  # whole number: beyond, a step is too fine to be meant
 STEPS = 40  # of a bisection over sizes
 
@@ -73,7 +78,7 @@ def pack(numbers: Tensor, grid: Grid, whose: bytes) -> bytes:
     """One file of whole numbers [n, K]; `whose`: eight bytes that name the decoder. Raises ConfigError for steps that are too
     fine to be coded."""
     largest = max(1, int(numbers.abs().max()))
-    if numbers.numel() > MOST:
+    if numbers.numel() > MOST:  # first, since coding takes memory
         raise ConfigError(f"{len(numbers):,} images are too many for one file: compress them in parts")
     if largest > LARGEST:
         raise ConfigError(f"steps are so fine that latents have {largest:,} of them: ask for fewer bytes")
@@ -85,8 +90,16 @@ def pack(numbers: Tensor, grid: Grid, whose: bytes) -> bytes:
     return body + CHECK.pack(zlib.crc32(body))
 
 
-def unpack(data: bytes, whose: bytes) -> tuple[Tensor, Grid]:
-    """The inverse of `pack`. Raises DataError for a file that is none of ours, cut short, changed, or of another decoder."""
+def proportionate(size: int, n: int, latent: int, pixels: int) -> bool:
+    """Whether a file of `size` bytes may hold n images of so many latents and pixels (C H W): a forged one is not to fill memory
+    or disk."""
+    allowed = [max(always, each * size) for always, each in (NUMBERS, PIXELS)]
+    return n * latent <= min(MOST, allowed[0]) and n * pixels <= allowed[1]
+
+
+def unpack(data: bytes, whose: bytes, pixels: int = 1) -> tuple[Tensor, Grid]:
+    """The inverse of `pack`. Raises DataError for a file that is none of ours, cut short, changed, or of another decoder, and
+    where so many images of `pixels` (C H W) are out of all proportion to it."""
     if len(data) < HEADER.size + CHECK.size or data[: len(MAGIC)] != MAGIC:
         raise DataError("this is no file that 'reparam compress' wrote")
     body, check = data[: -CHECK.size], data[-CHECK.size :]
@@ -98,12 +111,21 @@ def unpack(data: bytes, whose: bytes) -> tuple[Tensor, Grid]:
     table, stream = body[HEADER.size :][: 12 * latent], body[HEADER.size + 12 * latent :]
     if not n or not latent or not 0 < largest <= LARGEST or len(table) != 12 * latent or len(stream) % 4:
         raise DataError("the file is damaged: its parts do not fit together; restore it from a copy")
+    if not proportionate(len(data), n, latent, pixels):
+        raise DataError(
+            f"the file is damaged: it declares {n:,} images, too many for its {len(data):,} bytes; restore it from a copy"
+        )
     parts = torch.from_numpy(np.frombuffer(table, "<f4").astype(np.float32)).view(3, latent)
-    if not parts.isfinite().all() or not (parts[1:] > 0).all() or n * latent > MOST:
-        raise DataError("the file is damaged: no images have such latents; restore it from a copy")
     grid = Grid(*parts)
+    narrowest = torch.tensor(NARROWEST)
+    meant = (grid.step > 0) & (grid.spread >= narrowest) & (grid.spread <= largest * (1 + 1e-6))
+    if not parts.isfinite().all() or not meant.all():
+        raise DataError("the file is damaged: no images have such latents; restore it from a copy")
     decoder = _coder().queue.RangeDecoder(np.frombuffer(stream, "<u4").astype(np.uint32))
-    found = decoder.decode(*_model(grid, n, largest))
+    try:
+        found = decoder.decode(*_model(grid, n, largest))
+    except Exception as error:  # of the coder, which is compiled
+        raise DataError(f"the file is damaged ({' '.join(str(error).split())}): restore it from a copy") from error
     return torch.from_numpy(found.astype(np.int64)).view(n, latent), grid
 
 
@@ -156,10 +178,13 @@ def compress(model: Model, x: Tensor, budget: float, whose: bytes) -> bytes:
     if not len(x):
         raise DataError("there are no images to compress: give at least one")
     z, _ = encode(model, x)
-    return fitted(z, sensitivities(model, z), budget, whose)
+    data = fitted(z, sensitivities(model, z), budget, whose)
+    if not proportionate(len(data), len(z), z.shape[1], x[0].numel()):  # such a file would not be read
+        raise ConfigError(f"{len(x):,} images are too many for a file of {len(data):,} bytes: compress them in parts")
+    return data
 
 
-def restored(data: bytes, whose: bytes) -> Tensor:
-    """The latents [n, K] that a file holds: those of the grid, exactly."""
-    numbers, grid = unpack(data, whose)
+def restored(data: bytes, whose: bytes, pixels: int = 1) -> Tensor:
+    """The latents [n, K] that a file holds: those of the grid, exactly. Raises as `unpack`."""
+    numbers, grid = unpack(data, whose, pixels)
     return grid.latents(numbers)

@@ -6,6 +6,7 @@ floats in [0, 1], or uint8 from 0 to 255 (`reparam.data.values`); those that the
 Shapes: `n` images, `C H W` image, `K` latent, `D` values of a label map.
 """
 
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,7 @@ class LoadedRun:
     def decompress(self, data: bytes) -> Tensor:
         """The images [n, C, H, W] of a file of `compress`. Raises DataError for one that is damaged or of other weights."""
         self.require(Ability.RECONSTRUCT, "decompress images")
-        z = compression.restored(data, self.folder.fingerprint()[:8])
+        z = compression.restored(data, self.folder.fingerprint()[:8], math.prod(self.spec.image_shape))
         latent = generation.encode(self.model, torch.zeros(1, *self.spec.image_shape))[0].shape[1]
         if z.shape[1] != latent:
             raise DataError(

@@ -14,7 +14,7 @@ from reparam.distributions import default_generators
 from reparam.errors import RunError
 from reparam.files import read_tensors, write_tensors
 from reparam.run.documents import FORMAT, CheckpointFacts, checked
-from reparam.run.folder import load_weights
+from reparam.run.folder import check_weights, load_weights
 from reparam.training import processes
 from reparam.training.optimisers import state_of
 from reparam.training.player_state import PlayerState
@@ -62,6 +62,7 @@ def read(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
             groups[kind][rest] = tensor
+        check_weights(state.average, groups["average"], path)
         load_weights(state.model, groups["model"], path)
         for name, tensor in state.average.items():
             tensor.copy_(groups["average"][name])
@@ -73,6 +74,13 @@ def read(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
                 torch.cuda.set_rng_state(groups["random"][name], device)
     except KeyError as error:
         raise RunError(f"{path} lacks {error}: it is damaged; {DAMAGED}") from None
+    except (
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:  # a generator's state that is none, states of other parameters
+        why = str(error).partition("\n")[0]
+        raise RunError(f"{path} does not fit the run ({why}): {DAMAGED}") from error
     state.step = facts.step
     state.clock.fill_(state.step)
     state.best = math.inf if facts.best is None else facts.best
@@ -84,9 +92,11 @@ def _read_optimiser(player: PlayerState, saved: dict[str, Tensor], stateful: Ite
     """The state of every parameter that had one (one without a gradient has none); a KeyError names what is missing."""
     states = {}
     for index in stateful:
+        if index >= len(player.own):
+            raise ValueError(f"there is no parameter {index} of player '{player.name}'")
         prefix = f"{player.name}.{index}."
         states[index] = {
-            name.removeprefix(prefix): _laid_out_as(player.own[index], tensor)
+            name.removeprefix(prefix): _checked(name, player.own[index], tensor)
             for name, tensor in saved.items()
             if name.startswith(prefix)
         }
@@ -98,6 +108,13 @@ def _read_optimiser(player: PlayerState, saved: dict[str, Tensor], stateful: Ite
     player.optimiser.param_groups[0]["lr"] = rate
 
 
-def _laid_out_as(parameter: Tensor, state: Tensor) -> Tensor:
-    """A file has no strides, and fused kernels pair a weight with its moments by their places in memory."""
-    return torch.empty_like(parameter, dtype=state.dtype).copy_(state) if state.shape == parameter.shape else state
+def _checked(name: str, parameter: Tensor, state: Tensor) -> Tensor:
+    """A moment of a parameter, laid out like it, or a count of steps. Raises ValueError for what is neither, or not finite."""
+    if state.dtype != parameter.dtype or not state.isfinite().all():
+        raise ValueError(f"'optimiser.{name}' is {state.dtype}, not {parameter.dtype}, or not finite")
+    if state.shape == parameter.shape:
+        # A file has no strides, and fused kernels pair a weight with its moments by their places in memory.
+        return torch.empty_like(parameter, dtype=state.dtype).copy_(state)
+    if state.dim():
+        raise ValueError(f"'optimiser.{name}' has shape {tuple(state.shape)}, not {tuple(parameter.shape)}")
+    return state

@@ -76,7 +76,7 @@ class ZipTree:
             if name.endswith("/"):
                 continue
             if name in self._members:
-                raise DataError(f"{path} holds {shown(name)} twice: pack it again with one of the two")
+                raise DataError(f"{path} holds '{printable(name)}' twice: pack it again with one of the two")
             self._members[name] = info
         total, packed = sum(info.file_size for info in infos), path.stat().st_size
         if total > unpacked_limit(packed):
@@ -88,7 +88,7 @@ class ZipTree:
 
     def _check(self, info: zipfile.ZipInfo, member_limit: int) -> None:
         check_name(info.orig_filename, self.where)
-        name = shown(info.filename)
+        name = f"'{printable(info.filename)}'"
         if stat.S_ISLNK(info.external_attr >> 16):
             raise DataError(f"{self.where} holds a link ({name}): pack the file itself")
         if info.flag_bits & 1:
@@ -113,11 +113,11 @@ class ZipTree:
             raise
         except Exception as error:
             raise DataError(
-                f"{shown(name)} in {self.where} is damaged ({_reason(error)}): pack the zip again"
+                f"'{printable(name)}' in {self.where} is damaged ({_reason(error)}): pack the zip again"
             ) from error
         if len(data) != declared:
             raise DataError(
-                f"{shown(name)} in {self.where} has {len(data):,} bytes and declares {declared:,}: pack it again"
+                f"'{printable(name)}' in {self.where} has {len(data):,} bytes and declares {declared:,}: pack it again"
             )
         return io.BytesIO(data)
 
@@ -189,6 +189,6 @@ def unpacked_limit(packed: int) -> int:
     return min(TOTAL_LIMIT, max(ALWAYS_ALLOWED, RATIO_LIMIT * packed))
 
 
-def shown(name: str) -> str:
-    """A name for errors of one line."""
-    return f"'{name}'" if name.isprintable() else repr(name)
+def printable(name: str) -> str:
+    """A name for lines and pages: line breaks, controls and what is no UTF-8 as Python would write them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)

@@ -4,25 +4,31 @@ Shapes: `N` pictures, `C H W` image, `S` side in pixels.
 """
 
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from reparam.data.io.archives import Tree
+from reparam.data.io.archives import Tree, printable
+from reparam.data.io.picture_files import check_whole, pages
 from reparam.data.io.resize import crop_box
-from reparam.data.options import SMALLEST, Damaged, ImageOptions
+from reparam.data.options import SMALLEST, ImageOptions
 from reparam.errors import DataError
 
 PIXEL_LIMIT = 64_000_000  # of one picture: below Pillow's own guard, whose message names no remedy
 # Only raster formats that Pillow decodes by itself: some others (EPS) would start a program.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _CHUNK = 64  # pictures that a thread decodes at a time
+_STRIP = 2**22  # pixels that are converted at a time
+_ALONE = 2**24  # pixels: no two pictures that are larger are decoded at once, for want of memory
+NAMED = 20  # pictures that cannot be read that an error names; of the others it gives the number
 _WORTH_THREADS = 16 * 1024  # bytes of a file: below it, decoding is too short for threads to help
 _GREY_MODES = ("1", "L")
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -30,33 +36,89 @@ _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 Sizes = dict[str, tuple[int, int]]
 
 
-def measure(tree: Tree, names: Sequence[str], damaged: Damaged | None = None) -> tuple[Sizes, list[str]]:
-    """(width, height) of each picture held upright, from its header alone, by name.
+Lines = dict[str, str]  # by name: why a picture cannot be read, and what to do
 
-    Raises `DataError` as `decode` does; under "skip" such files are left out, with a line for each.
-    """
-    sizes: Sizes = {}
-    lines: list[str] = []
+
+class Measured(NamedTuple):
+    """Of pictures that can be read by their headers the (width, height) held upright; of those with several pages or frames, how
+    many more than one; of the others, why they cannot be read."""
+
+    sizes: Sizes
+    further_pages: dict[str, int]
+    unreadable: Lines
+
+    def page_notes(self) -> tuple[str, ...]:
+        """A note where pages are left out."""
+        if not self.further_pages:
+            return ()
+        files, number = len(self.further_pages), sum(self.further_pages.values())
+        return (f"of files with several pages or frames the first is read: {number:,} of {files:,} files are left out",)
+
+
+class Decoded(NamedTuple):
+    """pixels: uint8 [N, C, S, S], meaningless where a picture cannot be read; notes; why those cannot be read."""
+
+    pixels: Tensor
+    notes: tuple[str, ...]
+    unreadable: Lines
+
+    def required(self, remedy: str = "") -> tuple[Tensor, tuple[str, ...]]:
+        """Pixels and notes. Raises as `refuse`."""
+        refuse(self.unreadable, remedy)
+        return self.pixels, self.notes
+
+
+class DecodedMaps(NamedTuple):
+    """maps: uint8 [N, 1, S, S]; held: bool [N, 256], whether each file holds each value anywhere; as `Decoded`."""
+
+    maps: Tensor
+    held: np.ndarray
+    unreadable: Lines
+
+
+def refuse(unreadable: Lines, remedy: str = "") -> None:
+    """Raises `DataError` that names all pictures that cannot be read, where there are any: the first `NAMED`, and how many more.
+    `remedy` is what else can be done."""
+    if not unreadable:
+        return
+    lines = list(unreadable.values())
+    more = f"; and {len(lines) - NAMED:,} more" if len(lines) > NAMED else ""
+    head = f"{len(lines):,} pictures cannot be read: " if len(lines) > 1 else ""
+    raise DataError(f"{head}{'; '.join(lines[:NAMED])}{more}{remedy}")
+
+
+def measure(tree: Tree, names: Sequence[str]) -> Measured:
+    """The sizes of pictures, from their headers alone where these tell all."""
+    found = Measured({}, {}, {})
     with _quiet_pillow():
         for name in names:
             try:
-                with _opened(tree, name) as picture:
+                with _opened(tree, name, whole=False) as (picture, pages):
                     turned = "exif" in picture.info and picture.getexif().get(ExifTags.Base.Orientation) in _TURNED
-                    sizes[name] = picture.size[::-1] if turned else picture.size
+                    size = picture.size[::-1] if turned else picture.size
             except DataError as error:
-                if damaged is None:
-                    raise
-                if damaged == "stop":
-                    raise DataError(f"{error} (or leave such pictures out: --damaged skip)") from error
-                lines.append(str(error))
-    return sizes, lines
+                found.unreadable[name] = str(error)
+            else:
+                found.sizes[name] = size
+                if pages > 1:
+                    found.further_pages[name] = pages - 1
+    return found
 
 
-def decode(tree: Tree, names: Sequence[str], size: int, options: ImageOptions) -> tuple[Tensor, tuple[str, ...]]:
+def refuse_all(tree: Tree, names: Sequence[str], unreadable: Lines, remedy: str = "") -> None:
+    """As `refuse`, where `unreadable` are those of `names` that `measure` could not read: the others are decoded as well, so that
+    one error names all."""
+    if unreadable:
+        others = [name for name in names if name not in unreadable]
+        refuse(unreadable | decode(tree, others, SMALLEST, ImageOptions()).unreadable, remedy)
+
+
+def decode(tree: Tree, names: Sequence[str], size: int, options: ImageOptions) -> Decoded:
     """The pictures as uint8 [N, C, S, S], and notes. C is 1 where every picture is grey, or where grey is requested.
 
     Transparency is laid on white, the EXIF orientation is applied, 16 bits become 8, of animations the first frame
-    counts. Raises `DataError`, naming the file, for one that is not a picture, damaged, or of an absurd size.
+    counts. Of a picture that cannot be read, a line names the file and says whether it is no picture, damaged, or of an absurd
+    size.
     """
     out = np.empty((len(names), 1 if options.colour == "grey" else 3, size, size), np.uint8)
     grey = np.zeros(len(names), bool)
@@ -67,16 +129,16 @@ def decode(tree: Tree, names: Sequence[str], size: int, options: ImageOptions) -
         grey[i] = pixels.ndim == 2 or (auto and bool((pixels == pixels[..., :1]).all()))
         out[i] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
-    _each(tree, names, work)
+    unreadable = _each(tree, names, work)
     if auto and grey.all():
-        return torch.from_numpy(out[:, :1].copy()), ()
+        return Decoded(torch.from_numpy(out[:, :1].copy()), (), unreadable)
     notes = (f"{grey.sum():,} of {len(names):,} pictures are grey, the others coloured: all are read as RGB",)
-    return torch.from_numpy(out), notes if auto and grey.any() else ()
+    return Decoded(torch.from_numpy(out), notes if auto and grey.any() else (), unreadable)
 
 
 def decode_one(tree: Tree, name: str, size: int, options: ImageOptions) -> np.ndarray:
     """One picture as `decode` reads many, uint8 [C, S, S]; C is 3 unless grey is requested."""
-    with _quiet_pillow(), _opened(tree, name) as picture:
+    with _quiet_pillow(), _opened(tree, name, whole=True) as (picture, _):
         pixels = np.asarray(_squared(picture, size, options))
     if options.colour == "grey":
         return pixels[None]
@@ -85,11 +147,10 @@ def decode_one(tree: Tree, name: str, size: int, options: ImageOptions) -> np.nd
 
 def decode_maps(
     tree: Tree, names: Sequence[str], size: int, options: ImageOptions, read: Callable[[Image.Image, str], np.ndarray]
-) -> tuple[Tensor, np.ndarray]:
-    """Label maps as uint8 [N, 1, S, S], and whether each file holds each value anywhere, bool [N, 256].
+) -> DecodedMaps:
+    """Label maps, cut as `decode` cuts the pictures, but values are never mixed: every pixel is the nearest one of the file.
 
-    They are cut as `decode` cuts the pictures, but values are never mixed: every pixel is the nearest one of the file.
-    `read(picture, where)` gives the values of an upright picture, uint8 [H, W]. Raises `DataError` as `decode` does.
+    `read(picture, where)` gives the values of an upright picture, uint8 [H, W], or raises `DataError`.
     """
     out = np.empty((len(names), 1, size, size), np.uint8)
     held = np.zeros((len(names), 256), bool)
@@ -100,28 +161,36 @@ def decode_maps(
         held[i] = np.array(values.histogram()) > 0
         out[i, 0] = np.asarray(_fitted(values, size, options, Image.Resampling.NEAREST))
 
-    _each(tree, names, work)
-    return torch.from_numpy(out), held
+    return DecodedMaps(torch.from_numpy(out), held, _each(tree, names, work))
 
 
 def place(tree: Tree, name: str) -> str:
     """Where a file is, for errors of one line."""
-    return f"{tree.where}/{name if name.isprintable() else repr(name)}"
+    return f"{tree.where}/{printable(name)}"
 
 
-def _each(tree: Tree, names: Sequence[str], work: Callable[[int, Image.Image], None]) -> None:
-    """`work(i, picture)` for every picture, by as many threads as help."""
+def _each(tree: Tree, names: Sequence[str], work: Callable[[int, Image.Image], None]) -> Lines:
+    """`work(i, picture)` for every picture that can be read, by as many threads as help; why the others cannot."""
+    unreadable: dict[int, str] = {}
+    alone = threading.Lock()
 
     def chunk(start: int) -> None:
         for i in range(start, min(start + _CHUNK, len(names))):
-            with _opened(tree, names[i]) as picture:
-                work(i, picture)
+            try:
+                with (
+                    _opened(tree, names[i], whole=True) as (picture, _),
+                    alone if picture.width * picture.height > _ALONE else nullcontext(),
+                ):
+                    work(i, picture)
+            except DataError as error:
+                unreadable[i] = str(error)
 
     some = names[:_CHUNK]
     worth = sum(tree.size(name) for name in some) >= _WORTH_THREADS * len(some)
     with _quiet_pillow(), ThreadPoolExecutor(min(8, os.cpu_count() or 1) if worth else 1) as pool:
         for _ in pool.map(chunk, range(0, len(names), _CHUNK)):
             pass
+    return {names[i]: unreadable[i] for i in sorted(unreadable)}
 
 
 @contextmanager
@@ -133,8 +202,9 @@ def _quiet_pillow() -> Iterator[None]:
 
 
 @contextmanager
-def _opened(tree: Tree, name: str) -> Iterator[Image.Image]:
-    """The picture `name`, its size checked. Whatever goes wrong with it becomes a `DataError` with the file's name."""
+def _opened(tree: Tree, name: str, whole: bool) -> Iterator[tuple[Image.Image, int]]:
+    """The picture `name`, its size checked, with the number of its pages; with `whole`, its file is checked to its end instead.
+    Whatever goes wrong with it becomes a `DataError` with the file's name."""
     where = place(tree, name)
     too_large = f"more than {PIXEL_LIMIT // 10**6} million: scale it down or remove it"
     try:
@@ -145,7 +215,13 @@ def _opened(tree: Tree, name: str) -> Iterator[Image.Image]:
             if min(width, height) < SMALLEST:
                 found = f"{width} x {height} pixels, fewer than {SMALLEST} a side"
                 raise DataError(f"{where} has {found}: remove it or enlarge it")
-            yield picture
+            kind, before = str(picture.format), file.tell()
+            file.seek(0)
+            if whole:
+                check_whole(file, kind)
+            number = 1 if whole else pages(file, kind, picture)
+            file.seek(before)  # where Pillow reads on
+            yield picture, number
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -180,7 +256,20 @@ def _fitted(upright: Image.Image, size: int, options: ImageOptions, resampling: 
 
 
 def _flat(picture: Image.Image) -> Image.Image:
-    """Any mode as L or RGB."""
+    """Any mode as L or RGB, in strips: of a large picture, all at once would take several times its memory."""
+    rows = max(1, _STRIP // picture.width)
+    if rows >= picture.height:
+        return _flat_strip(picture)
+    out = None
+    for top in range(0, picture.height, rows):
+        strip = _flat_strip(picture.crop((0, top, picture.width, min(top + rows, picture.height))))
+        out = out or Image.new(strip.mode, picture.size)
+        out.paste(strip, (0, top))
+    assert out
+    return out
+
+
+def _flat_strip(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):
         levels = np.asarray(picture).astype(np.int64)
         if levels.min() < 0 or levels.max() > 65535:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from reparam.data.dataset import Dataset, cut
-from reparam.data.io.archives import FolderTree, open_tree, require
+from reparam.data.io.archives import FolderTree, open_tree, printable, require
 from reparam.data.io.download import Download, File, Mirror
 from reparam.data.io.pictures import decode
 from reparam.data.io.resize import conform
@@ -101,7 +101,7 @@ def _from_pictures(path: Path, options: ImageOptions) -> Dataset:
             parts = without_common(names)
             labels.append(torch.tensor([_label(p, place) for p in parts]))
             keys.append(["/".join(p) for p in parts])
-            images.append(decode(tree, names, options.size or _SIDE, options.as_colour())[0])
+            images.append(decode(tree, names, options.size or _SIDE, options.as_colour()).required()[0])
     kept, held = hold_out(keys[0], labels[0].tolist(), max(1, len(keys[0]) // _VALIDATION))
     order = np.concatenate([kept, held])
     notes = (
@@ -117,5 +117,5 @@ def _label(parts: tuple[str, ...], place: Path) -> int:
         near = (
             f" ({', '.join(CLASSES)}){suggest(parts[0], CLASSES)}; for other classes use --data folder:{place.parent}"
         )
-        raise DataError(f"{place}: '{'/'.join(parts)}' is in none of CIFAR-10's classes{near}")
+        raise DataError(f"{place}: '{printable('/'.join(parts))}' is in none of CIFAR-10's classes{near}")
     return CLASSES.index(parts[0])

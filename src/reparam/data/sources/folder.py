@@ -14,10 +14,12 @@ from torch import Tensor
 from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.on_disk import OnDiskImages
-from reparam.data.io.pictures import decode, decode_one, measure
+from reparam.data.io.pictures import decode, decode_one, measure, refuse_all
 from reparam.data.io.resize import choose_size
 from reparam.data.options import FolderOptions, ImageOptions
 from reparam.data.sources.layout import arrange, find_pictures, require_enough
+
+_SKIP = " (or leave such pictures out: --damaged skip)"
 
 
 def load_folder(path: Path, options: FolderOptions) -> Dataset:
@@ -26,27 +28,38 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
     Folders that hold everything are skipped; then `train/`, `validation/` (or `val/`), `test/` are the splits where
     there is a `train/`; then the first subfolder is the class, and pictures outside of one have label -1. Other splits
     are stratified and fixed by the files' names: 80 / 10 / 10 % of all or the sizes requested, or 10 % of `train/` each.
-    Under `stream` the pictures stay on disk. Raises `DataError` where nothing, too little, or something unreadable is
-    found.
+    Under `stream` the pictures stay on disk. Pictures that cannot be read are all named by one `DataError`, or left out as if
+    they were not there (`damaged`). Raises `DataError` also where nothing or too little is found.
     """
+    skips = options.damaged == "skip"
     with open_tree(path) as tree:
         names, notes = find_pictures(tree)
-        sizes, unreadable = measure(tree, names, options.damaged if options.stream else None)
-        names = list(sizes)
-        require_enough(tree, len(names), "readable picture")
-        found = arrange(names, options)
-        size, size_notes = choose_size(list(sizes.values()), options)
-        in_order = [names[i] for i in found.order]
-        images: Tensor | OnDiskImages
-        if options.stream:
-            reader = FolderReader(tree, in_order[: found.kept], size, options)
-            images = OnDiskImages(reader, torch.arange(found.kept), options.damaged, options.workers)
-            more = ("pictures on disk are read as RGB: --colour grey for grey ones",) * (options.colour == "auto")
-        else:
-            decoded, more = decode(tree, in_order, size, options)
-            images = decoded[: found.kept]
+        measured = measure(tree, names)
+        sizes, unreadable = measured.sizes, measured.unreadable
+        if not skips:
+            refuse_all(tree, names, unreadable, _SKIP)
+        while True:
+            names = list(sizes)
+            require_enough(tree, len(names), "readable picture")
+            found = arrange(names, options)
+            size, size_notes = choose_size(list(sizes.values()), options)
+            in_order = [names[i] for i in found.order]
+            images: Tensor | OnDiskImages
+            if options.stream:
+                reader = FolderReader(tree, in_order[: found.kept], size, options)
+                images = OnDiskImages(reader, torch.arange(found.kept), options.damaged, options.workers)
+                more = ("pictures on disk are read as RGB: --colour grey for grey ones",) * (options.colour == "auto")
+                break
+            decoded = decode(tree, in_order, size, options)
+            if not skips or not decoded.unreadable:
+                pixels, more = decoded.required(_SKIP)
+                images = pixels[: found.kept]
+                break
+            unreadable |= decoded.unreadable  # and all is settled anew, as if they had never been there
+            sizes = {name: sizes[name] for name in sizes if name not in unreadable}
+    notes = (*notes, *measured.page_notes())
     if unreadable:
-        listed = "; ".join(unreadable[:10])
+        listed = "; ".join(list(unreadable.values())[:10])
         notes = (*notes, f"pictures that cannot be read are left out: {len(unreadable):,} ({listed})")
     return cut(images, found.labels, found.counts, found.classes, (*notes, *found.notes, *size_notes, *more))
 

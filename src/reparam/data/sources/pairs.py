@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import Tree, open_tree
-from reparam.data.io.pictures import decode, decode_maps, measure, place
+from reparam.data.io.pictures import decode, decode_maps, measure, place, refuse, refuse_all
 from reparam.data.io.resize import choose_size
 from reparam.data.options import ImageOptions, PairsOptions
 from reparam.data.sources.layout import arrange, find_pictures, require_enough
@@ -24,6 +24,7 @@ from reparam.errors import DataError
 TWO_VALUES = ("background", "foreground")
 _SIDES = ("images", "masks")
 _MOST = 64  # values: beyond, they are shades of grey
+_EQUAL_CHANNELS = ("RGB", "RGBA", "LA", "PA")  # in others, such as CMYK, equal channels are no grey
 _REMEDY = "save masks as PNG with values 0 to D - 1"
 
 
@@ -70,18 +71,21 @@ def read_pairs(
 ) -> Pairs:
     """Pictures and their label maps, cut and resized alike; `read` is that of `decode_maps`.
 
-    Raises `DataError` where a mask is not of its image's size, and as `decode` does.
+    Raises `DataError` where a mask is not of its image's size, and one that names all files that cannot be read.
     """
-    of_images, of_masks = (measure(tree, names)[0] for names in (images, masks))
+    of_images, of_masks = (measure(tree, names) for names in (images, masks))
+    refuse_all(tree, [*images, *masks], of_images.unreadable | of_masks.unreadable)
     for image, mask in zip(images, masks, strict=True):
-        if of_masks[mask] != of_images[image]:
-            found, expected = (f"{width} x {height}" for width, height in (of_masks[mask], of_images[image]))
+        if of_masks.sizes[mask] != of_images.sizes[image]:
+            sizes = (of_masks.sizes[mask], of_images.sizes[image])
+            found, expected = (f"{width} x {height}" for width, height in sizes)
             both = f"{found} pixels and its image, {image!r}, {expected}"
             raise DataError(f"{place(tree, mask)} has {both}: make the mask as large as the image")
-    size, size_notes = choose_size([of_images[name] for name in images], options)
-    pixels, decode_notes = decode(tree, images, size, options)
-    maps, held = decode_maps(tree, masks, size, options, read)
-    return Pairs(pixels, maps, held, (*size_notes, *decode_notes))
+    size, size_notes = choose_size([of_images.sizes[name] for name in images], options)
+    decoded = decode(tree, images, size, options)
+    maps, held, unreadable = decode_maps(tree, masks, size, options, read)
+    refuse(decoded.unreadable | unreadable)
+    return Pairs(decoded.pixels, maps, held, (*of_images.page_notes(), *size_notes, *decoded.notes))
 
 
 def stored_values(picture: Image.Image, where: str) -> np.ndarray:
@@ -90,7 +94,7 @@ def stored_values(picture: Image.Image, where: str) -> np.ndarray:
     values = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
     if values.ndim == 3:
         colours = values[..., :-1] if picture.mode.endswith("A") else values
-        if (colours != colours[..., :1]).any():
+        if picture.mode not in _EQUAL_CHANNELS or (colours != colours[..., :1]).any():
             raise DataError(f"{where} is coloured, and colours do not tell which value is meant: {_REMEDY}")
         values = colours[..., 0]
     wrong = values[(values < 0) | (values > 255) | (values % 1 != 0)]

@@ -10,18 +10,21 @@ import io
 import os
 from bisect import bisect_right
 from collections import OrderedDict
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import Field, TypeAdapter, ValidationError
 
 from reparam.data.dataset import SPLITS, Dataset, cut
 from reparam.data.io.archives import require
+from reparam.data.io.npy import read_npy
 from reparam.data.io.on_disk import OnDiskImages
-from reparam.data.options import OnDiskOptions
+from reparam.data.options import LARGEST, SMALLEST, OnDiskOptions
 from reparam.errors import DataError, ReparamError, RunError
 from reparam.files import read_json
 
@@ -29,6 +32,29 @@ FORMAT = 1
 INDEX, LABELS = "index.json", "labels.npy"
 OPEN_FILES = 128  # of each process: the usual limit is 1,024
 _REMEDY = "copy it again from where it was made, or make it anew with 'reparam data shard'"
+
+
+_Count = Annotated[int, Field(ge=0, lt=2**48)]
+_Side = Annotated[int, Field(ge=SMALLEST, le=LARGEST)]
+
+
+@dataclass(frozen=True)
+class _File:
+    name: Annotated[str, Field(pattern=r"^[\w-]+\.array_record$")]
+    records: _Count
+    bytes: _Count
+
+
+@dataclass(frozen=True)
+class _Index:
+    """What `index.json` holds beside its format."""
+
+    files: list[_File]
+    splits: dict[str, Annotated[int, Field(ge=1, lt=2**48)]]
+    shape: tuple[int, _Side, _Side]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+    sha256: str
 
 
 def array_record() -> Any:
@@ -43,10 +69,10 @@ def array_record() -> Any:
 class ShardReader:
     """Random access to the records of files that follow each other; each process opens them for itself, as needed."""
 
-    def __init__(self, folder: Path, files: list[dict[str, Any]], shape: tuple[int, int, int], identity: str) -> None:
+    def __init__(self, folder: Path, files: list[_File], shape: tuple[int, int, int], identity: str) -> None:
         self.folder, self.shape, self.identity = folder, shape, identity
-        self.names = [file["name"] for file in files]
-        self.ends = list(accumulate(file["records"] for file in files))
+        self.names = [file.name for file in files]
+        self.ends = list(accumulate(file.records for file in files))
         self._open: OrderedDict[int, Any] = OrderedDict()
         self._process = 0
 
@@ -62,7 +88,10 @@ class ShardReader:
         except RuntimeError as error:
             raise DataError(f"{where} is damaged ({str(error).partition(' (')[0]}): {_REMEDY}") from None
         try:
-            pixels = np.asarray(Image.open(io.BytesIO(packed), formats=("PNG",)))
+            with Image.open(io.BytesIO(packed), formats=("PNG",)) as picture:
+                if picture.size != (self.shape[2], self.shape[1]):  # before any size is believed
+                    raise ValueError(f"{picture.width} x {picture.height} pixels")
+                pixels = np.asarray(picture)
         except Exception as error:  # decoders raise almost anything on damaged data
             raise DataError(f"{where} is no picture ({' '.join(str(error).split())}): {_REMEDY}") from None
         pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
@@ -82,7 +111,11 @@ class ShardReader:
                 raise ReparamError(f"cannot open {path} ({error.strerror}): check that it is there, readable") from None
             # No reading ahead: the records are read in a random order.
             options = "readahead_buffer_size:0,max_parallelism:0"
-            self._open[number] = array_record().ArrayRecordReader(str(path), options)
+            opened = array_record().ArrayRecordReader(str(path), options)
+            expected = self.ends[number] - (self.ends[number - 1] if number else 0)
+            if opened.num_records() != expected:
+                raise DataError(f"{path} holds {opened.num_records():,} records, not {expected:,}: {_REMEDY}")
+            self._open[number] = opened
             if len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(number)
@@ -106,28 +139,40 @@ def load_shards(path: Path, options: OnDiskOptions) -> Dataset:
         found = f"format {index['format']!r}" if "format" in index else "no format"
         raise DataError(f"{path / INDEX} has {found} and this version reads {FORMAT}: {_REMEDY}")
     try:
-        files, counts = index["files"], [index["splits"][split] for split in SPLITS]
-        shape, classes, identity = tuple(index["shape"]), tuple(index["classes"]), index["sha256"]
-        for file in files:
-            if not (path / file["name"]).is_file():
-                raise DataError(f"{path / file['name']} is missing: {_REMEDY}")
-            size = (path / file["name"]).stat().st_size
-            if size != file["bytes"]:
-                raise DataError(f"{path / file['name']} has {size:,} bytes, not {file['bytes']:,}: {_REMEDY}")
-        grey = shape[0] == 1
-        if options.size not in (None, shape[1]) or options.colour not in ("auto", "grey" if grey else "rgb"):
-            found = (
-                f"{'grey' if grey else 'coloured'} images of {shape[2]} x {shape[1]}, as settled when they were packed"
-            )
-            raise DataError(f"{path} holds {found}: leave --size and --colour out, or pack the pictures anew")
-        reader = ShardReader(path, files, shape, identity)
-        try:
-            labels = torch.from_numpy(np.load(path / LABELS, allow_pickle=False).astype(np.int64))
-        except (OSError, EOFError, ValueError) as error:
-            raise DataError(f"{path / LABELS} cannot be read ({error}): {_REMEDY}") from None
-        if not len(labels) == len(reader) == sum(counts) or min(counts) < 1:
-            raise DataError(f"{path / LABELS} has {len(labels):,} labels for {len(reader):,} records: {_REMEDY}")
-        stored = OnDiskImages(reader, torch.arange(len(labels)), options.damaged, options.workers)
-        return cut(stored, labels, counts, classes, tuple(index["notes"]))
-    except (KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
-        raise DataError(f"{path} is damaged ({error}): {_REMEDY}") from None
+        known = TypeAdapter(_Index).validate_python(index)
+    except ValidationError as error:
+        first = error.errors()[0]
+        found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise DataError(f"{path / INDEX} is damaged ({' '.join(found.split())}): {_REMEDY}") from None
+    shape = known.shape
+    if shape[0] not in (1, 3) or set(known.splits) != set(SPLITS) or not known.files:
+        raise DataError(f"{path / INDEX} is damaged (its parts do not fit together): {_REMEDY}")
+    for file in known.files:
+        if not (path / file.name).is_file():
+            raise DataError(f"{path / file.name} is missing: {_REMEDY}")
+        size = (path / file.name).stat().st_size
+        if size != file.bytes:
+            raise DataError(f"{path / file.name} has {size:,} bytes, not {file.bytes:,}: {_REMEDY}")
+    grey = shape[0] == 1
+    if options.size not in (None, shape[1]) or options.colour not in ("auto", "grey" if grey else "rgb"):
+        found = f"{'grey' if grey else 'coloured'} images of {shape[2]} x {shape[1]}, as settled when they were packed"
+        raise DataError(f"{path} holds {found}: leave --size and --colour out, or pack the pictures anew")
+    reader = ShardReader(path, known.files, shape, known.sha256)
+    labels = _labels(path / LABELS)
+    counts = [known.splits[split] for split in SPLITS]
+    if not len(labels) == len(reader) == sum(counts):
+        raise DataError(f"{path / LABELS} has {len(labels):,} labels for {len(reader):,} records: {_REMEDY}")
+    stored = OnDiskImages(reader, torch.arange(len(labels)), options.damaged, options.workers)
+    return cut(stored, labels, counts, known.classes, known.notes)
+
+
+def _labels(path: Path) -> torch.Tensor:
+    """int64 [N]."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}): {_REMEDY}") from None
+    labels = read_npy(data, str(path), _REMEDY)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(f"{path} holds {labels.dtype} of shape {labels.shape}, not a label for each record: {_REMEDY}")
+    return torch.from_numpy(labels.astype(np.int64))
