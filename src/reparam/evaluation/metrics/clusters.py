@@ -52,7 +52,7 @@ def cluster_accuracy(context: EvaluationContext) -> Measure:
 def components_used(context: EvaluationContext) -> Measure:
     """Number of components among test images: exp of the entropy of their mean responsibilities.
 
-    How many components the prior really uses; the others are dead."""
+    How many components images are spread over; the others are dead. Components that are alike count each."""
     shares = _responsibilities(context).double().mean(0)
     return Measure(math.exp(entropy(shares)), None, len(context.x), f"of {len(shares)}")
 

@@ -116,8 +116,8 @@ def psnr_pca(context: EvaluationContext) -> Measure:
 def confident_samples(context: EvaluationContext) -> Measure:
     """Share of random latents whose image a classifier reads with 90% confidence or more.
 
-    How regular the latent space is: whether a random latent decodes to an image of some class. Higher is better, up to the share
-    of test images."""
+    Whether a random latent decodes to something that a classifier is sure of, right or wrong. The note has the share of test
+    images."""
     network = context.network("classifier")
     images = decode(context.model, _random_latents(context, len(context.x)))
     generated, real = (network.probabilities(x).amax(1) >= CONFIDENT for x in (images, context.grey))

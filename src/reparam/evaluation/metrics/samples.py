@@ -50,7 +50,7 @@ def kid(context: EvaluationContext, network: str) -> Measure:
 def precision(context: EvaluationContext, network: str) -> Measure:
     """Share of samples that are among test images, {network} features.
 
-    How many samples could pass for real. 1 is best."""
+    How many samples this network takes for one of the data; blur may escape it. 1 is best."""
     return mean(context.manifolds(network).precision, "", context.network(network).about)
 
 
