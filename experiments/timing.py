@@ -52,7 +52,7 @@ def estimate(runner: ExperimentRunner, cells: Sequence[Cell]) -> dict[str, float
                 continue
             config = one.config(runner.fast)
             if config.data.data not in datasets:
-                datasets[config.data.data] = open_data(config.data.data, config)
+                datasets[config.data.data] = open_data(config)
             dataset = datasets[config.data.data]
             training = dataclasses.replace(config.training, seed=0, epochs=1)
             kind = repr(dataclasses.replace(config, training=training))

@@ -18,8 +18,9 @@ SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests neither read nor fill the user's cache; within a session the feature network is trained once."""
+    """Tests neither read nor fill the user's cache and state; within a session the feature network is trained once."""
     monkeypatch.setenv("REPARAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("REPARAM_STATE", str(tmp_path_factory.getbasetemp() / "state"))
     monkeypatch.delenv("REPARAM_DATA", raising=False)
 
 

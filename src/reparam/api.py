@@ -41,9 +41,10 @@ class Run(LoadedRun):
         return write_report(self)
 
 
-def load(path: str | Path, device: str = "auto") -> Run:
-    """Opens a run folder. Raises RunError naming what is missing or damaged."""
-    return Run(path, device)
+def load(path: str | Path, device: str = "auto", trust: bool = False) -> Run:
+    """Opens a run folder. Raises RunError naming what is missing or damaged, or code that the run names and this user did not
+    train it with here: with `trust` it runs, from installed packages and PYTHONPATH."""
+    return Run(path, device, trust)
 
 
 def train(
@@ -53,9 +54,10 @@ def train(
     recipe: str | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    trust: bool = False,
     **options: Any,
 ) -> Run:
-    """Trains a model by name (or `package.module:NAME`) and returns its run.
+    """Trains a model by name (or `package.module:NAME`) and returns its run. `trust`: see `load`, for runs that augment images.
 
     `options` are the command's, with underscores: epochs, latent, learning_rate, ... Raises ConfigError for an unknown or
     ill-typed one, DataError for data that cannot be read, DivergedError when a term is not finite.
@@ -63,22 +65,26 @@ def train(
     config = resolve(model, recipe, data=data, **options)
     if not config.data.data:
         raise ConfigError("which images? give data='mnist', 'folder:PATH' or 'array:FILE'")
-    folder, _ = start(config, out, progress or Silent())
-    return Run(folder.path, config.training.device)
+    folder, _ = start(config, out, progress or Silent(), trust)
+    return Run(folder.path, config.training.device, trust=True)  # its code has just run
 
 
-def resume(run: str | Path, progress: Progress | None = None, damaged: Damaged | None = None) -> Run:
+def resume(
+    run: str | Path, progress: Progress | None = None, damaged: Damaged | None = None, trust: bool = False
+) -> Run:
     """Continues a run from its last checkpoint, exactly as if it had not stopped; a finished run is left as it is.
 
-    `damaged`: from here on, and in evaluation, what becomes of images on disk that cannot be read (None: as it was)."""
-    folder, _ = continue_run(RunFolder(Path(run)), progress or Silent(), damaged)
-    return Run(folder.path, folder.config().training.device)
+    `damaged`: from here on, and in evaluation, what becomes of images on disk that cannot be read (None: as it was). `trust`: see
+    `load`."""
+    folder, _ = continue_run(RunFolder(Path(run), trust), progress or Silent(), damaged)
+    return Run(folder.path, folder.config().training.device, trust)
 
 
-def evaluate(run: str | Path, metrics: Sequence[str] = (), **options: Any) -> dict[str, Measure]:
-    """`reparam.load(run).evaluate(...)` with `EvaluationOptions` by keyword. Raises ConfigError for an unknown one."""
+def evaluate(run: str | Path, metrics: Sequence[str] = (), trust: bool = False, **options: Any) -> dict[str, Measure]:
+    """`reparam.load(run, trust=trust).evaluate(...)` with `EvaluationOptions` by keyword. Raises ConfigError for an
+    unknown one."""
     known = [field.name for field in fields(EvaluationOptions)]
     for name in options:
         if name not in known:
             raise ConfigError(f"evaluation has no option '{name}'{suggest(name, known)}")
-    return load(run).evaluate(metrics, EvaluationOptions(**options))
+    return load(run, trust=trust).evaluate(metrics, EvaluationOptions(**options))

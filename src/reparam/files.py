@@ -9,7 +9,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -37,6 +37,25 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "reparam"
 
 
+def state_folder() -> Path:
+    """Where Reparam remembers what this user did: REPARAM_STATE, else XDG_STATE_HOME/reparam, else ~/.local/state/reparam.
+
+    Raises ReparamError where it would depend on the current folder, which may be somebody else's."""
+    try:
+        chosen = os.environ.get("REPARAM_STATE")
+        whole = Path(chosen).expanduser() if chosen else _state_home() / "reparam"
+    except RuntimeError as error:
+        raise ReparamError(f"there is no home folder ({error}): set REPARAM_STATE to a folder of yours") from None
+    if not whole.is_absolute():
+        raise ReparamError(f"REPARAM_STATE is '{chosen}', which depends on the current folder: give an absolute path")
+    return whole
+
+
+def _state_home() -> Path:
+    chosen = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return chosen if chosen.is_absolute() else Path.home() / ".local" / "state"  # relative ones are to be ignored
+
+
 def make_folder(path: Path) -> None:
     """Raises ReparamError with the remedy where it cannot be made."""
     try:
@@ -45,8 +64,30 @@ def make_folder(path: Path) -> None:
         raise ReparamError(_why_not_written(path, error)) from error
 
 
+def refuse_link(path: Path) -> None:
+    """Raises ReparamError where `path` itself is a symbolic link: what is written there would land elsewhere."""
+    if path.is_symlink():
+        raise ReparamError(
+            f"{path} is a symbolic link, and what is written would land elsewhere: remove it, or put a copy there"
+        )
+
+
+def append_to(path: Path) -> BinaryIO:
+    """A plain file that is written in place, made where it is missing. Raises ReparamError for a symbolic link, a
+    pipe, a device."""
+    refuse_link(path)
+    if path.exists() and not path.is_file():
+        raise ReparamError(f"{path} is not a plain file: remove it")
+    aside = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # should it be exchanged between
+    try:
+        return open(path, "ab", opener=lambda name, flags: os.open(name, flags | aside, 0o666))
+    except OSError as error:
+        raise ReparamError(_why_not_written(path, error)) from error
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """`write(temporary)` in the same folder, then sync and rename. Raises ReparamError with the remedy if the disk refuses."""
+    """`write(temporary)` in the same folder, then sync and rename, which replaces a symbolic link. Raises ReparamError with the
+    remedy if the disk refuses."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,26 +132,33 @@ def _why_not_written(path: Path, error: Exception) -> str:
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, PATH.unfinished, which becomes PATH when all is there. Raises ConfigError where PATH holds something
     already, or another attempt was left."""
+    refuse_link(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         what = "not empty" if path.is_dir() else "no folder"
         raise ConfigError(f"{path} is there already and {what}: choose another --out, or remove it")
     begun = path.with_name(path.name + ".unfinished")
-    if begun.exists():
+    if os.path.lexists(begun):
         raise ConfigError(f"{begun} is left of an attempt that did not end: remove it")
     yield begun
     begun.replace(path)
 
 
 def write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """As UTF-8; what it cannot hold (file names in another encoding, as Python reads them) is written as an escape."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
+def json_text(document: Mapping[str, Any]) -> str:
+    """What `write_json` writes."""
+    return json.dumps(document, indent=2, allow_nan=True) + "\n"
+
+
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    write_text(path, json.dumps(document, indent=2, allow_nan=True) + "\n")
+    write_text(path, json_text(document))
 
 
 def read_json(path: Path, remedy: str = "restore it, or train the run again") -> dict[str, Any]:

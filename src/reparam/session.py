@@ -32,34 +32,38 @@ from reparam.training.memory import check_memory, larger_options
 from reparam.training.validation import Validator
 
 
-def start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[RunFolder, Outcome]:
+def start(
+    config: RunConfig, out: str | Path | None, progress: Progress, trust: bool = False
+) -> tuple[RunFolder, Outcome]:
     """Creates the run folder and trains. What fails or is interrupted before its first step leaves no folder behind. Of several
-    threads one trains at a time; the process's settings are afterwards as before."""
+    threads one trains at a time; the process's settings are afterwards as before. `trust`: code that runs to augment by name
+    may run."""
     with training_alone(progress.note):
-        return _start(config, out, progress)
+        return _start(config, out, progress, trust)
 
 
-def _start(config: RunConfig, out: str | Path | None, progress: Progress) -> tuple[RunFolder, Outcome]:
+def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust: bool) -> tuple[RunFolder, Outcome]:
     settle_process()
     device = choose_device(config.training.device)
     processes.join(device)
     if processes.world() > 1 and not out:
         raise ConfigError("several processes need one folder to write to: give --out")
     with memory_watched("for the images", "take a smaller --size, or leave them on disk (--stream, shards:PATH)"):
-        dataset = open_data(config.data.data, config)
+        dataset = open_data(config)
     images = config.training_images(dataset)
     for note in dataset.notes:
         progress.note(note)
     if config.data.train_on == "all":
         progress.note(f"training on all {len(images):,} training and validation images")
-    folder = RunFolder(Path(out) if out else _free_folder(config))
+    folder = RunFolder(Path(out) if out else _free_folder(config), trust)
     config = _fit_batch(_absolute_paths(config, dataset), len(images), progress)
     loop = _make_loop(folder, config, with_condition(stored_spec(dataset), config.task), dataset, images, progress)
     with _new_run(folder, loop):
         if processes.rank() == 0:
             place = {"processes": processes.world(), "device": device.type}
             command = " ".join(sys.argv)
-            folder.create(config, stored_spec(dataset), _data_facts(config, dataset), place, command)
+            if note := folder.create(config, stored_spec(dataset), _data_facts(config, dataset), place, command):
+                progress.note(note)
         return folder, _run(loop, config)
 
 
@@ -116,7 +120,7 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
     if damaged:
         config = replace(config, data=replace(config.data, damaged=damaged))
     _check_place(document, device)
-    dataset = open_data(config.data.data, config, spec)
+    dataset = open_data(config, spec)
     if dataset.fingerprint != document.data.fingerprint:
         raise DataError(
             f"'{config.data.data}' is not what {folder.path} was trained on: restore it, or train a new run"
@@ -157,7 +161,7 @@ def _make_loop(
     schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
     check_memory(config, spec, device)
     model = build(config, spec)
-    augment = build_augmentation(config.training, dataset, images, device)
+    augment = build_augmentation(config.training, dataset, images, device, folder.trust)
     objective = config.family.objective(config.options, schedule)
     # Of several players none has a loss to choose weights by.
     validated = config.data.train_on == "train" and len(objective.players) == 1

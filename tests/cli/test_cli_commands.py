@@ -12,6 +12,7 @@ from PIL import Image
 
 import reparam
 from experiments import EXPERIMENTS
+from reparam.cli import cli
 from reparam.data.tasks import to_float
 
 TRAIN = ("train", "vae", "--data", "digits", "--epochs", "1")
@@ -234,7 +235,7 @@ def test_reproduce_says_what_it_takes_and_then_does_it(command: Callable, tmp_pa
     assert not out.exists()
     done = command(*words)
     assert done.code == 0, done.err
-    assert "| (1) two-layer MLP, all 60,000 images | 1 |" in done.out
+    assert "| (1) the same, 30 epochs on all 60,000 images | 1 |" in done.out
     assert "| (4) CNN | not run yet |" in done.out
     assert (tmp_path / "lab.md").read_text().startswith("# Reproductions")
     again = command(*words)
@@ -259,3 +260,34 @@ def test_evaluate_ends_in_words(command: Callable, run: Path) -> None:
     assert any(line.startswith(("healthy:", "untrained:", "learnt little:", "collapsed:")) for line in last), done.out
     assert "bfloat16 products" in done.out
     assert "left out: fid_inception" in done.err
+
+
+def test_trust_is_asked_for_on_the_command(command: Callable, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's run.json, in whose folder lies the module that it names."""
+    document = json.loads((run / "run.json").read_text())
+    document["config"]["model"] = "evil_for_test:MINE"
+    (run / "run.json").write_text(json.dumps(document))
+    (run / "evil_for_test.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
+    monkeypatch.chdir(run)
+    out = ("--out", run.parent / "x.png")
+    for words in (
+        ("evaluate", "."),
+        ("report", "."),
+        ("resume", "."),
+        ("sample", ".", *out),
+        ("reconstruct", ".", *out),
+    ):
+        done = command(*words)
+        assert done.code == 2
+        assert "evil_for_test:MINE" in done.err
+        assert "--trust" in done.err
+        done = command(*words, "--trust")
+        assert done.code == 2
+        assert "are not searched" in done.err
+    assert not (run / "ran").exists()
+
+
+def test_every_command_on_a_run_has_trust() -> None:
+    takes_runs = [one for one in cli.commands.values() if any(p.name in ("run", "runs") for p in one.params)]
+    assert len(takes_runs) >= 12
+    assert all(any(p.name == "trust" for p in one.params) for one in takes_runs)

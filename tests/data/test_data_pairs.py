@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from reparam.data import DATASETS, DataOptions, load
+from reparam.importing import TYPED
 from reparam.run.config import from_json, resolve
 
 RNG = np.random.default_rng(0)
@@ -315,7 +316,7 @@ def test_more_than_there_are(tmp_path, refused):
 def test_the_options_are_the_commands():
     config = resolve("vae", data="pairs:p", split_sizes="200,28,100", split_seed=3, ignore=255)
     assert (config.data.split_sizes, config.data.split_seed, config.data.ignore) == ((200, 28, 100), 3, 255)
-    assert from_json(config.to_json()) == config
+    assert from_json(config.to_json(), TYPED) == config
 
 
 # --- what is refused ---

@@ -3,6 +3,7 @@
 import sys
 import typing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import reparam.data
 from reparam.data import DATASETS, DataOptions, Dataset, get, load
 from reparam.data.loading import _root
+from reparam.errors import DataError
+from reparam.importing import Origin
 
 MODULE = """
 import torch
@@ -174,3 +177,13 @@ def test_errors_of_the_system_are_said_in_one_line(tmp_path, monkeypatch, refuse
     monkeypatch.setitem(DATASETS, "array", replace(DATASETS["array"], load=fails))
     with refused("Permission denied"):
         load(f"array:{tmp_path}")
+
+
+def test_what_a_run_names_is_not_downloaded(tmp_path: Path) -> None:
+    """Its own words on it: the set may be fetched by the user."""
+    options = DataOptions(data_root=str(tmp_path))
+    with pytest.raises(
+        DataError, match=f"not downloaded unasked: 'reparam data get mnist --data-root {tmp_path}' does it"
+    ):
+        load("mnist", options, origin=Origin(run="run.json"))
+    assert not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ from pydantic import Field
 from reparam.conditionals import LIKELIHOODS
 from reparam.core.options import Table, options_of
 from reparam.errors import ConfigError
+from reparam.importing import TYPED
 from reparam.models import MODELS, Recipe
 from reparam.run.config import fields, from_json, resolve, resolve_family
 
@@ -17,7 +18,7 @@ from reparam.run.config import fields, from_json, resolve, resolve_family
 @pytest.mark.parametrize(("model", "recipe"), [(name, recipe) for name, f in MODELS.items() for recipe in f.recipes])
 def test_json_round_trip_is_exact(model: str, recipe: str) -> None:
     config = resolve(model, recipe, data="mnist", epochs=3)
-    assert from_json(json.loads(json.dumps(config.to_json()))) == config
+    assert from_json(json.loads(json.dumps(config.to_json())), TYPED) == config
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -134,10 +135,10 @@ def test_wrong_import_paths_are_explained(path: str, message: str) -> None:
 def test_documents_with_missing_or_unknown_entries_are_refused() -> None:
     document = resolve("vae").to_json()
     with pytest.raises(ConfigError, match="lacks 'training'"):
-        from_json({key: value for key, value in document.items() if key != "training"})
+        from_json({key: value for key, value in document.items() if key != "training"}, TYPED)
     document["training"]["epoch"] = 3
     with pytest.raises(ConfigError, match="unknown option 'epoch'; did you mean 'epochs'"):
-        from_json(document)
+        from_json(document, TYPED)
 
 
 def test_a_task_brings_its_recipe_where_none_is_named() -> None:

@@ -29,16 +29,36 @@ device_option = click.option(
     show_default=True,
     help="cpu, cuda, cuda:N, mps, or auto: a CUDA GPU where there is one.",
 )
+_TRUST = "reparam.trust"  # in a context: whether the user answers for the run
+
+
+def _keep_trust(context: click.Context, option: click.Parameter, trust: bool) -> None:
+    context.meta[_TRUST] = trust
+
+
+def trusted() -> bool:
+    """Whether --trust was typed."""
+    return bool(click.get_current_context().meta.get(_TRUST))
+
+
+TRUST: dict[str, Any] = {
+    "is_flag": True,
+    "expose_value": False,
+    "callback": _keep_trust,
+    "help": "Let code run that a run from elsewhere names by import path, from installed packages and PYTHONPATH. It can "
+    "do all that you can.",
+}
+trust_option = click.option("--trust", **TRUST)
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own).")
 
 
 def run_command(*examples: str, **attributes: Any) -> Callable[[Callable[..., None]], click.Command]:
-    """A command on a run: it takes RUN, --device and --json, and shows examples."""
+    """A command on a run: it takes RUN, --trust, --device and --json, and shows examples."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         command = click.command(epilog=example(*examples), **attributes)(run_argument(function))
-        return json_option(device_option(command))  # last in the help
+        return trust_option(json_option(device_option(command)))  # last in the help
 
     return decorate
 
@@ -72,10 +92,10 @@ def progress() -> "Progress":
 def open_run(run: Path, device: str) -> "Run":
     from reparam.api import load
 
-    return load(run, device)
+    return load(run, device, trusted())
 
 
 def images_of(run: "Run", spec: str | None) -> Any:
     from reparam.run.data import open_data
 
-    return run.dataset if spec is None else open_data(spec, run.config, run.spec)
+    return run.dataset if spec is None else open_data(run.config, run.spec, spec)

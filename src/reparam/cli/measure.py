@@ -17,6 +17,7 @@ from reparam.cli.common import (
     open_run,
     progress,
     run_command,
+    trust_option,
 )
 from reparam.cli.options import OptionsCommand
 from reparam.core.abilities import Ability
@@ -115,6 +116,7 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
 )
 @device_option
 @json_option
+@trust_option
 def compare(runs: tuple[Path, ...], out: Path, metrics: str | None, device: str, as_json: bool) -> None:
     """Runs on the same data side by side: one table of all that was measured, and pictures of each, in one file. Measures what is
     still missing."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import math
 import types
 import typing
@@ -11,7 +12,6 @@ import click
 
 from reparam.core.limits import LARGEST_INTEGER, LARGEST_NUMBER, bounds_of
 from reparam.errors import ConfigError, flag, short
-from reparam.importing import import_object
 
 Option = TypeVar("Option", bound=click.Option)
 
@@ -26,11 +26,12 @@ class OptionsCommand(click.Command):
 
     @functools.cached_property
     def of_dataclass(self) -> list[click.Option]:
-        return options_of(import_object(self.options, "options", ConfigError))
+        module, _, name = self.options.partition(":")
+        return options_of(getattr(importlib.import_module(module), name))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         own = super().get_params(ctx)
-        last = [parameter for parameter in own if parameter.name in ("device", "as_json", "help")]
+        last = [parameter for parameter in own if parameter.name in ("device", "as_json", "trust", "help")]
         return [*(parameter for parameter in own if parameter not in last), *self.of_dataclass, *last]
 
 

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reparam.cli.common import INTERRUPTED, example, is_first, json_option, progress, run_argument
+from reparam.cli.common import (
+    INTERRUPTED,
+    TRUST,
+    example,
+    is_first,
+    json_option,
+    progress,
+    run_argument,
+    trust_option,
+    trusted,
+)
 from reparam.cli.options import unset_option
 from reparam.errors import ConfigError
 
@@ -86,6 +96,7 @@ def _train_command(name: str, family: "Family") -> click.Command:
         _Option(["--out"], default=None, metavar="RUN", help="folder of the run (default: runs/MODEL-DATA-TIME)"),
         _Option(["--dry-run"], is_flag=True, help="print the resolved configuration and stop"),
         _Option(["--json", "as_json"], is_flag=True, help="print the outcome as JSON"),
+        _Option(["--trust"], **TRUST | {"help": "let code run that a run of --augment, from elsewhere, names"}),
     ]
     defaults = resolve(name)
     for section, option, kind in fields(family):
@@ -105,7 +116,7 @@ def _train_command(name: str, family: "Family") -> click.Command:
             return
         from reparam.session import start
 
-        _finish(*start(config, out, progress()), as_json)
+        _finish(*start(config, out, progress(), trusted()), as_json)
 
     return _TrainCommand(
         name,
@@ -143,12 +154,13 @@ def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
     help="From here on: images of folder and shards that cannot be read stop it, or are left out (default: as it began).",
 )
 @json_option
+@trust_option
 def resume(run: Path, damaged: Any, as_json: bool) -> None:
     """Continue a run exactly from its last checkpoint."""
     from reparam.run.folder import RunFolder
     from reparam.session import continue_run
 
-    _finish(*continue_run(RunFolder(run), progress(), damaged), as_json)
+    _finish(*continue_run(RunFolder(run, trusted()), progress(), damaged), as_json)
 
 
 COMMANDS = (train, resume)

@@ -1,6 +1,7 @@
 """From what `--data` names to the data set, fetched first where it is missing."""
 
 import os
+import shlex
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -11,27 +12,39 @@ from reparam.data.registry import DATASETS, Source
 from reparam.data.sources.pairs import has_pairs
 from reparam.errors import DataError, flag, suggest
 from reparam.files import cache_folder
-from reparam.importing import import_object, is_import_path
+from reparam.importing import TYPED, Origin, import_object, is_import_path
 
 
-def load(spec: str, options: DataOptions = DataOptions(), say: Say = lambda line: None) -> Dataset:  # noqa: B008
+def load(
+    spec: str,
+    options: DataOptions = DataOptions(),  # noqa: B008
+    say: Say = lambda line: None,
+    origin: Origin = TYPED,
+) -> Dataset:
     """The data set that `spec` names, fetched first where it is missing and can be fetched.
 
     `spec` is a name in `DATASETS`, `NAME:PATH` for a local copy, or `package.module:NAME` for a function of the user's,
     (options) -> Dataset, also found from the current folder. A name in the table wins over a module. `say` is given
-    lines on what is being done. Raises `DataError`, in one line.
+    lines on what is being done. What a run names (`origin`) is not fetched, and its code runs only where it may. Raises
+    `DataError`, in one line; RunError for code that may not run.
     """
     name, colon, rest = spec.partition(":")
     source = DATASETS.get(name)
     try:
         if source is None:
-            return replace(_import(spec, options), name=spec)
+            return replace(_import(spec, options, origin), name=spec)
         _check(name, source, rest if colon else None, options)
         if source.path == "none":
             return replace(source.load(Path(), options), name=name)
         if colon:
             path = Path(rest).expanduser().absolute()
             return replace(source.load(path, options), name=f"{name}:{path}")
+        if origin.run is not None and _is_missing(source, folder := _root(options) / name):
+            where = f" --data-root {shlex.quote(str(_root(options)))}" if options.data_root else ""
+            raise DataError(
+                f"{name} is not at {folder}, and what a run names is not downloaded unasked: 'reparam data get {name}{where}' "
+                "does it"
+            )
         return replace(source.load(_locate(name, source, options, say), options), name=name)
     except OSError as error:
         raise DataError(f"cannot read {error.filename or spec} ({error.strerror or error}): check the path") from error
@@ -57,7 +70,7 @@ def get(name: str, options: DataOptions = DataOptions(), say: Say = lambda line:
 def _locate(name: str, source: Source, options: DataOptions, say: Say) -> Path:
     """ROOT/NAME, filled if need be."""
     folder = _root(options) / name
-    if source.download and source.present and not source.present(folder):
+    if source.download and _is_missing(source, folder):
         remedy = (
             f"put {', '.join(file.name for file in source.download.files)} into a folder DIR and give --data {name}:DIR, "
             f"or set REPARAM_DATA or --data-root to the folder that holds {name}/"
@@ -66,6 +79,11 @@ def _locate(name: str, source: Source, options: DataOptions, say: Say) -> Path:
     elif not folder.exists():
         raise DataError(f"{name} is not at {folder}: {source.obtain}{_where_to_put(name, source, options)}")
     return folder
+
+
+def _is_missing(source: Source, folder: Path) -> bool:
+    """Whether a set that can be fetched is not there."""
+    return bool(source.download and source.present and not source.present(folder))
 
 
 def _root(options: DataOptions) -> Path:
@@ -97,12 +115,12 @@ def _check(name: str, source: Source, path: str | None, options: DataOptions) ->
             raise DataError(f"{flag(option.name)} is for pictures on disk: add --stream, or leave it out")
 
 
-def _import(spec: str, options: DataOptions) -> Dataset:
+def _import(spec: str, options: DataOptions, origin: Origin) -> Dataset:
     """What `package.module:NAME` returns."""
     if not is_import_path(spec):
         raise DataError(_unknown(spec))
     try:
-        function = import_object(spec, "data set", DataError)
+        function = import_object(spec, "data set", DataError, origin)
     except DataError as error:
         misspelt = suggest(spec.partition(":")[0], DATASETS)
         raise (DataError(_unknown(spec)) if misspelt else error) from error.__cause__

@@ -17,7 +17,7 @@ from reparam.reports.html import ShownFigure, reason, render_page, shown
 from reparam.reports.run_view import RunView
 from reparam.reports.tables import duration, meaning, with_error
 from reparam.reports.usage import commands, python_lines
-from reparam.run.config import find_family, sections
+from reparam.run.config import sections
 from reparam.run.documents import WeightsFacts
 from reparam.run.loaded import LoadedRun
 
@@ -172,7 +172,7 @@ class OptionRow(NamedTuple):
 def _options(run: LoadedRun) -> dict[str, list[OptionRow]]:
     """Every option of the run by section, with what it means."""
     found: dict[str, list[OptionRow]] = {}
-    for section, cls in sections(find_family(run.config.model)).items():
+    for section, cls in sections(run.config.family).items():
         hints = typing.get_type_hints(cls, include_extras=True)
         rows = found.setdefault(SECTIONS[section], [])
         for field in dataclasses.fields(cls):

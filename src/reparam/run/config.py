@@ -16,11 +16,11 @@ from torch import Tensor
 
 from reparam.core.limits import check_size
 from reparam.core.options import fields_of, owners
-from reparam.data import DataOptions, Dataset, Images
+from reparam.data import DATASETS, DataOptions, Dataset, Images
 from reparam.data.labels import chosen_labels, few_labels
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError, flag, short, suggest
-from reparam.importing import import_object, is_import_path
+from reparam.importing import TYPED, Origin, import_object, is_import_path
 from reparam.latent.directions import DEFAULT, PIXELS
 from reparam.models import MODELS, Family
 
@@ -116,7 +116,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A resolved run. `options` is of the family's own type."""
+    """A resolved run. `options` is of the family's own type; `origin` says who named its code."""
 
     model: str
     recipe: str
@@ -124,10 +124,17 @@ class RunConfig:
     task: TaskOptions
     options: Any
     training: TrainingOptions
+    origin: Origin = dataclasses.field(default=TYPED, compare=False)
 
     @property
     def family(self) -> Family:
-        return find_family(self.model)
+        return find_family(self.model, self.origin)
+
+    def import_paths(self) -> list[str]:
+        """Those of its model and its data."""
+        model, data = self.model, self.data.data
+        own = [(model, model not in MODELS), (data, data.partition(":")[0] not in DATASETS)]
+        return [name for name, is_own in own if is_own and is_import_path(name)]
 
     def training_images(self, dataset: Dataset) -> Images:
         """Those of the data that the run trains on. Raises DataError where there are fewer labels than asked for."""
@@ -148,13 +155,16 @@ class RunConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` reads them back to an equal RunConfig."""
-        return TypeAdapter(dict[str, Any]).dump_python(dataclasses.asdict(self), mode="json")
+        document = dataclasses.asdict(self)
+        del document["origin"]
+        return TypeAdapter(dict[str, Any]).dump_python(document, mode="json")
 
 
-def find_family(model: str) -> Family:
-    """A registered name, or `package.module:NAME` of a `Family` of one's own (the current folder counts as a package path).
+def find_family(model: str, origin: Origin = TYPED) -> Family:
+    """A registered name, or `package.module:NAME` of a `Family` of one's own (typed, the current folder counts as a package
+    path).
 
-    Raises ConfigError with the nearest name.
+    Raises ConfigError with the nearest name, RunError where `origin` does not allow its code.
     """
     if not isinstance(model, str):
         raise ConfigError(f"a model is named by text, 'vae' or 'package.module:NAME', not by {short(model)}")
@@ -164,7 +174,7 @@ def find_family(model: str) -> Family:
         raise ConfigError(
             f"unknown model '{model}'{suggest(model, MODELS)} (known: {', '.join(MODELS)}; or package.module:NAME)"
         )
-    family = import_object(model, "model", ConfigError)
+    family = import_object(model, "model", ConfigError, origin)
     if not isinstance(family, Family):
         raise ConfigError(f"model '{model}' is a {type(family).__name__}, not a reparam.models.Family")
     return family
@@ -223,14 +233,15 @@ def resolve_family(family: Family, model: str, recipe: str | None, options: Mapp
     return _consistent(config, family, chosen=frozenset(options))
 
 
-def from_json(document: Mapping[str, Any]) -> RunConfig:
-    """The inverse of `RunConfig.to_json`. Raises ConfigError for missing, unknown or ill-typed entries."""
-    expected = {field.name for field in dataclasses.fields(RunConfig)}
+def from_json(document: Mapping[str, Any], origin: Origin) -> RunConfig:
+    """The inverse of `RunConfig.to_json`. Raises ConfigError for missing, unknown or ill-typed entries, RunError where
+    `origin` does not allow the code that it names."""
+    expected = {field.name for field in dataclasses.fields(RunConfig)} - {"origin"}
     for name in expected - set(document):
         raise ConfigError(f"configuration lacks '{name}'")
     for name in set(document) - expected:
         raise ConfigError(f"configuration has an unknown entry '{name}'{suggest(name, expected)}")
-    family = find_family(document["model"])
+    family = find_family(document["model"], origin)
     for section in sections(family):
         if not isinstance(document[section], Mapping):
             raise ConfigError(f"'{section}' of the configuration holds no options, but {short(document[section])}")
@@ -242,7 +253,7 @@ def from_json(document: Mapping[str, Any]) -> RunConfig:
         for name in set(document[section]) - known:
             raise ConfigError(f"configuration has an unknown option '{name}'{suggest(name, known)}")
         parts[section] = _validate(cls, document[section])
-    config = RunConfig(model=document["model"], recipe=document["recipe"], **parts)
+    config = RunConfig(model=document["model"], recipe=document["recipe"], origin=origin, **parts)
     return _consistent(config, family, chosen=frozenset())
 
 

@@ -5,12 +5,15 @@ from reparam.data import Dataset
 from reparam.data import load as load_data
 from reparam.data.dataset import SPLITS
 from reparam.errors import DataError
+from reparam.importing import TYPED
 from reparam.run.config import RunConfig
 
 
-def open_data(spec: str, config: RunConfig, shape: Spec | None = None) -> Dataset:
-    """Loads a data set as `config` reads it; with `shape`, raises DataError unless its images have the run's shape."""
-    dataset = load_data(spec, config.data)
+def open_data(config: RunConfig, shape: Spec | None = None, typed: str | None = None) -> Dataset:
+    """Loads the data of `config`, or another data set that the user has `typed`, as `config` reads it; with `shape`, raises
+    DataError unless its images have the run's shape."""
+    spec = config.data.data if typed is None else typed
+    dataset = load_data(spec, config.data, origin=config.origin if typed is None else TYPED)
     if shape and dataset.shape != shape.image_shape:
         raise DataError(
             f"'{spec}' has images of shape {dataset.shape} and the model takes {shape.image_shape}: use --size, --colour, "

@@ -28,15 +28,19 @@ from reparam.data.tasks import with_condition
 from reparam.distributions import default_generators_kept
 from reparam.errors import ConfigError, RunError, short
 from reparam.files import (
+    append_to,
+    json_text,
     make_folder,
     parse_json,
     read_json,
     read_limited,
     read_tensors,
+    refuse_link,
     sweep,
     write_json,
     write_tensors,
 )
+from reparam.importing import Origin
 from reparam.models import Model, Spec
 from reparam.run.config import RunConfig, from_json
 from reparam.run.documents import (
@@ -49,6 +53,7 @@ from reparam.run.documents import (
     WeightsFacts,
     checked,
 )
+from reparam.run.known_code import folders_of, recall, remember
 from reparam.version import __version__
 
 try:
@@ -62,9 +67,10 @@ LARGEST_METRICS = 1 << 30  # bytes: some million lines
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths and documents of one run; holds no tensors."""
+    """Paths and documents of one run; holds no tensors. `trust`: code that it names may run, whoever trained it."""
 
     path: Path
+    trust: bool = False
 
     @property
     def lock_path(self) -> Path:
@@ -87,6 +93,10 @@ class RunFolder:
         return self.path / "pictures"
 
     @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
     def evaluation_path(self) -> Path:
         return self.path / "evaluation.json"
 
@@ -94,14 +104,14 @@ class RunFolder:
     def report_path(self) -> Path:
         return self.path / "report.html"
 
-    def create(self, config: RunConfig, spec: Spec, data: dict[str, Any], place: dict[str, Any], command: str) -> None:
-        """Writes run.json; `place` is where it is trained, and so where it continues. Raises RunError where there is a run."""
+    def create(self, config: RunConfig, spec: Spec, data: dict[str, Any], place: dict[str, Any], command: str) -> str:
+        """Writes run.json; `place` is where it is trained, and so where it continues. Returns a note where code that the run
+        names could not be remembered, else the empty string. Raises RunError where there is a run."""
         if (self.path / "run.json").exists():
             raise RunError(
                 f"{self.path} holds a run already: continue it with 'reparam resume {self.path}', or choose --out"
             )
-        write_json(
-            self.path / "run.json",
+        return self._write_document(
             {
                 "format": FORMAT,
                 "reparam": __version__,
@@ -118,13 +128,30 @@ class RunFolder:
                 },
                 "data": data,
             },
+            folders_of(config.import_paths()),
         )
+
+    def _write_document(self, document: dict[str, Any], known: Mapping[str, str]) -> str:
+        """Writes run.json, and before it the record of its code, so that no kill makes the run a stranger's."""
+        note = remember(json_text(document), self.path, known)
+        write_json(self._document_path, document)
+        return note
+
+    def _known_code(self) -> dict[str, str]:
+        """Import paths that the run was trained with here, with their folders."""
+        try:
+            return recall(self._document_path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError):
+            return {}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Alone in the folder: raises RunError while another process trains this run. A killed one holds no lock."""
+        """Alone in the folder: raises RunError while another process trains this run. A killed one holds no lock. Raises
+        ReparamError where a link inside the folder would lead what training writes out of it."""
         make_folder(self.path)
-        with self.lock_path.open("w") as file:
+        for inside in (self.metrics_path, self.pictures, self.tensorboard):
+            refuse_link(inside)
+        with append_to(self.lock_path) as file:
             try:
                 if fcntl:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,9 +201,10 @@ class RunFolder:
         """Changes options of how the run's data is read, for good; for the process that has locked the folder."""
         document = self._stored_document()
         document["config"]["data"] |= options
-        write_json(self._document_path, document)
+        self._write_document(document, self._known_code())
 
     def config(self) -> RunConfig:
+        """Raises RunError where it names code that may not run."""
         return self.parts()[1]
 
     def spec(self) -> Spec:
@@ -187,7 +215,7 @@ class RunFolder:
         """run.json, and the configuration and the specification of the model in it, read once."""
         document = self.document()
         try:
-            config = from_json(document.config)
+            config = from_json(document.config, Origin(str(self._document_path), self._known_code(), self.trust))
         except ConfigError as error:
             raise RunError(f"{self._document_path}: {error}") from None
         stored = document.spec

@@ -35,8 +35,8 @@ from reparam.run.folder import RunFolder
 class LoadedRun:
     """A trained run: its model, its data, and what the model can do."""
 
-    def __init__(self, path: str | Path, device: str = "auto") -> None:
-        self.folder = RunFolder(Path(path))
+    def __init__(self, path: str | Path, device: str = "auto", trust: bool = False) -> None:
+        self.folder = RunFolder(Path(path), trust)
         self.document: RunDocument
         self.config: RunConfig
         self.spec: Spec
@@ -65,7 +65,7 @@ class LoadedRun:
     @cached_property
     def dataset(self) -> Dataset:
         """The run's data, loaded again. Raises DataError where it is gone, or its shape is not the run's."""
-        return open_data(self.config.data.data, self.config, self.spec)
+        return open_data(self.config, self.spec)
 
     def require(self, ability: Ability, purpose: str) -> None:
         """Raises ConfigError if the model cannot do that."""

@@ -17,10 +17,11 @@ from reparam.run.loaded import LoadedRun
 
 
 def build_augmentation(
-    options: TrainingOptions, dataset: Dataset, images: Images, device: torch.device
+    options: TrainingOptions, dataset: Dataset, images: Images, device: torch.device, trust: bool = False
 ) -> Compose | None:
     """(x [B, C, H, W], labels [B]) -> x, with random numbers from torch's default generator; None where there is none. Directions
-    of classes are those of the training `images`. Raises ConfigError for a run of other images, DataError for other classes."""
+    of classes are those of the training `images`; `trust`: code that the runs name may run. Raises ConfigError for a run of
+    other images, DataError for other classes."""
     strengths = options.augment_strength or [None] * len(options.augment)
     augmenters: list[BaseAugmenter] = []
     for name, strength in zip(options.augment, strengths, strict=True):
@@ -28,7 +29,7 @@ def build_augmentation(
             pixels = PixelAugmenter(strength=1.0 if strength is None else strength, seed=None, device=device)
             augmenters.append(pixels)
             continue
-        run = LoadedRun(name, str(device))
+        run = LoadedRun(name, str(device), trust)
         if run.spec.image_shape != dataset.shape:
             raise ConfigError(f"{name} augments images of shape {run.spec.image_shape}, and these are {dataset.shape}")
         run.labelled_as_here(dataset)

@@ -7,6 +7,7 @@ from typing import Any
 from tensorboardX import SummaryWriter
 
 from reparam.errors import ReparamError
+from reparam.files import append_to
 from reparam.run.folder import RunFolder
 
 
@@ -17,17 +18,16 @@ class MetricsLog:
         folder.path.mkdir(parents=True, exist_ok=True)
         self.path = folder.metrics_path
         # After a power cut the file may be shorter than the checkpoint knew it; it is kept to its last whole line.
-        content = self.path.read_bytes()[:size] if self.path.exists() else b""
-        self.size = content.rfind(b"\n") + 1
-        with self.path.open("ab") as file:
+        with append_to(self.path) as file:
+            self.size = self.path.read_bytes()[:size].rfind(b"\n") + 1
             file.truncate(self.size)
-        self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
+        self.board = SummaryWriter(str(folder.tensorboard), purge_step=step + 1)
 
     def write(self, step: int, epoch: float, phase: str, terms: dict[str, float], **facts: Any) -> None:
         entry = {"step": step, "epoch": round(epoch, 4), "phase": phase, "terms": terms, **facts}
         line = f"{json.dumps(entry)}\n".encode()
         try:
-            with self.path.open("ab") as file:
+            with append_to(self.path) as file:
                 file.write(line)
         except OSError as error:
             raise ReparamError(
@@ -40,7 +40,7 @@ class MetricsLog:
 
     def sync(self) -> None:
         """To the disk, before a checkpoint says how long the file is."""
-        with self.path.open("ab") as file:
+        with append_to(self.path) as file:
             os.fsync(file.fileno())
 
     def close(self) -> None:
