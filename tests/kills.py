@@ -12,6 +12,8 @@ with 1.
 
 import argparse
 import contextlib
+import gc
+import importlib
 import json
 import math
 import os
@@ -58,6 +60,12 @@ KINDS: dict[str, str] = {
     "classifier, augmented": "classifier --channels 4 --features 8 --epochs 5 --augment pixels",
     "isda": "isda --channels 4 --features 8 --epochs 6",
 }
+IMPORTED = (
+    "constriction", "matplotlib.pyplot", "sklearn.datasets", "tensorboardX", "torch._inductor.compile_fx", "reparam.api",
+    "reparam.reports.compare", "reparam.reports.augmented", "reparam.reports.segmentation", "reparam.session",
+    "reparam.cli.augment", "reparam.data.sources.shard_writing", "array_record.python.array_record_module",
+)  # fmt: skip
+
 COMMON = "--data digits --batch-size 128 --log-every 1 --checkpoint-seconds 0 --pictures 2 --device cpu"
 READ = (
     ("sample", "--n", "4", "--out", "OUT.png"),
@@ -350,15 +358,12 @@ def inputs(base: Path) -> None:
 
 def warm() -> None:
     """Imports all that a command needs, once, for its forks."""
-    import tensorboardX  # noqa: F401
     import torch
-    import torch._dynamo
-    import torch._inductor.compile_fx
 
-    from reparam.data.sources.shards import array_record
-
-    array_record()
+    for name in IMPORTED:
+        importlib.import_module(name)
     torch.set_num_threads(1)
+    gc.freeze()  # a child that collects would copy all of it
 
 
 def table(rows: list[Row]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from cases import Case
 
 SECONDS = 20  # of processor time
-WAIT = 60  # seconds by the clock, on a machine that is busy: longer is waiting for something that does not come
+WAIT = 30  # seconds by the clock, on a machine that is busy: longer is waiting for something that does not come
 MEMORY = 2**30  # bytes beyond those of a process that has everything imported
 LINE = 1000  # characters of an error, at most
 NOISE = re.compile(r"^\S+:\d+: \w*Warning: |Exception ignored|Fatal Python error", re.MULTILINE)

@@ -9,6 +9,8 @@ and refuse what a checksum, a header or a type says is wrong. `--each`: at most 
 """
 
 import argparse
+import gc
+import importlib
 import json
 import os
 import random
@@ -37,6 +39,12 @@ GROUPS = {
     "options": of_options.of_options,
     "Python": of_python.of_python,
 }
+
+IMPORTED = (
+    "constriction", "matplotlib.pyplot", "sklearn.datasets", "tensorboardX", "torch._inductor.compile_fx", "reparam.api",
+    "reparam.reports.compare", "reparam.reports.augmented", "reparam.reports.segmentation", "reparam.session",
+    "reparam.cli.augment", "reparam.data.sources.shard_writing", "array_record.python.array_record_module",
+)  # fmt: skip
 
 FROM = {
     of_files.of_files: {target.source for target in of_files.TARGETS.values()},
@@ -98,21 +106,13 @@ def ensure(base: Path, name: str) -> None:
 
 
 def warm() -> None:
-    """Imports all that cases need, once."""
-    import constriction  # noqa: F401
-    import matplotlib.pyplot  # noqa: F401
-    import safetensors.torch  # noqa: F401
-    import sklearn.datasets  # noqa: F401
-    import tensorboardX  # noqa: F401
-    import torch._dynamo
-    import torch._inductor.compile_fx
-
-    from reparam.data.sources.shards import array_record
-
-    array_record()
+    """Imports all that cases need, once, for its forks."""
     import torch
 
+    for name in IMPORTED:
+        importlib.import_module(name)
     torch.set_num_threads(1)
+    gc.freeze()  # a child that collects would copy all of it
 
 
 def uses(case: Case) -> list[str]:
@@ -163,7 +163,9 @@ def main() -> None:
         if options.sample:
             random.Random(options.seed).shuffle(every)
             every = sorted(every[: options.sample], key=lambda one: one[0])
-        for group, case in every:
+        for number, (group, case) in enumerate(every, 1):
+            if number % 100 == 0:
+                print(f"{number:,} of {len(every):,} cases", flush=True)
             for name in uses(case):
                 ensure(base, name)
             ended = sandbox.run(case)
