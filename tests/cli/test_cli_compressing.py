@@ -81,6 +81,9 @@ def test_what_cannot_be_is_refused_in_one_line(runs: dict[str, Path], command: C
     refused(command("compress", runs["ae"], cut, "--n", 3, *new), "leave --data and --n out")
     refused(command("compress", runs["ae"], cut, *new), "cut.rpz")
     refused(command("compress", runs["ae"], cut, "--out", cut), "would overwrite")
+    loop = tmp_path / "loop.png"
+    loop.symlink_to(loop.name)
+    refused(command("compress", runs["ae"], loop, *new), "loop.png")
     assert not (tmp_path / "new.rpz").exists()
 
 

@@ -438,3 +438,18 @@ def test_what_a_killed_process_left_half_written_is_swept(command: Callable, run
 def test_numbers_are_finite(value: str, command: Callable, trained: Path, tmp_path: Path) -> None:
     refused(command("grid", trained, "--extent", value, "--out", tmp_path / "grid.png"), "--extent")
     assert not (tmp_path / "grid.png").exists()
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "x" * 5000])
+def test_the_line_of_an_error_stays_short(value: str, command: Callable, trained: Path, tmp_path: Path) -> None:
+    done = command("sample", trained, "--n", value, "--out", tmp_path / "x.png")
+    refused(done, "--n", value[:100], "(see 'reparam sample --help')")
+    assert len(done.err) < 1000
+
+
+@pytest.mark.parametrize(("name", "shown"), [("\x1b[2J.npy", "\\x1b[2J.npy"), ("caf\udce9.npy", "caf\\udce9.npy")])
+def test_names_of_files_move_no_cursor(name: str, shown: str, command: Callable, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"text")
+    done = command(*TRAIN, "--data", f"array:{tmp_path / name}", "--out", tmp_path / "run")
+    refused(done, shown)
+    assert done.err.replace("\n", "").isprintable()

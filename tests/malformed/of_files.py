@@ -43,7 +43,8 @@ def _gz(data: bytes) -> Region:
 
 
 def _png(data: bytes) -> Region:
-    return 12, data.index(b"IEND") - 4
+    """The compressed pixels, behind the two bytes that say how."""
+    return data.index(b"IDAT") + 6, data.index(b"IEND") - 8
 
 
 def _first_member(data: bytes) -> Region:

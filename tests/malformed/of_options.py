@@ -121,7 +121,7 @@ def _of_out(name: tuple[str, ...], words: tuple[str, ...], run: str) -> Iterator
         "below a file": ("BASE/single/picture.png/x" + suffix, True),
         "below a device": ("/dev/full/x" + suffix, True),
         "where nobody writes": ("/proc/x" + suffix, True),
-        "nothing": ("", True),
+        "nothing": ("", bool(suffix)),
         "a line break": ("OUT/a\nb" + suffix, False),
         "markup": ("OUT/<script>" + suffix, False),
         "no Unicode": ("OUT/caf\udce9" + suffix, False),

@@ -20,7 +20,7 @@ WAIT = 30  # seconds by the clock, on a machine that is busy: longer is waiting 
 MEMORY = 2**30  # bytes beyond those of a process that has everything imported
 LINE = 1000  # characters of an error, at most
 NOISE = re.compile(r"^\S+:\d+: \w*Warning: |Exception ignored|Fatal Python error", re.MULTILINE)
-OUT_OF_MEMORY = "error: out of memory"
+OUT_OF_MEMORY = "error: not enough memory"
 
 
 @dataclass(frozen=True)

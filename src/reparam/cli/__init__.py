@@ -12,6 +12,8 @@ from reparam.cli import augment, compress, conditional, data, measure, pictures,
 from reparam.cli.common import INTERRUPTED, USER_ERROR
 from reparam.errors import ReparamError, memory_watched
 
+LONGEST = 1000  # characters of an error's line: file names and values may be of any length
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="reparam")
@@ -48,5 +50,13 @@ def main(command: click.Command = cli, name: str = "reparam") -> None:
 
 
 def _fail(message: str) -> int:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    line = "".join(_visible(character) for character in " ".join(message.split()))
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"  # the remedy is at the end
+    click.echo(f"error: {line}", err=True)
     return USER_ERROR
+
+
+def _visible(character: str) -> str:
+    """A file's name can hold what moves a terminal's cursor, and what no encoding writes."""
+    return character if character.isprintable() else ascii(character)[1:-1]

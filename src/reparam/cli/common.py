@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reparam.cli.options import WholeRange
+from reparam.errors import ConfigError
 
 if TYPE_CHECKING:
     from reparam.api import Run
@@ -73,6 +74,13 @@ def comma_list(option: str, text: str | None) -> list[str]:
     if text is not None and not parts:
         raise click.UsageError(f"--{option} names nothing: write A,B or leave it out")
     return parts
+
+
+def refuse_overwriting(written: Iterable[Path], read: Iterable[Path], out: Path) -> None:
+    """Raises ConfigError where a file is both, under whatever names."""
+    both = {os.path.realpath(path) for path in written} & {os.path.realpath(path) for path in read}
+    if both:
+        raise ConfigError(f"--out {out} would overwrite {min(both)}, which is read: choose another")
 
 
 def is_first() -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import data_option, images_of, open_run, run_command
+from reparam.cli.common import data_option, images_of, open_run, refuse_overwriting, run_command
 from reparam.cli.options import FiniteRange, WholeRange
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError, DataError
@@ -52,8 +52,7 @@ def compress(
         raise ConfigError("IMAGE... are pictures of your own: leave --data and --n out")
     if folder := next((path for path in images if path.is_dir()), None):
         raise ConfigError(f"{folder} is a folder: name the pictures in it, such as {folder}/*.png")
-    if out.resolve() in {path.resolve() for path in images}:
-        raise ConfigError(f"--out {out} would overwrite what is read: choose another")
+    refuse_overwriting([out], images, out)
     if images:
         shape, data = opened.spec.image_shape, opened.config.data
         pictures = [read_picture(path, shape, data) for path in images]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from reparam.cli.common import data_option, index_option, open_run, run_command
+from reparam.cli.common import data_option, index_option, open_run, refuse_overwriting, run_command
 from reparam.cli.options import OptionsCommand
 from reparam.cli.pictures import picture_command, view_of
 from reparam.core.abilities import Ability
@@ -54,8 +54,7 @@ def complete(
     if image and (spec or options.index or count_given):
         raise ConfigError("--image is one picture of your own: leave --data, --index and --n out")
     out: Path = context.params["out"]
-    if out.resolve() in {path.resolve() for path in (image, mask) if path}:
-        raise ConfigError(f"--out {out} would overwrite what is read: choose another")
+    refuse_overwriting([out], [path for path in (image, mask) if path], out)
     if not image:
         return predictions(view_of(run, spec), options)
     picture = read_picture(image, run.spec.image_shape, run.config.data)
@@ -84,8 +83,7 @@ def segment(run: Path, images: tuple[Path, ...], out: Path, device: str, as_json
     targets = [path for image in images for path in segmentation_paths(opened, image, out).values()]
     if len(set(targets)) < len(targets):
         raise ConfigError("the results of two pictures would have the same name and overwrite each other: rename one")
-    if {path.resolve() for path in targets} & {path.resolve() for path in images}:
-        raise ConfigError(f"results in {out} would overwrite pictures that are to be segmented: choose another --out")
+    refuse_overwriting(targets, images, out)
     written = [path for image in images for path in write_segmentation(opened, image, out, options)]
     if opened.config.data.crop == "centre":
         click.echo("only the central square of a picture is read: labels outside of it are 0", err=True)
