@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded, here and in the processes that tests start
@@ -16,11 +17,18 @@ torch.set_num_threads(1)
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nor their records of runs: of the session, since runs that tests share are trained before any of them."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("REPARAM_STATE", str(tmp_path_factory.getbasetemp() / "state"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests neither read nor fill the user's cache and state; within a session the feature network is trained once."""
+    """Tests neither read nor fill the user's cache; within a session the feature network is trained once."""
     monkeypatch.setenv("REPARAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("REPARAM_STATE", str(tmp_path_factory.getbasetemp() / "state"))
     monkeypatch.delenv("REPARAM_DATA", raising=False)
 
 
