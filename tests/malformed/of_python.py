@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from cases import Case
 
+import reparam
+
 X = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 THINGS: dict[str, Callable[[], Any]] = {
     "None": lambda: None,
@@ -21,7 +23,13 @@ THINGS: dict[str, Callable[[], Any]] = {
     "a list": lambda: [1, 2],
     "bytes": lambda: b"abc",
     "a path": lambda: Path("x"),
-    "an object": object,
+    "infinity": lambda: float("inf"),
+    "nothing": lambda: "",
+    "a line break": lambda: "a\nb",
+    "a NUL": lambda: "a\0b",
+    "300 characters": lambda: "x" * 300,
+    "5,000 characters": lambda: "x" * 5000,
+    "no Unicode": lambda: "caf\udce9",
     "a tensor": lambda: X,
     "integers": lambda: (X * 255).byte(),
     "0 to 255": lambda: X * 255,
@@ -42,59 +50,63 @@ THINGS: dict[str, Callable[[], Any]] = {
     "booleans": lambda: X > 0.5,
     "one that needs gradients": lambda: X.clone().requires_grad_(),
 }
-GOOD = {
-    "a tensor",
-    "one that needs gradients",
-    "double",
-    "half",
-    "booleans",
-    "integers",
-    "no image",
-}  # which may be taken
+NUMBERS = (
+    "None",
+    "text",
+    "a fraction",
+    "NaN",
+    "infinity",
+    "negative",
+    "0",
+    "True",
+    "10^30",
+    "a list",
+    "a number as a tensor",
+)
+PLACES = ("text", "nothing", "a path", "a line break", "a NUL", "300 characters", "5,000 characters", "no Unicode")
+NAMES = (*PLACES, "None", "0", "True", "a list", "bytes")
+TENSORS = tuple(name for name in THINGS if name not in PLACES)
 
 
-def _vae(call: Callable[[Any, Any], Any]) -> tuple[str, Callable[[Any, Any], Any]]:
-    return "run-vae", call
-
-
-CALLS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
-    "run.encode": _vae(lambda run, thing: run.encode(thing)),
-    "run.reconstruct": _vae(lambda run, thing: run.reconstruct(thing)),
-    "run.sample": _vae(lambda run, thing: run.sample(thing)),
-    "run.sample seed": _vae(lambda run, thing: run.sample(1, seed=thing)),
-    "run.evaluate": _vae(lambda run, thing: run.evaluate(thing)),
-    "run.examples": _vae(lambda run, thing: run.examples(thing)),
-    "run.compress": ("run-ae", lambda run, thing: run.compress(thing)),
-    "run.compress bytes": ("run-ae", lambda run, thing: run.compress(X, thing)),
-    "run.decompress": ("run-ae", lambda run, thing: run.decompress(thing)),
-    "run.responsibilities": ("run-gmvae", lambda run, thing: run.responsibilities(thing)),
-    "run.sample component": ("run-gmvae", lambda run, thing: run.sample(1, component=thing)),
-    "run.sample label": ("run-classes", lambda run, thing: run.sample(1, label=thing)),
-    "run.condition": ("run-boxes", lambda run, thing: run.condition(thing, torch.eye(8))),
-    "run.condition mask": ("run-boxes", lambda run, thing: run.condition(X, thing)),
-    "run.predict": ("run-boxes", lambda run, thing: run.predict(thing)),
-    "run.predictions": ("run-classes", lambda run, thing: run.predictions(torch.tensor([0]), thing)),
-    "run.augmenter strength": ("run-gvae", lambda run, thing: run.augmenter(strength=thing)),
-    "run.augmenter change": ("run-gvae", lambda run, thing: run.augmenter(change=thing)),
-    "run.augmenter directions": ("run-gvae", lambda run, thing: run.augmenter(directions=thing)),
-    "augmenter": ("run-gvae", lambda run, thing: run.augmenter()(thing)),
-    "load": _vae(lambda run, thing: __import__("reparam").load(thing).model),
-    "load device": _vae(lambda run, thing: __import__("reparam").load(run.path, thing).model),
-    "train model": _vae(lambda run, thing: __import__("reparam").train(thing, "digits", epochs=0.01)),
-    "train data": _vae(lambda run, thing: __import__("reparam").train("vae", thing, epochs=0.01)),
-    "train latent": _vae(lambda run, thing: __import__("reparam").train("vae", "digits", epochs=0.01, latent=thing)),
-    "train hidden": _vae(lambda run, thing: __import__("reparam").train("vae", "digits", epochs=0.01, hidden=thing)),
-    "train recipe": _vae(lambda run, thing: __import__("reparam").train("vae", "digits", recipe=thing, epochs=0.01)),
-    "train out": _vae(lambda run, thing: __import__("reparam").train("vae", "digits", out=thing, epochs=0.01)),
-    "resume": _vae(lambda run, thing: __import__("reparam").resume(thing)),
-    "resume damaged": _vae(lambda run, thing: __import__("reparam").resume(run.path, damaged=thing)),
-    "evaluate images": _vae(lambda run, thing: __import__("reparam").evaluate(run.path, ["psnr"], images=thing)),
+# call: the run, what may be given (a kind of argument), the call
+CALLS: dict[str, tuple[str, tuple[str, ...], Callable[[Any, Any], Any]]] = {
+    "run.encode": ("run-vae", TENSORS, lambda run, thing: run.encode(thing)),
+    "run.reconstruct": ("run-vae", TENSORS, lambda run, thing: run.reconstruct(thing)),
+    "run.sample": ("run-vae", NUMBERS, lambda run, thing: run.sample(thing)),
+    "run.sample seed": ("run-vae", NUMBERS, lambda run, thing: run.sample(1, seed=thing)),
+    "run.evaluate": ("run-vae", NAMES, lambda run, thing: run.evaluate(thing)),
+    "run.examples": ("run-vae", NUMBERS, lambda run, thing: run.examples(thing)),
+    "run.compress": ("run-ae", TENSORS, lambda run, thing: run.compress(thing)),
+    "run.compress bytes": ("run-ae", NUMBERS, lambda run, thing: run.compress(X, thing)),
+    "run.decompress": ("run-ae", ("bytes", "text", "None", "0"), lambda run, thing: run.decompress(thing)),
+    "run.responsibilities": ("run-gmvae", TENSORS, lambda run, thing: run.responsibilities(thing)),
+    "run.sample component": ("run-gmvae", NUMBERS, lambda run, thing: run.sample(1, component=thing)),
+    "run.sample label": ("run-classes", NAMES, lambda run, thing: run.sample(1, label=thing)),
+    "run.condition": ("run-boxes", TENSORS, lambda run, thing: run.condition(thing, torch.eye(8))),
+    "run.condition mask": ("run-boxes", TENSORS, lambda run, thing: run.condition(X, thing)),
+    "run.predict": ("run-boxes", TENSORS, lambda run, thing: run.predict(thing)),
+    "run.predictions": ("run-classes", NUMBERS, lambda run, thing: run.predictions(torch.tensor([0]), thing)),
+    "run.augmenter strength": ("run-gvae", NUMBERS, lambda run, thing: run.augmenter(strength=thing)),
+    "run.augmenter change": ("run-gvae", NUMBERS, lambda run, thing: run.augmenter(change=thing)),
+    "run.augmenter directions": ("run-gvae", NAMES, lambda run, thing: run.augmenter(directions=thing)),
+    "augmenter": ("run-gvae", TENSORS, lambda run, thing: run.augmenter()(thing)),
+    "load": ("run-vae", PLACES, lambda run, thing: reparam.load(thing).model),
+    "load device": ("run-vae", NAMES, lambda run, thing: reparam.load(run.path, thing).model),
+    "train model": ("run-vae", NAMES, lambda run, thing: reparam.train(thing, "digits", epochs=0.01)),
+    "train data": ("run-vae", NAMES, lambda run, thing: reparam.train("vae", thing, epochs=0.01)),
+    "train latent": ("run-vae", NUMBERS, lambda run, thing: reparam.train("vae", "digits", epochs=0.01, latent=thing)),
+    "train hidden": ("run-vae", NUMBERS, lambda run, thing: reparam.train("vae", "digits", epochs=0.01, hidden=thing)),
+    "train recipe": ("run-vae", NAMES, lambda run, thing: reparam.train("vae", "digits", recipe=thing, epochs=0.01)),
+    "train out": ("run-vae", PLACES, lambda run, thing: reparam.train("vae", "digits", out=thing, epochs=0.01)),
+    "resume": ("run-vae", PLACES, lambda run, thing: reparam.resume(thing)),
+    "resume damaged": ("run-vae", NAMES, lambda run, thing: reparam.resume(run.path, damaged=thing)),
+    "evaluate images": ("run-vae", NUMBERS, lambda run, thing: reparam.evaluate(run.path, ["psnr"], images=thing)),
 }
 
 
 def of_python(base: Path, random: Random) -> Iterator[Case]:
-    for name, (run, _) in CALLS.items():
-        for what in THINGS:
+    for name, (run, things, _) in CALLS.items():
+        for what in things:
             yield Case(
                 f"Python: {name}", what, ("use", "RUN", name, what), None, run, None, False, ("run", "work"), large=True
             )
@@ -102,10 +114,8 @@ def of_python(base: Path, random: Random) -> Iterator[Case]:
 
 def use(run: Path, call: str | None, thing: str | None) -> None:
     """Loads a run and its model; calls it."""
-    import reparam
-
     loaded = reparam.load(run, device="cpu")
     if call is None or thing is None:
         loaded.sample(1)
         return
-    CALLS[call][1](loaded, THINGS[thing]())
+    CALLS[call][2](loaded, THINGS[thing]())

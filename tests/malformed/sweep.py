@@ -1,6 +1,6 @@
 """Malformed input of every kind that the package reads: is each refused in one line, in time, without a trace?
 
-    python tests/malformed/sweep.py OUT.json [--each 12] [--seed 0] [--only WORD] [--sample N]
+    python tests/malformed/sweep.py OUT.json [--each 5] [--seed 0] [--only WORD] [--sample N]
 
 Every case is a small valid input with one thing wrong and the command that reads it, in a process of its own. It has to end
 with exit code 0, or 2 and one line on stderr; within 20 s of processor time and 1 GiB; write nothing but what it was asked to;
@@ -145,7 +145,7 @@ def recorded(ended: Ended) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--each", type=int, default=12, help="cases of a kind, at most")
+    parser.add_argument("--each", type=int, default=5, help="cases of a kind, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="kinds whose group or name contains this")
     parser.add_argument("--sample", type=int, default=0, help="so many in all (0: as many as --each allows)")

@@ -1,12 +1,14 @@
 """Every term by name, to metrics.jsonl and TensorBoard."""
 
+import contextlib
 import json
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 from tensorboardX import SummaryWriter
 
-from reparam.errors import ReparamError
+from reparam.errors import ReparamError, RunError
 from reparam.files import append_to
 from reparam.run.folder import RunFolder
 
@@ -26,22 +28,38 @@ class MetricsLog:
     def write(self, step: int, epoch: float, phase: str, terms: dict[str, float], **facts: Any) -> None:
         entry = {"step": step, "epoch": round(epoch, 4), "phase": phase, "terms": terms, **facts}
         line = f"{json.dumps(entry)}\n".encode()
-        try:
-            with append_to(self.path) as file:
-                file.write(line)
-        except OSError as error:
-            raise ReparamError(
-                f"cannot write {self.path} ({os.strerror(error.errno or 0)}): free some space and continue with "
-                f"'reparam resume {self.path.parent}'"
-            ) from error
+        with self._opened() as file:
+            file.write(line)
         self.size += len(line)
         for name, value in {**terms, **facts}.items():
             self.board.add_scalar(f"{phase}/{name}", value, step)
 
     def sync(self) -> None:
         """To the disk, before a checkpoint says how long the file is."""
-        with append_to(self.path) as file:
+        with self._opened() as file:
             os.fsync(file.fileno())
+
+    @property
+    def gone(self) -> bool:
+        """Whether the run was deleted or moved meanwhile: what is written then would begin a folder that is no run."""
+        return not self.path.exists()
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """Raises RunError where the run is gone, ReparamError where the disk is full."""
+        if self.gone:
+            raise RunError(
+                f"{self.path.parent} was deleted or moved while it trained: if it was moved, continue it with "
+                "'reparam resume' where it is now"
+            )
+        try:
+            with append_to(self.path) as file:
+                yield file
+        except OSError as error:
+            raise ReparamError(
+                f"cannot write {self.path} ({os.strerror(error.errno or 0)}): free some space and continue with "
+                f"'reparam resume {self.path.parent}'"
+            ) from error
 
     def close(self) -> None:
         self.board.close()

@@ -282,7 +282,7 @@ class Loop:
             self.folder.write_weights(weights, self.options.keep, self.state.step, self.epoch)
 
     def _write_status(self, state: str) -> None:
-        if self.folder and processes.rank() == 0:
+        if self.folder and processes.rank() == 0 and not (self.metrics and self.metrics.gone):
             best = self.state.best
             skipped = {"skipped": list(self.split.skipped)} if self.split.skipped else {}
             self.folder.write_status(
