@@ -69,7 +69,7 @@ def test_further_pages_are_noted(tmp_path, kind, stream):
     data = saved(kind, some[0], save_all=True, append_images=some[1:])
     path = folder(tmp_path / "p", bad={f"{i}.{kind.lower()}": data for i in range(2)})
     notes = load(f"folder:{path}", DataOptions(stream=stream)).notes
-    assert "of files with several pages or frames the first is read: 6 of 2 files are left out" in notes
+    assert "of 2 files with several pages or frames the first is read; 6 others are left out" in notes
     assert not any("pages" in note for note in load(f"folder:{folder(tmp_path / 'q')}").notes)
 
 
@@ -102,13 +102,13 @@ BAD = {
 @pytest.mark.parametrize("stream", [False, True])
 def test_one_error_names_every_picture_that_cannot_be_read(tmp_path, stream, refused):
     path = folder(tmp_path / "p", bad=BAD)
-    with refused("6 pictures cannot be read: ", *BAD, "60000 x 1 pixels", "--damaged skip"):
+    with refused(f"{path} holds 6 pictures that cannot be read: ", *BAD, "60000 x 1 pixels", "--damaged skip"):
         load(f"folder:{path}", DataOptions(stream=stream))
 
 
 def test_of_many_twenty_are_named_and_the_others_counted(tmp_path, refused):
     path = folder(tmp_path / "p", bad={f"bad{i:02}.png": b"text" for i in range(25)})
-    with refused("25 pictures cannot be read", "bad00.png", "bad19.png", "; and 5 more (or leave") as _:
+    with refused("25 pictures that cannot be read", "bad00.png", "bad19.png", "; and 5 more (or leave"):
         load(f"folder:{path}")
     with pytest.raises(Exception, match="^((?!bad20).)*$"):
         load(f"folder:{path}")
@@ -141,7 +141,7 @@ def test_pairs_name_every_bad_image_and_mask(tmp_path, refused):
             (tmp_path / side / f"{i}.png").write_bytes(saved("PNG", noise(channels=channels)))
     (tmp_path / "images" / "1.png").write_bytes(b"text")
     (tmp_path / "masks" / "2.png").write_bytes(saved("PNG")[:-1])
-    with refused("2 pictures cannot be read", "images/1.png", "masks/2.png"):
+    with refused("2 pictures that cannot be read", "images/1.png", "masks/2.png"):
         load(f"pairs:{tmp_path}")
 
 

@@ -52,7 +52,7 @@ class Measured(NamedTuple):
         if not self.further_pages:
             return ()
         files, number = len(self.further_pages), sum(self.further_pages.values())
-        return (f"of files with several pages or frames the first is read: {number:,} of {files:,} files are left out",)
+        return (f"of {files:,} files with several pages or frames the first is read; {number:,} others are left out",)
 
 
 class Decoded(NamedTuple):
@@ -62,9 +62,9 @@ class Decoded(NamedTuple):
     notes: tuple[str, ...]
     unreadable: Lines
 
-    def required(self, remedy: str = "") -> tuple[Tensor, tuple[str, ...]]:
+    def required(self, tree: Tree, remedy: str = "") -> tuple[Tensor, tuple[str, ...]]:
         """Pixels and notes. Raises as `refuse`."""
-        refuse(self.unreadable, remedy)
+        refuse(tree, self.unreadable, remedy)
         return self.pixels, self.notes
 
 
@@ -76,15 +76,17 @@ class DecodedMaps(NamedTuple):
     unreadable: Lines
 
 
-def refuse(unreadable: Lines, remedy: str = "") -> None:
-    """Raises `DataError` that names all pictures that cannot be read, where there are any: the first `NAMED`, and how many more.
-    `remedy` is what else can be done."""
-    if not unreadable:
-        return
-    lines = list(unreadable.values())
-    more = f"; and {len(lines) - NAMED:,} more" if len(lines) > NAMED else ""
-    head = f"{len(lines):,} pictures cannot be read: " if len(lines) > 1 else ""
-    raise DataError(f"{head}{'; '.join(lines[:NAMED])}{more}{remedy}")
+def refuse(tree: Tree, unreadable: Lines, remedy: str = "") -> None:
+    """Raises `DataError` that names all pictures of `tree` that cannot be read, where there are any: the first `NAMED`, and how
+    many more. `remedy` is what else can be done."""
+    if len(unreadable) == 1:
+        raise DataError(f"{next(iter(unreadable.values()))}{remedy}")
+    if unreadable:
+        lines = [line.removeprefix(f"{tree.where}/") for line in unreadable.values()]
+        more = f"; and {len(lines) - NAMED:,} more" if len(lines) > NAMED else ""
+        raise DataError(
+            f"{tree.where} holds {len(lines):,} pictures that cannot be read: {'; '.join(lines[:NAMED])}{more}{remedy}"
+        )
 
 
 def measure(tree: Tree, names: Sequence[str]) -> Measured:
@@ -110,7 +112,7 @@ def refuse_all(tree: Tree, names: Sequence[str], unreadable: Lines, remedy: str 
     one error names all."""
     if unreadable:
         others = [name for name in names if name not in unreadable]
-        refuse(unreadable | decode(tree, others, SMALLEST, ImageOptions()).unreadable, remedy)
+        refuse(tree, unreadable | decode(tree, others, SMALLEST, ImageOptions()).unreadable, remedy)
 
 
 def decode(tree: Tree, names: Sequence[str], size: int, options: ImageOptions) -> Decoded:

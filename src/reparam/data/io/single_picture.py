@@ -46,7 +46,7 @@ def read_picture(path: Path, shape: tuple[int, int, int], options: ImageOptions)
     file = FolderTree(path.parent, [path.name])
     channels, side, _ = shape
     chosen = ImageOptions(size=side, crop=options.crop, colour="grey" if channels == 1 else "rgb")
-    pixels, _ = decode(file, file.names, side, chosen).required()
+    pixels, _ = decode(file, file.names, side, chosen).required(file)
     with Image.open(path) as picture:
         size = ImageOps.exif_transpose(picture).size
     return Picture(pixels.float() / 255, size, crop_box(*size, options.crop))
@@ -64,7 +64,7 @@ def read_mask(path: Path, picture: Picture, shape: tuple[int, int, int], options
         return _observed(opened)
 
     values, _, unreadable = decode_maps(file, file.names, shape[-1], options, read)
-    refuse(unreadable)
+    refuse(file, unreadable)
     size = sizes[0]
     if abs(size[0] * picture.size[1] - size[1] * picture.size[0]) > 0.02 * size[0] * picture.size[1]:
         found, expected = (f"{width} x {height}" for width, height in (size, picture.size))

@@ -45,7 +45,7 @@ def load_celeba(path: Path, options: CelebaOptions) -> Dataset:
     labels, chosen = _read_labels(listing, names, options.attributes)
     size = options.size or _SIZE
     with open_tree(pictures) as tree:
-        images, _ = decode(tree, _members(tree, names), size, options.as_colour()).required()
+        images, _ = decode(tree, _members(tree, names), size, options.as_colour()).required(tree)
     kept = "the central square" if options.crop == "centre" else "the whole picture"
     notes = [f"{kept} is resized to {size} x {size}", f"splits are those of {_PARTITION}"]
     if not chosen:

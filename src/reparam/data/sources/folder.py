@@ -52,7 +52,7 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
                 break
             decoded = decode(tree, in_order, size, options)
             if not skips or not decoded.unreadable:
-                pixels, more = decoded.required(_SKIP)
+                pixels, more = decoded.required(tree, _SKIP)
                 images = pixels[: found.kept]
                 break
             unreadable |= decoded.unreadable  # and all is settled anew, as if they had never been there

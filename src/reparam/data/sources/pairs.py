@@ -84,7 +84,7 @@ def read_pairs(
     size, size_notes = choose_size([of_images.sizes[name] for name in images], options)
     decoded = decode(tree, images, size, options)
     maps, held, unreadable = decode_maps(tree, masks, size, options, read)
-    refuse(decoded.unreadable | unreadable)
+    refuse(tree, decoded.unreadable | unreadable)
     return Pairs(decoded.pixels, maps, held, (*of_images.page_notes(), *size_notes, *decoded.notes))
 
 
