@@ -1,7 +1,6 @@
 """Moves in latent space that keep the class, compared at an equal change of the image (the G-VAE note, section 3)."""
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ CELLS: tuple[Cell, ...] = (
 )
 
 
-_measured = metric_columns(
+columns = metric_columns(
     {
         **{name: f"flips at {change:g}" for name, change in CHANGES.items()},
         "sharpness_moved": "sharpness at 3.5",
@@ -99,11 +98,6 @@ _measured = metric_columns(
         "accuracy": "head's accuracy",
     }
 )
-
-
-def columns(result: dict[str, Any]) -> dict[str, float]:
-    """Without the changes that no strength reaches, which are not finite."""
-    return {title: value for title, value in _measured(result).items() if math.isfinite(value)}
 
 
 def draw(runner: ExperimentRunner, folder: Path) -> None:
@@ -129,9 +123,10 @@ def _flips(runner: ExperimentRunner, data: str) -> Chart:
         cells = [runner.cells[_name(data, arm, seed)] for seed in range(SETS[data][0])]
         known = [result["metrics"] for cell in cells if (result := runner.result(cell))]
         if known:
-            means = {name: sum(metrics[name]["value"] for metrics in known) / len(known) for name in CHANGES}
-            if points := [(CHANGES[name], mean) for name, mean in means.items() if math.isfinite(mean)]:
-                series[ARMS[arm]] = points
+            reached = [name for name in CHANGES if all(name in metrics for metrics in known)]
+            means = {name: sum(metrics[name]["value"] for metrics in known) / len(known) for name in reached}
+            if means:
+                series[ARMS[arm]] = [(CHANGES[name], mean) for name, mean in means.items()]
     return latent_moves.flips_chart(series)
 
 

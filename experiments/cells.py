@@ -21,10 +21,11 @@ import reparam
 from experiments.provenance import commit, machine
 from reparam import api
 from reparam.errors import ReparamError, RunError
-from reparam.evaluation import METRICS, EvaluationOptions
+from reparam.evaluation import METRICS, EvaluationOptions, left_out
 from reparam.files import read_json, write_json
 from reparam.latent.directions import PIXELS
 from reparam.run.config import RunConfig, resolve, sections
+from reparam.run.documents import finite_figures
 from reparam.run.folder import RunFolder
 from reparam.session import continue_run, start
 from reparam.training import Progress, Silent
@@ -122,6 +123,10 @@ class ExperimentRunner:
             document = read_json(path)
         except RunError:
             raise RunError(f"{path} is damaged: delete it, and the cell is measured again") from None
+        figures = document["metrics"]
+        document["metrics"] = finite_figures(figures)
+        no_value = {name: figures[name].get("note", "") for name in figures.keys() - document["metrics"].keys()}
+        document["left_out"] = document.get("left_out", no_value)
         evaluation = dataclasses.asdict(cell.evaluation_options(self.fast))
         defaults = dataclasses.asdict(EvaluationOptions())
         source = self.cells[cell.start] if cell.start else None
@@ -129,7 +134,7 @@ class ExperimentRunner:
             document.get("format") == FORMAT
             and _agree(document["config"], cell.config(self.fast))
             and all(document["evaluation"].get(name, defaults[name]) == value for name, value in evaluation.items())
-            and set(cell.measured(self.fast)) <= set(document["metrics"])
+            and set(cell.measured(self.fast)) <= document["metrics"].keys() | document["left_out"].keys()
             and document.get("start", "") == cell.start
             and (source is None or _agree(document["start_config"], source.config(self.fast)))
         )
@@ -161,6 +166,7 @@ class ExperimentRunner:
             "epochs": round(status.epoch, 2),
             "evaluation": dataclasses.asdict(options),
             "metrics": {name: dataclasses.asdict(measure) for name, measure in measures.items()},
+            "left_out": left_out(run, names, options),
             "config": _plain(cell.config(self.fast)),
             "start": cell.start,
         }

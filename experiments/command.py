@@ -1,12 +1,11 @@
 """`python -m experiments`, which `reparam reproduce` runs in a checkout: published tables and figures by one command."""
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
-from reparam.cli.common import comma_list, example, json_option, progress
+from reparam.cli.common import comma_list, example, json_option, progress, show_json
 
 ALL = "all"
 
@@ -86,7 +85,7 @@ def reproduce(
     console.print(cells_table({cell.name: (cell.command(fast), left[cell.name]) for cell in wanted}))
     if dry_run:
         if as_json:
-            click.echo(json.dumps({"seconds": seconds}))
+            show_json({"seconds": seconds})
         return
     for cell in wanted:
         if runner.result(cell) is None:
@@ -105,6 +104,6 @@ def reproduce(
             click.echo(markdown_table(EXPERIMENTS[name], documents[name]) + "\n")
     path = write_page(runner)
     if as_json:
-        click.echo(json.dumps({"page": str(path), "cells": documents}))
+        show_json({"page": str(path), "cells": documents})
     else:
         click.echo(f"page: {path}")

@@ -142,3 +142,15 @@ def test_tensors_that_share_memory_are_each_written(tmp_path: Path) -> None:
     assert torch.equal(found["a"], table)
     assert torch.equal(found["b"], table)
     assert torch.equal(found["part"], table[1:])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_never_written(tmp_path: Path, value: float) -> None:
+    write_json(tmp_path / "x.json", {"value": 1.0})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "x.json", {"value": value})
+    with pytest.raises(ValueError, match="JSON"):
+        write_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, {"value": value})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"value": 1.0}
+    (tmp_path / "old.json").write_text(json.dumps({"value": value}))
+    assert repr(read_json(tmp_path / "old.json")["value"]) == repr(value)

@@ -152,13 +152,18 @@ def write_bytes(path: Path, data: bytes) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
-def json_text(document: Mapping[str, Any]) -> str:
+def json_text(document: Any, **how: Any) -> str:
+    """As JSON, which knows no NaN and no infinity: ValueError for a document that holds one. `how`: as json.dumps takes it."""
+    return json.dumps(document, allow_nan=False, **how)
+
+
+def document_text(document: Mapping[str, Any]) -> str:
     """What `write_json` writes."""
-    return json.dumps(document, indent=2, allow_nan=True) + "\n"
+    return json_text(document, indent=2) + "\n"
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    write_text(path, json_text(document))
+    write_text(path, document_text(document))
 
 
 def read_json(path: Path, remedy: str = "restore it, or train the run again") -> dict[str, Any]:
@@ -213,7 +218,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         # Parts that share a parameter: the format has no references, so each name gets a copy.
         plain[name] = value.clone() if storage in written else value
         written.add(storage)
-    text = json.dumps(metadata)
+    text = json_text(metadata)
     entries = {METADATA: text, DIGEST: _digest(plain, text)}
     write_atomically(path, lambda temporary: save_file(plain, temporary, entries))
 
@@ -256,7 +261,7 @@ def _digest(tensors: Mapping[str, Tensor], metadata: str) -> str:
     digest = hashlib.sha256(metadata.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(json_text([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 

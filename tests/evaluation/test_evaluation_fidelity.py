@@ -41,11 +41,26 @@ def test_frechet_distance_of_commuting_gaussians_by_hand() -> None:
     assert frechet_distance(a, b) == pytest.approx(25 + (2 - 1) ** 2 + (3 - 1) ** 2)
 
 
-def test_frechet_distance_of_a_set_with_itself_is_zero_even_when_rank_deficient() -> None:
-    x = torch.randn(10, 40, generator=keyed_generator("cpu", 0))
-    # Each of the 40 eigenvalues carries rounding of eps * trace^2, of which the distance takes the root.
+@pytest.mark.parametrize(("n", "features", "rank"), [(10, 40, 40), (400, 64, 9), (300, 20, 20)])
+@pytest.mark.parametrize("scale", [1e-3, 30.0])
+def test_frechet_distance_of_equal_sets_is_zero_up_to_rounding_and_never_below(
+    n: int, features: int, rank: int, scale: float
+) -> None:
+    g = keyed_generator("cpu", n)
+    x = scale * (torch.randn(n, rank, generator=g) @ torch.randn(rank, features, generator=g) + 5)
     trace = float(torch.cov(x.double().T).trace())
-    assert abs(frechet_distance(x, x)) < 40 * trace * torch.finfo(torch.float64).eps ** 0.5
+    for other in (x, x.flip(0)):
+        assert 0 <= frechet_distance(x, other) <= 2 * features * trace * torch.finfo(torch.float64).eps
+
+
+def test_frechet_distance_shows_what_is_beyond_rounding() -> None:
+    """Sets with no direction in common: the root's trace is 0, and nothing of the distance may be lost."""
+    g = keyed_generator("cpu", "apart")
+    a, b = torch.zeros(50, 12), torch.zeros(60, 12)
+    a[:, :6], b[:, 6:] = torch.randn(50, 6, generator=g), torch.randn(60, 6, generator=g)
+    means = float((a.double().mean(0) - b.double().mean(0)).square().sum())
+    traces = sum(float(torch.cov(v.double().T).trace()) for v in (a, b))
+    assert frechet_distance(a, b) == pytest.approx(means + traces, rel=1e-13)
 
 
 def test_psnr_and_squared_error_by_hand() -> None:

@@ -149,7 +149,7 @@ def test_few_images_are_read_by_fewer_neighbours_or_left_out_with_a_reason() -> 
     for data, options, why in (
         (one_class, EvaluationOptions(), "do not have two"),
         (dataset(), EvaluationOptions(images=1), "do not have two"),
-        (unlabelled(), EvaluationOptions(), "none of the images"),
+        (unlabelled(), EvaluationOptions(), "no test image has a label"),
     ):
         _, left = choose(EvaluationContext(taking(0, 1), data, TaskOptions(), options))
         assert why in left["neighbour_accuracy"]

@@ -67,6 +67,12 @@ def test_no_module_is_longer_than_400_lines(name: str) -> None:
     assert len(MODULES[name].read_text().splitlines()) <= 400
 
 
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - {"reparam.files"}))
+def test_json_is_written_in_one_place(name: str) -> None:
+    """`files.json_text`, which refuses NaN."""
+    assert "json.dump" not in MODULES[name].read_text()
+
+
 def test_help_is_answered_before_torch_is_loaded() -> None:
     code = """
 import sys

@@ -1,7 +1,5 @@
 """Numbers as text: as many digits as the error allows."""
 
-import math
-
 import pytest
 from rich.console import Console
 
@@ -19,7 +17,13 @@ from reparam.reports.tables import evaluation_table, meaning, with_error
         (20.0, None, ("20", "")),
         (3.14159, None, ("3.142", "")),
         (2.0, 0.0, ("2", "")),
-        (math.nan, 0.1, ("nan", "")),
+        (2.6390573296152584, 2.4e-16, ("2.639", "")),  # rounding, no error
+        (100.0, 1e-14, ("100", "")),
+        (1234.5678, 2e-4, ("1,234.56780", "0.00020")),
+        (1.2345678e-6, 2.4e-8, ("1.235e-06", "2.4e-08")),
+        (0.0, 3e-9, ("0.0e+00", "3.0e-09")),
+        (-3e-9, 4e-7, ("-3.0e-09", "4.0e-07")),
+        (0.0, 0.0021, ("0.0000", "0.0021")),
     ],
 )
 def test_digits_follow_the_error(value: float, stderr: float | None, expected: tuple[str, str]) -> None:

@@ -223,7 +223,7 @@ def test_entries_that_a_record_does_not_name_are_left_alone() -> None:
     assert checked(Status, {**STORED["status.json"], "mood": "good"}, "", "").step == 19
     assert checked(RunDocument, {**STORED["run.json"], "host": [1]}, "", "").spec.classes == 10
     old = {"metrics": {"nll": {"value": math.nan, "stderr": None, "n": 3, "unit": "nats"}}, "later": 1}
-    assert math.isnan(checked(Evaluation, old, "", "").metrics["nll"].value)
+    assert checked(Evaluation, old, "", "").metrics == {}  # of a version that wrote what is no number
     assert checked(Evaluation, {}, "", "") == Evaluation()
 
 

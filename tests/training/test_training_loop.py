@@ -313,14 +313,26 @@ def test_weights_that_are_not_finite_are_never_written(after: int, tmp_path: Pat
         assert all(tensor.isfinite().all() for tensor in read_tensors(path)[0].values() if tensor.is_floating_point())
 
 
-def test_a_validation_that_is_not_finite_ends_training(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ({"total": math.nan}, "the validation loss is nan"),
+        ({"total": math.inf, "kl": math.inf}, "kl of validation is inf"),
+        ({"total": 1.0, "guess": math.nan}, "guess of validation is nan"),
+    ],
+)
+def test_a_validation_that_is_not_finite_ends_training_and_is_not_logged(
+    terms: dict[str, float], words: str, tmp_path: Path
+) -> None:
     options = TrainingOptions(epochs=2, batch_size=8, keep="best", pictures=0)
     folder = RunFolder(tmp_path / "run")
-    loop = Loop(
-        Plain(), Quadratic(), digits(), TaskOptions(), options, CPU, folder=folder, validate=lambda _: {"total": math.nan}
-    )  # fmt: skip
-    with pytest.raises(DivergedError, match="validation loss is nan"):
+    loop = Loop(Plain(), Quadratic(), digits(), TaskOptions(), options, CPU, folder=folder, validate=lambda _: terms)
+    with pytest.raises(DivergedError, match=words):
         loop.run()
+    text = folder.metrics_path.read_text()
+    assert text
+    assert "NaN" not in text
+    assert "Infinity" not in text
 
 
 def test_what_a_model_has_frozen_stays_frozen_and_resumes(tmp_path: Path) -> None:

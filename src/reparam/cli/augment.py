@@ -1,12 +1,11 @@
 """New images of the same classes: `augment`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from reparam.cli.common import data_option, images_of, open_run, progress, run_command
+from reparam.cli.common import answer, data_option, images_of, open_run, progress, run_command
 from reparam.cli.options import OptionsCommand
 
 
@@ -48,7 +47,7 @@ def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, 
         opened, augmenter, source, index, dataset.classes, out, options.per_image, options.seed, progress()
     )
     outcome = {"out": str(out), "images": count, "strength": augmenter.strength}
-    click.echo(json.dumps(outcome) if as_json else f"{count:,} pictures at strength {augmenter.strength:.3g}: {out}")
+    answer(as_json, outcome, f"{count:,} pictures at strength {augmenter.strength:.3g}: {out}")
 
 
 COMMANDS = (augment,)

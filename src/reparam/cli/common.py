@@ -64,6 +64,21 @@ def run_command(*examples: str, **attributes: Any) -> Callable[[Callable[..., No
     return decorate
 
 
+def show_json(document: Any, indent: int | None = None) -> None:
+    """Prints a document as the JSON that `--json` promises."""
+    from reparam.files import json_text
+
+    click.echo(json_text(document, indent=indent))
+
+
+def answer(as_json: bool, document: Any, text: str) -> None:
+    """What a command has to say, in words or, under --json, as a document."""
+    if as_json:
+        show_json(document)
+    else:
+        click.echo(text)
+
+
 def index_option(text: str) -> Any:
     return click.option("--index", multiple=True, type=WholeRange(0), help=text)
 

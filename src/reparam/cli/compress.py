@@ -1,11 +1,10 @@
 """`compress` and `decompress`: images as the entropy-coded latents of a run."""
 
-import json
 from pathlib import Path
 
 import click
 
-from reparam.cli.common import data_option, images_of, open_run, refuse_overwriting, run_command
+from reparam.cli.common import answer, data_option, images_of, open_run, refuse_overwriting, run_command
 from reparam.cli.options import FiniteRange, WholeRange
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError, DataError
@@ -79,7 +78,7 @@ def compress(
     each = f"{len(packed) / len(x):.1f} bytes each"
     best = f"at best {found['psnr_uncompressed']:.1f}"
     text = f"{len(x):,} image{'s' * (len(x) != 1)}, {len(packed):,} bytes, {each}; PSNR {found['psnr']:.1f} dB ({best}): {out}"
-    click.echo(json.dumps(found) if as_json else text)
+    answer(as_json, found, text)
 
 
 @run_command("reparam decompress runs/ae pictures.rpz --out pictures")
@@ -103,7 +102,7 @@ def decompress(run: Path, file: Path, out: Path, device: str, as_json: bool) -> 
         for number, image in enumerate(found):
             write_png(begun / f"{number:06d}.png", sheet(image[None], 1))
     text = f"{len(found):,} image{'s' * (len(found) != 1)}: {out}"
-    click.echo(json.dumps({"out": str(out), "images": len(found)}) if as_json else text)
+    answer(as_json, {"out": str(out), "images": len(found)}, text)
 
 
 COMMANDS = (compress, decompress)

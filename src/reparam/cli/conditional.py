@@ -1,13 +1,12 @@
 """What conditional models are for: `complete`, `segment`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from reparam.cli.common import data_option, index_option, open_run, refuse_overwriting, run_command
+from reparam.cli.common import answer, data_option, index_option, open_run, refuse_overwriting, run_command
 from reparam.cli.options import OptionsCommand
 from reparam.cli.pictures import picture_command, view_of
 from reparam.core.abilities import Ability
@@ -87,7 +86,7 @@ def segment(run: Path, images: tuple[Path, ...], out: Path, device: str, as_json
     written = [path for image in images for path in write_segmentation(opened, image, out, options)]
     if opened.config.data.crop == "centre":
         click.echo("only the central square of a picture is read: labels outside of it are 0", err=True)
-    click.echo(json.dumps({"out": [str(path) for path in written]}) if as_json else "\n".join(map(str, written)))
+    answer(as_json, {"out": [str(path) for path in written]}, "\n".join(map(str, written)))
 
 
 COMMANDS = (complete, segment)

@@ -1,12 +1,11 @@
 """What there is: `models`, and `data` to list data sets, fetch one, or pack pictures."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from reparam.cli.common import comma_list, example, json_option, progress
+from reparam.cli.common import answer, comma_list, example, json_option, progress, show_json
 from reparam.cli.options import WholeRange
 
 
@@ -17,19 +16,15 @@ def models(as_json: bool) -> None:
     from reparam.models import MODELS
 
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    name: {
-                        "summary": family.summary,
-                        "citation": family.citation,
-                        "recipes": {key: recipe.doc for key, recipe in family.recipes.items()},
-                    }
-                    for name, family in MODELS.items()
-                },
-                indent=2,
-            )
-        )
+        described = {
+            name: {
+                "summary": family.summary,
+                "citation": family.citation,
+                "recipes": {key: recipe.doc for key, recipe in family.recipes.items()},
+            }
+            for name, family in MODELS.items()
+        }
+        show_json(described, indent=2)
         return
     rows = [(name, recipe, doc.doc) for name, family in MODELS.items() for recipe, doc in family.recipes.items()]
     for name, family in MODELS.items():
@@ -54,7 +49,7 @@ def list_data(as_json: bool) -> None:
             name: {"summary": s.summary, "licence": s.licence, "images": s.n, "downloads": s.downloads}
             for name, s in DATASETS.items()
         }
-        click.echo(json.dumps(rows, indent=2))
+        show_json(rows, indent=2)
         return
     for name, source in DATASETS.items():
         counts = " / ".join(f"{n:,}" for n in source.n) if source.n else "as many as there are"
@@ -72,7 +67,7 @@ def get(name: str, data_root: str | None, as_json: bool) -> None:
     from reparam.data import get as fetch
 
     path = fetch(name, DataOptions(data_root=data_root))
-    click.echo(json.dumps({"path": str(path)}) if as_json else str(path))
+    answer(as_json, {"path": str(path)}, str(path))
 
 
 @data.command(
@@ -134,7 +129,7 @@ def shard(
     made = load(f"shards:{out}")
     counts = [len(made.split(split)) for split in ("train", "validation", "test")]
     if as_json:
-        click.echo(json.dumps({"path": str(out), "images": counts, "skipped": skipped, "notes": made.notes}))
+        show_json({"path": str(out), "images": counts, "skipped": skipped, "notes": made.notes})
         return
     for line in (*dataset.notes, *(f"left out: {line}" for line in skipped)):
         bar.note(line)

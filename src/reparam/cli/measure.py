@@ -1,7 +1,6 @@
 """Measuring and looking: `evaluate`, `report`, `encode`."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import click
 
 from reparam.cli.common import (
+    answer,
     comma_list,
     device_option,
     example,
@@ -17,6 +17,7 @@ from reparam.cli.common import (
     open_run,
     progress,
     run_command,
+    show_json,
     trust_option,
 )
 from reparam.cli.options import OptionsCommand
@@ -41,7 +42,7 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
     """Measure a run on its test images; writes RUN/evaluation.json."""
     from rich.console import Console
 
-    from reparam.evaluation import EvaluationOptions
+    from reparam.evaluation import EvaluationOptions, left_out
     from reparam.reports.tables import diagnosis_lines, evaluation_table
 
     options = EvaluationOptions(**chosen)
@@ -51,11 +52,8 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
     findings = opened.folder.evaluation().diagnosis if not names or "all" in names else ()
     if as_json:
         figures = {name: dataclasses.asdict(measure) for name, measure in measures.items()}
-        click.echo(
-            json.dumps(
-                {"metrics": figures, "diagnosis": [dataclasses.asdict(finding) for finding in findings]}, indent=2
-            )
-        )
+        diagnosis = [dataclasses.asdict(finding) for finding in findings]
+        show_json({"metrics": figures, "left_out": left_out(opened, names, options), "diagnosis": diagnosis}, indent=2)
     else:
         # A file or pipe has no width of its own: lines are left whole there.
         Console(width=None if sys.stdout.isatty() else 200).print(evaluation_table(measures))
@@ -68,7 +66,7 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
 def report(run: Path, device: str, as_json: bool) -> None:
     """Make RUN/report.html: pictures and numbers in one self-contained file."""
     path = open_run(run, device).report()
-    click.echo(json.dumps({"report": str(path)}) if as_json else f"report: {path}")
+    answer(as_json, {"report": str(path)}, f"report: {path}")
 
 
 @run_command("reparam encode runs/vae --data mnist --out latents.npz")
@@ -102,7 +100,7 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
 
     write_atomically(out, write)
     facts = {"out": str(out), "images": len(mean), "latent": mean.shape[1]}
-    click.echo(json.dumps(facts) if as_json else f"{len(mean)} latents of size {mean.shape[1]}: {out}")
+    answer(as_json, facts, f"{len(mean)} latents of size {mean.shape[1]}: {out}")
 
 
 @click.command(epilog=example("reparam compare runs/vae runs/gmvae runs/gan --out comparison.html"))
@@ -127,7 +125,7 @@ def compare(runs: tuple[Path, ...], out: Path, metrics: str | None, device: str,
     opened = [open_run(run, device) for run in runs]
     names = comma_list("metrics", metrics)
     write_comparison(opened, out, progress(), lambda text: click.echo(text, err=True), names)
-    click.echo(json.dumps({"out": str(out)}) if as_json else f"comparison: {out}")
+    answer(as_json, {"out": str(out)}, f"comparison: {out}")
 
 
 COMMANDS = (evaluate, report, compare, encode)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reparam.cli.common import (
+    answer,
     data_option,
     images_of,
     index_option,
@@ -44,7 +44,7 @@ def picture_command(options: str, *examples: str) -> Callable[[Callable[..., "Dr
             own = {field.name: typed.pop(field.name) for field in dataclasses.fields(cls) if field.name in typed}
             drawing = function(open_run(run, device), cls(**own), **typed)
             write_png(out, drawing.picture())
-            click.echo(json.dumps({"out": str(out)}) if as_json else f"picture: {out}")
+            answer(as_json, {"out": str(out)}, f"picture: {out}")
 
         out = click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png file.")
         return run_command(*examples, cls=OptionsCommand, options=f"reparam.reports.options:{options}")(out(command))

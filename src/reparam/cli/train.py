@@ -1,7 +1,7 @@
 """`train` and `resume`."""
 
 import dataclasses
-import json
+import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from reparam.cli.common import (
     json_option,
     progress,
     run_argument,
+    show_json,
     trust_option,
     trusted,
 )
@@ -112,7 +113,7 @@ def _train_command(name: str, family: "Family") -> click.Command:
                 "which images? give --data NAME, folder:PATH or array:FILE ('reparam data list' lists the names)"
             )
         if dry_run:
-            click.echo(json.dumps(config.to_json(), indent=2))
+            show_json(config.to_json(), indent=2)
             return
         from reparam.session import start
 
@@ -129,9 +130,10 @@ def _train_command(name: str, family: "Family") -> click.Command:
 
 
 def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
-    facts = {"run": str(folder.path), **dataclasses.asdict(outcome)}
+    best = outcome.best if math.isfinite(outcome.best) else None  # of a run without validation
+    facts = {"run": str(folder.path), **dataclasses.asdict(outcome), "best": best}
     if as_json and is_first():
-        click.echo(json.dumps(facts))
+        show_json(facts)
     elif is_first():
         _, weights = folder.weights() if folder.weights_path.exists() else ({}, None)
         which = f"; kept weights: {weights.kept}, of epoch {weights.epoch:.2f}" if weights else ""

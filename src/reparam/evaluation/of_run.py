@@ -9,7 +9,7 @@ from reparam.core.abilities import Ability
 from reparam.errors import ConfigError, DataError
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.diagnosis import diagnose
-from reparam.evaluation.metrics.metric import Measure
+from reparam.evaluation.metrics.metric import Measure, NoValueError
 from reparam.evaluation.metrics.table import ALL, METRICS, choose, evaluate
 from reparam.evaluation.options import EvaluationOptions, stored_name
 from reparam.files import write_json
@@ -37,24 +37,28 @@ def evaluate_run(
 ) -> dict[str, Measure]:
     """Measures a run on its test images and adds each metric to RUN/evaluation.json.
 
-    Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis. Raises
-    ConfigError for metrics and options that do not apply to the run, DataError where its data has changed.
+    Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis. A metric
+    that has no value on these images is left out, and `left_out` of the file says why. Raises ConfigError for metrics and options
+    that do not apply to the run, DataError where its data has changed.
     """
-    run.folder.stored_evaluation()  # a one is refused before the work
+    run.folder.stored_evaluation()  # a damaged one is refused before the work
     metrics = [metrics] if isinstance(metrics, str) else metrics
     options = options or EvaluationOptions()
     _check(run, options)
     context = run_context(run, options, progress, say)
-    names, left_out = choose(context, metrics)
-    reasons: dict[str, list[str]] = {}
-    for name, why in left_out.items() if not metrics else ():
-        if METRICS[name].needs in run.model.abilities:  # what a model cannot do at all needs no mention
-            reasons.setdefault(why, []).append(name)
-    for why, which in reasons.items():
-        say(f"left out: {', '.join(which)}: {why}")
+    names, not_chosen = choose(context, metrics)
+    # What a model cannot do at all needs no mention.
+    able = {} if metrics else {k: why for k, why in not_chosen.items() if METRICS[k].needs in run.model.abilities}
+    for why in dict.fromkeys(able.values()):
+        say(f"left out: {', '.join(name for name in able if able[name] == why)}: {why}")
     stamp = list(run.kept.stamp)
+    _leave_out(run, stamp, options, able)
     measures = {}
     for name, measure in evaluate(context, names):
+        if isinstance(measure, NoValueError):
+            say(f"left out: {name}: {measure}")
+            _leave_out(run, stamp, options, {name: str(measure)})
+            continue
         if options.occlusion:
             hidden = f"a box of {options.occlusion:g} of the side of the input hidden"
             measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
@@ -63,11 +67,31 @@ def evaluate_run(
         with _amended(run, stamp) as document:
             document.setdefault("metrics", {})[key] = asdict(measure)
             document.setdefault("options", {})[key] = asdict(options)
+            document.get("left_out", {}).pop(key, None)
     if (not metrics or ALL in metrics) and options.split == "test":
         findings = [asdict(finding) for finding in diagnose(context)]
         with _amended(run, stamp) as document:
             document["diagnosis"] = findings
     return measures
+
+
+def left_out(run: LoadedRun, metrics: Sequence[str], options: EvaluationOptions) -> dict[str, str]:
+    """Why metrics (none named: any) have no value under these options, by name, as the last evaluation wrote it."""
+    written = run.folder.evaluation().left_out
+    keys = {name: stored_name(name, metric.reads, options) for name, metric in METRICS.items()}
+    asked = METRICS if not metrics or ALL in metrics else metrics
+    return {name: written[key] for name, key in keys.items() if name in asked and key in written}
+
+
+def _leave_out(run: LoadedRun, stamp: list[Any], options: EvaluationOptions, reasons: dict[str, str]) -> None:
+    """Writes why metrics have no value, for those that have none from before."""
+    if not reasons:
+        return
+    with _amended(run, stamp) as document:
+        for name, why in reasons.items():
+            key = stored_name(name, METRICS[name].reads, options)
+            if key not in document.get("metrics", {}):
+                document.setdefault("left_out", {})[key] = why
 
 
 @contextlib.contextmanager

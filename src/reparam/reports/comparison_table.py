@@ -99,10 +99,7 @@ def _cell(measure: Measure | None, known: Sequence[Measure], best: str) -> Table
 def leads(measure: Measure, known: Sequence[Measure], best: str) -> bool:
     """Whether none of the others is better by more than `SURE` standard errors of the difference (taken as independent)."""
     sign = 1.0 if best == "high" else -1.0
-    if not math.isfinite(measure.value):
-        return False
     return all(
         sign * (other.value - measure.value) <= SURE * math.hypot(other.stderr or 0.0, measure.stderr or 0.0)
         for other in known
-        if math.isfinite(other.value)
     )

@@ -142,13 +142,15 @@ class Number(NamedTuple):
 
 def _numbers(run: LoadedRun, no_model: str) -> dict[str, Any]:
     """What was measured, and a line where it was not, is damaged, or is of other weights."""
-    found: dict[str, Any] = {"rows": [], "diagnosis": [], "remark": ""}
+    found: dict[str, Any] = {"rows": [], "diagnosis": [], "remark": "", "left_out": {}}
     found["command"] = f"reparam evaluate {shlex.quote(str(run.path))}"
     try:
         evaluation = run.folder.evaluation()
     except RunError as why:
         return found | {"remark": f"Not shown: {why}."}
     found["diagnosis"] = evaluation.diagnosis
+    for name, obstacle in evaluation.left_out.items():
+        found["left_out"].setdefault(obstacle, []).append(name)
     for name, one in evaluation.metrics.items():
         value, error = with_error(one.value, one.stderr)
         row = Number(name, value.replace("-", "−"), error, one.unit, f"{one.n:,}", meaning(name), one.note)

@@ -10,6 +10,9 @@ from reparam.evaluation.options import parse_stored_name
 if TYPE_CHECKING:
     from rich.table import Table
 
+FLOAT32 = 2.0**-23  # the step from 1 to the next number
+SMALL = 1e-4
+
 
 def meaning(name: str) -> str:
     """One sentence or two on a metric; empty for one that this version does not know."""
@@ -28,14 +31,17 @@ def meaning(name: str) -> str:
 def with_error(value: float, stderr: float | None) -> tuple[str, str]:
     """(value, standard error) as text: the error to two significant digits, the value as far as the error reaches.
 
-    Without an error the value has four significant digits, or is whole.
+    Without an error the value has four significant digits, or is whole. So it has with an error that is no more than the rounding
+    of float32, in which images are computed. Numbers that are all below a ten-thousandth have an exponent.
     """
-    if not math.isfinite(value):
-        return str(value), ""
-    if stderr is None or not math.isfinite(stderr) or stderr <= 0:
+    if stderr is None or stderr <= FLOAT32 * abs(value):
         return (f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1e4 else f"{value:.4g}"), ""
     rounded = float(f"{stderr:.1e}")  # 0.0997 has its first digit where 0.10 has it
-    decimals = max(0, 1 - math.floor(math.log10(rounded)))
+    first = math.floor(math.log10(rounded))
+    if max(abs(value), rounded) < SMALL:
+        digits = max(1, math.floor(math.log10(abs(value))) - first + 1) if value else 1
+        return f"{value:.{digits}e}", f"{stderr:.1e}"
+    decimals = max(0, 1 - first)
     return f"{value:,.{decimals}f}", f"{stderr:,.{decimals}f}"
 
 

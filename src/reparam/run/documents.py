@@ -116,17 +116,28 @@ class MetricsLine:
     learning_rate: Finite | None = None
 
 
+class NoValueError(Exception):
+    """A metric has no value on these images; its text says why."""
+
+
 @dataclass(frozen=True)
 class Measure:
     """A value, its standard error (None where it has none), the number of images and the unit; `note` belongs beside it, `parts`
-    are what the value is the sum of, where that is of interest (`kl`: by latent dimension)."""
+    are what the value is the sum of, where that is of interest (`kl`: by latent dimension).
 
-    value: Number
-    stderr: float | None
+    All of them are finite: raises NoValueError for others."""
+
+    value: Finite
+    stderr: Finite | None
     n: Count
     unit: Text
     note: Text = ""
-    parts: tuple[Number, ...] = ()
+    parts: tuple[Finite, ...] = ()
+
+    def __post_init__(self) -> None:
+        for number in (self.value, self.stderr or 0.0, *self.parts):
+            if not math.isfinite(number):
+                raise NoValueError(f"it comes out as {number}, which is no number that can be compared")
 
 
 @dataclass(frozen=True)
@@ -138,14 +149,34 @@ class Finding:
     advice: Text = ""
 
 
+def finite_figures(figures: Any) -> Any:
+    """Stored figures without what is no number: earlier versions wrote NaN for a value or an error that there is none of."""
+    if not isinstance(figures, dict):
+        return figures  # damaged, as the check will say
+
+    def lacks(one: Any, key: str) -> bool:
+        parts = one[key] if isinstance(one, dict) and key in one else 0.0
+        numbers = parts if isinstance(parts, list) else [parts]
+        return any(number is None or (isinstance(number, float) and not math.isfinite(number)) for number in numbers)
+
+    empty: dict[str, Any] = {"stderr": None, "parts": []}
+    return {
+        name: one | {key: none for key, none in empty.items() if lacks(one, key)} if isinstance(one, dict) else one
+        for name, one in figures.items()
+        if not lacks(one, "value")
+    }
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """evaluation.json. weights: the step and kind that were measured; options: those of each metric."""
+    """evaluation.json. weights: the step and kind that were measured; options: those of each metric; left_out: why others have no
+    value."""
 
     weights: tuple[Count, Text] | None = None
-    metrics: dict[Text, Measure] = field(default_factory=dict)
+    metrics: Annotated[dict[Text, Measure], BeforeValidator(finite_figures)] = field(default_factory=dict)
     options: dict[Text, dict[str, Any]] = field(default_factory=dict)
     diagnosis: tuple[Finding, ...] = ()
+    left_out: dict[Text, Text] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

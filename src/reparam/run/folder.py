@@ -29,7 +29,7 @@ from reparam.distributions import default_generators_kept
 from reparam.errors import ConfigError, RunError, short
 from reparam.files import (
     append_to,
-    json_text,
+    document_text,
     make_folder,
     parse_json,
     read_json,
@@ -52,6 +52,7 @@ from reparam.run.documents import (
     Status,
     WeightsFacts,
     checked,
+    finite_figures,
 )
 from reparam.run.known_code import folders_of, recall, remember
 from reparam.version import __version__
@@ -133,7 +134,7 @@ class RunFolder:
 
     def _write_document(self, document: dict[str, Any], known: Mapping[str, str]) -> str:
         """Writes run.json, and before it the record of its code, so that no kill makes the run a stranger's."""
-        note = remember(json_text(document), self.path, known)
+        note = remember(document_text(document), self.path, known)
         write_json(self._document_path, document)
         return note
 
@@ -268,7 +269,7 @@ class RunFolder:
         remedy = "delete it and measure again"
         document = read_json(self.evaluation_path, remedy)
         checked(Evaluation, document, self.evaluation_path, remedy)
-        return document
+        return document | {"metrics": finite_figures(document.get("metrics", {}))}
 
     def write_weights(self, tensors: dict[str, Tensor], kept: str, step: int, epoch: float) -> None:
         write_tensors(self.weights_path, tensors, {"format": FORMAT, "kept": kept, "step": step, "epoch": epoch})

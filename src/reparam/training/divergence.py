@@ -46,9 +46,12 @@ class DivergenceCheck:
             if not math.isfinite(norm):
                 self._fail(f"weight '{name}' is not finite", step)
 
-    def validation(self, total: float, step: int) -> None:
-        if not math.isfinite(total):
-            self._fail(f"the validation loss is {total}", step)
+    def validation(self, terms: dict[str, float], step: int) -> None:
+        bad = {name: value for name, value in terms.items() if not math.isfinite(value)}
+        for name, value in sorted(bad.items(), key=lambda one: one[0] == "total"):  # the cause before the total
+            self._fail(
+                f"the validation loss is {value}" if name == "total" else f"{name} of validation is {value}", step
+            )
 
     def _fail(self, what: str, step: int) -> None:
         where = f"; '{self.folder}' keeps its last good checkpoint and weights" if self.folder else ""

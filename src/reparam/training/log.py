@@ -1,7 +1,6 @@
 """Every term by name, to metrics.jsonl and TensorBoard."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -9,7 +8,7 @@ from typing import Any, BinaryIO
 from tensorboardX import SummaryWriter
 
 from reparam.errors import ReparamError, RunError
-from reparam.files import append_to
+from reparam.files import append_to, json_text
 from reparam.run.folder import RunFolder
 
 
@@ -27,7 +26,7 @@ class MetricsLog:
 
     def write(self, step: int, epoch: float, phase: str, terms: dict[str, float], **facts: Any) -> None:
         entry = {"step": step, "epoch": round(epoch, 4), "phase": phase, "terms": terms, **facts}
-        line = f"{json.dumps(entry)}\n".encode()
+        line = f"{json_text(entry)}\n".encode()
         with self._opened() as file:
             file.write(line)
         self.size += len(line)

@@ -239,10 +239,10 @@ class Loop:
         state = self.state
         with state.kept() as model:
             terms = processes.from_first(self.validate(model))
+        self.check.validation(terms, state.step)
         if self.metrics:
             self.metrics.write(state.step, self.epoch, "validation", terms)
         total = terms["total"]
-        self.check.validation(total, state.step)
         if state.step >= self.best_from:
             state.stale += 1
             if total < state.best:

@@ -2,7 +2,7 @@
 
 from reparam.core.abilities import Ability
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.metrics.metric import Measure, Metric, mean
+from reparam.evaluation.metrics.metric import Measure, Metric, mean, none_labelled
 from reparam.latent.generation import classify
 
 
@@ -15,4 +15,4 @@ def accuracy(context: EvaluationContext) -> Measure:
     return mean((classify(context.model, context.x[known]) == labels[known]).double(), "share")
 
 
-CLASSES: dict[str, Metric] = {"accuracy": Metric(Ability.CLASSIFY, accuracy, best="high")}
+CLASSES: dict[str, Metric] = {"accuracy": Metric(Ability.CLASSIFY, accuracy, none_labelled, best="high")}

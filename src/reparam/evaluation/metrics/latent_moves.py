@@ -14,7 +14,8 @@ from reparam.core.blocks import BLOCK, in_blocks
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.metrics.metric import Measure, Metric, mean, one_class, ratio
+from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean, one_class
+from reparam.evaluation.metrics.reconstruction import relative_sharpness
 from reparam.latent.augmentation import Augmenter, BaseAugmenter, PixelAugmenter
 from reparam.latent.directions import DEFAULT, PIXELS, class_latents, find_direction
 from reparam.models import Model
@@ -60,31 +61,27 @@ class Moved:
     how: str
 
 
-def moved(context: EvaluationContext, change: float) -> Moved | None:
-    """The test images at a mean L2 of `change`; None where no strength changes them so much."""
+def moved(context: EvaluationContext, change: float) -> Moved:
+    """The test images at a mean L2 of `change`. Raises NoValueError where no strength changes them so much."""
     return context.once(f"moved by {change:g}", lambda: _move(context, change))
 
 
-def _move(context: EvaluationContext, change: float) -> Moved | None:
+def _move(context: EvaluationContext, change: float) -> Moved:
     directions, x, y, device = context.options.directions, context.x, context.batch.y, context.device
     augmenter, judge = _augmenter(context, directions), context.network("judge")
     # Pixels are moved in the model's own reconstruction, so that all directions begin with the same images.
     unmoved = context.once("unmoved", lambda: _applied(context, _augmenter(context, DEFAULT), x, still=True))
     start = unmoved if directions == PIXELS else x
+    target = change_for(change, context.dataset.shape)
     try:
-        strength = augmenter.calibrate(start.to(device), y.to(device), change_for(change, context.dataset.shape))
+        strength = augmenter.calibrate(start.to(device), y.to(device), target)
     except ConfigError:
-        return None
+        raise NoValueError(f"no strength changes these images by {target:.2f}") from None
     images = _applied(context, augmenter, start, still=False)
     before = context.once("unmoved classes", lambda: judge.classes(unmoved))
     reached = float((images - unmoved).flatten(1).norm(dim=1).mean())
     how = f"{directions}, strength {strength:.2f}, change {reached:.2f}; {judge.about}"
     return Moved(judge.classes(images) != before, fidelity.sharpness(images), how)
-
-
-def _out_of_reach(context: EvaluationContext, change: float, unit: str) -> Measure:
-    target = change_for(change, context.dataset.shape)
-    return Measure(math.nan, None, len(context.x), unit, f"no strength changes these images by {target:.2f}")
 
 
 def flips(context: EvaluationContext, change: float) -> Measure:
@@ -93,17 +90,15 @@ def flips(context: EvaluationContext, change: float) -> Measure:
     How often augmentation changes the class. Lower is better; compare only values at the same amount of change ({change:g}: mean
     L2 of 28 x 28 pixels, the same per pixel for others)."""
     found = moved(context, change)
-    return mean(found.flipped.float(), "share", found.how) if found else _out_of_reach(context, change, "share")
+    return mean(found.flipped.float(), "share", found.how)
 
 
 def sharpness_moved(context: EvaluationContext, change: float) -> Measure:
     """Edges of augmented images over edges of test images, at a change of {change:g}.
 
     How sharp augmented images are: 1 is as sharp as images of the data, less is blurred, more is noisy."""
-    found, unit = moved(context, change), "of test images'"
-    if found is None:
-        return _out_of_reach(context, change, unit)
-    return ratio(found.edges, fidelity.sharpness(context.grey), unit, found.how)
+    found = moved(context, change)
+    return relative_sharpness(context, found.edges, found.how)
 
 
 def has_head(model: Model) -> bool:

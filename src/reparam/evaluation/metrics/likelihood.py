@@ -17,7 +17,7 @@ from reparam.distributions import keyed_generator
 from reparam.evaluation import latents
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.likelihood import kl_by_dimension, point_reconstruction
-from reparam.evaluation.metrics.metric import Measure, Metric, mean
+from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean
 from reparam.evaluation.options import EvaluationOptions
 
 FEW_SAMPLES = 10  # effective ones: below, few draws have all the weight
@@ -107,6 +107,8 @@ def active_units(context: EvaluationContext) -> Measure:
 
     How many latents the model really uses; the others carry next to nothing."""
     means, _ = context.codes
+    if len(means) < 2:
+        raise NoValueError("it takes two images to see what varies over them")
     return Measure(latents.active_units(means), None, len(means), f"of {means.shape[1]}")
 
 

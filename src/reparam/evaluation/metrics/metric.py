@@ -15,7 +15,7 @@ from torch import Tensor
 from reparam.core.abilities import Ability
 from reparam.evaluation.context import EvaluationContext
 from reparam.models import Model
-from reparam.run.documents import Measure
+from reparam.run.documents import Measure, NoValueError
 
 FEWEST_FOR_FID = 128  # twice the features of the small network: below, the covariance is mostly noise
 
@@ -66,14 +66,19 @@ class Metric:
 
 def mean(values: Tensor, unit: str, note: str = "") -> Measure:
     """The mean over images, [N], with its standard error."""
+    if not len(values):
+        raise NoValueError("it is a mean over images, and none counts")
     values = values.double()
     stderr = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
     return Measure(float(values.mean()), stderr, len(values), unit, note)
 
 
-def ratio(part: Tensor, whole: Tensor, unit: str, note: str = "") -> Measure:
-    """Ratio of the means of paired values [N], with its standard error to first order (the delta method)."""
+def ratio(part: Tensor, whole: Tensor, unit: str, note: str = "", without: str = "it is relative to 0") -> Measure:
+    """Ratio of the means of paired values [N], with its standard error to first order (the delta method). Raises NoValueError
+    where the whole is 0, which is `without` in words."""
     part, whole = part.double(), whole.double()
+    if float(whole.mean()) == 0:
+        raise NoValueError(without)
     value = float(part.mean() / whole.mean())
     spread = part - value * whole
     stderr = float(spread.std() / math.sqrt(len(part)) / whole.mean()) if len(part) > 1 else None
@@ -102,4 +107,4 @@ def no_classifier(context: EvaluationContext) -> str | None:
 
 def none_labelled(context: EvaluationContext) -> str | None:
     known = context.split.labels[context.index] >= 0
-    return None if bool(known.any()) else "none of the images has a label"
+    return None if bool(known.any()) else f"no {context.options.split} image has a label"

@@ -13,7 +13,9 @@ from reparam.distributions import IGNORED
 from reparam.evaluation import structured
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.likelihood import SAMPLING, effective, nll
-from reparam.evaluation.metrics.metric import Measure, Metric, mean, one_class, ratio
+from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean, none_labelled, one_class, ratio
+
+NO_PIXEL = "no pixel of the label maps counts"
 
 
 def cnll_is(context: EvaluationContext) -> Measure:
@@ -53,7 +55,7 @@ def pixel_accuracy(context: EvaluationContext) -> Measure:
     How often the label of a pixel is right. 1 is always; where maps are mostly background, a high share is easy."""
     known = (context.predicted.x != IGNORED).flatten(1).any(1)  # an image of which no pixel counts says nothing
     if not known.any():
-        return Measure(1.0, None, 0, "share", "no pixel counts")
+        raise NoValueError(NO_PIXEL)
     right = structured.pixel_accuracy(context.average_prediction[known], context.predicted.x[known])
     return mean(right, "share", _average(context))
 
@@ -67,7 +69,7 @@ def iou(context: EvaluationContext) -> Measure:
     values = zip(found.intersection.T[1:], found.union.T[1:], strict=True)
     ratios = [ratio(both, either, "") for both, either in values if either.any()]
     if not ratios:
-        return Measure(1.0, None, n, "", "no image has, or is predicted to have, anything but background")
+        raise NoValueError("no image has, or is predicted to have, anything but background")
     value = sum(one.value for one in ratios) / len(ratios)
     stderr = ratios[0].stderr if len(ratios) == 1 else None
     return Measure(value, stderr, n, "", _average(context))
@@ -78,6 +80,8 @@ def ece(context: EvaluationContext) -> Measure:
 
     How far confidence and accuracy are apart: 0.05 means that labels given with 90% are right 85% or 95% of the time. Lower is
     better."""
+    if not (context.predicted.x != IGNORED).any():
+        raise NoValueError(NO_PIXEL)
     found = structured.reliability(context.average_prediction, context.predicted.x)
     return Measure(structured.calibration_error(found), None, len(context.predicted.x), "", _average(context))
 
@@ -123,7 +127,7 @@ def occluded_uncertainty(context: EvaluationContext) -> Measure:
     Whether the model knows where it cannot see: above 1, its predictions differ more there."""
     spread = structured.uncertainty(context.predictions)
     inside, outside = (structured.masked_mean(spread, mask) for mask in (context.hidden, ~context.hidden))
-    return ratio(inside, outside, "times", _draws(context))
+    return ratio(inside, outside, "times", _draws(context), "outside of the box, the predictions do not differ")
 
 
 def no_occlusion(context: EvaluationContext) -> str | None:
@@ -149,7 +153,9 @@ def _read(context: EvaluationContext) -> str:
 
 
 def no_completion(context: EvaluationContext) -> str | None:
-    return one_class(context) if context.model.context.masked else "it is for completions of images"
+    if not context.model.context.masked:
+        return "it is for completions of images"
+    return one_class(context) or none_labelled(context)
 
 
 _row = partial(Metric, reads=("draws",))

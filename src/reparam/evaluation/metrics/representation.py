@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,7 +49,10 @@ def principal_components(x: Tensor, count: int) -> Any:
     from sklearn.decomposition import PCA
 
     flat = _flat(x)
-    return PCA(min(count, *flat.shape), random_state=0).fit(flat)
+    with np.errstate(
+        invalid="ignore"
+    ):  # images that are all alike have no variance to explain, of which it takes shares
+        return PCA(min(count, *flat.shape), random_state=0).fit(flat)
 
 
 def _flat(x: Tensor) -> Any:

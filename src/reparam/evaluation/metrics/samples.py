@@ -8,7 +8,7 @@ import math
 from functools import partial
 
 from reparam.core.abilities import Ability
-from reparam.evaluation import distances
+from reparam.evaluation import distances, fidelity
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.latents import entropy
 from reparam.evaluation.metrics.metric import Measure, Metric, few_images, mean, no_classifier
@@ -19,7 +19,7 @@ def sharpness_samples(context: EvaluationContext) -> Measure:
     """Edges of samples over edges of test images.
 
     How sharp samples are beside test images: 1 is as sharp, less is blurred, more is noisy."""
-    return relative_sharpness(context, context.samples)
+    return relative_sharpness(context, fidelity.sharpness(context.samples))
 
 
 def fid(context: EvaluationContext, network: str) -> Measure:

@@ -8,7 +8,7 @@ from reparam.evaluation.metrics.classes import CLASSES
 from reparam.evaluation.metrics.clusters import CLUSTERS
 from reparam.evaluation.metrics.latent_moves import MOVES
 from reparam.evaluation.metrics.likelihood import LIKELIHOOD
-from reparam.evaluation.metrics.metric import Measure, Metric
+from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError
 from reparam.evaluation.metrics.predictions import PREDICTIONS
 from reparam.evaluation.metrics.rates import RATES
 from reparam.evaluation.metrics.reconstruction import RECONSTRUCTION
@@ -59,8 +59,11 @@ def choose(context: EvaluationContext, names: Sequence[str] = ()) -> tuple[list[
     return [name for name in METRICS if name not in left_out and name in chosen], left_out
 
 
-def evaluate(context: EvaluationContext, names: Sequence[str]) -> Iterator[tuple[str, Measure]]:
-    """The named metrics one by one."""
+def evaluate(context: EvaluationContext, names: Sequence[str]) -> Iterator[tuple[str, Measure | NoValueError]]:
+    """The named metrics one by one, or why one has no value on these images."""
     for number, name in enumerate(names, 1):
         context.say(f"[{number}/{len(names)}] {name}: {METRICS[name].doc}")
-        yield name, METRICS[name].measure(context)
+        try:
+            yield name, METRICS[name].measure(context)
+        except NoValueError as why:
+            yield name, why

@@ -4,10 +4,11 @@ Shapes: `N` images, `C H W` image, `F` features, `D` classes.
 """
 
 import hashlib
-import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from reparam.data.tasks import to_float
 from reparam.distributions import default_generators, default_generators_kept
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation.networks import inception
-from reparam.files import cache_folder, read_tensors, write_tensors
+from reparam.files import cache_folder, json_text, read_tensors, write_tensors
 from reparam.latent.generation import class_probabilities, classify
 from reparam.models import Model, Schedule, Spec
 from reparam.models.classifier import ConvolutionalClassifier
@@ -86,9 +87,11 @@ def classifier_network(
 ) -> FeatureNetwork:
     """A small classifier for this data set, trained at its first use on the training split."""
     model, facts = _from_cache(dataset, device, progress, say, seed)
+    accuracy = facts["accuracy"]
+    known = accuracy is not None and math.isfinite(accuracy)  # earlier versions stored NaN
     # A network's units have no scale of their own: the mean square of its features over training images becomes 1.
     return FeatureNetwork(
-        f"{'judge ' if seed else ''}{CLASSIFIER}, accuracy {facts['accuracy']:.3f}",
+        f"{'judge ' if seed else ''}{CLASSIFIER}, accuracy {f'{accuracy:.3f}' if known else 'unknown'}",
         lambda x: _head(model).features(x) / facts["scale"],
         device,
         head=lambda x: class_probabilities(model, x),
@@ -106,14 +109,14 @@ NETWORKS: dict[str, Callable[..., FeatureNetwork]] = {
 
 def _from_cache(
     dataset: Dataset, device: torch.device, progress: Progress | None, say: Callable[[str], None], seed: int
-) -> tuple[Model, dict[str, float]]:
+) -> tuple[Model, dict[str, Any]]:
     """A trained classifier, its accuracy on test images, and the scale of its features."""
     config = resolve("classifier", keep="last", seed=seed)
     fewest = LEAST_STEPS * config.training.batch_size / len(dataset.train)
     if config.training.epochs < fewest:
         config = resolve("classifier", keep="last", seed=seed, epochs=fewest)
     # Everything that the weights depend on: data, options, and the kind of device that sums.
-    recipe = hashlib.sha256(json.dumps(config.to_json(), sort_keys=True).encode()).hexdigest()[:8]
+    recipe = hashlib.sha256(json_text(config.to_json(), sort_keys=True).encode()).hexdigest()[:8]
     name = f"{CLASSIFIER}-{dataset.fingerprint[:16]}-{recipe}-{device.type}.safetensors"
     path = cache_folder() / "features" / name
     if path.exists():
@@ -159,12 +162,12 @@ def _trained(
     return model.eval()
 
 
-def _accuracy(model: Model, dataset: Dataset) -> float:
-    """On labelled test images; nan where there are none."""
+def _accuracy(model: Model, dataset: Dataset) -> float | None:
+    """On labelled test images; None where there are none."""
     test = dataset.test
     known = (test.labels >= 0).nonzero().squeeze(1)
     if not len(known):
-        return float("nan")
+        return None
     parts = (test.take(index) for index in known.split(TESTED_AT_ONCE))
     right = torch.cat([classify(model, to_float(part.pixels)) == part.labels for part in parts])
     return float(right.float().mean())

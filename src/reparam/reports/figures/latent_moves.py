@@ -3,7 +3,6 @@
 Shapes: `n` images, `C H W` image, `D` classes, `K` latent, `R` rows.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -149,6 +148,6 @@ def _measured_flips(run: LoadedRun) -> dict[str, list[tuple[float, float]]]:
     found: dict[str, list[tuple[float, float]]] = {}
     for name, figure in run.folder.evaluation().metrics.items():
         stored = parse_stored_name(name)
-        if stored.metric in CHANGES and not stored.validation and math.isfinite(figure.value):
+        if stored.metric in CHANGES and not stored.validation:
             found.setdefault(stored.directions or DEFAULT, []).append((CHANGES[stored.metric], figure.value))
     return {directions: sorted(points) for directions, points in found.items()}
