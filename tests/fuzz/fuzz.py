@@ -14,13 +14,14 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import NoReturn
 
 import atheris
 
 with atheris.instrument_imports(include=["reparam"]):
-    from seeds import REPAIRS, SEEDS, WHOSE
+    from seeds import REPAIRS, SEEDS, TEXTUAL, WHOSE, WORDS, renumbered
 
     from reparam.data import DataOptions, load
     from reparam.data.io import pictures
@@ -169,7 +170,7 @@ def main() -> NoReturn:
     parser.add_argument("--out", type=Path, default=Path("fuzz-found"), help="where inputs go that are read wrongly")
     parser.add_argument("--replay", type=Path, help="read this one input, and end")
     asked = parser.parse_args()
-    parse, out = PARSERS[asked.parser], asked.out
+    parse, repair, out = PARSERS[asked.parser], REPAIRS.get(asked.parser), asked.out
     options = DataOptions()  # builds its validators, which would count as the first input's time
     if asked.replay:
         try:
@@ -201,18 +202,22 @@ def main() -> NoReturn:
             raise
 
     def mutate(data: bytes, most: int, seed: int) -> bytes:
-        changed = atheris.Mutate(data, most)
-        return REPAIRS[asked.parser](changed)[:most] if seed % 4 else changed
+        textual = asked.parser in TEXTUAL and seed % 3
+        changed = renumbered(data, Random(seed)) if textual else atheris.Mutate(data, most)
+        return (repair(changed) if repair and seed % 4 else changed)[:most]
 
     corpus = FOLDER / "corpus"
     corpus.mkdir()
     for number, seed in enumerate(SEEDS[asked.parser]):
         (corpus / f"seed-{number}").write_bytes(seed)
+    words = FOLDER / "words"
+    words.write_text("".join('"' + "".join(f"\\x{byte:02x}" for byte in word.encode()) + '"\n' for word in WORDS))
     arguments = [
+        f"-dict={words}",
         f"-max_total_time={asked.seconds}", f"-max_len={LONGEST}", "-timeout=60", f"-rss_limit_mb={(base + GIB) // 2**20 + 512}",
         f"-artifact_prefix={out}/{asked.parser}-", "-print_final_stats=1", "-close_fd_mask=3",
     ]  # fmt: skip
-    custom = {"custom_mutator": mutate} if asked.parser in REPAIRS else {}
+    custom = {"custom_mutator": mutate} if repair or asked.parser in TEXTUAL else {}
     atheris.Setup([sys.argv[0], *arguments, str(corpus)], one, **custom)
     assert options
     atheris.Fuzz()

@@ -3,11 +3,14 @@
 import gzip
 import io
 import json
+import math
+import re
 import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from random import Random
 
 import numpy as np
 import torch
@@ -186,7 +189,57 @@ def repaired_zip(data: bytes) -> bytes:
     return bytes(out)
 
 
+def filled(head: bytes, data: bytes, size: int) -> bytes:
+    """So many bytes behind a header, where that is few."""
+    return head + (data + bytes(size))[:size] if 0 <= size <= 40_000 else head + data
+
+
+def repaired_npy(data: bytes) -> bytes:
+    """The length of the header is right, and about as many bytes follow as it promises."""
+    start, end = data.find(b"{"), data.find(b"}")
+    if not 0 < start < end:
+        return data
+    text = data[start : end + 1]
+    head = b"\x93NUMPY\1\0" + struct.pack("<H", min(len(text), 65535)) + text
+    shape = re.findall(rb"-?[0-9]{1,30}", text.partition(b"'shape'")[2])
+    width = re.search(rb"'descr': '[^']*?([0-9]{1,3})'", text)
+    return filled(head, data[end + 1 :].lstrip(b" \n"), math.prod(map(int, shape)) * int(width[1] if width else 1))
+
+
+def repaired_idx(data: bytes) -> bytes:
+    """About as many bytes follow as the header promises, in as many dimensions as can be read."""
+    ndim = 3 if data[4:5] != b"\1" else 1
+    end = 5 + 4 * ndim
+    if data[:1] == b"1" or len(data) < end:
+        return data
+    head = data[:1] + struct.pack(">HBB", 0, 8, ndim) + data[5:end]
+    return filled(head, data[end:], math.prod(struct.unpack(f">{ndim}I", data[5:end])))
+
+
+NUMBERS = ("0", "-1", "-8", "1", "7", "2147483648", "9223372036854775808", "9" * 20, "9" * 5000, "True", "1.5", '"x"')
+
+
+def renumbered(data: bytes, random: Random) -> bytes:
+    """One to three of the numbers that a text begins with are others."""
+    for _ in range(random.randint(1, 3)):
+        found = list(re.finditer(rb"-?[0-9]+", data[:1000]))
+        if found:
+            chosen = random.choice(found)
+            data = data[: chosen.start()] + random.choice(NUMBERS).encode() + data[chosen.end() :]
+    return data
+
+
+# Words that the formats know, which bytes by chance are seldom.
+WORDS = (
+    *("-", "-1", "-8", "0", "(0, ", "9" * 20, "9" * 5000, "True", "'|V0'", "'|O'", "'<U0'", "'8u1'", "[('a', 'u1')]"),
+    *("ustar", "size=", "path=", "GNU.sparse", "IHDR", "IDAT", "acTL", "tRNS", "eXIf", "PK\1\2", "\\", "../", "\ufeff"),
+)
+
+
+TEXTUAL = ("npy", "lists", "shards")  # numbers are written out
+
 REPAIRS: dict[str, Callable[[bytes], bytes]] = {
+    "npy": repaired_npy, "idx": repaired_idx,
     "png": repaired_png, "tar": repaired_tar, "rpz": repaired_rpz, "zip": repaired_zip, "npz": repaired_zip,
     "shards": lambda data: data[:1] + repaired_png(data[1:]) if data[:1] == b"2" else data,
 }  # fmt: skip
