@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from reparam.cli.common import comma_list, example, json_option, progress, show_json
+from reparam.terminal import output
 
 ALL = "all"
 
@@ -100,10 +101,10 @@ def reproduce(
             except RunError as error:  # results may be had without the runs that made them
                 runner.progress.note(f"pictures of {name} are left as they are: {error}")
         if not as_json:
-            click.echo(f"{EXPERIMENTS[name].title} ({EXPERIMENTS[name].source})\n")
-            click.echo(markdown_table(EXPERIMENTS[name], documents[name]) + "\n")
+            output(f"{EXPERIMENTS[name].title} ({EXPERIMENTS[name].source})\n")
+            output(markdown_table(EXPERIMENTS[name], documents[name]) + "\n")
     path = write_page(runner)
     if as_json:
         show_json({"page": str(path), "cells": documents})
     else:
-        click.echo(f"page: {path}")
+        output(f"page: {path}")

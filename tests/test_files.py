@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from reparam.errors import ReparamError, RunError
-from reparam.files import has_digest, read_json, read_tensors, write_atomically, write_json, write_tensors
+from reparam.errors import ConfigError, ReparamError, RunError
+from reparam.files import (
+    cache_folder,
+    has_digest,
+    new_folder,
+    read_json,
+    read_tensors,
+    user_path,
+    why_not_read,
+    write_atomically,
+    write_json,
+    write_tensors,
+)
 
 
 def test_tensors_and_metadata_come_back_equal(tmp_path: Path) -> None:
@@ -114,7 +126,7 @@ FOREIGN = {
     "a pointer": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "an array": (lambda path: path.write_bytes(b"\x93NUMPY\x01\x00" + bytes(100)), "a NumPy array"),
     "nothing": (lambda path: path.write_bytes(b""), "is empty"),
-    "a folder": (lambda path: path.mkdir(), "damaged"),
+    "a folder": (lambda path: path.mkdir(), "is a folder"),
 }
 
 
@@ -154,3 +166,80 @@ def test_what_is_no_number_is_never_written(tmp_path: Path, value: float) -> Non
     assert json.loads((tmp_path / "x.json").read_text()) == {"value": 1.0}
     (tmp_path / "old.json").write_text(json.dumps({"value": value}))
     assert repr(read_json(tmp_path / "old.json")["value"]) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.EACCES, "not allowed to read x: change its permissions"),
+        (errno.ENOENT, "does not exist"),
+        (errno.EISDIR, "is a folder"),
+        (errno.ENOTDIR, "part of it is a file"),
+        (errno.ELOOP, "links lead in a circle"),
+        (errno.ENAMETOOLONG, "name is too long"),
+        (errno.EIO, "disk or network drive fails"),
+    ],
+)
+def test_why_a_file_is_not_read_is_told_apart(code: int, words: str) -> None:
+    line = why_not_read("x", OSError(code, os.strerror(code)))
+    assert words in line
+    assert "damaged" not in line
+    assert "delete" not in line
+
+
+def test_what_is_there_and_cannot_be_read_is_not_called_missing_or_damaged(tmp_path: Path) -> None:
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "circle.json").symlink_to(tmp_path / "circle.json")
+    (tmp_path / "file").write_text("")
+    cases = {"folder.json": "is a folder", "circle.json": "circle", "file/x.json": "is a file", "x" * 300: "too long"}
+    for name, words in cases.items():
+        for read in (read_json, read_tensors):
+            with pytest.raises(RunError, match=words) as caught:
+                read(tmp_path / name)
+            assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no umask here")
+@pytest.mark.parametrize("mask", [0o077, 0o022, 0o007])
+def test_files_and_folders_have_the_rights_that_the_umask_leaves(mask: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        write_json(tmp_path / "a" / "b" / "x.json", {})
+        with new_folder(tmp_path / "new") as begun:
+            write_json(begun / "x.json", {})
+    finally:
+        os.umask(before)
+    found = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert found == {"a": 0o777 & ~mask, "b": 0o777 & ~mask, "new": 0o777 & ~mask, "x.json": 0o666 & ~mask}
+
+
+def test_a_name_as_long_as_names_may_be_is_written(tmp_path: Path) -> None:
+    for name in ("x" * 255, "é" * 127):
+        write_json(tmp_path / name, {})
+        assert (tmp_path / name).exists()
+    with pytest.raises(ReparamError, match="name is too long"):
+        write_json(tmp_path / ("x" * 300), {})
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full"), ValueError("x")], ids=repr)
+def test_a_folder_that_is_not_finished_is_removed(error: BaseException, tmp_path: Path) -> None:
+    def fill() -> None:
+        with new_folder(tmp_path / "new") as begun:
+            (begun / "class").mkdir()
+            (begun / "class" / "x").write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        fill()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_home_that_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert user_path("~/x") == Path.home() / "x"
+    with pytest.raises(ConfigError, match="'~no-such-user/x' names a home folder that is not known"):
+        user_path("~no-such-user/x")
+    monkeypatch.setattr(Path, "expanduser", lambda self: (_ for _ in ()).throw(RuntimeError("no home")))
+    for name in ("REPARAM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match="set REPARAM_CACHE"):
+        cache_folder()

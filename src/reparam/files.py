@@ -5,8 +5,9 @@ import errno
 import hashlib
 import json
 import os
+import secrets
+import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,8 +34,17 @@ def sweep(folder: Path) -> None:
 def cache_folder() -> Path:
     """Where downloads and feature networks are kept: REPARAM_CACHE, else XDG_CACHE_HOME/reparam, else ~/.cache/reparam."""
     if chosen := os.environ.get("REPARAM_CACHE"):
-        return Path(chosen).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "reparam"
+        return user_path(chosen).absolute()
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").absolute() / "reparam"
+
+
+def user_path(text: str) -> Path:
+    """A path as a person writes it, `~` and `~NAME` for home folders. Raises ConfigError where there is no such user or home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        remedy = "write the path in full" if text != "~/.cache" else "set REPARAM_CACHE to a folder of yours"
+        raise ConfigError(f"'{text}' names a home folder that is not known: {remedy}") from None
 
 
 def state_folder() -> Path:
@@ -61,7 +71,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ReparamError(_why_not_written(path, error)) from error
+        raise ReparamError(why_not_written(path, error)) from error
 
 
 def refuse_link(path: Path) -> None:
@@ -82,7 +92,7 @@ def append_to(path: Path) -> BinaryIO:
     try:
         return open(path, "ab", opener=lambda name, flags: os.open(name, flags | aside, 0o666))
     except OSError as error:
-        raise ReparamError(_why_not_written(path, error)) from error
+        raise ReparamError(why_not_written(path, error)) from error
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -91,17 +101,17 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        # Of a long name a part: the temporary name must not be too long where the name itself is not.
+        begun = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}{PARTIAL}")
+        os.close(os.open(begun, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the process's umask
+        temporary = begun
         write(temporary)
-        temporary.chmod(0o644)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
     except (OSError, SafetensorError) as error:
-        raise ReparamError(_why_not_written(path, error)) from error
+        raise ReparamError(why_not_written(path, error)) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
@@ -119,19 +129,42 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _why_not_written(path: Path, error: Exception) -> str:
-    code = getattr(error, "errno", None)
-    if code == errno.ENOSPC or "No space left" in str(error):
+# What is wrong with a path itself, whatever was to be done with it, and what helps.
+_OF_PATHS = {
+    errno.ENOENT: "it does not exist: check the path",
+    errno.ENOTDIR: "a part of it is a file, not a folder: check the path",
+    errno.EISDIR: "it is a folder, not a file: check the path",
+    errno.ELOOP: "its links lead in a circle, or are not to be followed: give the file itself",
+    errno.ENAMETOOLONG: "its name is too long: take a shorter one",
+    errno.EIO: "its disk or network drive fails: see to that, and try again; the file may be whole",
+    errno.ESTALE: "its network drive has lost it: see to that, and try again; the file may be whole",
+    errno.EMFILE: "too many files are open: end other programs, or raise 'ulimit -n'",
+}
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+
+
+def why_not_read(path: Path | str, error: OSError) -> str:
+    """One line with the remedy. A file that may not be read, or not now, is neither missing nor damaged."""
+    if error.errno in _FORBIDDEN:
+        return f"not allowed to read {path}: change its permissions, or those of its folder"
+    return f"cannot read {path}: {_OF_PATHS.get(error.errno or 0) or error.strerror or error}"
+
+
+def why_not_written(path: Path | str, error: Exception) -> str:
+    """One line with the remedy."""
+    code = getattr(error, "errno", None) or 0
+    if code in _FULL or "No space left" in str(error):
         return f"no space left on the disk for {path}: free some and try again; what was written before is intact"
-    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if code in _FORBIDDEN or code == errno.EROFS:
         return f"not allowed to write {path}: choose another place, or change the folder's permissions"
-    return f"cannot write {path}: {getattr(error, 'strerror', None) or error}"
+    return f"cannot write {path}: {_OF_PATHS.get(code) or getattr(error, 'strerror', None) or error}"
 
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, PATH.unfinished, which becomes PATH when all is there. Raises ConfigError where PATH holds something
-    already, or another attempt was left."""
+    """A folder to fill, PATH.unfinished, which becomes PATH when all is there, and is removed where that fails. Raises
+    ConfigError where PATH holds something already, or a killed attempt was left."""
     refuse_link(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         what = "not empty" if path.is_dir() else "no folder"
@@ -139,8 +172,16 @@ def new_folder(path: Path) -> Iterator[Path]:
     begun = path.with_name(path.name + ".unfinished")
     if os.path.lexists(begun):
         raise ConfigError(f"{begun} is left of an attempt that did not end: remove it")
-    yield begun
-    begun.replace(path)
+    make_folder(begun)
+    try:
+        yield begun
+        try:
+            begun.replace(path)
+        except OSError as error:
+            raise ReparamError(why_not_written(path, error)) from error
+    except BaseException:
+        shutil.rmtree(begun, ignore_errors=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -181,12 +222,12 @@ def read_limited(path: Path, largest: int) -> bytes:
     """The bytes of a file of at most so many. Raises RunError for a larger one, and for one that cannot be read."""
     try:
         if not stat.S_ISREG((found := path.stat()).st_mode):  # a pipe would be waited for
-            raise RunError(f"{path} is no file: remove it, and restore the file from a copy")
+            raise RunError(f"{path} is a folder, pipe or device, not a file: restore the file from a copy")
         if found.st_size > largest:
             raise RunError(f"{path} has {found.st_size:,} bytes, and such files have at most {largest:,}: restore it")
         return path.read_bytes()
     except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from None
+        raise RunError(why_not_read(path, error)) from None
 
 
 def parse_json(data: bytes) -> Any:
@@ -228,12 +269,13 @@ def read_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], di
     without a digest, as earlier versions wrote them, is taken as it is."""
     lost = "restore it from a copy, or train again"
     try:
+        path.open("rb").close()  # safetensors has errors of its own for what is no file
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
             entries = file.metadata() or {}
-    except FileNotFoundError:
-        raise RunError(f"{path} does not exist") from None
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise RunError(why_not_read(path, error)) from None
+    except SafetensorError as error:
         raise RunError(f"{path} is {_what_it_is(path) or f'damaged ({error})'}: {lost}") from None
     if METADATA not in entries:
         raise RunError(f"{path} is a safetensors file that Reparam has not written, or damaged: {lost}")

@@ -1,6 +1,6 @@
 """What a person sees while long work runs: throughput, an estimate, the terms."""
 
-import sys
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+from reparam.terminal import printable, say
 
 T = TypeVar("T")
 
@@ -48,11 +50,11 @@ class RichProgress:
     def __init__(self, console: Console | None = None) -> None:
         self.bar = Bar(
             SpinnerColumn(),
-            TextColumn("epoch {task.fields[epoch]:.2f}"),
+            TextColumn("epoch {task.fields[epoch]:.2f}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[rate]:,.0f} images/s  {task.fields[terms]}"),
+            TextColumn("{task.fields[rate]:,.0f} images/s  {task.fields[terms]}", markup=False),
             console=console or Console(stderr=True),
         )
 
@@ -64,13 +66,17 @@ class RichProgress:
         self.bar.update(self.task, completed=step, epoch=epoch, rate=images_per_second, terms=describe(terms))
 
     def note(self, text: str) -> None:
-        self.bar.console.print(text, highlight=False)
+        with contextlib.suppress(OSError):  # as where the terminal is closed: work goes on
+            line = printable(text, self.bar.console.encoding)  # not rich's markup, which names may look like
+            self.bar.console.print(line, highlight=False, markup=False, emoji=False)
 
     def close(self) -> None:
-        self.bar.stop()
+        with contextlib.suppress(OSError):
+            self.bar.stop()
 
     def track(self, items: Sequence[T], what: str) -> Iterator[T]:
-        columns = (SpinnerColumn(), TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        text = TextColumn(printable(what, self.bar.console.encoding), markup=False)
+        columns = (SpinnerColumn(), text, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         with Bar(*columns, console=self.bar.console, transient=True) as bar:
             yield from bar.track(items)
 
@@ -97,7 +103,7 @@ class LineProgress:
         )
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        say(text)
 
     def close(self) -> None: ...
 

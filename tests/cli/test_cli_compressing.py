@@ -66,7 +66,7 @@ def test_what_cannot_be_is_refused_in_one_line(runs: dict[str, Path], command: C
     refused(command("decompress", runs["ae"], cut, *out), "cut.rpz", "damaged")
     refused(command("decompress", runs["ae"], foreign, *out), "foreign.rpz", "no file that")
     refused(command("decompress", runs["other"], file, *out), "another run's weights")
-    refused(command("decompress", runs["ae"], tmp_path / "none.rpz", *out), "cannot be read")
+    refused(command("decompress", runs["ae"], tmp_path / "none.rpz", *out), "cannot read", "does not exist")
     assert not (tmp_path / "folder").exists()
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine.txt").write_text("mine")

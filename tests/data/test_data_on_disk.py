@@ -21,7 +21,7 @@ import reparam
 from reparam.cli import cli
 from reparam.data import DataOptions, load
 from reparam.data.dataset import SPLITS, cut
-from reparam.data.io.on_disk import LOGGED, OnDiskImages, read_ahead
+from reparam.data.io.on_disk import LOGGED, OnDiskImages, ReadAhead
 from reparam.data.labels import few_labels
 from reparam.data.selection import task_images
 from reparam.data.sources import shards as shards_module
@@ -177,7 +177,7 @@ class Heavy(torch.utils.data.Dataset):
 
 
 def read_a_little(pipe):
-    items = read_ahead(Heavy(), itertools.count(), workers=2, ahead=4)
+    items = ReadAhead(Heavy(), itertools.count(), workers=2, ahead=4)
     next(items)
     pipe.send([reader.pid for reader in multiprocessing.active_children()])
     time.sleep(600)
@@ -185,7 +185,7 @@ def read_a_little(pipe):
 
 @pytest.mark.filterwarnings("error")
 def test_more_workers_than_cores_are_what_was_asked_for():
-    items = read_ahead(Heavy(), range(3), workers=len(os.sched_getaffinity(0)) + 1, ahead=1)
+    items = ReadAhead(Heavy(), range(3), workers=len(os.sched_getaffinity(0)) + 1, ahead=1)
     assert sum(len(item) for item in items) == 3_000_000
 
 

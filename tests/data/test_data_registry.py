@@ -175,7 +175,7 @@ def test_errors_of_the_system_are_said_in_one_line(tmp_path, monkeypatch, refuse
         raise PermissionError(13, "Permission denied", str(path / "x"))
 
     monkeypatch.setitem(DATASETS, "array", replace(DATASETS["array"], load=fails))
-    with refused("Permission denied"):
+    with refused("not allowed to read"):
         load(f"array:{tmp_path}")
 
 

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import nullcontext as nothing
 from pathlib import Path
@@ -174,3 +176,34 @@ def test_a_signal_to_the_whole_job_leaves_a_checkpoint(tmp_path: Path) -> None:
 def test_a_reading_process_that_is_killed_ends_training_with_a_reason() -> None:
     with pytest.raises(DataError, match="a process that reads images ended.*--workers"):
         make(stored(Shelf(deadly=30), workers=2)).run()
+
+
+class Stuck(Shelf):
+    """Whoever reads the first image but this process hangs, deaf to SIGTERM as all readers are."""
+
+    def read(self, place: int) -> np.ndarray:
+        if place == 0 and os.getpid() != self.reader:
+            time.sleep(1000)
+        return super().read(place)
+
+
+def test_a_reader_that_hangs_is_killed_in_the_end() -> None:
+    reader = BatchReader(stored(Stuck(), workers=1), iter([torch.arange(3)]))
+    (child,) = multiprocessing.active_children()
+    began = time.monotonic()
+    reader.close()
+    child.join(5)
+    assert not child.is_alive()
+    assert time.monotonic() - began < 10  # torch itself waits for five seconds
+
+
+def _leave_a_reader_behind() -> None:
+    _kept.append(BatchReader(stored(Stuck(), workers=2), iter([torch.arange(3)])))
+
+
+_kept: list[BatchReader] = []
+
+
+def test_a_reader_that_hangs_does_not_keep_the_program_from_ending() -> None:
+    code = "import test_training_reader as test; test._leave_a_reader_behind()"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, timeout=60, check=True)

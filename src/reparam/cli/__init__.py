@@ -3,14 +3,15 @@
 Only click is imported before a command runs, so that `reparam --help` answers at once.
 """
 
-import os
-import sys
+import errno
+from pathlib import Path
 
 import click
 
 from reparam.cli import augment, compress, conditional, data, measure, pictures, reproduce, train
 from reparam.cli.common import INTERRUPTED, USER_ERROR
 from reparam.errors import ReparamError, memory_watched
+from reparam.terminal import Ended, end_signals_raised, flush_streams, open_streams, say
 
 LONGEST = 1000  # characters of an error's line: file names and values may be of any length
 
@@ -28,35 +29,55 @@ for module in (train, data, measure, pictures, conditional, augment, compress, r
 
 def main(command: click.Command = cli, name: str = "reparam") -> None:
     """Runs a command; every error of the user's is one line on stderr and exit code 2, an interruption 130."""
+    open_streams()
+    with end_signals_raised():
+        code = _run(command, name)
+    flush_streams()
+    raise SystemExit(code)
+
+
+def _run(command: click.Command, name: str) -> int:
+    try:
+        Path.cwd()  # libraries end the process where there is none
+    except FileNotFoundError:
+        return _fail("the current folder has been removed: change to another one")
     try:
         with memory_watched("for this command", "work on fewer or smaller images at once, or with a smaller model"):
-            code = command.main(prog_name=name, standalone_mode=False)
+            return command.main(prog_name=name, standalone_mode=False) or 0
+    except SystemExit as error:
+        return INTERRUPTED if error.code == INTERRUPTED else 0  # 1: click's, of help whose reader has gone
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
-        code = USER_ERROR
+        say(error.ctx.get_help() if error.ctx else "")
+        return USER_ERROR
     except click.UsageError as error:
         hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
-        code = _fail(error.format_message().rstrip(".") + hint)
+        return _fail(error.format_message().rstrip(".") + hint)
     except (ReparamError, click.ClickException) as error:
-        code = _fail(error.format_message() if isinstance(error, click.ClickException) else str(error))
+        return _fail(error.format_message() if isinstance(error, click.ClickException) else str(error))
     except (KeyboardInterrupt, click.Abort):
-        code = INTERRUPTED
-        click.echo("interrupted", err=True)
-    except BrokenPipeError:
-        # The reader of our output has gone; it knows why.
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
-        code = 0
-    raise SystemExit(code or 0)
+        say("interrupted")
+        return INTERRUPTED
+    except Ended as error:
+        say("interrupted")
+        return 128 + error.number
+    except OSError as error:
+        return _fail(_of_system(error))
+
+
+def _of_system(error: OSError) -> str:
+    """One line for what the system refused, where nobody closer to it knew more."""
+    from reparam.files import why_not_read, why_not_written
+
+    if error.filename is None:
+        return f"the system refused ({error.strerror or error}): free space or memory, and try again"
+    names = [name for name in (error.filename, error.filename2) if name is not None]
+    explain = why_not_written if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS) else why_not_read
+    return explain(" and ".join(map(str, names)), error)
 
 
 def _fail(message: str) -> int:
-    line = "".join(_visible(character) for character in " ".join(message.split()))
+    line = " ".join(message.split())
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"  # the remedy is at the end
-    click.echo(f"error: {line}", err=True)
+    say(f"error: {line}")
     return USER_ERROR
-
-
-def _visible(character: str) -> str:
-    """A file's name can hold what moves a terminal's cursor, and what no encoding writes."""
-    return character if character.isprintable() else ascii(character)[1:-1]

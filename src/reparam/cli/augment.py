@@ -7,6 +7,7 @@ import click
 
 from reparam.cli.common import answer, data_option, images_of, open_run, progress, run_command
 from reparam.cli.options import OptionsCommand
+from reparam.terminal import say
 
 
 @run_command(
@@ -32,7 +33,7 @@ def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, 
     source = dataset.split(options.split)
     index = torch.arange(len(source)) if spec else opened.config.labelled_index(dataset, options.split)
     if len(index) < len(source):
-        click.echo(f"the {len(index):,} images that had a label in training (--data: all)", err=True)
+        say(f"the {len(index):,} images that had a label in training (--data: all)")
     index = index[: options.images]
     augmenter = opened.augmenter(
         options.strength,

@@ -10,6 +10,7 @@ import click
 
 from reparam.cli.options import WholeRange
 from reparam.errors import ConfigError
+from reparam.terminal import output
 
 if TYPE_CHECKING:
     from reparam.api import Run
@@ -68,7 +69,7 @@ def show_json(document: Any, indent: int | None = None) -> None:
     """Prints a document as the JSON that `--json` promises."""
     from reparam.files import json_text
 
-    click.echo(json_text(document, indent=indent))
+    output(json_text(document, indent=indent))
 
 
 def answer(as_json: bool, document: Any, text: str) -> None:
@@ -76,7 +77,7 @@ def answer(as_json: bool, document: Any, text: str) -> None:
     if as_json:
         show_json(document)
     else:
-        click.echo(text)
+        output(text)
 
 
 def index_option(text: str) -> Any:

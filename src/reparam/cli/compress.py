@@ -8,6 +8,7 @@ from reparam.cli.common import answer, data_option, images_of, open_run, refuse_
 from reparam.cli.options import FiniteRange, WholeRange
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError, DataError
+from reparam.terminal import say
 
 
 @run_command(
@@ -58,10 +59,9 @@ def compress(
         x = torch.cat([picture.pixels for picture in pictures])
         if others := sum(picture.size != (shape[2], shape[1]) for picture in pictures):
             how = "cut to their central square and resized" if data.crop == "centre" else "squeezed"
-            click.echo(
+            say(
                 f"{others:,} of {len(x):,} pictures are {how} to {shape[2]} x {shape[1]}, which is what the run knows: that is "
-                "what is kept, and what PSNR compares with",
-                err=True,
+                "what is kept, and what PSNR compares with"
             )
     else:
         x = task_images(images_of(opened, spec).test, opened.config.task, n or 1000).input
@@ -86,14 +86,14 @@ def compress(
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
 def decompress(run: Path, file: Path, out: Path, device: str, as_json: bool) -> None:
     """The images of a file that `compress` wrote: OUT/000000.png and on, in the order in which they were given."""
-    from reparam.files import new_folder
+    from reparam.files import new_folder, why_not_read
     from reparam.reports.pictures import sheet, write_png
 
     opened = open_run(run, device)
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from None
+        raise DataError(why_not_read(file, error)) from None
     try:
         found = opened.decompress(data)
     except DataError as error:

@@ -11,6 +11,7 @@ from reparam.cli.options import OptionsCommand
 from reparam.cli.pictures import picture_command, view_of
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
+from reparam.terminal import say
 
 if TYPE_CHECKING:
     from reparam.api import Run
@@ -85,7 +86,7 @@ def segment(run: Path, images: tuple[Path, ...], out: Path, device: str, as_json
     refuse_overwriting(targets, images, out)
     written = [path for image in images for path in write_segmentation(opened, image, out, options)]
     if opened.config.data.crop == "centre":
-        click.echo("only the central square of a picture is read: labels outside of it are 0", err=True)
+        say("only the central square of a picture is read: labels outside of it are 0")
     answer(as_json, {"out": [str(path) for path in written]}, "\n".join(map(str, written)))
 
 

@@ -7,6 +7,7 @@ import click
 
 from reparam.cli.common import answer, comma_list, example, json_option, progress, show_json
 from reparam.cli.options import WholeRange
+from reparam.terminal import output
 
 
 @click.command(epilog=example("reparam models"))
@@ -28,9 +29,9 @@ def models(as_json: bool) -> None:
         return
     rows = [(name, recipe, doc.doc) for name, family in MODELS.items() for recipe, doc in family.recipes.items()]
     for name, family in MODELS.items():
-        click.echo(f"{click.style(name, bold=True)}: {family.summary}\n  {family.citation}")
+        output(f"{name}: {family.summary}\n  {family.citation}")
         for _, recipe, doc in (row for row in rows if row[0] == name):
-            click.echo(f"    --recipe {recipe:10} {doc}")
+            output(f"    --recipe {recipe:10} {doc}")
 
 
 @click.group()
@@ -54,7 +55,7 @@ def list_data(as_json: bool) -> None:
     for name, source in DATASETS.items():
         counts = " / ".join(f"{n:,}" for n in source.n) if source.n else "as many as there are"
         how = "downloaded at first use" if source.downloads else "local"
-        click.echo(f"{click.style(name, bold=True):24} {source.summary}\n    {counts} images; {how}; {source.licence}")
+        output(f"{name:24} {source.summary}\n    {counts} images; {how}; {source.licence}")
 
 
 @data.command(epilog=example("reparam data get mnist"))
@@ -133,7 +134,7 @@ def shard(
         return
     for line in (*dataset.notes, *(f"left out: {line}" for line in skipped)):
         bar.note(line)
-    click.echo(f"shards: {out} ({sum(counts):,} images); train with --data shards:{out}")
+    output(f"shards: {out} ({sum(counts):,} images); train with --data shards:{out}")
 
 
 COMMANDS = (models, data)

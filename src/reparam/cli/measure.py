@@ -1,6 +1,7 @@
 """Measuring and looking: `evaluate`, `report`, `encode`."""
 
 import dataclasses
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from reparam.cli.common import (
 from reparam.cli.options import OptionsCommand
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
+from reparam.terminal import output, say
 
 
 @run_command(
@@ -48,7 +50,7 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
     options = EvaluationOptions(**chosen)
     opened = open_run(run, device)
     names = comma_list("metrics", metrics)
-    measures = opened.evaluate(names, options, progress(), lambda text: click.echo(text, err=True))
+    measures = opened.evaluate(names, options, progress(), say)
     findings = opened.folder.evaluation().diagnosis if not names or "all" in names else ()
     if as_json:
         figures = {name: dataclasses.asdict(measure) for name, measure in measures.items()}
@@ -56,10 +58,13 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
         show_json({"metrics": figures, "left_out": left_out(opened, names, options), "diagnosis": diagnosis}, indent=2)
     else:
         # A file or pipe has no width of its own: lines are left whole there.
-        Console(width=None if sys.stdout.isatty() else 200).print(evaluation_table(measures))
+        terminal, text = sys.stdout.isatty(), io.StringIO()
+        console = Console(width=None if terminal else 200, file=text, force_terminal=terminal)
+        console.print(evaluation_table(measures))
+        output(text.getvalue().rstrip("\n"), styled=True)
         for line in diagnosis_lines(findings):
-            click.echo(line)
-        click.echo(f"written: {opened.folder.evaluation_path}")
+            output(line)
+        output(f"written: {opened.folder.evaluation_path}")
 
 
 @run_command("reparam report runs/vae")
@@ -124,7 +129,7 @@ def compare(runs: tuple[Path, ...], out: Path, metrics: str | None, device: str,
         raise ConfigError(f"--out {out} must end in .html")
     opened = [open_run(run, device) for run in runs]
     names = comma_list("metrics", metrics)
-    write_comparison(opened, out, progress(), lambda text: click.echo(text, err=True), names)
+    write_comparison(opened, out, progress(), say, names)
     answer(as_json, {"out": str(out)}, f"comparison: {out}")
 
 

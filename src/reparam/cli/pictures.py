@@ -20,6 +20,7 @@ from reparam.cli.common import (
 from reparam.cli.options import OptionsCommand
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
+from reparam.terminal import say
 
 if TYPE_CHECKING:
     from reparam.api import Run
@@ -57,7 +58,7 @@ def view_of(run: "Run", spec: str | None = None) -> "RunView":
     from reparam.reports.run_view import RunView
 
     images = None if spec is None else images_of(run, spec).test
-    return RunView(run, images, progress=progress(), say=lambda text: click.echo(text, err=True))
+    return RunView(run, images, progress=progress(), say=say)
 
 
 @picture_command(

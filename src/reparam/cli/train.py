@@ -22,6 +22,7 @@ from reparam.cli.common import (
 )
 from reparam.cli.options import unset_option
 from reparam.errors import ConfigError
+from reparam.terminal import output
 
 if TYPE_CHECKING:
     from reparam.models import Family
@@ -137,13 +138,13 @@ def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
     elif is_first():
         _, weights = folder.weights() if folder.weights_path.exists() else ({}, None)
         which = f"; kept weights: {weights.kept}, of epoch {weights.epoch:.2f}" if weights else ""
-        click.echo(f"{outcome.state} at epoch {outcome.epoch:.2f} after {outcome.seconds:.0f} s{which}")
+        output(f"{outcome.state} at epoch {outcome.epoch:.2f} after {outcome.seconds:.0f} s{which}")
         path = shlex.quote(str(folder.path))
-        click.echo(f"run: {folder.path}")
+        output(f"run: {folder.path}")
         if outcome.state == "interrupted":
-            click.echo(f"continue with: reparam resume {path}")
+            output(f"continue with: reparam resume {path}")
         else:
-            click.echo(f"next: reparam evaluate {path}; reparam report {path}")
+            output(f"next: reparam evaluate {path}; reparam report {path}")
     if outcome.state == "interrupted":
         raise SystemExit(INTERRUPTED)
 

@@ -11,7 +11,7 @@ from reparam.data.options import DataOptions
 from reparam.data.registry import DATASETS, Source
 from reparam.data.sources.pairs import has_pairs
 from reparam.errors import DataError, flag, suggest
-from reparam.files import cache_folder
+from reparam.files import cache_folder, user_path, why_not_read
 from reparam.importing import TYPED, Origin, import_object, is_import_path
 
 
@@ -37,7 +37,7 @@ def load(
         if source.path == "none":
             return replace(source.load(Path(), options), name=name)
         if colon:
-            path = Path(rest).expanduser().absolute()
+            path = user_path(rest).absolute()
             return replace(source.load(path, options), name=f"{name}:{path}")
         if origin.run is not None and _is_missing(source, folder := _root(options) / name):
             where = f" --data-root {shlex.quote(str(_root(options)))}" if options.data_root else ""
@@ -47,7 +47,7 @@ def load(
             )
         return replace(source.load(_locate(name, source, options, say), options), name=name)
     except OSError as error:
-        raise DataError(f"cannot read {error.filename or spec} ({error.strerror or error}): check the path") from error
+        raise DataError(why_not_read(error.filename or spec, error)) from error
 
 
 def get(name: str, options: DataOptions = DataOptions(), say: Say = lambda line: None) -> Path:  # noqa: B008
@@ -89,7 +89,7 @@ def _is_missing(source: Source, folder: Path) -> bool:
 def _root(options: DataOptions) -> Path:
     """The folder that holds the named sets."""
     chosen = options.data_root or os.environ.get("REPARAM_DATA")
-    return Path(chosen).expanduser().absolute() if chosen else cache_folder() / "data"
+    return user_path(chosen).absolute() if chosen else cache_folder() / "data"
 
 
 def _where_to_put(name: str, source: Source, options: DataOptions) -> str:

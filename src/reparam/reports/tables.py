@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from reparam.evaluation import METRICS, Finding, Measure
 from reparam.evaluation.options import parse_stored_name
+from reparam.terminal import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,9 +67,9 @@ def evaluation_table(measures: Mapping[str, Measure]) -> "Table":
     for name, measure in measures.items():
         value, error = with_error(measure.value, measure.stderr)
         doc = "; ".join(part for part in (METRICS[name].doc if name in METRICS else "", measure.note) if part)
-        # Text, not markup: a unit or name may hold brackets.
+        # Text, not markup: a unit or name may hold brackets, and of one's own metrics anything.
         cells = (name, value, f"± {error}" if error else "", measure.unit, f"{measure.n:,}", doc)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
 
 

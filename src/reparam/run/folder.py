@@ -37,6 +37,7 @@ from reparam.files import (
     read_tensors,
     refuse_link,
     sweep,
+    why_not_read,
     write_json,
     write_tensors,
 )
@@ -185,8 +186,12 @@ class RunFolder:
 
     def _stored_document(self) -> dict[str, Any]:
         """run.json as it is stored, with what other versions added."""
-        if not self.path.is_dir():
-            raise RunError(f"no run at {self.path}: the folder does not exist")
+        try:
+            self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise RunError(f"no run at {self.path}: the folder does not exist") from None
+        except OSError as error:
+            raise RunError(why_not_read(self.path, error)) from None
         if not self._document_path.exists():
             raise RunError(f"no run at {self.path}: it has no run.json; name the folder that 'reparam train' printed")
         document = read_json(self._document_path, LOST)

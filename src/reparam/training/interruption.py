@@ -1,27 +1,33 @@
-"""Ctrl-C and SIGTERM, taken as a request to stop."""
+"""Ctrl-C, SIGTERM and SIGHUP, taken as a request to stop."""
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
+from reparam.terminal import END_SIGNALS, REST, in_finaliser
+
 
 class InterruptListener:
-    """While entered, the first Ctrl-C or SIGTERM sets `asked`; a second one raises KeyboardInterrupt at once, but not in a
-    finaliser (such as end reading processes), where Python would print it and go on.
+    """While entered, the first of `END_SIGNALS` sets `asked`; a second one raises KeyboardInterrupt at once, but not in a
+    finaliser (such as end reading processes), where Python would print it and go on. Those that come within the next `REST`
+    seconds are part of it, so that what has to be written then can be.
 
-    Signals reach Python's main thread only: elsewhere it hears none.
+    Signals reach Python's main thread only: elsewhere it hears none. A signal that is ignored (by nohup) stays so.
     """
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self.asked = False
-        self._note = note
+        self._raised = -REST
+        self._note, self._process = note, os.getpid()
         self._before: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> "InterruptListener":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is not None:  # one that is not Python's could not be put back
+            for number in END_SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._ask)
         return self
 
@@ -30,16 +36,11 @@ class InterruptListener:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # in a reading process that begins: this one ends it
+            return
         if not self.asked:
             self.asked = True
             self._note("stopping after this step and writing a checkpoint; once more to stop at once")
-        elif not _in_finaliser(frame):
+        elif time.monotonic() - self._raised > REST and not in_finaliser(frame):
+            self._raised = time.monotonic()
             raise KeyboardInterrupt
-
-
-def _in_finaliser(frame: FrameType | None) -> bool:
-    while frame:
-        if frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from tensorboardX import SummaryWriter
 
 from reparam.errors import ReparamError, RunError
-from reparam.files import append_to, json_text
+from reparam.files import append_to, json_text, why_not_written
 from reparam.run.folder import RunFolder
 
 
@@ -56,8 +56,7 @@ class MetricsLog:
                 yield file
         except OSError as error:
             raise ReparamError(
-                f"cannot write {self.path} ({os.strerror(error.errno or 0)}): free some space and continue with "
-                f"'reparam resume {self.path.parent}'"
+                f"{why_not_written(self.path, error)}; then continue with 'reparam resume {self.path.parent}'"
             ) from error
 
     def close(self) -> None:

@@ -114,13 +114,19 @@ class Loop:
         self._start_clocks()
         if self.folder and processes.rank() == 0:
             self.metrics = MetricsLog(self.folder, state.metrics_bytes, state.step)
+        with InterruptListener(self.progress.note) as listener:  # also while the end is written
+            ended = self._run(listener)
+        return Outcome(ended, state.step, self.epoch, self.options.keep, state.best, state.seconds)
+
+    def _run(self, listener: InterruptListener) -> str:
         try:
             self._write_status("running")
-            with processes.siblings_watched(), readers_watched(), InterruptListener(self.progress.note) as listener:
+            with processes.siblings_watched(), readers_watched():
                 ended = self._train(listener)
                 self.cycle.stop_reading()  # before the last checkpoint is written
                 self.save()
                 self._write_status(ended)
+            return ended
         except (ReparamError, KeyboardInterrupt) as error:
             ends = {DivergedError: "diverged", KeyboardInterrupt: "interrupted"}
             with contextlib.suppress(ReparamError):  # as on a full disk: what happened first is what counts
@@ -132,7 +138,6 @@ class Loop:
             self.progress.close()
             if self.metrics:
                 self.metrics.close()
-        return Outcome(ended, state.step, self.epoch, self.options.keep, state.best, state.seconds)
 
     def _train(self, listener: InterruptListener) -> str:
         """Cycle after cycle; returns how it ended."""

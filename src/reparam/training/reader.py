@@ -4,7 +4,6 @@ Shapes: `n` images.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data import Images
-from reparam.data.io.on_disk import OnDiskImages, read_ahead
+from reparam.data.io.on_disk import OnDiskImages, ReadAhead
 from reparam.errors import DataError, ReparamError
 
 AHEAD = 4  # parts of batches that each worker has ready
@@ -28,10 +27,10 @@ class BatchReader:
 
     def __init__(self, split: Images, indices: Iterator[Tensor]) -> None:
         self.split, self.indices = split, indices
-        self.batches: Iterator[Any] | None = None
+        self.batches: ReadAhead | None = None
         if isinstance(split.images, OnDiskImages):
             arrays = (index.cpu().numpy() for index in indices)
-            self.batches = read_ahead(_DiskReader(split.images), arrays, split.images.workers, AHEAD)
+            self.batches = ReadAhead(_DiskReader(split.images), arrays, split.images.workers, AHEAD)
 
     def __iter__(self) -> "BatchReader":
         return self
@@ -52,7 +51,8 @@ class BatchReader:
 
     def close(self) -> None:
         """Ends the workers."""
-        self.batches = None
+        if self.batches:
+            self.batches.close()
 
 
 class _DiskReader(TorchDataset):

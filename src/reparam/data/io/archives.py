@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Self
 
 from reparam.errors import DataError, suggest
+from reparam.files import why_not_read
 
 MiB, GiB = 2**20, 2**30
 MEMBER_LIMIT = 256 * MiB  # one picture, packed or not
@@ -25,9 +26,14 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others, Python unpac
 
 
 def require(path: Path) -> None:
-    """Raises `DataError`, with the nearest name beside it, where nothing is at `path`."""
-    if path.exists():
+    """Raises `DataError`, with the nearest name beside it, where nothing is at `path`, or what is there may not be read."""
+    try:
+        path.stat()
         return
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise DataError(why_not_read(path, error)) from None
     parent = path.parent
     near = suggest(path.name, [p.name for p in parent.iterdir()]) if parent.is_dir() else f"; nor does {parent}"
     raise DataError(f"{path} does not exist{near or '; check the path'}")

@@ -3,8 +3,10 @@
 Shapes: `N` images, `n` of them, `C H W` image.
 """
 
+import atexit
 import logging
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import threading
@@ -12,7 +14,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -41,25 +44,67 @@ def readers_watched() -> Iterator[None]:
         ) from error
 
 
-def read_ahead(dataset: TorchDataset, places: Iterable[Any], workers: int, ahead: int | None = None) -> Iterator[Any]:
+class ReadAhead:
     """The items of `dataset` at `places`, in order, read by `workers` processes (0: by this one), each at most `ahead`
     items ahead. Draws nothing from the default generator, which is training's. Items should be arrays: a tensor's memory
     is fetched from the worker, and if that has died, the error is one that `readers_watched` does not know.
+
+    `close` ends the processes, as the end of a `with` does; those that do not end by themselves are killed.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores: as requested
-        return iter(
-            DataLoader(
-                dataset,
-                batch_size=None,
-                sampler=places,
-                num_workers=workers,
-                prefetch_factor=ahead if workers else None,
-                collate_fn=_unchanged,
-                worker_init_fn=_start_worker,
-                generator=torch.Generator(),
-            )
-        )
+
+    def __init__(self, dataset: TorchDataset, places: Iterable[Any], workers: int, ahead: int | None = None) -> None:
+        before = set(multiprocessing.active_children())
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "ignore", "This DataLoader will create"
+                )  # more workers than cores: as requested
+                self._items: Iterator[Any] = iter(
+                    DataLoader(
+                        dataset,
+                        batch_size=None,
+                        sampler=places,
+                        num_workers=workers,
+                        prefetch_factor=ahead if workers else None,
+                        collate_fn=_unchanged,
+                        worker_init_fn=_start_worker,
+                        generator=torch.Generator(),
+                    )
+                )
+        finally:  # a signal may come while they start
+            self._workers = set(multiprocessing.active_children()) - before
+            _WORKERS.update(dict.fromkeys(self._workers, os.getpid()))
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._items)
+
+    def close(self) -> None:
+        self._items = iter(())  # DataLoader's own waits for each of them, some seconds at most
+        _kill(self._workers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+_WORKERS: dict[BaseProcess, int] = {}  # those that may run, and the process that started them
+
+
+def _kill(workers: set[BaseProcess]) -> None:
+    """They ignore the signal by which `multiprocessing` ends what is left at the end, and then waits for them for ever."""
+    for worker in workers & set(multiprocessing.active_children()):
+        if _WORKERS.pop(worker, 0) == os.getpid():  # not in a fork of that process
+            worker.kill()
+    for worker in workers:
+        _WORKERS.pop(worker, None)
+
+
+atexit.register(lambda: _kill(set(_WORKERS)))  # before that of `multiprocessing`, which has been imported above
 
 
 def _unchanged(item: Any) -> Any:

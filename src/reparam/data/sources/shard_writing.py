@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from torch.utils.data import ConcatDataset
 from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data.dataset import SPLITS, Dataset, Images
-from reparam.data.io.on_disk import OnDiskImages, read_ahead, readers_watched
+from reparam.data.io.on_disk import OnDiskImages, ReadAhead, readers_watched
 from reparam.data.options import Damaged
 from reparam.data.sources.shards import FORMAT, INDEX, LABELS, array_record
 from reparam.errors import DataError, ReparamError
-from reparam.files import make_folder, new_folder, write_bytes, write_json
+from reparam.files import new_folder, write_bytes, write_json
 
 SHARD_MIB = 256
 
@@ -46,31 +45,25 @@ def write_shards(
     labels = torch.cat([split.labels for split in splits])
     split_of = np.repeat(range(len(SPLITS)), [len(split) for split in splits])
     skipped, kept = list[str](), list[int]()
-    with readers_watched(), new_folder(out) as folder:
-        make_folder(folder)
+    with readers_watched(), new_folder(out) as folder, ReadAhead(packed, range(len(packed)), workers) as records:
         writer = _Writer(folder, mebibytes * 2**20)
-        try:
-            records = read_ahead(packed, range(len(packed)), workers)
-            for place, record in zip(track(range(len(packed)), "shards"), records, strict=True):
-                if isinstance(record, bytes):
-                    writer.write(record, int(labels[place]))
-                    kept.append(place)
-                elif damaged == "stop":
-                    raise DataError(f"{record} (or leave such images out: --damaged skip)")
-                else:
-                    skipped.append(record)
-            counts = dict(zip(SPLITS, np.bincount(split_of[kept], minlength=len(SPLITS)).tolist(), strict=True))
-            for split, count in counts.items():
-                if not count:
-                    raise DataError(f"no image of {split} can be read: {skipped[-1]}")
-            notes = [*dataset.notes, f"made of {dataset.name}"]
-            if skipped:
-                notes.append(f"left out, since they could not be read: {len(skipped):,}")
-            facts = {"shape": dataset.shape, "classes": dataset.classes, "splits": counts, "notes": notes}
-            writer.finish({"format": FORMAT, **facts}, labels[kept])
-        except BaseException:
-            shutil.rmtree(folder)
-            raise
+        for place, record in zip(track(range(len(packed)), "shards"), records, strict=True):
+            if isinstance(record, bytes):
+                writer.write(record, int(labels[place]))
+                kept.append(place)
+            elif damaged == "stop":
+                raise DataError(f"{record} (or leave such images out: --damaged skip)")
+            else:
+                skipped.append(record)
+        counts = dict(zip(SPLITS, np.bincount(split_of[kept], minlength=len(SPLITS)).tolist(), strict=True))
+        for split, count in counts.items():
+            if not count:
+                raise DataError(f"no image of {split} can be read: {skipped[-1]}")
+        notes = [*dataset.notes, f"made of {dataset.name}"]
+        if skipped:
+            notes.append(f"left out, since they could not be read: {len(skipped):,}")
+        facts = {"shape": dataset.shape, "classes": dataset.classes, "splits": counts, "notes": notes}
+        writer.finish({"format": FORMAT, **facts}, labels[kept])
     return skipped
 
 
