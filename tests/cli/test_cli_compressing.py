@@ -1,6 +1,7 @@
 """`compress` and `decompress`: what they write, and what they refuse in one line."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def test_what_cannot_be_is_refused_in_one_line(runs: dict[str, Path], command: C
     refused(command("decompress", runs["ae"], foreign, *out), "foreign.rpz", "no file that")
     refused(command("decompress", runs["other"], file, *out), "another run's weights")
     refused(command("decompress", runs["ae"], tmp_path / "none.rpz", *out), "cannot read", "does not exist")
+    os.mkfifo(tmp_path / "pipe.rpz")
+    refused(command("decompress", runs["ae"], tmp_path / "pipe.rpz", *out), "pipe.rpz is not a plain file")
     assert not (tmp_path / "folder").exists()
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine.txt").write_text("mine")

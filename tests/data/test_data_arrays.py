@@ -195,6 +195,10 @@ def header(text, data=b"", version=1):
         (npy(GREY).replace(b"(20, 8, 8), ", b"(9**99, 8), "), "not a .npy"),
         (npy(GREY).replace(b"(20, 8, 8), ", b"(20,-8,-8), "), "shape (20, -8, -8)"),
         (header("{'descr': '|u1', 'fortran_order': False, 'shape': (0, " + "9" * 30 + "), }"), "impossible shape"),
+        (
+            header("{'descr': '|b1', 'fortran_order': False, 'shape': (9" + "9" * 4000 + ", 99" + "9" * 900 + "), }"),
+            "impossible",
+        ),
         (header("{'descr': '|u1', 'fortran_order': False, 'shape': (0, " + "9" * 5000 + "), }"), "not a .npy"),
         (header("{'descr': '|V0', 'fortran_order': False, 'shape': (9, 8, 8), }"), "type '|V0'"),
         (header("{'descr': '<U0', 'fortran_order': False, 'shape': (9, 8, 8), }"), "type '<U0'"),

@@ -284,6 +284,11 @@ def test_what_is_no_whole_set_of_shards_is_refused(shards, tmp_path, refused):
         (shards / "labels.npy").write_bytes(broken)
         with refused("labels.npy", "not a .npy that can be read", "reparam data shard"):
             load(f"shards:{shards}")
+    (shards / "labels.npy").unlink()
+    os.mkfifo(shards / "labels.npy")
+    with refused("labels.npy is not a plain file"):
+        load(f"shards:{shards}")
+    (shards / "labels.npy").unlink()
     np.save(shards / "labels.npy", np.zeros(29, np.int64))
     with refused("29 labels for 30 records"):
         load(f"shards:{shards}")

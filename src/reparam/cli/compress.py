@@ -86,12 +86,13 @@ def compress(
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
 def decompress(run: Path, file: Path, out: Path, device: str, as_json: bool) -> None:
     """The images of a file that `compress` wrote: OUT/000000.png and on, in the order in which they were given."""
+    from reparam.data.io.archives import read_plain
     from reparam.files import new_folder, why_not_read
     from reparam.reports.pictures import sheet, write_png
 
     opened = open_run(run, device)
     try:
-        data = file.read_bytes()
+        data = read_plain(file)
     except OSError as error:
         raise DataError(why_not_read(file, error)) from None
     try:

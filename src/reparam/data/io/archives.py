@@ -39,6 +39,13 @@ def require(path: Path) -> None:
     raise DataError(f"{path} does not exist{near or '; check the path'}")
 
 
+def read_plain(path: Path) -> bytes:
+    """What a file holds. Raises `DataError` where it is no plain file: reading a pipe would wait for ever."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is not a plain file: give one")
+    return path.read_bytes()
+
+
 class FolderTree:
     """Some files of a folder, by relative name with `/`, sorted."""
 

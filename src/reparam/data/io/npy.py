@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from reparam.errors import DataError
+from reparam.errors import DataError, short
 
 _MAGIC = b"\x93NUMPY"
 _LENGTHS = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}  # how each version writes the length of its header
@@ -37,11 +37,11 @@ def read_npy(data: bytes, where: str, remedy: str) -> np.ndarray:
         raise DataError(f"{where} is not a .npy that can be read ({reason}): {remedy}") from error
     if dtype.hasobject:
         raise DataError(f"{where} holds Python objects, which are not read since they can run code: {remedy}")
+    if math.prod(side or 1 for side in shape) * dtype.itemsize > _ADDRESSABLE:
+        raise DataError(f"{where} has an impossible shape {short(shape)}: {remedy}")
     promised, there = math.prod(shape) * dtype.itemsize, len(data) - start
     if promised != there:
         raise DataError(f"{where} is damaged: its header promises {promised:,} bytes, not {there:,}; save it again")
-    if math.prod(side or 1 for side in shape) * dtype.itemsize > _ADDRESSABLE:
-        raise DataError(f"{where} has an impossible shape {shape}: {remedy}")
     flat = np.frombuffer(data, dtype, offset=start) if promised else np.empty(0, dtype)
     if dtype.kind == "b" and flat.size and flat.view(np.uint8).max() > 1:
         raise DataError(f"{where} is damaged: its truth values are not all 0 or 1; save it again")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, cut
-from reparam.data.io.archives import GiB, ZipTree, printable, require
+from reparam.data.io.archives import GiB, ZipTree, printable, read_plain, require
 from reparam.data.io.npy import read_npy
 from reparam.data.io.resize import conform
 from reparam.data.options import ImageOptions
@@ -72,9 +72,7 @@ def load_array(path: Path, options: ImageOptions) -> Dataset:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".npy":
-        if not path.is_file():  # reading a pipe would wait for ever
-            raise DataError(f"{path} is not a plain file: {_REMEDY}")
-        return {"images": read_npy(path.read_bytes(), str(path), _REMEDY)}
+        return {"images": read_npy(read_plain(path), str(path), _REMEDY)}
     if path.suffix == ".npz":
         with ZipTree(path, member_limit=_ARRAY_LIMIT) as tree:
             names = [name for name in tree.names if name.endswith(".npy")]

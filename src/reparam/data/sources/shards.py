@@ -21,7 +21,7 @@ from PIL import Image
 from pydantic import Field, TypeAdapter, ValidationError
 
 from reparam.data.dataset import SPLITS, Dataset, cut
-from reparam.data.io.archives import require
+from reparam.data.io.archives import read_plain, require
 from reparam.data.io.npy import read_npy
 from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.options import LARGEST, SMALLEST, OnDiskOptions
@@ -169,7 +169,7 @@ def load_shards(path: Path, options: OnDiskOptions) -> Dataset:
 def _labels(path: Path) -> torch.Tensor:
     """int64 [N]."""
     try:
-        data = path.read_bytes()
+        data = read_plain(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}): {_REMEDY}") from None
     labels = read_npy(data, str(path), _REMEDY)
