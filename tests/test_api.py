@@ -1,7 +1,9 @@
 """What users import refuses what the command refuses."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,19 +19,109 @@ def test_evaluation_options_are_strict_in_python_too(run: Path) -> None:
         reparam.evaluate(run, samples=0)
 
 
-def test_python_is_as_strict_as_the_command(run: Path) -> None:
-    opened = reparam.load(run)
-    wrong = {
+def test_calls_with_wrong_arguments_are_refused_in_a_line(run: Path, tmp_path: Path) -> None:
+    opened = reparam.load(run, "cpu")
+    x = opened.sample(2)
+    wrong: dict[str, Callable[[], Any]] = {
+        "'path' of 'load': Input should be a valid string or an instance of Path, got None": lambda: reparam.load(None),
+        "'path' of 'load': Input should be a valid string or an instance of Path, got 3": lambda: reparam.load(3),
+        "without the character NUL": lambda: reparam.load("a\0b"),
+        "load has no argument 'devise'; did you mean 'device'": lambda: reparam.load(run, devise="cpu"),
+        "load: missing a required argument: 'path'": lambda: reparam.load(),
+        "load: too many positional arguments": lambda: reparam.load(run, "cpu", False, 3),
+        "'device' of 'load'": lambda: reparam.load(run, 3),
+        "device 'gpu' cannot be used": lambda: reparam.load(run, "gpu"),
+        "'model' of 'train': Input should be a valid string, got None": lambda: reparam.train(None, data="digits"),
         "which images": lambda: reparam.train("vae"),
-        "named by text": lambda: reparam.train(None, data="digits"),  # type: ignore[arg-type]
-        "at least 1": lambda: opened.sample(-1),
-        "interpolate": lambda: opened.encode(torch.zeros(2, 1, 9, 9)),
-        "torch.as_tensor": lambda: opened.reconstruct([1]),  # type: ignore[arg-type]
+        "'data' of 'train'": lambda: reparam.train("vae", data=3),
+        "'out' of 'train'": lambda: reparam.train("vae", data="digits", out=3),
+        "'recipe' of 'train'": lambda: reparam.train("vae", data="digits", recipe=3),
+        "'progress' of 'train': Input should be an instance of Progress": lambda: reparam.train(
+            "vae", data="digits", progress=True
+        ),
+        "no option 'epoch'; did you mean 'epochs'": lambda: reparam.train("vae", data="digits", epoch=3),
+        "'run' of 'resume'": lambda: reparam.resume(None),
+        "'damaged' of 'resume': Input should be 'stop' or 'skip', got 'x'": lambda: reparam.resume(run, damaged="x"),
+        "'metrics' of 'evaluate'": lambda: reparam.evaluate(run, 3),
+        "'run' of 'evaluate'": lambda: reparam.evaluate(None),
         "did you mean 'elbo'": lambda: opened.evaluate("elbow"),
+        "'options' of 'evaluate'": lambda: opened.evaluate(["elbo"], {"samples": 3}),
+        "'say' of 'evaluate'": lambda: opened.evaluate(["elbo"], say=3),
+        "diagnose: too many": lambda: opened.diagnose(None, 3),
+        "report: too many": lambda: opened.report(3),
+        "equal to 1, got -1": lambda: opened.sample(-1),
+        "equal to 1, got 0": lambda: opened.sample(0),
+        "valid integer, got 1.5": lambda: opened.sample(1.5),
+        "valid integer, got True": lambda: opened.sample(True),
+        "valid integer, got 'many'": lambda: opened.sample("many"),
+        "'n' of 'sample' is too large": lambda: opened.sample(10**20),
+        "ask for fewer at a time": lambda: opened.sample(10**9),
+        "'seed' of 'sample'": lambda: opened.sample(1, seed=None),
+        "'draw' of 'sample'": lambda: opened.sample(1, draw="yes"),
+        "'component' of 'sample'": lambda: opened.sample(1, component="a"),
+        "'label' of 'sample'": lambda: opened.sample(1, label=1.0),
+        "sample has no argument 'lable'; did you mean 'label'": lambda: opened.sample(1, lable=1),
+        "'n' of 'examples'": lambda: opened.examples(2.0),
+        "interpolate": lambda: opened.encode(torch.zeros(2, 1, 9, 9)),
+        "torch.as_tensor": lambda: opened.reconstruct([1]),
+        "'budget' of 'compress': Input should be greater than 0": lambda: opened.compress(x, -1),
+        "'budget' of 'compress': Input should be a finite number": lambda: opened.compress(x, float("inf")),
+        "'data' of 'decompress'": lambda: opened.decompress("x"),
+        "'classes' of 'class_latents'": lambda: opened.class_latents(None, "x"),
+        "'images' of 'class_latents': Input should be an instance of Images": lambda: opened.class_latents(x, 2),
+        "'strength' of 'augmenter'": lambda: opened.augmenter("far"),
+        "Augmenter has no argument 'strenght'; did you mean 'strength'": lambda: opened.augmenter(strenght=3.0),
+        "'apply' of 'Augmenter'": lambda: opened.augmenter(apply="both"),
+        "'directions' of 'Augmenter'": lambda: reparam.Augmenter(opened, directions=3),
+        "takes a run or a model, not None": lambda: reparam.Augmenter(None),
+        "reparam.load": lambda: reparam.Augmenter(str(run)),
     }
+    before = (run / "run.json").read_bytes()
     for message, call in wrong.items():
-        with pytest.raises(reparam.ReparamError, match=message):
+        with pytest.raises(reparam.ReparamError) as caught:
             call()
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert (run / "run.json").read_bytes() == before
+
+
+def test_values_of_many_lines_make_one_line(run: Path) -> None:
+    with pytest.raises(reparam.ReparamError, match="'n' of 'sample'") as caught:
+        reparam.load(run).sample(torch.zeros(9, 9))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "restore", "remedy"),
+    [
+        (lambda: torch.set_default_dtype(torch.float64), lambda: torch.set_default_dtype(torch.float32), "float32"),
+        (lambda: torch.set_default_device("meta"), lambda: torch.set_default_device(None), "set_default_device"),
+    ],
+)
+def test_other_defaults_of_torch_are_refused(
+    change: Callable[[], None], restore: Callable[[], None], remedy: str, run: Path, tmp_path: Path
+) -> None:
+    opened = reparam.load(run, "cpu")
+    x = opened.sample(2)
+    change()
+    try:
+        for call in (
+            lambda: reparam.train("vae", data="digits", out=tmp_path / "new"),
+            lambda: reparam.load(run),
+            lambda: opened.sample(1),
+            lambda: opened.encode(x),
+            lambda: reparam.Augmenter(opened),
+        ):
+            with pytest.raises(reparam.ReparamError, match=remedy):
+                call()
+    finally:
+        restore()
+    assert not (tmp_path / "new").exists()
+    opened.encode(x)
+
+
+def test_a_device_may_be_torchs(run: Path) -> None:
+    assert reparam.load(run, torch.device("cpu")).device == torch.device("cpu")
 
 
 def test_opening_and_drawing_leave_the_global_random_numbers_alone(run: Path) -> None:
@@ -38,13 +130,6 @@ def test_opening_and_drawing_leave_the_global_random_numbers_alone(run: Path) ->
     opened.sample(3)
     opened.reconstruct(opened.sample(2))
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_resume_refuses_what_it_does_not_know_and_writes_nothing(run: Path) -> None:
-    before = (run / "run.json").read_bytes()
-    with pytest.raises(reparam.ReparamError, match="damaged is one of stop, skip, not 'foo'"):
-        reparam.resume(run, damaged="foo")  # type: ignore[arg-type]
-    assert (run / "run.json").read_bytes() == before
 
 
 def test_evaluations_side_by_side_keep_each_others_metrics(run: Path) -> None:

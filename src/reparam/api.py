@@ -5,6 +5,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from reparam.core.calls import checked, checked_methods
 from reparam.data.options import Damaged
 from reparam.errors import ConfigError, suggest
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, evaluate_run, run_context
@@ -16,12 +19,13 @@ from reparam.session import continue_run, start
 from reparam.training import Progress, Silent
 
 
+@checked_methods
 class Run(LoadedRun):
     """A trained run: its model, its data, and all that can be done with them. Open one with `reparam.load(path)`."""
 
     def evaluate(
         self,
-        metrics: Sequence[str] = (),
+        metrics: str | Sequence[str] = (),
         options: EvaluationOptions | None = None,
         progress: Progress | None = None,
         say: Callable[[str], None] = lambda _: None,
@@ -41,12 +45,14 @@ class Run(LoadedRun):
         return write_report(self)
 
 
-def load(path: str | Path, device: str = "auto", trust: bool = False) -> Run:
+@checked
+def load(path: str | Path, device: str | torch.device = "auto", trust: bool = False) -> Run:
     """Opens a run folder. Raises RunError naming what is missing or damaged, or code that the run names and this user did not
     train it with here: with `trust` it runs, from installed packages and PYTHONPATH."""
     return Run(path, device, trust)
 
 
+@checked
 def train(
     model: str = "vae",
     data: str = "",
@@ -69,6 +75,7 @@ def train(
     return Run(folder.path, config.training.device, trust=True)  # its code has just run
 
 
+@checked
 def resume(
     run: str | Path, progress: Progress | None = None, damaged: Damaged | None = None, trust: bool = False
 ) -> Run:
@@ -80,7 +87,10 @@ def resume(
     return Run(folder.path, folder.config().training.device, trust)
 
 
-def evaluate(run: str | Path, metrics: Sequence[str] = (), trust: bool = False, **options: Any) -> dict[str, Measure]:
+@checked
+def evaluate(
+    run: str | Path, metrics: str | Sequence[str] = (), trust: bool = False, **options: Any
+) -> dict[str, Measure]:
     """`reparam.load(run, trust=trust).evaluate(...)` with `EvaluationOptions` by keyword. Raises ConfigError for an
     unknown one."""
     known = [field.name for field in fields(EvaluationOptions)]

@@ -57,7 +57,7 @@ def flag(option: str) -> str:
 
 def short(value: object) -> str:
     """`repr`, of a long value the beginning alone: a message is one line that can be read."""
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -14,6 +14,7 @@ from reparam.terminal import printable, say
 T = TypeVar("T")
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Training tells it at every log point, and always calls `close`, also where it ends before `start`; other long work goes
     through `track`."""

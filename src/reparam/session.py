@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
@@ -101,8 +101,6 @@ def _run(loop: Loop, config: RunConfig) -> Outcome:
 def continue_run(folder: RunFolder, progress: Progress, damaged: Damaged | None = None) -> tuple[RunFolder, Outcome]:
     """Continues the run in `folder`. Raises DataError if its data is not what it was, ConfigError on another device or under
     another number of processes. Threads and settings: as `start`."""
-    if damaged not in (None, *get_args(Damaged)):
-        raise ConfigError(f"damaged is one of {', '.join(get_args(Damaged))}, not {damaged!r}")
     with training_alone(progress.note):
         return _continue(folder, progress, damaged)
 

@@ -111,9 +111,9 @@ def test_what_is_no_condition_is_said(runs: dict[str, Path]) -> None:
     ):
         with pytest.raises(reparam.ReparamError, match=r"condition|does not go with"):
             wrong()
-    with pytest.raises(reparam.ReparamError, match="at least 1"):
+    with pytest.raises(reparam.ReparamError, match="greater than or equal to 1, got 0"):
         boxes.predictions(boxes.examples(2).c, n=0)  # type: ignore[arg-type]
-    with pytest.raises(reparam.ReparamError, match="at least 1"):
+    with pytest.raises(reparam.ReparamError, match="greater than or equal to 1, got 0"):
         boxes.examples(0)
 
 

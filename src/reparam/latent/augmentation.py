@@ -6,7 +6,6 @@ image with the change alone applied to it, x + decode(z') - decode(mu).
 Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 """
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,15 +18,18 @@ from torch.utils.data import get_worker_info
 
 from reparam.conditionals import linear_head
 from reparam.core.abilities import Ability
+from reparam.core.calls import Seed, checked
 from reparam.core.model import ConditionedModel
 from reparam.data import warp
 from reparam.data.values import as_images, as_labels
 from reparam.distributions import keyed_generator
-from reparam.errors import ConfigError
+from reparam.errors import ConfigError, short
 from reparam.latent.directions import DEFAULT, DIRECTIONS, ClassLatents, Code, find_direction, kept_share
 from reparam.models import Model
 
 STRONGEST = 1000.0
+Strength = Annotated[float, Field(ge=0, le=STRONGEST)]
+Change = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 CALIBRATED_ON = 1000  # images, at most
 STEPS = 24  # of a bisection: to within 1e-4
 
@@ -68,8 +70,6 @@ class BaseAugmenter(nn.Module, ABC):
         super().__init__()
         self.shape: tuple[int, ...] | None = None  # (C, H, W) that images must have, where that is known
         self.classes = 0  # those that labels must be of, 0 where they may be absent
-        if not 0 <= strength <= STRONGEST:
-            raise ConfigError(f"strength is a number from 0 to {STRONGEST:g}, not {strength}")
         self.strength = strength
         # None: the device's own stream, whose state checkpoints keep.
         self.generator = None if seed is None else torch.Generator(device).manual_seed(seed)
@@ -121,7 +121,8 @@ class BaseAugmenter(nn.Module, ABC):
         """What a move of strength 0 makes of images: that from which change is measured."""
 
     @torch.no_grad()
-    def calibrate(self, images: Tensor, labels: Tensor | None, change: float) -> float:
+    @checked
+    def calibrate(self, images: Tensor, labels: Tensor | None, change: Change) -> float:
         """Sets the strength for which the mean L2 distance between moved and unmoved images is `change`, and returns it.
 
         By bisection along one draw, which the next call draws again. Raises ConfigError where no strength changes images so
@@ -139,8 +140,6 @@ class BaseAugmenter(nn.Module, ABC):
             return float((path(strength) - still).flatten(1).norm(dim=1).mean())
 
         low, high = 0.0, STRONGEST
-        if not 0 < change < float("inf"):
-            raise ConfigError(f"change is a number above 0, not {change}")
         if (most := changed(high)) < change:
             raise ConfigError(
                 f"no strength changes these images by {change:g} on average: at strength {high:g} it is {most:.2f}; ask for "
@@ -169,20 +168,23 @@ class Augmenter(BaseAugmenter):
     images of another type or range and labels out of range.
     """
 
+    @checked
     def __init__(
         self,
         model: Model | Any,
         *,
         directions: str = DEFAULT,
-        strength: float = 2.0,
-        share: float = 0.1,
-        apply: str = "decoded",
+        strength: Strength = 2.0,
+        share: Annotated[float, Field(gt=0, le=1)] = 0.1,
+        apply: Literal["decoded", "change"] = "decoded",
         keep_class: bool = False,
         latents: ClassLatents | None = None,
-        seed: int | None = 0,
+        seed: Seed | None = 0,
     ) -> None:
-        if isinstance(model, str | os.PathLike):
-            raise ConfigError(f"an augmenter takes a run or a model, not a path: reparam.load({str(model)!r})")
+        if not isinstance(model, Model) and not hasattr(model, "spec"):
+            raise ConfigError(
+                f"an augmenter takes a run or a model, not {short(model)}: reparam.load(PATH) opens a run"
+            )
         shape = None if isinstance(model, Model) else model.spec.image_shape  # known of a run alone
         model = model if isinstance(model, Model) else model.model
         super().__init__(strength, seed, next(model.parameters()).device)
@@ -192,10 +194,6 @@ class Augmenter(BaseAugmenter):
             raise ConfigError(
                 "augmentation moves an image along its posterior's scales: it takes a VAE, a G-VAE or a CVAE by class"
             )
-        if not 0 < share <= 1:
-            raise ConfigError(f"share is a part of the latents, above 0 and at most 1, not {share}")
-        if apply not in ("decoded", "change"):
-            raise ConfigError(f"apply is 'decoded' or 'change', not '{apply}'")
         if keep_class and not model.has("head"):
             raise ConfigError("a move is cut back by the model's head, and this one has none: train a G-VAE")
         self.direction = find_direction(directions)
@@ -262,7 +260,8 @@ class Augmenter(BaseAugmenter):
 class PixelAugmenter(BaseAugmenter):
     """The usual moves in the plane (`warp.random_warp`): turned, shifted and bent, each at random. Nothing is learnt."""
 
-    def __init__(self, *, strength: float = 1.0, seed: int | None = 0, device: torch.device | str = "cpu") -> None:
+    @checked
+    def __init__(self, *, strength: Strength = 1.0, seed: Seed | None = 0, device: torch.device | str = "cpu") -> None:
         super().__init__(strength, seed, torch.device(device))
 
     @torch.no_grad()

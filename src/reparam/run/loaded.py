@@ -9,39 +9,42 @@ Shapes: `n` images, `C H W` image, `K` latent, `D` values of a label map.
 import math
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from reparam.core.abilities import Ability
 from reparam.core.batch import Batch
+from reparam.core.calls import Count, Seed, checked_methods
 from reparam.data import Dataset, Images
 from reparam.data.selection import class_balanced_indices, random_indices, task_images
 from reparam.data.tasks import observe, to_float
 from reparam.data.values import as_images, as_labels, as_mask
 from reparam.errors import ConfigError, DataError, suggest
 from reparam.latent import compression, generation
-from reparam.latent.augmentation import CALIBRATED_ON, Augmenter
+from reparam.latent.augmentation import CALIBRATED_ON, Augmenter, Change, Strength
 from reparam.latent.directions import DEFAULT, ClassLatents, class_latents, find_direction
 from reparam.models import Model, Spec
 from reparam.run.config import RunConfig
 from reparam.run.data import open_data
-from reparam.run.device import choose_device
+from reparam.run.device import choose_device, memory_of
 from reparam.run.documents import RunDocument, WeightsFacts
 from reparam.run.folder import RunFolder
 
 
+@checked_methods
 class LoadedRun:
     """A trained run: its model, its data, and what the model can do."""
 
-    def __init__(self, path: str | Path, device: str = "auto", trust: bool = False) -> None:
+    def __init__(self, path: str | Path, device: str | torch.device = "auto", trust: bool = False) -> None:
         self.folder = RunFolder(Path(path), trust)
         self.document: RunDocument
         self.config: RunConfig
         self.spec: Spec
         self.document, self.config, self.spec = self.folder.parts()
-        self.device = choose_device(device)
+        self.device = choose_device(str(device))
 
     @property
     def path(self) -> Path:
@@ -78,8 +81,8 @@ class LoadedRun:
 
     def sample(
         self,
-        n: int,
-        seed: int = 0,
+        n: Count,
+        seed: Seed = 0,
         draw: bool = False,
         label: int | str | None = None,
         component: int | None = None,
@@ -88,8 +91,7 @@ class LoadedRun:
         a class makes all classes in turn, or those of `label`; one with a mixture prior draws from all of it, or from one
         `component`."""
         self.require(Ability.SAMPLE, "draw samples")
-        if not isinstance(n, int) or n < 1:
-            raise ConfigError(f"how many samples? a whole number of at least 1, not {n!r}")
+        self._check_room(n)
         c = None
         if label is not None:
             self.require(Ability.SAMPLE_BY_CLASS, "draw samples of a class")
@@ -150,11 +152,10 @@ class LoadedRun:
             raise DataError("the mask shows everything (no pixel is 0): there is nothing to complete")
         return observe(images, mask)
 
-    def examples(self, n: int) -> Batch:
+    def examples(self, n: Count) -> Batch:
         """n test images that take the classes in turn, as the run's task gives them: the target (x), the condition (c),
         classes."""
-        if not isinstance(n, int) or n < 1:
-            raise ConfigError(f"how many examples? a whole number of at least 1, not {n!r}")
+        self._check_room(n)
         return task_images(self.dataset.test, self.config.task, class_balanced_indices(self.dataset.test.labels, n))
 
     def predict(self, c: Tensor) -> Tensor:
@@ -162,12 +163,11 @@ class LoadedRun:
         `condition`."""
         return generation.predict(self.model, self._given_condition(c))
 
-    def predictions(self, c: Tensor, n: int = 10, seed: int = 0) -> Tensor:
+    def predictions(self, c: Tensor, n: Count = 10, seed: Seed = 0) -> Tensor:
         """`n` predictions for each c, [len(c), n, C, H, W]: one at each z ~ p(z|c), see `predict`; of a model without a latent,
         draws of p(x|c), pixel by pixel."""
         c = self._given_condition(c)
-        if not isinstance(n, int) or n < 1:
-            raise ConfigError(f"how many predictions? a whole number of at least 1, not {n!r}")
+        self._check_room(n * len(c))
         return generation.predict_draws(self.model, c, n, seed)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -186,7 +186,7 @@ class LoadedRun:
         self.require(Ability.RECONSTRUCT, "reconstruct images")
         return generation.reconstruct(self.model, self._given(x))
 
-    def compress(self, x: Tensor, budget: float = 32.0) -> bytes:
+    def compress(self, x: Tensor, budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 32.0) -> bytes:
         """Images [n, C, H, W] as one file of at most `budget` bytes an image, headers counted: their latents, rounded
         and entropy-coded. Raises ConfigError where so few bytes do not hold the header."""
         self.require(Ability.RECONSTRUCT, "compress images")
@@ -214,8 +214,8 @@ class LoadedRun:
 
     def augmenter(
         self,
-        strength: float | None = None,
-        change: float | None = None,
+        strength: Strength | None = None,
+        change: Change | None = None,
         images: Images | None = None,
         **options: Any,
     ) -> Augmenter:
@@ -259,6 +259,17 @@ class LoadedRun:
                 f"a condition is a float tensor [n, {expected}], not {found}: run.condition(images) makes it"
             )
         return as_images(c, shape, "conditions")
+
+    def _check_room(self, count: int) -> None:
+        """Raises ConfigError for more images than the machine's memory holds, before any is made."""
+        channels, *sides = self.spec.image_shape
+        size = 4 * count * math.prod([max(channels, self.spec.map_values), *sides])
+        memory = memory_of(torch.device("cpu"))
+        if memory is not None and size > memory:
+            raise ConfigError(
+                f"{count:,} images take {size / 1e9:,.0f} GB, and this machine has {memory / 1e9:,.0f} GB of memory: ask for "
+                "fewer at a time, each time with another seed"
+            )
 
     def _of_its_shape(self, images: Images) -> Images:
         if tuple(images.images.shape[1:]) != self.spec.image_shape:
