@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from safetensors.torch import save_file
 from reparam.errors import ConfigError, ReparamError, RunError
 from reparam.files import (
     cache_folder,
+    file_names,
     has_digest,
     new_folder,
     read_json,
@@ -23,6 +26,7 @@ from reparam.files import (
     write_atomically,
     write_json,
     write_tensors,
+    write_text,
 )
 
 
@@ -243,3 +247,52 @@ def test_a_home_that_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigError, match="set REPARAM_CACHE"):
         cache_folder()
+
+
+# name from data: what it becomes, without the digits that keep it apart (None: it stays)
+NAMES: dict[str, str | None] = {
+    "7": None, "cat": None, "日本": None, "a b": None, "café": None,
+    "../..": "_._", "/abs": "_abs", "a/b": "a_b", "a\\b": "a_b", "": "_", ".": "_", "..": "_", " ": "_", ".git": "_git",
+    "a\0b": "a_b", "a\nb": "a_b", "C:x": "C_x", "<b>": "_b_", "dot.": "dot", "CON": "_CON", "nul.txt": "_nul.txt",
+    "caf\udce9": "caf_", "x" * 300: "x" * 120, "é" * 300: "é" * 60,
+}  # fmt: skip
+
+
+def test_names_from_data_become_names_of_files(tmp_path: Path) -> None:
+    found = dict(zip(NAMES, file_names(NAMES), strict=True))
+    for name, expected in NAMES.items():
+        digits = f"-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+        assert found[name] == (name if expected is None else expected + digits)
+        (tmp_path / found[name]).mkdir()
+        assert (tmp_path / found[name]).parent == tmp_path
+    assert len(list(tmp_path.iterdir())) == len(NAMES)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("cat", "Cat", "CAT"), ("caf\u00e9", "cafe\u0301"), ("a/b", "a_b", "a\\b"), ("0", "0", "0"), ("", ".", "_")],
+)
+def test_names_that_become_equal_stay_apart(names: tuple[str, ...]) -> None:
+    """On a file system that takes large and small letters, and both ways to write an accent, for the same."""
+    found = [unicodedata.normalize("NFD", name).casefold() for name in file_names(names)]
+    assert len(set(found)) == len(names)
+
+
+def test_a_name_that_is_taken_is_not_given_again() -> None:
+    first, second = file_names(["Manifest.csv", "x"], taken=["manifest.csv"])
+    assert first.startswith("Manifest.csv-")
+    assert second == "x"
+
+
+def test_text_with_what_utf8_cannot_hold_is_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "x.csv", "caf\udce9,é\n")
+    assert (tmp_path / "x.csv").read_text(encoding="utf-8") == "caf\\udce9,é\n"
+
+
+@pytest.mark.parametrize("links", ["out", "out.unfinished"])
+def test_a_folder_to_fill_is_no_link(tmp_path: Path, links: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / links).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ReparamError, match=links), new_folder(tmp_path / "out") as begun:
+        write_text(begun / "x", "")
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -5,10 +5,13 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +22,9 @@ from torch import Tensor
 
 from reparam.errors import ConfigError, ReparamError, RunError
 
+LONGEST_NAME = 120  # bytes; file systems take 255, and names get endings
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\:*?"<>|]')  # surrogates: of file names that are not UTF-8
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices of Windows
 PARTIAL = ".partial"  # ends the name of a file that is being written; a killed process leaves one behind
 METADATA, DIGEST = "reparam", "digest"  # in the header of a safetensors file
 LARGEST_DOCUMENT = 64 << 20  # bytes of a JSON document; Reparam's own have some kilobytes
@@ -182,6 +188,34 @@ def new_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(begun, ignore_errors=True)
         raise
+
+
+def file_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
+    """Names from data as names of files: each is one part of a path on every system, and no two are one name on any (case,
+    accents as two characters), nor one that is `taken`. What is a good name stays as it is; of another, what cannot stay becomes
+    `_`, and eight digits of its SHA-256 keep it apart."""
+    keys = {_as_compared(name) for name in taken}
+    found = []
+    for name in names:
+        good = _part_of_path(name)
+        if good != name or _as_compared(good) in keys:
+            digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+            tries = (f"{good}-{digest}" + f"-{number}" * (number > 1) for number in count(1))
+            good = next(one for one in tries if _as_compared(one) not in keys)
+        keys.add(_as_compared(good))
+        found.append(good)
+    return found
+
+
+def _part_of_path(name: str) -> str:
+    """`name` without what some system refuses or reads as more than a name. A leading dot would hide the file."""
+    good = _UNSAFE.sub("_", name).encode()[:LONGEST_NAME].decode(errors="ignore").rstrip(". ")
+    return f"_{good[1:]}" if not good or good[0] == "." else f"_{good}" if _RESERVED.fullmatch(good) else good
+
+
+def _as_compared(name: str) -> str:
+    """Equal for names that some file system takes for one."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,6 +18,7 @@ from reparam.data.options import Damaged
 from reparam.data.tasks import with_condition
 from reparam.distributions import default_generators, default_generators_kept, keyed_generator
 from reparam.errors import ConfigError, DataError, memory_watched
+from reparam.files import file_names
 from reparam.latent.directions import PIXELS
 from reparam.models import Model, Schedule, Spec
 from reparam.reports.previews import PreviewWriter
@@ -222,7 +223,8 @@ def _free_folder(config: RunConfig) -> Path:
     """runs/MODEL-DATA-DATE-TIME, numbered if taken."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     data = "".join(c if c.isalnum() else "-" for c in config.data.data.rsplit("/", 1)[-1])
-    name = f"{config.model.rsplit(':', 1)[-1].lower()}-{data}-{stamp}"
+    (name,) = file_names([f"{config.model.rsplit(':', 1)[-1].lower()}-{data}"])
+    name = f"{name}-{stamp}"
     candidates = [Path("runs") / name, *(Path("runs") / f"{name}-{i}" for i in range(2, 100))]
     return next(path for path in candidates if not path.exists())
 

@@ -292,3 +292,36 @@ def test_what_cannot_be_trained_on_is_said(gvae: Path, command: Callable, tmp_pa
     words = ("train", "classifier", "--data", f"array:{tmp_path / 'two.npz'}", "--augment", gvae)
     refused(command(*words, "--out", out), "has classes 0, 1 and the run")
     assert not out.exists()
+
+
+def test_class_names_do_not_lead_out_of_the_folder(run: Path, command: Callable, tmp_path: Path) -> None:
+    """Of a stranger's shards: their names are data."""
+    data = reparam.data.load("digits")
+    names = [
+        "../../out",
+        "/tmp/abs",
+        "manifest.csv",
+        "unlabelled",
+        "<script>",
+        "caf\udce9",
+        "x" * 300,
+        "8",
+        "EIGHT",
+        "eight",
+    ]
+    command("data", "shard", "digits", "--out", tmp_path / "shards")
+    index = json.loads((tmp_path / "shards" / "index.json").read_text())
+    index["classes"] = names
+    (tmp_path / "shards" / "index.json").write_text(json.dumps(index))
+    done = command(
+        "augment", run, "--data", f"shards:{tmp_path / 'shards'}", "--images", 100, "--out", tmp_path / "deep" / "new"
+    )
+    assert done.code == 0, done.err
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "shards", "deep"}
+    folder = tmp_path / "deep" / "new"
+    folders = {path.name for path in folder.iterdir()} - {"manifest.csv"}
+    assert [path.name for path in folder.parent.iterdir()] == ["new"]
+    present = set(data.train.labels[:100].tolist())
+    assert len(folders) == len(present) == 10
+    assert all((folder / row["file"]).is_file() and row["file"].count("/") == 1 for row in rows(folder))
+    assert {row["class"] for row in rows(folder)} == {name.replace("\udce9", "\\udce9") for name in names}

@@ -1,7 +1,10 @@
 """Charts: what they draw, what they leave to the page, and that they are the same every time."""
 
 import math
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 import torch
@@ -86,3 +89,15 @@ def test_bars_are_as_many_as_latents() -> None:
     few, many = (latent_bars(torch.linspace(1, 0, n), "nats").svg for n in (3, 8))
     assert many.count("<path") - few.count("<path") >= 5
     assert "nats" in few
+
+
+def test_charts_do_not_follow_a_matplotlibrc(tmp_path: Path) -> None:
+    """Which matplotlib reads in the current folder: it may ask for other programs, and would change every chart."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nxtick.labelsize: 30\n")
+    code = "from reparam.reports.charts import latent_bars; import torch; print(latent_bars(torch.ones(3), 'nats').svg)"
+    charts = [
+        subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True).stdout
+        for folder in (tmp_path, tmp_path.parent)
+    ]
+    assert "<svg" in charts[0]
+    assert charts[0] == charts[1]

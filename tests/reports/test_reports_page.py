@@ -18,6 +18,7 @@ import reparam
 from reparam.api import Run
 from reparam.reports.figures import FIGURES
 from reparam.reports.page import render, write_report
+from reparam.run.folder import RunFolder
 
 VOID = {"meta", "img", "source", "br", "hr", "link"}
 HOSTILE = ["<script>alert(1)<", 'b & "c" \'$^']
@@ -146,6 +147,50 @@ def test_names_from_the_data_are_text(texts: dict[str, str]) -> None:
     page = Page(text)
     for name in HOSTILE:
         assert name in page.text
+
+
+def test_all_text_of_a_strangers_run_is_text(runs: dict[str, Path], tmp_path: Path) -> None:
+    """What run.json, evaluation.json and metrics.jsonl say, wherever the page shows it."""
+    path = copy(runs["hostile"], tmp_path)
+    bad = "</style><script>alert({})</script>"
+    document = json.loads((path / "run.json").read_text())
+    document |= {key: bad.format(key) for key in ("command", "reparam", "torch", "python")}
+    document["data"] |= {
+        "name": bad.format("name"),
+        "notes": [bad.format("note")],
+        "classes": ["a", bad.format("class")],
+    }
+    (path / "run.json").write_text(json.dumps(document))
+    measure = {"value": 1.0, "stderr": 0.1, "n": 9, "unit": bad.format("unit"), "note": bad.format("remark")}
+    _, facts = RunFolder(path).weights()
+    finding = {"state": bad.format("state"), "evidence": bad.format("evidence"), "advice": bad.format("advice")}
+    evaluation = {"weights": [facts.step, facts.kept], "metrics": {"mse": measure}, "diagnosis": [finding]}
+    (path / "evaluation.json").write_text(json.dumps(evaluation))
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["terms"][bad.format("term")] = 1.0
+    (path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    text = render(open_run(path))
+    assert "<script" not in text
+    page = Page(text)
+    for shown in ("command", "reparam", "torch", "python", "note", "class", "unit", "remark", "evidence", "advice"):
+        assert bad.format(shown) in page.text, shown
+    charts = [base64.b64decode(address.partition(",")[2]) for address in page.fetched if "svg" in address[:20]]
+    assert not any(b"<script" in chart for chart in charts)
+    assert any(b"alert(term)" in chart for chart in charts)
+
+
+def test_a_picture_of_training_is_a_png_or_left_out(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of another format by that name may start a program: EPS is drawn by Ghostscript."""
+    started = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: started.append(1))
+    path = copy(runs["vae"], tmp_path)
+    for picture in (path / "pictures").iterdir():
+        Image.open(picture).convert("L").save(picture, "EPS")
+    assert "Samples as training went on" not in render(open_run(path))
+    assert not started
 
 
 def test_the_denoiser_is_shown_what_it_is_given(texts: dict[str, str]) -> None:

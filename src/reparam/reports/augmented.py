@@ -13,7 +13,7 @@ from reparam.core.blocks import BLOCK
 from reparam.data import Images
 from reparam.data.tasks import to_float
 from reparam.distributions import keyed_generator
-from reparam.files import new_folder, write_text
+from reparam.files import file_names, new_folder, write_text
 from reparam.latent.augmentation import Augmenter
 from reparam.progress import Progress
 from reparam.reports.pictures import sheet, write_png
@@ -35,12 +35,14 @@ def write_augmented(
     seed: int,
     progress: Progress,
 ) -> int:
-    """`per_image` new pictures of each of the `chosen` images [n] of a split as OUT/CLASS/INDEX-COPY.png, and OUT/manifest.csv:
-    where each came from and how far (L2) it lies from what it was moved from. Returns how many.
+    """`per_image` new pictures of each of the `chosen` images [n] of a split as OUT/CLASS/INDEX-COPY.png (CLASS: see
+    `file_names`), and OUT/manifest.csv: where each came from and how far (L2) it lies from what it was moved from. Returns how
+    many.
 
     An image's copies depend on the seed, the copy and the images of its block alone. Pictures are made in OUT.unfinished, which
     becomes OUT when all are there. Raises ConfigError where OUT holds something already.
     """
+    unlabelled, *folders = file_names([UNLABELLED, *classes], taken=[MANIFEST])
     rows: list[tuple[str, ...]] = []
     with new_folder(out) as begun:
         for number, index in enumerate(progress.track(chosen.split(BLOCK), "augment")):
@@ -53,8 +55,8 @@ def write_augmented(
                 change = (moved - still).flatten(1).norm(dim=1).tolist()
                 for row, place in enumerate(index.tolist()):
                     label = int(part.labels[row])
-                    name = classes[label] if label >= 0 else UNLABELLED
-                    file = f"{name}/{place:06d}-{copy}.png"
+                    name, folder = (classes[label], folders[label]) if label >= 0 else (UNLABELLED, unlabelled)
+                    file = f"{folder}/{place:06d}-{copy}.png"
                     write_png(begun / file, sheet(moved[row][None], 1))
                     rows.append((file, str(place), name, str(copy), str(seed), f"{change[row]:.3f}"))
         text = io.StringIO()

@@ -93,12 +93,14 @@ def for_dark(svg: str) -> str:
 
 @contextmanager
 def styled_canvas(width: float, height: float) -> "Iterator[Canvas]":
-    """A canvas, and the one style while it is drawn on."""
+    """A canvas, and the one style while it is drawn on: not that of a matplotlibrc, which may lie in the current folder and ask
+    for programs (`text.usetex`)."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    with matplotlib.rc_context(STYLE):
+    plain = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
+    with matplotlib.rc_context({**plain, **STYLE}):
         canvas = Canvas(figsize=(width / 100, height / 100), layout="constrained")
         FigureCanvasAgg(canvas)
         yield canvas

@@ -12,6 +12,7 @@ from reparam.core.abilities import Ability
 from reparam.core.batch import Batch
 from reparam.data.io.single_picture import read_picture
 from reparam.distributions import IGNORED
+from reparam.files import file_names
 from reparam.reports.figures.predictions import predictions, spread_image
 from reparam.reports.options import PredictionOptions, SegmentationOptions
 from reparam.reports.pictures import legible, sheet, write_png
@@ -24,7 +25,8 @@ KINDS = ("labels", "predictions", "spread")
 def segmentation_paths(run: LoadedRun, path: Path, folder: Path) -> dict[str, Path]:
     """Where `write_segmentation` puts what it makes of a picture; a model with a single prediction has no spread."""
     kinds = KINDS if run.model.has("prior") else KINDS[:2]
-    return {kind: folder / f"{path.stem}-{kind}.png" for kind in kinds}
+    (name,) = file_names([path.stem])
+    return {kind: folder / f"{name}-{kind}.png" for kind in kinds}
 
 
 def write_segmentation(run: LoadedRun, path: Path, folder: Path, options: SegmentationOptions) -> list[Path]:

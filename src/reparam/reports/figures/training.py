@@ -70,7 +70,7 @@ def training_pictures(view: RunView, kind: str) -> list[tuple[float, Tensor]]:
         match = PICTURE.fullmatch(path.name)
         if match and match[1] == kind:
             try:
-                with Image.open(path) as image:
+                with Image.open(path, formats=("PNG",)) as image:
                     channels = 3 if image.mode == "RGB" else 1
                     found.append((float(match[2]), cut_sheet(image, (channels, *view.shape[1:]))))
             except (OSError, ValueError, SyntaxError):  # Pillow raises SyntaxError for some broken PNG files
