@@ -18,7 +18,7 @@ from reparam.data.selection import random_indices, task_images
 from reparam.data.tasks import TaskOptions, to_float
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError
-from reparam.evaluation import METRICS, EvaluationOptions, diagnose
+from reparam.evaluation import METRICS, EvaluationOptions, diagnose, diagnosis
 from reparam.evaluation import likelihood as estimators
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.metric import ratio
@@ -276,6 +276,62 @@ def test_few_images_are_told_and_no_traceback(digits: Dataset) -> None:
     assert "2 images are too few" in left_out["fid_classifier"]
     assert set(dict(evaluate(context, names))) == set(names)
     diagnose(context)
+
+
+def noise(train: int, test: int) -> Dataset:
+    g = keyed_generator("cpu", "noise", test)
+    parts = {
+        name: Images(torch.randint(0, 256, (n, 1, SIDE, SIDE), generator=g, dtype=torch.uint8), torch.full((n,), -1))
+        for name, n in (("train", train), ("validation", 5), ("test", test))
+    }
+    return dataclasses.replace(load("digits"), **parts)
+
+
+@pytest.mark.parametrize("test", [1, 2, 4, 40, 300])
+def test_a_model_whose_latents_carry_nothing_is_collapsed_on_any_number_of_images(test: int) -> None:
+    """The mean image is that of all training images: the mean of as few as are tested is a bad one, which anything beats."""
+    dataset = noise(36, test)
+    mean = to_float(dataset.train.images).mean(0)
+    context = EvaluationContext(
+        flat(BernoulliLikelihood, mean.logit()).eval(), dataset, TaskOptions(), EvaluationOptions(samples=2)
+    )
+    context.bound = (torch.ones(test), torch.full((test,), 0.008))
+    found = diagnose(context)
+    assert [finding.state for finding in found] == ["collapsed"]
+    assert "1.00 times that of the mean training image" in found[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("test", "better", "expected"),
+    [
+        (4, [0.6, 1.4, 1.0, 0.7], "too few images to tell"),  # 0.92 times, +- 0.18
+        (4, [0.5, 0.5, 0.5, 0.5], "too few images to tell"),  # good, but nothing is known of overfitting
+        (300, [0.6, 1.4, 1.0, 0.7] * 75, "healthy"),
+        (300, [1.0] * 300, "learnt little"),
+        (4, [2.0, 2.1, 1.9, 2.0], "untrained"),
+    ],
+)
+def test_what_few_images_cannot_tell_is_not_told(
+    test: int, better: list[float], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = noise(400, test)
+    mean = to_float(dataset.train.images).mean(0)
+    context = EvaluationContext(
+        flat(BernoulliLikelihood, mean.logit()).eval(), dataset, TaskOptions(), EvaluationOptions(samples=2)
+    )
+    context.bound = (torch.ones(test), torch.full((test,), 3.0))
+    monkeypatch.setattr(diagnosis, "_losses", lambda _: (torch.linspace(100, 140, test),) * 2)  # no gap
+    shrunk = torch.tensor(better).sqrt()[:, None, None, None]
+    context.reconstructions = context.x + shrunk * (mean - context.x)
+    assert diagnose(context)[0].state == expected
+
+
+def test_images_that_are_all_alike_hold_nothing_to_learn(digits: Dataset) -> None:
+    same = Images(torch.full((50, 1, SIDE, SIDE), 77, dtype=torch.uint8), torch.full((50,), -1))
+    dataset = dataclasses.replace(digits, train=same, validation=same, test=same)
+    model = flat(BernoulliLikelihood, torch.zeros(1, SIDE, SIDE)).eval()
+    context = EvaluationContext(model, dataset, TaskOptions(), EvaluationOptions(samples=2))
+    assert [finding.state for finding in diagnose(context)] == ["nothing to learn"]
 
 
 def test_noise_of_binarisation_is_not_held_against_a_model(digits: Dataset) -> None:

@@ -1,21 +1,31 @@
 """What is wrong with a trained model, in words that say what to do about it."""
 
 import math
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from reparam.core.abilities import Ability
-from reparam.data.selection import random_indices
+from reparam.data.selection import random_indices, task_images
 from reparam.data.tasks import to_float
 from reparam.evaluation import fidelity, likelihood
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.metrics.likelihood import marginal_kl, no_normal_posterior
-from reparam.run.documents import Finding
+from reparam.evaluation.metrics.metric import mean, ratio
+from reparam.run.documents import Finding, NoValueError
 
 # Shares of the pixels' variance that reconstructions explain: below the first, one grey image is better.
 WORSE_THAN_MEAN, NO_BETTER_THAN_MEAN = -0.1, 0.05
 COLLAPSED_KL = 0.5  # nats for all latents together
+# A code of R nats explains at most 1 - exp(-2 R) of a normal's variance: below this, never what would be better than the mean.
+NEGLIGIBLE_KL = -0.5 * math.log1p(-NO_BETTER_THAN_MEAN)
+# Training images in the mean image, at most: its squared error is then within a ten-thousandth of that of all of them.
+AVERAGED = 10_000
+TOGETHER = 1000  # images
+ALIKE = 1e-10  # squared error of a pixel: rounding in float32
+SURE = 1.96  # standard errors: 95% of a normal
 OVERFITTED = 0.2  # of the standard deviation between test images: a small effect, whatever the scale of the likelihood
 LARGE_MARGINAL = 0.25  # of the KL
 # The aggregate posterior of few images is a poor stand-in for that of all: its KL to the prior comes out too high.
@@ -26,46 +36,69 @@ def diagnose(context: EvaluationContext) -> tuple[Finding, ...]:
     """Findings on a model that reconstructs, or on a conditional one with a bound; none on others.
 
     untrained: the mean training image is a better reconstruction. collapsed: it is as good, and the latents carry next to
-    nothing. overfitted: the loss (negative ELBO; -log p(x|z) of an autoencoder) is higher on test than on training images.
-    Otherwise healthy; beside it, unused latents, and a prior that the latents of images do not fill. The thresholds above have no
-    scale, so they hold for any likelihood.
+    nothing; or they carry nothing at all, on however few images. overfitted: the loss (negative ELBO; -log p(x|z) of an
+    autoencoder) is higher on test than on training images. too few images to tell: the evidence is within its error of two of
+    these. Otherwise healthy; beside it, unused latents, and a prior that the latents of images do not fill. The thresholds above
+    have no scale, so they hold for any likelihood.
     """
     if Ability.CONDITIONAL_LIKELIHOOD in context.model.abilities:
         return (_conditional(context),)
     if Ability.RECONSTRUCT not in context.model.abilities:
         return ()
-    explained = _explained(context)
-    if explained < NO_BETTER_THAN_MEAN:
-        return (_poor(context, explained),)
-    first = _generalisation(context, f"reconstructions explain {explained:.0%} of the test pixels' variance")
+    n, error = len(context.x), _error(context)
+    if error is None:
+        return (Finding("nothing to learn", "the images are all alike: nothing is left of them but their mean"),)
+    kl = float(context.bound[1].mean()) if Ability.LIKELIHOOD in context.model.abilities else math.inf
+    low, high = (_level(1 - error.value + sign * SURE * error.stderr) for sign in (-1, 1))
+    evidence = f"reconstructions' squared error is {error.value:.2f} times that of the mean training image"
+    if kl < NEGLIGIBLE_KL and high != "untrained" and low != "good":
+        return (_collapsed(context, evidence, kl),)
+    if low != high and SURE * error.stderr > NO_BETTER_THAN_MEAN:
+        return (_too_few(n, f"{evidence}, ± {error.stderr:.2g}"),)
+    level = _level(1 - error.value)
+    if level == "untrained":
+        return (
+            Finding(
+                "untrained",
+                f"{evidence}: that image would be the better reconstruction",
+                "train longer; if the loss did not fall, lower --learning-rate or set --clip, and look at the training curves",
+            ),
+        )
+    if level == "poor":
+        if kl < COLLAPSED_KL:
+            return (_collapsed(context, evidence, kl),)
+        more = ", though the latents carry something" if math.isfinite(kl) else ""
+        return (Finding("learnt little", evidence + more, "train longer, or use larger networks"),)
+    first = _generalisation(context, f"reconstructions explain {1 - error.value:.0%} of the test pixels' variance")
     return tuple(finding for finding in (first, _unfilled(context), _unused(context)) if finding)
 
 
-def _poor(context: EvaluationContext, explained: float) -> Finding:
-    evidence = f"reconstructions' squared error is {1 - explained:.2f} times that of the mean training image"
-    if explained < WORSE_THAN_MEAN:
-        return Finding(
-            "untrained",
-            f"{evidence}: that image would be the better reconstruction",
-            "train longer; if the loss did not fall, lower --learning-rate or set --clip, and look at the training curves",
-        )
-    has_kl = Ability.LIKELIHOOD in context.model.abilities
-    if has_kl and (kl := float(context.bound[1].mean())) < COLLAPSED_KL:
-        return Finding(
-            "collapsed",
-            f"{evidence}, and all {context.codes[0].shape[1]} latents together carry {kl:.2g} nats: the decoder ignores them",
-            "train longer if it was a few epochs; else lower --beta, let it rise with --beta-warmup, give every latent "
-            "--free-bits 0.1, or choose a likelihood with less noise (--scale)",
-        )
+def _level(explained: float) -> str:
+    """What a share of the pixels' variance says."""
+    return "untrained" if explained < WORSE_THAN_MEAN else "poor" if explained < NO_BETTER_THAN_MEAN else "good"
+
+
+def _too_few(n: int, evidence: str) -> Finding:
+    what = "image is" if n == 1 else "images are"
     return Finding(
-        "learnt little",
-        evidence + (", though the latents carry something" if has_kl else ""),
-        "train longer, or use larger networks",
+        "too few images to tell", f"{evidence}: {n:,} test {what} too few to say more", "evaluate on more images"
+    )
+
+
+def _collapsed(context: EvaluationContext, evidence: str, kl: float) -> Finding:
+    return Finding(
+        "collapsed",
+        f"{evidence}, and all {context.codes[0].shape[1]} latents together carry {kl:.2g} nats: the decoder ignores them",
+        "train longer if it was a few epochs; else lower --beta, let it rise with --beta-warmup, give every latent "
+        "--free-bits 0.1, or choose a likelihood with less noise (--scale)",
     )
 
 
 def _conditional(context: EvaluationContext) -> Finding:
-    kl = float(context.bound[1].mean())
+    measure = mean(context.bound[1], "nats/image")
+    kl, reach = measure.value, SURE * (math.inf if measure.stderr is None else measure.stderr)
+    if kl >= NEGLIGIBLE_KL and abs(kl - COLLAPSED_KL) < reach and reach > COLLAPSED_KL / 2:
+        return _too_few(measure.n, f"all latents together carry {kl:.2g} nats")
     if kl < COLLAPSED_KL:
         return Finding(
             "latent unused",
@@ -75,14 +108,36 @@ def _conditional(context: EvaluationContext) -> Finding:
     return _generalisation(context, f"the latents carry {kl:.3g} nats of what is not seen")
 
 
-def _explained(context: EvaluationContext) -> float:
-    """1 - mse / mse of the mean training image; of grey values under dynamic binarisation, whose noise no model explains."""
-    images, train = context.x, context.training.x
-    if context.task.binarise == "dynamic":
-        index = random_indices(context.trained_on, len(train))
-        images, train = context.grey, to_float(context.trained_on.take(index).pixels)
-    plain = fidelity.squared_error(images, train.mean(0).expand_as(images)).mean()
-    return 1 - float(fidelity.squared_error(images, context.reconstructions).mean() / plain.clamp(min=1e-12))
+class _Error(NamedTuple):
+    """Squared error over that of the mean training image, and its standard error (infinite for one image)."""
+
+    value: float
+    stderr: float
+
+
+def _error(context: EvaluationContext) -> _Error | None:
+    """Of reconstructions; of grey values under dynamic binarisation, whose noise no model explains. None where the mean image has
+    no error."""
+    images = context.grey if context.task.binarise == "dynamic" else context.x
+    plain = fidelity.squared_error(images, _mean_image(context).expand_as(images))
+    try:
+        found = ratio(
+            fidelity.squared_error(images, context.reconstructions), torch.where(plain > ALIKE, plain, 0.0), ""
+        )
+    except NoValueError:
+        return None
+    return _Error(found.value, math.inf if found.stderr is None else found.stderr)
+
+
+def _mean_image(context: EvaluationContext) -> Tensor:
+    """The mean of all training images [C, H, W], or of `AVERAGED` of them."""
+    images, task = context.trained_on, context.task
+    index = random_indices(images, AVERAGED).sort().values
+    total = torch.zeros(context.dataset.shape, dtype=torch.float64)
+    for part in index.split(TOGETHER):
+        x = to_float(images.take(part).pixels) if task.binarise == "dynamic" else task_images(images, task, part).x
+        total += x.double().sum(0)
+    return (total / len(index)).float()
 
 
 def _losses(context: EvaluationContext) -> tuple[Tensor, Tensor]:
@@ -96,23 +151,28 @@ def _losses(context: EvaluationContext) -> tuple[Tensor, Tensor]:
 
 
 def _generalisation(context: EvaluationContext, explains: str) -> Finding:
-    """overfitted or healthy: the gap between the losses against its error, and against the deviation between images."""
+    """overfitted, healthy or unknown: the gap between the losses against its error, and against the deviation between images."""
     test, train = _losses(context)
-    gap, stderr, effect = float(test.mean() - train.mean()), math.inf, 0.0
-    if min(len(test), len(train)) > 1:
-        stderr = math.sqrt(float(test.var() / len(test) + train.var() / len(train)))
-        effect = gap / max(float(test.std()), 1e-12)
-    if gap > 3 * stderr and effect >= OVERFITTED:
+    n, gap = min(len(test), len(train)), float(test.mean() - train.mean())
+    if n < 2:
+        return _too_few(len(test), explains)
+    stderr = math.sqrt(float(test.var() / len(test) + train.var() / len(train)))
+    spread = max(float(test.std()), 1e-12)
+    if gap > 3 * stderr and gap / spread >= OVERFITTED:
         return Finding(
             "overfitted",
             f"the loss is {gap:.3g} ± {stderr:.2g} nats an image higher on test than on the images it was trained on "
-            f"({effect:.2f} of the deviation between images)",
+            f"({gap / spread:.2f} of the deviation between images)",
             "more images; else stop on validation (--keep best --patience 10), or a smaller network or latent",
         )
-    if gap < 3 * stderr:
-        words = "the loss on test images is not measurably higher than that on training images"
-    else:
+    if gap > 3 * stderr:
         words = f"the loss is {gap:.3g} ± {stderr:.2g} nats higher on test than on training images, which is little"
+    elif SURE * stderr > OVERFITTED * spread:  # a gap that counts could not be seen
+        return _too_few(
+            len(test), f"{explains}; the loss on them is {gap:.3g} ± {stderr:.2g} nats above that of training images"
+        )
+    else:
+        words = "the loss on test images is not measurably higher than that on training images"
     return Finding("healthy", f"{explains}, and {words}")
 
 
