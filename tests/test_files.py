@@ -209,12 +209,15 @@ def test_files_and_folders_have_the_rights_that_the_umask_leaves(mask: int, tmp_
     before = os.umask(mask)
     try:
         write_json(tmp_path / "a" / "b" / "x.json", {})
+        write_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, {})
         with new_folder(tmp_path / "new") as begun:
             write_json(begun / "x.json", {})
     finally:
         os.umask(before)
     found = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
-    assert found == {"a": 0o777 & ~mask, "b": 0o777 & ~mask, "new": 0o777 & ~mask, "x.json": 0o666 & ~mask}
+    assert found == {"a": 0o777 & ~mask, "b": 0o777 & ~mask, "new": 0o777 & ~mask, "x.json": 0o666 & ~mask} | {
+        "x.safetensors": 0o666 & ~mask
+    }
 
 
 def test_a_name_as_long_as_names_may_be_is_written(tmp_path: Path) -> None:

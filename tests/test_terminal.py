@@ -1,6 +1,8 @@
 """Whatever stands in the terminal's place, the exit code is right, a result is never lost with its text, and nothing but one line
 is said."""
 
+import errno
+import io
 import os
 import signal
 import subprocess
@@ -10,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from reparam.progress import RichProgress
 from reparam.terminal import printable
 
 # A command that makes a file, says so, and writes more than a pipe holds.
@@ -19,6 +23,7 @@ import sys, time
 from pathlib import Path
 import click
 from reparam.cli import main
+from reparam.progress import RichProgress
 from reparam.terminal import output, say
 
 @click.command()
@@ -127,3 +132,17 @@ def test_control_characters_are_shown_not_sent() -> None:
     assert printable("1 ± 2 – 3 中", "ascii") == "1 +- 2 - 3 \\u4e2d"
     assert printable("caf\udce9") == "caf\\udce9"
     assert printable("\x1b[1mbold\x1b[0m ±", "latin-1", styled=True) == "\x1b[1mbold\x1b[0m ±"
+
+
+def test_a_bar_takes_no_name_for_markup_and_outlives_its_terminal() -> None:
+    written = io.StringIO()
+    bar = RichProgress(Console(file=written, width=80))
+    bar.note("class [/b] :smile: \x1b[2J [red]x")
+    assert written.getvalue() == "class [/b] :smile: \\x1b[2J [red]x\n"
+    assert list(bar.track([1, 2], "of [/b]")) == [1, 2]
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    RichProgress(Console(file=Closed())).note("x")

@@ -111,7 +111,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         begun = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}{PARTIAL}")
         os.close(os.open(begun, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the process's umask
         temporary = begun
+        mode = temporary.stat().st_mode
         write(temporary)
+        temporary.chmod(mode)  # safetensors puts a file of its own in the place
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

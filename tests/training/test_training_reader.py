@@ -69,6 +69,33 @@ class Impatient(Silent):
             signal.raise_signal(signal.SIGINT)
 
 
+class Closed(Silent):
+    """The terminal is closed at a log point, which comes as so many signals."""
+
+    def __init__(self, signals: int) -> None:
+        self.signals = signals
+
+    def update(self, step: int, epoch: float, images_per_second: float, terms: dict[str, float]) -> None:
+        if step == 7:
+            for _ in range(self.signals):
+                signal.raise_signal(signal.SIGHUP)
+
+
+@pytest.mark.parametrize("signals", [1, 5])
+def test_a_closed_terminal_is_a_request_to_stop(signals: int, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    loop = make(MEMORY, tmp_path)
+    loop.progress = Closed(signals)
+    if signals == 1:
+        assert loop.run().state == "interrupted"
+        assert RunFolder(tmp_path).checkpoint_path.exists()
+    else:  # at once, without the checkpoint; what has to be written then is not disturbed by the others
+        with pytest.raises(KeyboardInterrupt):
+            loop.run()
+    assert RunFolder(tmp_path).status().state == "interrupted"
+    assert signal.getsignal(signal.SIGHUP) is before
+
+
 def trained(loop: Loop) -> dict[str, torch.Tensor]:
     torch.manual_seed(5)
     assert loop.run().state == "finished"
