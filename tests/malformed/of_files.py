@@ -197,14 +197,9 @@ def of_files(base: Path, random: Random) -> Iterator[Case]:
             for name, changed in mutations.of_lines(data.decode(), random):
                 yield _case(f"{kind}, lines", name, target, of_headers.written(target.file, changed), False)
         for name, change in mutations.PLACES.items():
-            told = not (target.optional and name == "missing") and not (
-                "folder" in target.command[1] and name == "missing"
-            )
-            told &= (
-                "folder:" not in target.command[1]
-                or "pictures.zip" in target.file
-                or name not in ("a folder instead", "a link to a folder")
-            )
+            absent = name == "missing" or "folder" in name.split(" to ")[-1]  # to a tree of files
+            told = not (absent and (target.optional or target.command[1].startswith("folder:IN")))
+            told |= target.file == "pictures.zip"
             yield _case(f"{kind}, place", name, target, _placed(target.file, change), told)
     yield from of_headers.of_headers()
 

@@ -18,6 +18,7 @@ from cases import Case
 SECONDS = 20  # of processor time
 WAIT = 30  # seconds by the clock, on a machine that is busy: longer is waiting for something that does not come
 MEMORY = 2**30  # bytes beyond those of a process that has everything imported
+ADDRESSES = 4 * MEMORY  # bytes of address space beyond: threads reserve some that they do not use
 LINE = 1000  # characters of an error, at most
 NOISE = re.compile(r"^\S+:\d+: \w*Warning: |Exception ignored|Fatal Python error", re.MULTILINE)
 OUT_OF_MEMORY = "error: not enough memory"
@@ -68,10 +69,12 @@ class Sandbox:
         words = [re.sub(r"\b(IN|RUN|OUT|BASE)\b", lambda found: str(names[found[0]]), word) for word in case.command]
         apart = [out, *(place / name for name in case.writes)]
         before = _listing(self.folder, apart)
-        code, output, errors = self._try(words, work)
+        code, output, errors, used = self._try(words, work)
         after = _listing(self.folder, apart)
         changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
         wrong = judged(case, code, output, errors)
+        if used > MEMORY and not case.large:
+            wrong.append(f"{used // 2**20:,} MiB")
         if changed:
             wrong.append(f"written outside OUT: {', '.join(changed)[:300]}")
         if code == 2 and case.command[0] not in ("train", "resume") and "run" not in case.writes and _holds(out):
@@ -81,21 +84,22 @@ class Sandbox:
         text = "; ".join(wrong) or (lines[-1] if code and lines else "")
         return Ended(case, "fault" if wrong else "refused" if code else "accepted", text)
 
-    def _try(self, words: list[str], work: Path) -> tuple[int, str, str]:
-        """(exit code, or minus a signal; stdout; stderr) of a command, in a child."""
+    def _try(self, words: list[str], work: Path) -> tuple[int, str, str, int]:
+        """(exit code, or minus a signal; stdout; stderr; bytes of memory) of a command, in a child."""
         paths = [self.folder / "stdout", self.folder / "stderr"]
         sys.stdout.flush()
         sys.stderr.flush()
+        before = _pages(1)
         child = os.fork()
         if not child:
             self._child(words, work, paths)
-        _, status = os.waitpid(child, 0)
+        _, status, usage = os.wait4(child, 0)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # what it may have started
         texts = [path.read_bytes().decode("utf-8", "backslashreplace") for path in paths]
         for path in paths:
             path.unlink()
-        return os.waitstatus_to_exitcode(status), texts[0], texts[1]
+        return os.waitstatus_to_exitcode(status), texts[0], texts[1], usage.ru_maxrss * 1024 - before
 
     def _child(self, words: list[str], work: Path, paths: list[Path]) -> None:
         code = 1
@@ -108,7 +112,7 @@ class Sandbox:
             signal.alarm(WAIT)
             resource.setrlimit(resource.RLIMIT_CPU, (_processor_seconds() + SECONDS,) * 2)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            limit = _address_space() + MEMORY
+            limit = _pages(0) + ADDRESSES
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
             sys.argv = ["reparam", *words]
             self.command()
@@ -128,8 +132,9 @@ def _processor_seconds() -> int:
     return int(used.ru_utime + used.ru_stime) + 1
 
 
-def _address_space() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+def _pages(column: int) -> int:
+    """Bytes of this process: 0, of addresses; 1, of memory."""
+    return int(Path("/proc/self/statm").read_text().split()[column]) * resource.getpagesize()
 
 
 def _holds(path: Path) -> bool:
@@ -158,7 +163,7 @@ def judged(case: Case, code: int, output: str, errors: str) -> list[str]:
         elif not last.isprintable():
             wrong.append(f"a line that is not printable: {last!r}"[:300])
         if last.startswith(OUT_OF_MEMORY) and not case.large:
-            wrong.append(f"over {MEMORY // 2**20:,} MiB")
+            wrong.append(f"out of {ADDRESSES // 2**20:,} MiB")
     elif lines:
         wrong.append(f"an error and exit code 0: {lines[0]}")
     if code == 0 and case.told:
