@@ -42,21 +42,22 @@ def of_documents(base: Path, random: Random) -> Iterator[Case]:
             yield _case(name, what, random.choice(commands), _written(name, changed), False)
         for what, changed, none in mutations.of_json_text(lines[0] if name.endswith("l") else text):
             for command in dict.fromkeys(commands):
-                told = none and not (name == "status.json" and command == RESUME) and not name.endswith("l")
-                told &= not (name == "metrics.jsonl" and command == RESUME)
+                told = none and must_hold(name, command)
                 yield _case(f"{name}, text", f"{what} ({command[0]})", command, _written(name, changed), told)
         for what, change in mutations.PLACES.items():
             for command in dict.fromkeys(commands):
-                told = not optional or (
-                    name in ("metrics.jsonl", "evaluation.json")
-                    and what not in ("missing", "a link that leads nowhere")
-                    and command != RESUME
-                )
+                away = what in ("missing", "a link that leads nowhere")
+                told = must_hold(name, command) and not (optional and away)
                 yield _case(f"{name}, place", f"{what} ({command[0]})", command, _placed(name, change), told)
     for name, (commands, _) in TENSORS.items():
         yield from _tensors(base, name, commands, random)
     yield from _index(base, random)
     yield from _folders()
+
+
+def must_hold(name: str, command: tuple[str, ...]) -> bool:
+    """Whether a command cannot do without a document, or would lose what is in it."""
+    return name == "run.json" or (name == "evaluation.json" and command in (EVALUATE, COMPARE))
 
 
 def json_line(document: bytes) -> bytes:
