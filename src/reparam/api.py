@@ -1,4 +1,4 @@
-"""The library's front: train, resume, load, evaluate. The command is a thin layer over these."""
+"""The library's front: train, resume, load, evaluate, relocate. The command is a thin layer over these."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -12,6 +12,7 @@ from reparam.data.options import Damaged
 from reparam.errors import ConfigError, suggest
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, evaluate_run, run_context
 from reparam.reports.page import write_report
+from reparam.run import relocation
 from reparam.run.config import resolve
 from reparam.run.folder import RunFolder
 from reparam.run.loaded import LoadedRun
@@ -85,6 +86,14 @@ def resume(
     `load`."""
     folder, _ = continue_run(RunFolder(Path(run), trust), progress or Silent(), damaged)
     return Run(folder.path, folder.config().training.device, trust)
+
+
+@checked
+def relocate(run: str | Path, path: str | Path, trust: bool = False) -> Run:
+    """Says where the data of a run lies now, for good. Raises DataError for other images than it was trained on. `trust`: see
+    `load`."""
+    relocation.relocate(RunFolder(Path(run), trust), Path(path))
+    return load(run, trust=trust)
 
 
 @checked

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,7 +26,10 @@ LONGEST_NAME = 120  # bytes; file systems take 255, and names get endings
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\:*?"<>|]')  # surrogates: of file names that are not UTF-8
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices of Windows
 PARTIAL = ".partial"  # ends the name of a file that is being written; a killed process leaves one behind
-METADATA, DIGEST = "reparam", "digest"  # in the header of a safetensors file
+LOST = "restore it from a copy, or train the run again"
+METADATA = "reparam"  # the entry in the header of a safetensors file
+SHA256 = "sha256:"  # begins a digest
+_DIGESTED = re.compile(rf'\{{"digest": "({SHA256}[0-9a-f]{{64}})"(?:, )?(.*)', re.DOTALL)
 LARGEST_DOCUMENT = 64 << 20  # bytes of a JSON document; Reparam's own have some kilobytes
 DEEPEST = 50  # levels of one in another
 
@@ -243,7 +246,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     write_text(path, document_text(document))
 
 
-def read_json(path: Path, remedy: str = "restore it, or train the run again") -> dict[str, Any]:
+def read_json(path: Path, remedy: str = LOST) -> dict[str, Any]:
     """Raises RunError naming the file, with the remedy, if it is missing or no JSON object."""
     try:
         document = parse_json(read_limited(path, LARGEST_DOCUMENT))
@@ -285,7 +288,7 @@ def _parts(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """A safetensors file; `metadata` is stored as one JSON string, so both become visible in the same instant. Beside it is a
+    """A safetensors file; `metadata` is stored as one JSON string, so both become visible in the same instant. It begins with a
     digest of both."""
     plain: dict[str, Tensor] = {}
     written = set()
@@ -296,52 +299,87 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         plain[name] = value.clone() if storage in written else value
         written.add(storage)
     text = json_text(metadata)
-    entries = {METADATA: text, DIGEST: _digest(plain, text)}
-    write_atomically(path, lambda temporary: save_file(plain, temporary, entries))
+    # One entry: of several, the format does not keep the order, and equal contents would be unequal files.
+    entry = {METADATA: json_text({"digest": _digest(plain, text)}).removesuffix("}") + _rest(text)}
+    write_atomically(path, lambda temporary: save_file(plain, temporary, entry))
 
 
-def read_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """(tensors, metadata) of a file that `write_tensors` wrote. Raises RunError for a missing, damaged or foreign file. One
-    without a digest, as earlier versions wrote them, is taken as it is."""
-    lost = "restore it from a copy, or train again"
-    try:
-        path.open("rb").close()  # safetensors has errors of its own for what is no file
-        with safe_open(path, framework="pt", device="cpu") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-            entries = file.metadata() or {}
-    except OSError as error:
-        raise RunError(why_not_read(path, error)) from None
-    except SafetensorError as error:
-        raise RunError(f"{path} is {_what_it_is(path) or f'damaged ({error})'}: {lost}") from None
-    if METADATA not in entries:
-        raise RunError(f"{path} is a safetensors file that Reparam has not written, or damaged: {lost}")
-    foreign = entries.keys() - {METADATA, DIGEST}  # as a damaged "digest", which may not pass for none
-    if foreign or (DIGEST in entries and entries[DIGEST] != _digest(tensors, entries[METADATA])):
-        raise RunError(f"{path} is damaged (what it holds is not what was written): {lost}")
-    try:
-        metadata = parse_json(entries[METADATA].encode())
-    except ValueError as error:
-        raise RunError(f"{path} is damaged (its metadata is no JSON: {error}): {lost}") from None
-    if not isinstance(metadata, dict):
-        raise RunError(f"{path} is damaged (its metadata is no JSON object): {lost}")
-    return {name: tensor.to(device) for name, tensor in tensors.items()}, metadata
+def _rest(text: str) -> str:
+    """The text of a JSON object as it continues another."""
+    return text[1:] if text == "{}" else f", {text[1:]}"
+
+
+def read_tensors(path: Path, device: str = "cpu", remedy: str = LOST) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, metadata) of a file that `write_tensors` wrote. Raises RunError, with the remedy, for a missing, damaged or
+    foreign file. One without a digest, as earlier versions wrote them, is taken as it is."""
+    with _opened(path, remedy) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+        header = _header(path, file, remedy)
+    if header.digest and header.digest != _digest(tensors, header.text):
+        raise RunError(f"{path} is damaged (what it holds is not what was written): {remedy}")
+    return {name: tensor.to(device) for name, tensor in tensors.items()}, header.metadata
+
+
+def read_metadata(path: Path, remedy: str = LOST) -> dict[str, Any]:
+    """The metadata alone, which is in the first bytes; the digest is not checked."""
+    with _opened(path, remedy) as file:
+        return _header(path, file, remedy).metadata
 
 
 def has_digest(path: Path) -> bool:
-    """Whether a file of tensors that can be read has a digest, so that damage to it is noticed."""
-    with safe_open(path, framework="pt") as file:
-        return DIGEST in (file.metadata() or {})
+    """Whether a file has one, so that damage to it is noticed. Raises RunError for a missing or foreign file."""
+    with _opened(path, LOST) as file:
+        return bool(_header(path, file, LOST).digest)
+
+
+class _Header(NamedTuple):
+    """The metadata, its text, and the digest ("": none)."""
+
+    metadata: dict[str, Any]
+    text: str
+    digest: str
+
+
+@contextlib.contextmanager
+def _opened(path: Path, remedy: str) -> Iterator[Any]:
+    try:
+        path.open("rb").close()  # safetensors has errors of its own for what is no file
+        with safe_open(path, framework="pt", device="cpu") as file:
+            yield file
+    except FileNotFoundError:
+        raise RunError(f"{path} does not exist: {remedy}") from None
+    except OSError as error:
+        raise RunError(why_not_read(path, error)) from None
+    except SafetensorError as error:
+        raise RunError(f"{path} is {_what_it_is(path) or f'damaged ({error})'}: {remedy}") from None
+
+
+def _header(path: Path, file: Any, remedy: str) -> _Header:
+    entries = file.metadata() or {}
+    if METADATA not in entries:
+        raise RunError(f"{path} is a safetensors file that Reparam has not written, or damaged: {remedy}")
+    text, digest = entries[METADATA], ""
+    if match := _DIGESTED.fullmatch(text):
+        digest, text = match[1], "{" + match[2]
+    try:
+        metadata = parse_json(text.encode())
+        # Damage to the digest's own name or value may not pass for a file without one.
+        if not isinstance(metadata, dict) or (not digest and ("digest" in text or SHA256 in text)):
+            raise ValueError("not as it was written")
+    except ValueError as error:
+        raise RunError(f"{path} is damaged (its metadata: {error}): {remedy}") from None
+    return _Header(metadata, text, digest)
 
 
 def _digest(tensors: Mapping[str, Tensor], metadata: str) -> str:
-    """SHA-256 (hex) of names, types, shapes and bytes of tensors on the CPU, and of the metadata. 100 MB take a tenth of a
+    """SHA-256 of names, types, shapes and bytes of tensors on the CPU, and of the metadata. 100 MB take a tenth of a
     second where the processor has instructions for it."""
     digest = hashlib.sha256(metadata.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(json_text([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return SHA256 + digest.hexdigest()
 
 
 # How files begin that are met where weights are expected, and what they are.

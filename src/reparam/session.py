@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import math
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,18 +18,20 @@ from reparam.data.dataset import SPLITS
 from reparam.data.options import Damaged
 from reparam.data.tasks import with_condition
 from reparam.distributions import default_generators, default_generators_kept, keyed_generator
-from reparam.errors import ConfigError, DataError, memory_watched
+from reparam.errors import ConfigError, DataError, RunError, memory_watched
 from reparam.files import file_names
 from reparam.latent.directions import PIXELS
 from reparam.models import Model, Schedule, Spec
 from reparam.reports.previews import PreviewWriter
+from reparam.run.command import training_command
 from reparam.run.config import RunConfig
-from reparam.run.data import open_data, stored_spec
+from reparam.run.data import check_fingerprint, open_data, own_data, stored_spec
 from reparam.run.device import choose_device
 from reparam.run.documents import RunDocument
 from reparam.run.folder import RunFolder, load_weights
 from reparam.training import Loop, Outcome, Progress, processes, settle_process, training_alone
 from reparam.training.augmentation import augmenting_runs, build_augmentation
+from reparam.training.checkpoint import kept_weights
 from reparam.training.memory import check_memory, larger_options
 from reparam.training.validation import Validator
 
@@ -111,19 +114,22 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
     document, config, spec = folder.parts()
     device = choose_device(config.training.device)
     processes.join(device)
+    lost = not _has_weights(folder)
     if folder.ended():
-        if damaged and processes.rank() == 0:
+        if (damaged or lost) and processes.rank() == 0:
             with folder.locked():
-                folder.amend_data(damaged=damaged)
+                if damaged:
+                    folder.amend_data(damaged=damaged)
+                if lost:
+                    _write_again(folder)
+                    progress.note("the weights were lost: they are written again, from the checkpoint")
         return folder, _outcome(folder)
+    _check_checkpoint(folder, config, lost)
     if damaged:
         config = replace(config, data=replace(config.data, damaged=damaged))
     _check_place(document, device)
-    dataset = open_data(config, spec)
-    if dataset.fingerprint != document.data.fingerprint:
-        raise DataError(
-            f"'{config.data.data}' is not what {folder.path} was trained on: restore it, or train a new run"
-        )
+    dataset = own_data(folder.path, config, spec)
+    check_fingerprint(folder.path, document, config, dataset)
     runs = document.data.moved_by
     if runs != augmenting_runs(config.training):
         raise DataError(
@@ -136,6 +142,8 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
         if damaged and processes.rank() == 0:
             folder.amend_data(damaged=damaged)
         loop.restore()
+        if lost:
+            loop.keep_anew()
         return folder, _run(loop, config)
 
 
@@ -247,6 +255,42 @@ def _check_place(document: RunDocument, device: torch.device) -> None:
             f"this run was begun on '{kind}' and continues exactly only there, not on '{device.type}'; to go on elsewhere, start "
             "a new run with --init-from"
         )
+
+
+def _has_weights(folder: RunFolder) -> bool:
+    """Whether there are any that can be read."""
+    try:
+        folder.weights()
+    except RunError:
+        if folder.weights_path.exists() and not os.access(folder.weights_path, os.R_OK):
+            raise  # they are not lost
+        return False
+    return True
+
+
+def _write_again(folder: RunFolder) -> None:
+    """The kept weights of a run that has ended, from its checkpoint. Raises RunError where that does not hold them."""
+    status = folder.status()
+    if not folder.checkpoint_holds_weights(status):
+        folder.weights()  # says what helps
+    facts = folder.checkpoint_facts()
+    epoch = status.epoch if facts.epoch is None else facts.epoch
+    folder.write_weights(kept_weights(folder.checkpoint_path, status.kept), status.kept, facts.step, epoch)
+
+
+def _check_checkpoint(folder: RunFolder, config: RunConfig, lost: bool) -> None:
+    """Raises RunError where a checkpoint is gone: training would begin again, over the weights that there are."""
+    if folder.checkpoint_path.exists() or lost:
+        return
+    with contextlib.suppress(RunError):
+        if folder.status().state != "not started" and folder.status().step == 0:
+            return  # killed before the first
+    new = training_command(config, folder.path, init_from=str(folder.path.absolute()))
+    raise RunError(
+        f"{folder.checkpoint_path} is gone, and training would begin again, over the weights of step "
+        f"{folder.weights_facts().step:,}: restore it; or train on from these weights in a new run with: {new}; or delete "
+        f"{folder.weights_path.name}, and 'reparam resume' begins again"
+    )
 
 
 def _outcome(folder: RunFolder) -> Outcome:

@@ -55,6 +55,18 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own).")
 
 
+def _refuse_data(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(
+            f"'{context.info_name}' takes the run's own images; where they lie elsewhere now, say so with 'reparam relocate "
+            "RUN PATH', and to train on others, start a new run"
+        )
+
+
+# For commands that measure a run: what many try there, with what helps instead.
+no_data_option = click.option("--data", hidden=True, expose_value=False, callback=_refuse_data)
+
+
 def run_command(*examples: str, **attributes: Any) -> Callable[[Callable[..., None]], click.Command]:
     """A command on a run: it takes RUN, --trust, --device and --json, and shows examples."""
 

@@ -15,6 +15,7 @@ from reparam.cli.common import (
     example,
     images_of,
     json_option,
+    no_data_option,
     open_run,
     progress,
     run_command,
@@ -40,6 +41,7 @@ from reparam.terminal import output, say
     metavar="A,B,...",
     help="Which figures (default: what the model allows in reasonable time, and a diagnosis; all: the expensive ones too).",
 )
+@no_data_option
 def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chosen: Any) -> None:
     """Measure a run on its test images; writes RUN/evaluation.json."""
     from rich.console import Console
@@ -68,6 +70,7 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
 
 
 @run_command("reparam report runs/vae")
+@no_data_option
 def report(run: Path, device: str, as_json: bool) -> None:
     """Make RUN/report.html: pictures and numbers in one self-contained file."""
     path = open_run(run, device).report()

@@ -1,4 +1,4 @@
-"""`train` and `resume`."""
+"""`train`, `resume` and `relocate`."""
 
 import dataclasses
 import math
@@ -11,6 +11,7 @@ import click
 from reparam.cli.common import (
     INTERRUPTED,
     TRUST,
+    answer,
     example,
     is_first,
     json_option,
@@ -166,4 +167,18 @@ def resume(run: Path, damaged: Any, as_json: bool) -> None:
     _finish(*continue_run(RunFolder(run, trusted()), progress(), damaged), as_json)
 
 
-COMMANDS = (train, resume)
+@click.command(epilog=example("reparam relocate runs/vae /mnt/photos"))
+@run_argument
+@click.argument("path", type=click.Path(path_type=Path))
+@json_option
+@trust_option
+def relocate(run: Path, path: Path, as_json: bool) -> None:
+    """Say where the data of a run lies now: PATH, whose images are checked to be those that it was trained on."""
+    from reparam.run import relocation
+    from reparam.run.folder import RunFolder
+
+    spec = relocation.relocate(RunFolder(run, trusted()), path)
+    answer(as_json, {"run": str(run), "data": spec}, f"data of {run}: {spec}")
+
+
+COMMANDS = (train, resume, relocate)

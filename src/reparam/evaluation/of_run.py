@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from reparam.core.abilities import Ability
-from reparam.errors import ConfigError, DataError
+from reparam.errors import ConfigError
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.diagnosis import diagnose
 from reparam.evaluation.metrics.metric import Measure, NoValueError
@@ -14,6 +14,7 @@ from reparam.evaluation.metrics.table import ALL, METRICS, choose, evaluate
 from reparam.evaluation.options import EvaluationOptions, stored_name
 from reparam.files import write_json
 from reparam.progress import Progress
+from reparam.run.data import check_fingerprint
 from reparam.run.loaded import LoadedRun
 
 
@@ -113,8 +114,4 @@ def _check(run: LoadedRun, options: EvaluationOptions) -> None:
         )
     if options.split == "validation" and run.config.data.train_on == "all":
         raise ConfigError("this run was trained on validation images too (train-on 'all'): evaluate it on test images")
-    if run.dataset.fingerprint != run.document.data.fingerprint:
-        raise DataError(
-            f"'{run.config.data.data}' is not what {run.path} was trained on, and test images may be among those that "
-            "it has seen: restore it, or train a new run"
-        )
+    check_fingerprint(run.path, run.document, run.config, run.dataset)

@@ -1,12 +1,16 @@
 """A run's data, read as its configuration says."""
 
+import shlex
+from pathlib import Path
+
 from reparam.core.spec import Spec
-from reparam.data import Dataset
+from reparam.data import DATASETS, Dataset
 from reparam.data import load as load_data
 from reparam.data.dataset import SPLITS
 from reparam.errors import DataError
 from reparam.importing import TYPED
 from reparam.run.config import RunConfig
+from reparam.run.documents import RunDocument
 
 
 def open_data(config: RunConfig, shape: Spec | None = None, typed: str | None = None) -> Dataset:
@@ -27,6 +31,46 @@ def open_data(config: RunConfig, shape: Spec | None = None, typed: str | None = 
             "pairs:PATH, or the data that the run was trained on"
         )
     return dataset
+
+
+def own_data(run: Path, config: RunConfig, shape: Spec) -> Dataset:
+    """The data that a run was trained on, from where its run.json says. Raises DataError where they are no longer there."""
+    try:
+        return open_data(config, shape)
+    except DataError as error:
+        spec, place = config.data.data, path_of(config.data.data)
+        elsewhere = f"say where it is with 'reparam relocate {shlex.quote(str(run))} PATH'"
+        if place is not None and not place.exists():
+            raise DataError(f"the data of {run} is not at {place}: put it back, or {elsewhere}") from error
+        if spec in DATASETS and DATASETS[spec].path == "named":
+            raise DataError(f"{error}; or {elsewhere}") from error
+        raise
+
+
+def check_fingerprint(run: Path, document: RunDocument, config: RunConfig, dataset: Dataset) -> None:
+    """Raises DataError for other images than the run was trained on."""
+    if dataset.fingerprint != document.data.fingerprint:
+        elsewhere = (
+            f", or name a copy with 'reparam relocate {shlex.quote(str(run))} PATH'"
+            if can_move(config.data.data)
+            else ""
+        )
+        raise DataError(
+            f"'{config.data.data}' is not what {run} was trained on, and its test images may be among those that it has seen: "
+            f"restore it{elsewhere}, or train a new run"
+        )
+
+
+def path_of(spec: str) -> Path | None:
+    """The path of `KIND:PATH`; None where a spec has none."""
+    kind, _, path = spec.partition(":")
+    return Path(path) if kind in DATASETS and path else None
+
+
+def can_move(spec: str) -> bool:
+    """Whether data is at a path, which may be another one later."""
+    kind = spec.partition(":")[0]
+    return kind in DATASETS and DATASETS[kind].path != "none"
 
 
 def stored_spec(dataset: Dataset) -> Spec:

@@ -207,6 +207,12 @@ class CheckpointFacts:
     stateful: dict[str, tuple[Count, ...]]
     metrics_bytes: Count
     skipped: tuple[str, ...] = ()
+    epoch: Length | None = None  # earlier versions left it out
+
+    def holds(self, kept: str) -> bool:
+        """Whether the weights that a run kept are in its last checkpoint: the best ones are where its last validation, at its
+        last step, was the best."""
+        return kept != "best" or (self.stale == 0 and self.best is not None)
 
 
 _adapter: Any = cache(TypeAdapter)

@@ -16,6 +16,7 @@ import datetime
 import hashlib
 import os
 import platform
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +29,14 @@ from reparam.data.tasks import with_condition
 from reparam.distributions import default_generators_kept
 from reparam.errors import ConfigError, RunError, short
 from reparam.files import (
+    LOST,
     append_to,
     document_text,
     make_folder,
     parse_json,
     read_json,
     read_limited,
+    read_metadata,
     read_tensors,
     refuse_link,
     sweep,
@@ -43,10 +46,12 @@ from reparam.files import (
 )
 from reparam.importing import Origin
 from reparam.models import Model, Spec
+from reparam.run.command import training_command
 from reparam.run.config import RunConfig, from_json
 from reparam.run.documents import (
     FORMAT,
     NOT_STARTED,
+    CheckpointFacts,
     Evaluation,
     MetricsLine,
     RunDocument,
@@ -63,7 +68,6 @@ try:
 except ImportError:  # not on Windows: two processes on one run are not noticed there
     fcntl = None  # type: ignore[assignment]
 
-LOST = "restore it from a copy, or train the run again"
 LARGEST_METRICS = 1 << 30  # bytes: some million lines
 
 
@@ -73,6 +77,11 @@ class RunFolder:
 
     path: Path
     trust: bool = False
+
+    @property
+    def typed(self) -> str:
+        """The path as a shell takes it."""
+        return shlex.quote(str(self.path))
 
     @property
     def lock_path(self) -> Path:
@@ -110,8 +119,10 @@ class RunFolder:
         """Writes run.json; `place` is where it is trained, and so where it continues. Returns a note where code that the run
         names could not be remembered, else the empty string. Raises RunError where there is a run."""
         if (self.path / "run.json").exists():
+            done = f"choose another --out, or remove {self.path}"
             raise RunError(
-                f"{self.path} holds a run already: continue it with 'reparam resume {self.path}', or choose --out"
+                f"{self.path} holds a run already: "
+                + (done if self.ended() else f"continue it with 'reparam resume {self.typed}', or choose another --out")
             )
         return self._write_document(
             {
@@ -204,9 +215,10 @@ class RunFolder:
         return document
 
     def amend_data(self, **options: Any) -> None:
-        """Changes options of how the run's data is read, for good; for the process that has locked the folder."""
+        """Changes options of where the run's data is and how it is read, for good; for the process that has locked the folder."""
         document = self._stored_document()
         document["config"]["data"] |= options
+        document["data"]["name"] = document["config"]["data"]["data"]
         self._write_document(document, self._known_code())
 
     def config(self) -> RunConfig:
@@ -284,16 +296,41 @@ class RunFolder:
         return hashlib.sha256(self.weights_path.read_bytes()).digest() if self.weights_path.exists() else b""
 
     def weights(self) -> tuple[dict[str, Tensor], WeightsFacts]:
-        """The kept weights, and which they are. Raises RunError where they are missing or damaged."""
+        """The kept weights, and which they are. Raises RunError where they are missing or damaged, with what helps in the state
+        that the run is in."""
+        remedy = self._remedy_for_weights()
         if not self.weights_path.exists():
-            self.document()  # says so where there is no run at all
-            if self.ended():
-                raise RunError(
-                    f"the weights of {self.path} are gone: restore {self.weights_path.name}, or train it again"
-                )
-            raise RunError(f"{self.path} has no weights yet: continue it with 'reparam resume {self.path}'")
-        tensors, metadata = read_tensors(self.weights_path)
-        return tensors, checked(WeightsFacts, metadata, self.weights_path, LOST)
+            raise RunError(f"{self.path} has no weights: {remedy}")
+        tensors, metadata = read_tensors(self.weights_path, remedy=remedy)
+        return tensors, checked(WeightsFacts, metadata, self.weights_path, remedy)
+
+    def weights_facts(self) -> WeightsFacts:
+        """Which weights are kept, their tensors left unread. Raises RunError where there are none."""
+        return checked(WeightsFacts, read_metadata(self.weights_path), self.weights_path, LOST)
+
+    def _remedy_for_weights(self) -> str:
+        """What helps where the weights are missing or damaged."""
+        config, status = self.config(), NOT_STARTED
+        with contextlib.suppress(RunError):  # `resume` writes it anew
+            status = self.status()
+        if status.state == "diverged":
+            better = training_command(config, self.path, learning_rate=config.training.learning_rate / 10)
+            return f"its training diverged; train a new run with another --learning-rate or --clip, such as: {better}"
+        if not status.ended:
+            return f"continue it with 'reparam resume {self.typed}'"
+        if self.checkpoint_holds_weights(status):
+            return f"'reparam resume {self.typed}' writes them again, from its checkpoint"
+        return f"restore {self.weights_path.name} from a copy, or train it anew with: {training_command(config, self.path)}"
+
+    def checkpoint_holds_weights(self, status: Status) -> bool:
+        """Whether the weights of a run that ended so are in its checkpoint too."""
+        with contextlib.suppress(RunError):
+            return self.checkpoint_facts().holds(status.kept)
+        return False
+
+    def checkpoint_facts(self) -> CheckpointFacts:
+        """Metadata of checkpoint.safetensors, its tensors left unread. Raises RunError where it is missing or damaged."""
+        return checked(CheckpointFacts, read_metadata(self.checkpoint_path), self.checkpoint_path, LOST)
 
     def untrained_model(self) -> Model:
         """The model with random weights, which cost nobody else's random numbers."""

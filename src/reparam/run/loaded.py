@@ -28,7 +28,7 @@ from reparam.latent.augmentation import CALIBRATED_ON, Augmenter, Change, Streng
 from reparam.latent.directions import DEFAULT, ClassLatents, class_latents, find_direction
 from reparam.models import Model, Spec
 from reparam.run.config import RunConfig
-from reparam.run.data import open_data
+from reparam.run.data import own_data
 from reparam.run.device import choose_device, memory_of
 from reparam.run.documents import RunDocument, WeightsFacts
 from reparam.run.folder import RunFolder
@@ -68,7 +68,7 @@ class LoadedRun:
     @cached_property
     def dataset(self) -> Dataset:
         """The run's data, loaded again. Raises DataError where it is gone, or its shape is not the run's."""
-        return open_data(self.config, self.spec)
+        return own_data(self.path, self.config, self.spec)
 
     def require(self, ability: Ability, purpose: str) -> None:
         """Raises ConfigError if the model cannot do that."""

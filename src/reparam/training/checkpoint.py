@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reparam.distributions import default_generators
 from reparam.errors import RunError
-from reparam.files import read_tensors, write_tensors
+from reparam.files import LOST, read_tensors, write_tensors
 from reparam.run.documents import FORMAT, CheckpointFacts, checked
 from reparam.run.folder import check_weights, load_weights
 from reparam.training import processes
@@ -20,10 +20,8 @@ from reparam.training.optimisers import state_of
 from reparam.training.player_state import PlayerState
 from reparam.training.state import TrainingState
 
-DAMAGED = "restore it from a copy, or train again"
 
-
-def write(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
+def write(path: Path, state: TrainingState, epoch: float, skipped: dict[str, None]) -> None:
     """The state, random states of all processes, and which images on disk were skipped. All processes call it, rank 0 writes."""
     device = state.clock.device
     with default_generators():
@@ -42,6 +40,7 @@ def write(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
     metadata = {
         "format": FORMAT,
         "step": state.step,
+        "epoch": epoch,
         "best": state.best if math.isfinite(state.best) else None,
         "stale": state.stale,
         "seconds": state.seconds,
@@ -56,7 +55,7 @@ def read(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
     """Puts a training where it was when the checkpoint was written. Raises RunError for a damaged or foreign one."""
     device = state.clock.device
     tensors, metadata = read_tensors(path)
-    facts = checked(CheckpointFacts, metadata, path, DAMAGED)
+    facts = checked(CheckpointFacts, metadata, path, LOST)
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "random": {}, "optimiser": {}}
     try:
         for name, tensor in tensors.items():
@@ -73,14 +72,14 @@ def read(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
             if device.type == "cuda" and (name := f"cuda.{processes.rank()}") in groups["random"]:
                 torch.cuda.set_rng_state(groups["random"][name], device)
     except KeyError as error:
-        raise RunError(f"{path} lacks {error}: it is damaged; {DAMAGED}") from None
+        raise RunError(f"{path} lacks {error}: it is damaged; {LOST}") from None
     except (
         RuntimeError,
         TypeError,
         ValueError,
     ) as error:  # a generator's state that is none, states of other parameters
         why = str(error).partition("\n")[0]
-        raise RunError(f"{path} does not fit the run ({why}): {DAMAGED}") from error
+        raise RunError(f"{path} does not fit the run ({why}): {LOST}") from error
     state.step = facts.step
     state.clock.fill_(state.step)
     state.best = math.inf if facts.best is None else facts.best
@@ -118,3 +117,10 @@ def _checked(name: str, parameter: Tensor, state: Tensor) -> Tensor:
     if state.dim():
         raise ValueError(f"'optimiser.{name}' has shape {tuple(state.shape)}, not {tuple(parameter.shape)}")
     return state
+
+
+def kept_weights(path: Path, kept: str) -> dict[str, Tensor]:
+    """Of a checkpoint that `CheckpointFacts.holds` them: the weights that a run keeps."""
+    prefix = "average." if kept == "ema" else "model."
+    tensors, _ = read_tensors(path)
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -5,12 +5,13 @@ Shapes: `T` logged terms, `R` steps between log points.
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from reparam.errors import ReparamError
+from reparam.run.config import TrainingOptions
+from reparam.run.folder import RunFolder
 from reparam.training.player_state import PlayerState
 
 
@@ -23,7 +24,8 @@ class DivergenceCheck:
     """Raises DivergedError that names what is not finite, and the step."""
 
     steps_per_epoch: float
-    folder: Path | None
+    folder: RunFolder | None
+    options: TrainingOptions
 
     def terms(self, player: PlayerState, window: Tensor, start: int) -> None:
         """A player's terms [R, T] since step `start`."""
@@ -54,8 +56,18 @@ class DivergenceCheck:
             )
 
     def _fail(self, what: str, step: int) -> None:
-        where = f"; '{self.folder}' keeps its last good checkpoint and weights" if self.folder else ""
+        options, where = self.options, ""
+        if self.folder:
+            files = {"checkpoint": self.folder.checkpoint_path, "weights": self.folder.weights_path}
+            kept = " and ".join(name for name, path in files.items() if path.exists())
+            where = (
+                f"; '{self.folder.path}' keeps {f'its last good {kept}' if kept else 'no weights, for there were none'}"
+            )
+        remedies = [f"lower --learning-rate (it was {options.learning_rate:g})"]
+        remedies.append(f"lower --clip (it was {options.clip:g})" if options.clip else "set --clip")
+        if options.precision != "float32":
+            remedies.append("use --precision float32")
         raise DivergedError(
-            f"training diverged: {what} at step {step} (epoch {step / self.steps_per_epoch:.2f}){where}: "
-            "lower --learning-rate, set --clip, or use --precision float32"
+            f"training diverged: {what} at step {step} (epoch {step / self.steps_per_epoch:.2f}){where}: in a new run, "
+            f"{', or '.join(remedies)}"
         )

@@ -19,6 +19,7 @@ from reparam.data.io.on_disk import readers_watched
 from reparam.data.tasks import TaskOptions, make_batch
 from reparam.distributions import default_generators, keyed_generator
 from reparam.errors import ReparamError
+from reparam.files import has_digest
 from reparam.objectives import Objective
 from reparam.progress import Progress, Silent
 from reparam.run.config import TrainingOptions
@@ -89,10 +90,11 @@ class Loop:
         for callback in callbacks:
             callback.check(self.steps, options.epochs, min(len(split), CALLBACK_IMAGES))
         self.best_from = max((callback.best_from for callback in callbacks), default=0)
-        self.check = DivergenceCheck(self.steps_per_epoch, folder.path if folder else None)
+        self.check = DivergenceCheck(self.steps_per_epoch, folder, options)
         self.metrics: MetricsLog | None = None
         self._began = self._saved = 0.0  # seconds
         self._window = (0, 0.0)  # step and time of the last log point
+        self._has_checkpoint = False
         self._start_clocks()
 
     @property
@@ -106,6 +108,17 @@ class Loop:
         self.cycle.stop_reading()
         if self.folder and self.folder.checkpoint_path.exists():
             checkpoint.read(self.folder.checkpoint_path, self.state, self.split.skipped)
+            self._has_checkpoint = True
+            if not has_digest(self.folder.checkpoint_path):
+                self.progress.note(
+                    "the checkpoint is of an earlier version and has no digest: damage to it goes unnoticed"
+                )
+
+    def keep_anew(self) -> None:
+        """Of weights that are lost: the best are from here on looked for anew."""
+        if self.options.keep == "best" and math.isfinite(self.state.best):
+            self.state.best, self.state.stale = math.inf, 0
+            self.progress.note("the best weights so far are lost: those of the validations from here on are kept")
 
     def run(self) -> Outcome:
         """From where the loop is (`restore` moves it) to the end. Raises DivergedError, DataError for an image on disk that
@@ -253,6 +266,8 @@ class Loop:
             if total < state.best:
                 state.best, state.stale = total, 0
                 if self.options.keep == "best":
+                    if not self._has_checkpoint:  # weights without one would be those of a run that cannot continue
+                        self.save()
                     self._write_weights()
         self._restart_window()
 
@@ -277,7 +292,8 @@ class Loop:
             self._write_weights()
         self.split.skipped.update(dict.fromkeys(processes.lines_of_all(self.split.skipped)))
         if self.folder:
-            checkpoint.write(self.folder.checkpoint_path, self.state, self.split.skipped)
+            checkpoint.write(self.folder.checkpoint_path, self.state, self.epoch, self.split.skipped)
+            self._has_checkpoint = True
         self._write_status("running")
         self._saved = time.monotonic()
 

@@ -1,0 +1,35 @@
+"""The command that trains a configuration: for remedies that can be typed as they stand."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any
+
+from reparam.errors import flag
+from reparam.run.config import RunConfig, resolve_family
+
+
+def training_command(config: RunConfig, out: Path, **changed: Any) -> str:
+    """`reparam train MODEL ...` with every option that is not its recipe's, some of them changed, into a folder that is not there
+    yet: OUT-2, OUT-3, ..."""
+    usual = resolve_family(config.family, config.model, config.recipe, {})
+    words = ["reparam", "train", config.model, "--recipe", config.recipe]
+    for section in ("data", "task", "options", "training"):
+        own, others = getattr(config, section), getattr(usual, section)
+        for field in dataclasses.fields(own):
+            value = changed.get(field.name, getattr(own, field.name))
+            if field.name in changed or value != getattr(others, field.name):
+                words += _words(field.name, value)
+    return shlex.join([*words, "--out", str(_free(out))])
+
+
+def _words(option: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [flag(option if value else f"no_{option}")]
+    if value is None:  # no word for it, where a recipe says otherwise
+        return []
+    return [flag(option), ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+
+
+def _free(path: Path) -> Path:
+    return next(new for i in range(2, 1000) if not (new := path.with_name(f"{path.name}-{i}")).exists())

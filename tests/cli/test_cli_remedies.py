@@ -1,0 +1,207 @@
+"""What an error advises works in the state in which it is given: each test follows the advice."""
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from refusals import refused
+
+import reparam
+from reparam.errors import ReparamError
+from reparam.files import read_tensors, write_tensors
+
+SMALL = ("--hidden", "8", "--latent", "2", "--epochs", "2", "--pictures", "0", "--device", "cpu")
+
+
+def advised(error: str, follow: Callable) -> object:
+    """Runs the last command `reparam ...` that an error names."""
+    found = re.findall(r"(?:'reparam ((?:[^']|'[^']*')+)'|(?:: )reparam (.+?)(?:; or|$))", error.strip())
+    assert found, error
+    quoted, plain = found[-1]
+    return follow(*shlex.split(quoted or plain))
+
+
+def train(command: Callable, out: Path, *options: str) -> None:
+    done = command("train", "vae", "--data", "digits", *SMALL, *options, "--out", out)
+    assert done.code == 0, done.err
+
+
+def set_status(run: Path, **facts: object) -> None:
+    path = run / "status.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+
+
+@pytest.mark.parametrize("keep", ["last", "ema", "best"])
+@pytest.mark.parametrize("how", ["deleted", "damaged"])
+def test_lost_weights_that_the_checkpoint_holds_are_written_again(
+    keep: str, how: str, command: Callable, tmp_path: Path
+) -> None:
+    run = tmp_path / "a run"
+    train(command, run, "--keep", keep)
+    kept = (run / "weights.safetensors").read_bytes()
+    if how == "deleted":
+        (run / "weights.safetensors").unlink()
+    else:
+        (run / "weights.safetensors").write_bytes(kept[:-7])
+    done = command("sample", run, "--out", tmp_path / "s.png")
+    refused(done, "writes them again, from its checkpoint")
+    resumed = advised(done.err, command)
+    assert resumed.code == 0
+    assert "the weights were lost" in resumed.err
+    assert (run / "weights.safetensors").read_bytes() == kept
+    assert command("sample", run, "--out", tmp_path / "s.png").code == 0
+
+
+def test_lost_weights_that_no_checkpoint_holds_are_trained_anew(command: Callable, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(command, run, "--keep", "ema", "--learning-rate", "0.003", "--binarise", "dynamic", "--batch-size", "50")
+    expected, _ = read_tensors(run / "weights.safetensors")
+    for name in ("weights.safetensors", "checkpoint.safetensors"):
+        (run / name).unlink()
+    refused(command("resume", run), "train it anew with")
+    done = command("sample", run, "--out", tmp_path / "s.png")
+    refused(done, "train it anew with")
+    assert advised(done.err, command).code == 0
+    found, _ = read_tensors(tmp_path / "run-2" / "weights.safetensors")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_best_weights_that_the_last_checkpoint_does_not_hold(command: Callable, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(command, run)
+    tensors, facts = read_tensors(run / "checkpoint.safetensors")
+    write_tensors(run / "checkpoint.safetensors", tensors, {**facts, "stale": 1})  # validations since the best
+    (run / "weights.safetensors").unlink()
+    refused(command("resume", run), "train it anew with")
+
+
+def test_best_weights_lost_on_the_way_are_looked_for_anew(command: Callable, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(command, run, "--checkpoint-seconds", "0")
+    set_status(run, state="running")
+    tensors, facts = read_tensors(run / "checkpoint.safetensors")
+    write_tensors(
+        run / "checkpoint.safetensors", tensors, {**facts, "step": 10, "best": -1e9}
+    )  # lower than any to come
+    (run / "weights.safetensors").unlink()
+    done = command("sample", run, "--out", tmp_path / "s.png")
+    refused(done, "continue it with")
+    done = advised(done.err, command)
+    assert done.code == 0
+    assert "the best weights so far are lost" in done.err
+    assert read_tensors(run / "weights.safetensors")[1]["step"] > 10
+
+
+def test_a_deleted_checkpoint_is_not_begun_over(command: Callable, run: Path) -> None:
+    kept = (run / "weights.safetensors").read_bytes()
+    (run / "checkpoint.safetensors").unlink()
+    set_status(run, state="interrupted")
+    done = command("resume", run)
+    refused(done, "checkpoint.safetensors is gone", "or delete weights.safetensors")
+    assert (run / "weights.safetensors").read_bytes() == kept
+    new = re.search(r"in a new run with: reparam (.+?); or delete", done.err)
+    assert new
+    assert command(*shlex.split(new[1])).code == 0
+    started = json.loads((run.with_name("run-2") / "run.json").read_text())["config"]["training"]
+    assert started["init_from"] == str(run)
+    (run / "weights.safetensors").unlink()
+    assert command("resume", run).code == 0
+    assert (run / "weights.safetensors").exists()
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(command: Callable, run: Path) -> None:
+    kept, _ = read_tensors(run / "weights.safetensors")
+    (run / "checkpoint.safetensors").unlink()
+    set_status(run, state="running", step=0)
+    assert command("resume", run).code == 0
+    found, _ = read_tensors(run / "weights.safetensors")
+    assert all(torch.equal(found[name], kept[name]) for name in kept)
+
+
+def test_weights_never_stand_without_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a run that fails between would be one that cannot continue."""
+    from reparam.training.loop import Loop
+
+    def fail(self: Loop) -> None:
+        raise ReparamError("as an image that cannot be read")
+
+    write = Loop._write_weights
+    monkeypatch.setattr(Loop, "_write_weights", lambda self: (write(self), fail(self)))
+    with pytest.raises(ReparamError, match="as an image"):
+        reparam.train("vae", data="digits", hidden=(8,), latent=2, epochs=2, pictures=0, out=tmp_path / "run")
+    assert (tmp_path / "run" / "weights.safetensors").exists()
+    monkeypatch.undo()
+    reparam.resume(tmp_path / "run")
+    whole = reparam.train("vae", data="digits", hidden=(8,), latent=2, epochs=2, pictures=0, out=tmp_path / "whole")
+    found, expected = (read_tensors(p / "weights.safetensors")[0] for p in (tmp_path / "run", whole.path))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_divergence_names_what_was_kept_and_a_remedy_that_trains(command: Callable, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ("--optimiser", "sgd", "--learning-rate", "10", "--hidden", "64", "--latent", "4")
+    done = command("train", "vae", "--data", "digits", *SMALL, *options, "--out", run)
+    refused(done, "training diverged", "keeps no weights, for there were none", "lower --learning-rate (it was 10)")
+    assert "float32" not in done.err
+    done = command("sample", run, "--out", tmp_path / "s.png")
+    refused(done, "its training diverged; train a new run")
+    again = advised(done.err, command)  # one of the two remedies, with a tenth of the rate
+    assert again.code == 0 or "diverged" in again.err
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder, rng = tmp_path / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+def test_moved_data_is_named_by_relocate(command: Callable, pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = command("train", "vae", "--data", f"folder:{pictures}", *SMALL, "--out", run)
+    assert done.code == 0, done.err
+    moved = pictures.rename(tmp_path / "moved photos")
+    for words in (("evaluate", run, "--metrics", "mse"), ("reconstruct", run, "--out", tmp_path / "r.png")):
+        refused(command(*words), f"the data of {run} is not at {pictures}", f"'reparam relocate {run} PATH'")
+    refused(command("evaluate", run, "--data", f"folder:{moved}"), "'reparam relocate RUN PATH'")
+
+    other = shutil.copytree(moved, tmp_path / "other")
+    next(other.iterdir()).unlink()
+    refused(command("relocate", run, other), "other images than", str(run))
+    refused(command("relocate", run, tmp_path / "nowhere"), "nowhere")
+    with reparam.load(run).folder.locked():
+        refused(command("relocate", run, moved), "another process is training")
+
+    before = json.loads((run / "run.json").read_text())
+    done = command("relocate", run, moved)
+    assert done.code == 0, done.err
+    assert str(moved) in done.out
+    before["config"]["data"]["data"] = before["data"]["name"] = f"folder:{moved}"
+    assert json.loads((run / "run.json").read_text()) == before
+    assert command("evaluate", run, "--metrics", "mse").code == 0
+    set_status(run, state="interrupted")
+    assert command("resume", run).code == 0
+    back = moved.rename(pictures)
+    assert reparam.relocate(run, back).dataset.shape == (1, 8, 8)
+    assert command("relocate", run, f"folder:{back}").code == 0
+
+
+def test_data_that_is_at_no_path_cannot_be_relocated(command: Callable, run: Path, tmp_path: Path) -> None:
+    refused(command("relocate", run, tmp_path), "'digits', which is at no path")
+
+
+def test_a_run_that_is_there_already(command: Callable, run: Path) -> None:
+    refused(command("train", "vae", "--data", "digits", *SMALL, "--out", run), "choose another --out, or remove")
+    set_status(run, state="interrupted")
+    done = command("train", "vae", "--data", "digits", *SMALL, "--out", run)
+    refused(done, "continue it with")
+    assert advised(done.err, command).code == 0
