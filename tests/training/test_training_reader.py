@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from toys import Adversarial, Duel, digits
 
+import reparam
 from reparam.data import Dataset, Images
-from reparam.data.io.on_disk import OnDiskImages, readers_watched
+from reparam.data.io.on_disk import GUARD, OnDiskImages, readers_watched
 from reparam.data.tasks import TaskOptions
 from reparam.errors import DataError
 from reparam.models import Schedule, Spec
@@ -234,3 +237,50 @@ _kept: list[BatchReader] = []
 def test_a_reader_that_hangs_does_not_keep_the_program_from_ending() -> None:
     code = "import test_training_reader as test; test._leave_a_reader_behind()"
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, timeout=60, check=True)
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_so_and_runs_with_it(tmp_path: Path) -> None:
+    """Where processes are started anew, as on macOS and Windows, each imports the script."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(20):
+        Image.fromarray(np.full((8, 8), 12 * number, np.uint8)).save(folder / f"{number}.png")
+    begin = "import multiprocessing\nimport reparam\n"
+    spawn = "multiprocessing.set_start_method('spawn', force=True)"
+    train = (
+        f"reparam.train('vae', data='folder:{folder}', stream=True, workers=1, epochs=1, latent=2, hidden=(8,), pictures=0, "
+        f"out='{tmp_path / 'run'}')"
+    )
+    script = tmp_path / "script.py"
+
+    def ran() -> str:
+        return subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300).stderr
+
+    script.write_text(f"{begin}{spawn}\n{train}\n")
+    errors = [line for line in ran().splitlines() if line.startswith("reparam.errors")]
+    guard = GUARD.partition("below ")[2]  # the remedy itself
+    assert errors
+    assert all(guard in line for line in errors), errors
+
+    script.write_text(f"{begin}{guard}\n    {spawn}\n    {train}\n")
+    assert "Error" not in ran()
+    assert reparam.load(tmp_path / "run").folder.ended()
+
+
+def test_a_process_that_imports_its_parents_script_does_not_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also beside its parent, which holds the run: the guard is named, not the other process."""
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(reparam.ReparamError, match=re.escape(GUARD)):
+        reparam.train("vae", data="digits", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_guard_is_named_where_processes_are_started_anew(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: method)
+    with pytest.raises(DataError, match="free memory") as caught, readers_watched():
+        raise RuntimeError("DataLoader worker (pid(s) 1) exited unexpectedly")
+    assert (GUARD in str(caught.value)) == (method != "fork")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from reparam.data.io.on_disk import refuse_while_importing
 from reparam.distributions import default_generators
 
 # Of glibc's malloc.h: above these sizes, freed memory goes back to the system.
@@ -29,6 +30,7 @@ def training_alone(say: Callable[[str], None]) -> Iterator[None]:
 
     What is drawn and how numbers are rounded is common to all threads, so that two trainings would change each other's weights.
     """
+    refuse_while_importing()
     if not _TRAINING.acquire(blocking=False):
         say("waiting for another thread of this process, which is training")
         _TRAINING.acquire()

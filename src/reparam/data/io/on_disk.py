@@ -24,10 +24,20 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data.options import Damaged
-from reparam.errors import DataError
+from reparam.errors import ConfigError, DataError
 
 IN_A_ROW = 100  # damaged records one after another: more are not an accident
 LOGGED = 20  # damaged records that are logged one by one
+
+
+GUARD = "put the calls of the script below if __name__ == '__main__':"
+
+
+def refuse_while_importing() -> None:
+    """Raises ConfigError in a process that another started and that still imports the script of that one: a script without a
+    guard does its work again in each process that it starts, where the system starts them anew."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        raise ConfigError(f"a process that the script started imports it, and so trains again: {GUARD}")
 
 
 @contextmanager
@@ -39,8 +49,9 @@ def readers_watched() -> Iterator[None]:
         if "DataLoader worker" not in str(error):
             raise
         reason = str(error).splitlines()[0].rstrip(". ")
+        guard = "" if multiprocessing.get_start_method() == "fork" else f"; or {GUARD}"
         raise DataError(
-            f"a process that reads images ended ({reason}): free memory, or take fewer --workers"
+            f"a process that reads images ended ({reason}): free memory, or take fewer --workers{guard}"
         ) from error
 
 
