@@ -170,7 +170,7 @@ def half_written(run: Path) -> bool:
 
 def content(run: Path) -> dict[str, object]:
     """All that must be equal: tensors, metrics, pictures, how it ended."""
-    from reparam.files import read_tensors
+    from reparam.tensor_files import read_tensors
 
     found: dict[str, object] = {}
     for name in ("weights.safetensors", "checkpoint.safetensors"):

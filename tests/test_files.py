@@ -17,17 +17,15 @@ from reparam.errors import ConfigError, ReparamError, RunError
 from reparam.files import (
     cache_folder,
     file_names,
-    has_digest,
     new_folder,
     read_json,
-    read_tensors,
     user_path,
     why_not_read,
     write_atomically,
     write_json,
-    write_tensors,
     write_text,
 )
+from reparam.tensor_files import has_digest, read_tensors, write_tensors
 
 
 def test_tensors_and_metadata_come_back_equal(tmp_path: Path) -> None:

@@ -13,12 +13,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors import SafetensorError
 
 from reparam.errors import ConfigError, ReparamError, RunError
 
@@ -27,9 +24,6 @@ _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\:*?"<>|]')  # surrogat
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices of Windows
 PARTIAL = ".partial"  # ends the name of a file that is being written; a killed process leaves one behind
 LOST = "restore it from a copy, or train the run again"
-METADATA = "reparam"  # the entry in the header of a safetensors file
-SHA256 = "sha256:"  # begins a digest
-_DIGESTED = re.compile(rf'\{{"digest": "({SHA256}[0-9a-f]{{64}})"(?:, )?(.*)', re.DOTALL)
 LARGEST_DOCUMENT = 64 << 20  # bytes of a JSON document; Reparam's own have some kilobytes
 DEEPEST = 50  # levels of one in another
 
@@ -285,120 +279,3 @@ def parse_json(data: bytes) -> Any:
 
 def _parts(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """A safetensors file; `metadata` is stored as one JSON string, so both become visible in the same instant. It begins with a
-    digest of both."""
-    plain: dict[str, Tensor] = {}
-    written = set()
-    for name, tensor in tensors.items():
-        value = tensor.detach().to("cpu", copy=False).contiguous()
-        storage = value.untyped_storage().data_ptr()
-        # Parts that share a parameter: the format has no references, so each name gets a copy.
-        plain[name] = value.clone() if storage in written else value
-        written.add(storage)
-    text = json_text(metadata)
-    # One entry: of several, the format does not keep the order, and equal contents would be unequal files.
-    entry = {METADATA: json_text({"digest": _digest(plain, text)}).removesuffix("}") + _rest(text)}
-    write_atomically(path, lambda temporary: save_file(plain, temporary, entry))
-
-
-def _rest(text: str) -> str:
-    """The text of a JSON object as it continues another."""
-    return text[1:] if text == "{}" else f", {text[1:]}"
-
-
-def read_tensors(path: Path, device: str = "cpu", remedy: str = LOST) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """(tensors, metadata) of a file that `write_tensors` wrote. Raises RunError, with the remedy, for a missing, damaged or
-    foreign file. One without a digest, as earlier versions wrote them, is taken as it is."""
-    with _opened(path, remedy) as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        header = _header(path, file, remedy)
-    if header.digest and header.digest != _digest(tensors, header.text):
-        raise RunError(f"{path} is damaged (what it holds is not what was written): {remedy}")
-    return {name: tensor.to(device) for name, tensor in tensors.items()}, header.metadata
-
-
-def read_metadata(path: Path, remedy: str = LOST) -> dict[str, Any]:
-    """The metadata alone, which is in the first bytes; the digest is not checked."""
-    with _opened(path, remedy) as file:
-        return _header(path, file, remedy).metadata
-
-
-def has_digest(path: Path) -> bool:
-    """Whether a file has one, so that damage to it is noticed. Raises RunError for a missing or foreign file."""
-    with _opened(path, LOST) as file:
-        return bool(_header(path, file, LOST).digest)
-
-
-class _Header(NamedTuple):
-    """The metadata, its text, and the digest ("": none)."""
-
-    metadata: dict[str, Any]
-    text: str
-    digest: str
-
-
-@contextlib.contextmanager
-def _opened(path: Path, remedy: str) -> Iterator[Any]:
-    try:
-        path.open("rb").close()  # safetensors has errors of its own for what is no file
-        with safe_open(path, framework="pt", device="cpu") as file:
-            yield file
-    except FileNotFoundError:
-        raise RunError(f"{path} does not exist: {remedy}") from None
-    except OSError as error:
-        raise RunError(why_not_read(path, error)) from None
-    except SafetensorError as error:
-        raise RunError(f"{path} is {_what_it_is(path) or f'damaged ({error})'}: {remedy}") from None
-
-
-def _header(path: Path, file: Any, remedy: str) -> _Header:
-    entries = file.metadata() or {}
-    if METADATA not in entries:
-        raise RunError(f"{path} is a safetensors file that Reparam has not written, or damaged: {remedy}")
-    text, digest = entries[METADATA], ""
-    if match := _DIGESTED.fullmatch(text):
-        digest, text = match[1], "{" + match[2]
-    try:
-        metadata = parse_json(text.encode())
-        # Damage to the digest's own name or value may not pass for a file without one.
-        if not isinstance(metadata, dict) or (not digest and ("digest" in text or SHA256 in text)):
-            raise ValueError("not as it was written")
-    except ValueError as error:
-        raise RunError(f"{path} is damaged (its metadata: {error}): {remedy}") from None
-    return _Header(metadata, text, digest)
-
-
-def _digest(tensors: Mapping[str, Tensor], metadata: str) -> str:
-    """SHA-256 of names, types, shapes and bytes of tensors on the CPU, and of the metadata. 100 MB take a tenth of a
-    second where the processor has instructions for it."""
-    digest = hashlib.sha256(metadata.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(json_text([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return SHA256 + digest.hexdigest()
-
-
-# How files begin that are met where weights are expected, and what they are.
-BEGINNINGS: tuple[tuple[bytes, str], ...] = (
-    (b"PK\x03\x04", "a zip archive, as torch.save writes pickles, which may run code and are not opened"),
-    (b"\x80", "a pickle, which may run code and is not opened"),
-    (b"\x89HDF", "an HDF5 file (Keras)"),
-    (b"GGUF", "a GGUF file"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself ('git lfs pull' fetches it)"),
-    (b"<", "a page of HTML or XML, as a failed download leaves it"),
-)
-
-
-def _what_it_is(path: Path) -> str:
-    """What a file is that is no safetensors file; empty where it is not known."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(32)
-    except OSError:
-        return ""
-    return next((what for beginning, what in BEGINNINGS if start.startswith(beginning)), "" if start else "empty")

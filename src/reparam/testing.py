@@ -17,11 +17,11 @@ from reparam.data import DataOptions, Dataset, Images
 from reparam.data.dataset import cut
 from reparam.data.tasks import make_batch, with_condition
 from reparam.distributions import Delta, default_generators_kept, keyed_generator, prediction, rsample, with_parameters
-from reparam.files import read_tensors, write_tensors
 from reparam.latent import generation
 from reparam.models import Family, Model, Schedule, Spec
 from reparam.run.config import resolve_family
 from reparam.run.folder import load_weights
+from reparam.tensor_files import read_tensors, write_tensors
 
 
 def discs(options: DataOptions) -> Dataset:

@@ -14,7 +14,7 @@ from PIL import Image
 from refusals import refused
 
 import reparam
-from reparam.files import read_tensors, write_tensors
+from reparam.tensor_files import read_tensors, write_tensors
 
 TRAIN = ("train", "vae", "--epochs", "0.01", "--hidden", "8", "--latent", "2")
 

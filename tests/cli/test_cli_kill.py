@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reparam.files import read_tensors
+from reparam.tensor_files import read_tensors
 
 KILLS = 20
 TRAIN = ["train", "vae", "--data", "digits", "--epochs", "400", "--hidden", "64", "--latent", "4", "--binarise", "dynamic",

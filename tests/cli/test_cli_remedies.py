@@ -15,7 +15,7 @@ from refusals import refused
 
 import reparam
 from reparam.errors import ReparamError
-from reparam.files import read_tensors, write_tensors
+from reparam.tensor_files import read_tensors, write_tensors
 
 SMALL = ("--hidden", "8", "--latent", "2", "--epochs", "2", "--pictures", "0", "--device", "cpu")
 

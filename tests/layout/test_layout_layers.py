@@ -14,9 +14,9 @@ SOURCE = Path(reparam.__file__).parent
 # The one list of layers, lowest first: a module imports from its own layer and from those before it. Imports for type checkers
 # and imports inside functions count like any other.
 LAYERS = [
-    "version", "errors", "importing", "files", "terminal", "progress", "distributions", "core", "data", "networks",
-    "conditionals", "objectives", "models", "latent", "run", "training", "evaluation", "reports", "session", "api", "testing",
-    "cli",
+    "version", "errors", "importing", "files", "tensor_files", "terminal", "progress", "distributions", "core", "data",
+    "networks", "conditionals", "objectives", "models", "latent", "run", "training", "evaluation", "reports", "session",
+    "api", "testing", "cli",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import torch
 
 import reparam
 from reparam.errors import RunError
-from reparam.files import has_digest, read_tensors, write_tensors
+from reparam.tensor_files import has_digest, read_tensors, write_tensors
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "runs_of_format_1"
 

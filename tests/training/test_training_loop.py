@@ -15,11 +15,11 @@ from reparam.core.batch import Batch
 from reparam.data import Images
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError
-from reparam.files import read_tensors
 from reparam.models import Schedule, Spec
 from reparam.objectives import Objective, Player, Term, Terms
 from reparam.run.config import TrainingOptions, resolve
 from reparam.run.folder import RunFolder
+from reparam.tensor_files import read_tensors
 from reparam.training import DataOrder, DivergedError, Loop
 from reparam.training.optimisers import learning_rate
 

@@ -12,9 +12,9 @@ import torch.multiprocessing
 from toys import as_traced, digits, duel_loop
 
 from reparam.data.tasks import TaskOptions
-from reparam.files import read_tensors, write_tensors
 from reparam.models import Schedule, Spec
 from reparam.run.config import TrainingOptions, resolve
+from reparam.tensor_files import read_tensors, write_tensors
 from reparam.training import Loop, Silent
 
 CYCLES = 5

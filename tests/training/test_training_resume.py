@@ -11,10 +11,10 @@ import pytest
 import torch
 from toys import digits, duel_loop
 
-from reparam.files import read_tensors
 from reparam.models import Schedule, Spec
 from reparam.run.config import resolve
 from reparam.run.folder import RunFolder
+from reparam.tensor_files import read_tensors
 from reparam.training import Loop
 from reparam.training.interruption import InterruptListener
 

@@ -12,7 +12,7 @@ import pytest
 
 import reparam
 from reparam.errors import ConfigError
-from reparam.files import read_tensors
+from reparam.tensor_files import read_tensors
 
 RUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "reparam"]
 OPTIONS = ["--data", "digits", "--hidden", "32", "--latent", "4", "--batch-size", "16", "--log-every", "5"]

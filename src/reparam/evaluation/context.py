@@ -19,10 +19,11 @@ from reparam.errors import ReparamError, RunError
 from reparam.evaluation import distances, latents, likelihood, structured
 from reparam.evaluation.networks.features import NETWORKS, FeatureNetwork
 from reparam.evaluation.options import EvaluationOptions
-from reparam.files import cache_folder, read_tensors, write_tensors
+from reparam.files import cache_folder
 from reparam.latent.generation import device_of, encode, predict, predict_draws, reconstruct, sample
 from reparam.models import Model
 from reparam.progress import Progress, Silent
+from reparam.tensor_files import read_tensors, write_tensors
 
 T = TypeVar("T")
 LARGEST_PREDICTIONS = 250_000_000  # floats of predictions that are held at one time (1 GB)

@@ -36,13 +36,10 @@ from reparam.files import (
     parse_json,
     read_json,
     read_limited,
-    read_metadata,
-    read_tensors,
     refuse_link,
     sweep,
     why_not_read,
     write_json,
-    write_tensors,
 )
 from reparam.importing import Origin
 from reparam.models import Model, Spec
@@ -61,6 +58,7 @@ from reparam.run.documents import (
     finite_figures,
 )
 from reparam.run.known_code import folders_of, recall, remember
+from reparam.tensor_files import read_metadata, read_tensors, write_tensors
 from reparam.version import __version__
 
 try:

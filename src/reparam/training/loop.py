@@ -19,11 +19,11 @@ from reparam.data.io.on_disk import readers_watched
 from reparam.data.tasks import TaskOptions, make_batch
 from reparam.distributions import default_generators, keyed_generator
 from reparam.errors import ReparamError
-from reparam.files import has_digest
 from reparam.objectives import Objective
 from reparam.progress import Progress, Silent
 from reparam.run.config import TrainingOptions
 from reparam.run.folder import RunFolder
+from reparam.tensor_files import has_digest
 from reparam.training import checkpoint, processes
 from reparam.training.capture import CycleRunner
 from reparam.training.cycle import Augment, Cycle

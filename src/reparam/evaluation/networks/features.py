@@ -19,13 +19,14 @@ from reparam.data.tasks import to_float
 from reparam.distributions import default_generators, default_generators_kept
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation.networks import inception
-from reparam.files import cache_folder, json_text, read_tensors, write_tensors
+from reparam.files import cache_folder, json_text
 from reparam.latent.generation import class_probabilities, classify
 from reparam.models import Model, Schedule, Spec
 from reparam.models.classifier import ConvolutionalClassifier
 from reparam.progress import Progress, Silent
 from reparam.run.config import RunConfig, resolve
 from reparam.run.folder import load_weights
+from reparam.tensor_files import read_tensors, write_tensors
 from reparam.training import Loop, training_alone
 
 CLASSIFIER = "classifier-v2"  # its name and version: part of the names of files in the cache
