@@ -13,6 +13,7 @@ from reparam.core.blocks import keyed_noise
 from reparam.evaluation.pairwise import row_blocks
 
 ACTIVE_VARIANCE = 0.01
+IN_CACHE = 20  # rows of pairs of 10,000 images that a processor keeps near while it goes through the latents
 
 
 def active_units(means: Tensor) -> int:
@@ -38,18 +39,19 @@ def aggregate_posterior(loc: Tensor, scale: Tensor, seed: int) -> Aggregate:
     r"""q(z) = 1/N sum_j N(z; loc_j, diag(scale_j^2)), the aggregate posterior of N images, at a draw of each; loc, scale [N, K].
 
     Hoffman and Johnson 2016 (ELBO surgery): E_x KL(q(z|x) || p(z)) = I(x; z) + KL(q(z) || p(z)) for any prior p(z), where I is
-    the mean of `log_own - log_mixture` and the second term that of `log_mixture - log p(z)`. I never exceeds log N. In float64:
-    scales of 0.01 and less are common, and terms divided by their squares cancel.
+    the mean of `log_own - log_mixture` and the second term that of `log_mixture - log p(z)`. I never exceeds log N. In float64,
+    from differences: expanded squares would cancel, at latents of 100 and scales of 5e-5 to an error of 0.01 nats.
     """
     n, latent = loc.shape
     mean, deviation = loc.double(), scale.double().clamp(min=1e-6)
     z = mean + deviation * keyed_noise(n, latent, seed, "aggregate").double()
-    # log N(z; m, s) = -1/2 (z^2 / s^2 - 2 z m / s^2 + m^2 / s^2) - log s - K/2 log 2 pi: two products for all pairs.
-    precision = deviation.pow(-2)
-    constant = -0.5 * (mean.square() * precision).sum(1) - deviation.log().sum(1) - 0.5 * latent * math.log(2 * math.pi)
+    constant = -deviation.log().sum(1) - 0.5 * latent * math.log(2 * math.pi)
     own, mixture = [], []
-    for start, part in row_blocks(z):
-        pairs = part @ (mean * precision).T - 0.5 * part.square() @ precision.T + constant
+    for start, part in row_blocks(z, IN_CACHE):
+        pairs = constant.repeat(len(part), 1)
+        for each, centre, width in zip(part.T, mean.T, deviation.T, strict=True):  # a latent at a time: no [N, N, K]
+            apart = (each[:, None] - centre).div_(width)
+            pairs.addcmul_(apart, apart, value=-0.5)
         own.append(pairs.diagonal(start))
         mixture.append(pairs.logsumexp(1) - math.log(n))
     return Aggregate(z, torch.cat(own), torch.cat(mixture))

@@ -7,7 +7,7 @@ from torch import Tensor
 PAIRWISE_BLOCK = 1000  # rows
 
 
-def row_blocks(values: Tensor) -> Iterator[tuple[int, Tensor]]:
+def row_blocks(values: Tensor, rows: int = PAIRWISE_BLOCK) -> Iterator[tuple[int, Tensor]]:
     """(number of the first row, rows) of each block of `values` [N, ...]."""
-    for start in range(0, len(values), PAIRWISE_BLOCK):
-        yield start, values[start : start + PAIRWISE_BLOCK]
+    for start in range(0, len(values), rows):
+        yield start, values[start : start + rows]
