@@ -124,10 +124,10 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
                     _write_again(folder)
                     progress.note("the weights were lost: they are written again, from the checkpoint")
         return folder, _outcome(folder)
-    _check_checkpoint(folder, config, lost)
     if damaged:
         config = replace(config, data=replace(config.data, damaged=damaged))
     _check_place(document, device)
+    _check_checkpoint(folder, config, lost)
     dataset = own_data(folder.path, config, spec)
     check_fingerprint(folder.path, document, config, dataset)
     runs = document.data.moved_by

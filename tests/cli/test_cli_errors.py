@@ -315,11 +315,11 @@ def cut_off(run: Path) -> None:
 
 
 def test_the_remedy_for_lost_weights_is_one_that_works(command: Callable, run: Path) -> None:
-    """A run that ended has nothing to continue."""
+    """Those of a run that ended may be in its checkpoint; what was cut off goes on (see `test_cli_remedies`)."""
     _no_weights(run)
-    refused(command("sample", run, "--out", run / "samples.png"), "are gone: restore weights.safetensors")
+    refused(command("sample", run, "--out", run / "samples.png"), "writes them again, from its checkpoint")
     cut_off(run)
-    refused(command("sample", run, "--out", run / "samples.png"), "no weights yet: continue it with 'reparam resume")
+    refused(command("sample", run, "--out", run / "samples.png"), "no weights: continue it with 'reparam resume")
 
 
 def test_a_damaged_evaluation_is_named(command: Callable, run: Path) -> None:
@@ -376,7 +376,7 @@ USES = {
     "dimensions are words": (["traverse", "RUN", "--dimensions", "a,b", "--out", "x.png"], ["0,4,7"]),
     "dimension too large": (["traverse", "RUN", "--dimensions", "77", "--out", "x.png"], ["77"]),
     "zero samples": (["sample", "RUN", "--n", "0", "--out", "x.png"], ["--n"]),
-    "run exists": (["train", "vae", "--data", "digits", "--out", "RUN"], ["reparam resume"]),
+    "run exists": (["train", "vae", "--data", "digits", "--out", "RUN"], ["choose another --out, or remove"]),
 }
 
 

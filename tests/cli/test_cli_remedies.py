@@ -1,5 +1,6 @@
 """What an error advises works in the state in which it is given: each test follows the advice."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -205,3 +206,62 @@ def test_a_run_that_is_there_already(command: Callable, run: Path) -> None:
     done = command("train", "vae", "--data", "digits", *SMALL, "--out", run)
     refused(done, "continue it with")
     assert advised(done.err, command).code == 0
+
+
+@pytest.mark.parametrize("words", [["--epochs", "3"], ["--epochs=3"]])
+def test_options_of_training_given_to_resume_are_answered_with_a_new_run(
+    words: list[str], command: Callable, run: Path
+) -> None:
+    done = command("resume", run, *words)
+    refused(done, "without --epochs", "--init-from")
+    assert advised(done.err, command).code == 0
+    started = json.loads((run.with_name("run-2") / "run.json").read_text())["config"]
+    assert (started["training"]["epochs"], started["training"]["init_from"]) == (3.0, str(run))
+    assert started["options"] == json.loads((run / "run.json").read_text())["config"]["options"]
+    refused(command("resume", "nowhere", *words), "--init-from RUN --epochs ...")
+    refused(command("resume", run, "--colours", "3"), "No such option '--colours'")
+
+
+@pytest.mark.parametrize("state", ["running", "interrupted", "failed", "diverged"])
+def test_an_unfinished_run_is_told(state: str, command: Callable, run: Path, tmp_path: Path) -> None:
+    assert command("sample", run, "--out", tmp_path / "s.png").err == ""
+    set_status(run, state=state)
+    for words in (("sample", run, "--out", tmp_path / "s.png"), ("evaluate", run, "--metrics", "mse"), ("report", run)):
+        (line,) = [line for line in command(*words).err.splitlines() if "its weights are of epoch" in line]
+        assert "of 4" in line
+        assert ("reparam resume" in line) == (state != "diverged")
+
+
+def test_weights_without_a_digest_are_told_once(command: Callable, tmp_path: Path) -> None:
+    old = Path(__file__).parents[1] / "fixtures" / "runs_of_format_1" / "vae"
+    run = shutil.copytree(old, tmp_path / "run")
+    assert command("sample", run, "--out", tmp_path / "s.png").err.count("no digest") == 1
+    assert len(reparam.load(run).notes) == 1
+
+
+def test_an_interrupted_evaluation_leaves_word_of_what_is_missing(
+    command: Callable, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reparam.evaluation import METRICS
+
+    def interrupt(context: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(METRICS, "psnr", dataclasses.replace(METRICS["psnr"], measure=interrupt))
+    assert command("evaluate", run, "--metrics", "mse,psnr,kl").code == 130
+    monkeypatch.undo()
+    measured = set(reparam.load(run).folder.evaluation().metrics)
+    missing = {"mse", "psnr", "kl"} - measured
+    assert "psnr" in missing
+    assert set(reparam.load(run).folder.evaluation().pending) == missing
+    assert command("report", run).code == 0
+    page = (run / "report.html").read_text()
+    found = re.search(
+        r"Not measured, for an evaluation was interrupted or goes on: (.+?)\. .*?<code>reparam (.+?)</code>", page
+    )
+    assert found
+    assert set(found[1].split(", ")) == missing
+    assert command(*shlex.split(found[2])).code == 0
+    assert reparam.load(run).folder.evaluation().pending == ()
+    command("report", run)
+    assert "Not measured" not in (run / "report.html").read_text()

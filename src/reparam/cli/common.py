@@ -10,7 +10,7 @@ import click
 
 from reparam.cli.options import WholeRange
 from reparam.errors import ConfigError
-from reparam.terminal import output
+from reparam.terminal import output, say
 
 if TYPE_CHECKING:
     from reparam.api import Run
@@ -128,7 +128,10 @@ def progress() -> "Progress":
 def open_run(run: Path, device: str) -> "Run":
     from reparam.api import load
 
-    return load(run, device, trusted())
+    opened = load(run, device, trusted())
+    for note in opened.notes:
+        say(note)
+    return opened
 
 
 def images_of(run: "Run", spec: str | None) -> Any:

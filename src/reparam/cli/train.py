@@ -150,7 +150,42 @@ def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
         raise SystemExit(INTERRUPTED)
 
 
-@click.command(epilog=example("reparam resume runs/vae"))
+class _ResumeCommand(click.Command):
+    """Answers options of `train` with the command that serves: a run continues as it was begun."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if advice := _of_a_new_run(error.option_name, words):
+                raise ConfigError(advice) from None
+            raise
+
+
+def _of_a_new_run(option: str, words: list[str]) -> str:
+    """What helps where an option of `train` was given to `resume`; empty for another option."""
+    from reparam.run.command import training_command
+    from reparam.run.config import TrainingOptions
+    from reparam.run.folder import RunFolder
+
+    name = option.lstrip("-").replace("-", "_")
+    if name not in {field.name for field in dataclasses.fields(TrainingOptions)}:
+        return ""
+    why = f"'resume' continues a run as it was begun, without {option}: to train its weights on otherwise, start a new run with "
+    path = next((Path(word) for word in words if (Path(word) / "run.json").is_file()), None)
+    if path is None:
+        return f"{why}'reparam train MODEL --init-from RUN {option} ...'"
+    parts = [part for word in words for part in (word.split("=", 1) if word.startswith(f"{option}=") else [word])]
+    value = next(iter(parts[parts.index(option) + 1 :]), "...")
+    start = {"init_from": str(path.absolute())} if RunFolder(path).weights_path.exists() else {}
+    return (
+        why.removesuffix("with ")
+        + f"with: {training_command(RunFolder(path).config(), path, **start, **{name: value})}"
+    )
+
+
+@click.command(cls=_ResumeCommand, epilog=example("reparam resume runs/vae"))
 @run_argument
 @click.option(
     "--damaged",

@@ -54,26 +54,41 @@ def evaluate_run(
         say(f"left out: {', '.join(name for name in able if able[name] == why)}: {why}")
     stamp = list(run.kept.stamp)
     _leave_out(run, stamp, options, able)
+    keys = {name: stored_name(name, METRICS[name].reads, options) for name in names}
+    diagnosed = (not metrics or ALL in metrics) and options.split == "test"
+    _set_pending(run, stamp, [*keys.values(), *(["diagnosis"] if diagnosed else [])], ())
     measures = {}
     for name, measure in evaluate(context, names):
         if isinstance(measure, NoValueError):
             say(f"left out: {name}: {measure}")
             _leave_out(run, stamp, options, {name: str(measure)})
+            _set_pending(run, stamp, (), [keys[name]])
             continue
         if options.occlusion:
             hidden = f"a box of {options.occlusion:g} of the side of the input hidden"
             measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
         measures[name] = measure
-        key = stored_name(name, METRICS[name].reads, options)
+        key = keys[name]
         with _amended(run, stamp) as document:
             document.setdefault("metrics", {})[key] = asdict(measure)
             document.setdefault("options", {})[key] = asdict(options)
             document.get("left_out", {}).pop(key, None)
-    if (not metrics or ALL in metrics) and options.split == "test":
+        _set_pending(run, stamp, (), [key])
+    if diagnosed:
         findings = [asdict(finding) for finding in diagnose(context)]
         with _amended(run, stamp) as document:
             document["diagnosis"] = findings
+        _set_pending(run, stamp, (), ["diagnosis"])
     return measures
+
+
+def _set_pending(run: LoadedRun, stamp: list[Any], begun: Sequence[str], done: Sequence[str]) -> None:
+    """Writes what is to be measured before it is, so that an evaluation that does not end leaves word of what is missing."""
+    with _amended(run, stamp) as document:
+        pending = [key for key in dict.fromkeys([*document.get("pending", []), *begun]) if key not in done]
+        document.pop("pending", None)
+        if pending:
+            document["pending"] = pending
 
 
 def left_out(run: LoadedRun, metrics: Sequence[str], options: EvaluationOptions) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from reparam.core.abilities import Ability
 from reparam.data import DATASETS
 from reparam.errors import RunError, flag
+from reparam.evaluation import METRICS
 from reparam.files import write_text
 from reparam.reports.figures import FIGURES
 from reparam.reports.html import ShownFigure, reason, render_page, shown
@@ -155,10 +156,17 @@ def _numbers(run: LoadedRun, no_model: str) -> dict[str, Any]:
         value, error = with_error(one.value, one.stderr)
         row = Number(name, value.replace("-", "−"), error, one.unit, f"{one.n:,}", meaning(name), one.note)
         found["rows"].append(row)
-    if not evaluation.metrics:
-        return found | {"remark": "Nothing has been measured yet."}
-    if not no_model and evaluation.weights != run.kept.stamp:
+    if not no_model and evaluation.metrics and evaluation.weights != run.kept.stamp:
         found["remark"] = "These were measured on earlier weights of this run: measure again."
+    elif evaluation.pending:
+        found["remark"] = (
+            f"Not measured, for an evaluation was interrupted or goes on: {', '.join(evaluation.pending)}. Measure them with"
+        )
+        plain = [name for name in evaluation.pending if name in METRICS]
+        if len(plain) == len(evaluation.pending):
+            found["command"] += f" --metrics {','.join(plain)}"
+    elif not evaluation.metrics:
+        found["remark"] = "Nothing has been measured yet."
     return found
 
 

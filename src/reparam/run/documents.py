@@ -176,6 +176,7 @@ class Evaluation:
     metrics: Annotated[dict[Text, Measure], BeforeValidator(finite_figures)] = field(default_factory=dict)
     options: dict[Text, dict[str, Any]] = field(default_factory=dict)
     diagnosis: tuple[Finding, ...] = ()
+    pending: tuple[Text, ...] = ()
     left_out: dict[Text, Text] = field(default_factory=dict)
 
 

@@ -58,7 +58,7 @@ from reparam.run.documents import (
     finite_figures,
 )
 from reparam.run.known_code import folders_of, recall, remember
-from reparam.tensor_files import read_metadata, read_tensors, write_tensors
+from reparam.tensor_files import has_digest, read_metadata, read_tensors, write_tensors
 from reparam.version import __version__
 
 try:
@@ -296,7 +296,12 @@ class RunFolder:
     def weights(self) -> tuple[dict[str, Tensor], WeightsFacts]:
         """The kept weights, and which they are. Raises RunError where they are missing or damaged, with what helps in the state
         that the run is in."""
-        remedy = self._remedy_for_weights()
+        try:
+            return self._weights(LOST)
+        except RunError:
+            return self._weights(self._remedy_for_weights())
+
+    def _weights(self, remedy: str) -> tuple[dict[str, Tensor], WeightsFacts]:
         if not self.weights_path.exists():
             raise RunError(f"{self.path} has no weights: {remedy}")
         tensors, metadata = read_tensors(self.weights_path, remedy=remedy)
@@ -305,6 +310,28 @@ class RunFolder:
     def weights_facts(self) -> WeightsFacts:
         """Which weights are kept, their tensors left unread. Raises RunError where there are none."""
         return checked(WeightsFacts, read_metadata(self.weights_path), self.weights_path, LOST)
+
+    def notes(self, epochs: float) -> tuple[str, ...]:
+        """A line where training has not ended after so many `epochs`, and one where the weights have no digest."""
+        notes = []
+        with contextlib.suppress(RunError):  # what is missing or damaged is said where it is needed
+            status, kept = self.status(), self.weights_facts()
+            if status.state not in ("finished", "stopped early", "not started"):
+                which = f"its weights are of epoch {kept.epoch:.2f} of {epochs:g}"
+                states = {
+                    "running": f"{self.path} is still being trained, or was killed: {which}; 'reparam resume {self.typed}' "
+                    "continues it if it was killed",
+                    "diverged": f"the training of {self.path} diverged at epoch {status.epoch:.2f}: {which}",
+                }
+                stopped = (
+                    f"the training of {self.path} was interrupted: {which}; 'reparam resume {self.typed}' continues it"
+                )
+                notes.append(states.get(status.state, stopped))
+            if not has_digest(self.weights_path):
+                notes.append(
+                    f"the weights of {self.path} are of an earlier version and have no digest: damage goes unnoticed"
+                )
+        return tuple(notes)
 
     def _remedy_for_weights(self) -> str:
         """What helps where the weights are missing or damaged."""

@@ -51,6 +51,11 @@ class LoadedRun:
         return self.folder.path
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses the run should know: that its training has not ended, that damage to its weights goes unnoticed."""
+        return self.folder.notes(self.config.training.epochs)
+
+    @property
     def model(self) -> Model:
         """The model with the kept weights, in evaluation mode: a plain `nn.Module`."""
         return self._loaded[0]
