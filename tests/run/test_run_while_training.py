@@ -1,6 +1,8 @@
 """A run's folder while it trains: deleted, moved, copied."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +10,9 @@ import pytest
 import torch
 
 import reparam
-from reparam.errors import RunError
+from reparam.errors import ReparamError, RunError
 from reparam.progress import Silent
+from reparam.reports.page import render
 from reparam.run.folder import RunFolder
 
 OPTIONS = {"data": "digits", "hidden": (8,), "latent": 2, "epochs": 3, "log_every": 1, "pictures": 2, "device": "cpu"}
@@ -51,3 +54,47 @@ def test_a_copy_made_while_it_trains_continues_to_the_same_bits(tmp_path: Path) 
     assert all(torch.equal(one[name], other[name]) for name in one)
     terms = [[line.terms for line in folder.metrics()] for folder in (RunFolder(out), RunFolder(copy))]
     assert terms[0] == terms[1]
+
+
+WRITER = """
+import os, shutil, sys, time
+from pathlib import Path
+run, whole = Path(sys.argv[1]), Path(sys.argv[2])
+print("ready", flush=True)
+while True:  # files appear by renaming, as training writes them; then the run is deleted
+    run.mkdir(exist_ok=True)
+    for name in ("run.json", "status.json", "weights.safetensors", "metrics.jsonl", "evaluation.json"):
+        if (whole / name).exists():
+            shutil.copy(whole / name, run / ".partial")
+            os.replace(run / ".partial", run / name)
+            time.sleep(0.002)
+    time.sleep(0.03)
+    shutil.rmtree(run)
+"""
+
+
+def test_a_run_that_comes_and_goes_while_it_is_read_is_a_result_or_one_line(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes and deletes the folder over and over."""
+    monkeypatch.setattr(
+        "reparam.reports.page.FIGURES", {}
+    )  # drawing takes a second, and reads nothing else of the folder
+    run, results, refusals = tmp_path / "run", 0, 0
+    acts: tuple[Callable, ...] = (lambda opened: opened.sample(1), render, lambda opened: opened.evaluate(["mse"]))
+    with subprocess.Popen([sys.executable, "-c", WRITER, run, trained], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout
+        writer.stdout.readline()
+        try:
+            for number in range(90):
+                try:
+                    opened = reparam.load(run, "cpu")
+                    acts[number % len(acts)](opened)
+                    results += 1
+                except ReparamError as error:
+                    assert "\n" not in str(error)  # noqa: PT017
+                    refusals += 1
+        finally:
+            writer.kill()
+    assert results
+    assert refusals

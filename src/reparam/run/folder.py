@@ -291,7 +291,10 @@ class RunFolder:
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the kept weights; empty where there are none."""
-        return hashlib.sha256(self.weights_path.read_bytes()).digest() if self.weights_path.exists() else b""
+        try:
+            return hashlib.sha256(self.weights_path.read_bytes()).digest()
+        except FileNotFoundError:
+            return b""
 
     def weights(self) -> tuple[dict[str, Tensor], WeightsFacts]:
         """The kept weights, and which they are. Raises RunError where they are missing or damaged, with what helps in the state
