@@ -265,3 +265,26 @@ def test_an_interrupted_evaluation_leaves_word_of_what_is_missing(
     assert reparam.load(run).folder.evaluation().pending == ()
     command("report", run)
     assert "Not measured" not in (run / "report.html").read_text()
+
+
+def test_damaged_documents_are_mended_as_they_say(command: Callable, run: Path) -> None:
+    expected = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text("{")
+    with pytest.raises(ReparamError, match="delete it; 'reparam resume' writes it anew"):
+        reparam.load(run).folder.status()
+    (run / "status.json").unlink()
+    assert command("resume", run).code == 0
+    found = json.loads((run / "status.json").read_text())
+    assert [found[key] for key in ("state", "step", "epoch")] == [expected[key] for key in ("state", "step", "epoch")]
+
+    (run / "evaluation.json").write_text("{")
+    refused(command("evaluate", run, "--metrics", "mse"), "evaluation.json", "delete it and measure again")
+    (run / "evaluation.json").unlink()
+    assert command("evaluate", run, "--metrics", "mse").code == 0
+
+    (run / "metrics.jsonl").write_text("x\n")
+    with pytest.raises(ReparamError, match="or delete it: the curves are lost, the weights are not"):
+        reparam.load(run).folder.metrics()
+    (run / "metrics.jsonl").unlink()
+    assert command("report", run).code == 0
+    assert command("resume", run).code == 0
