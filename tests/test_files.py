@@ -297,3 +297,19 @@ def test_a_folder_to_fill_is_no_link(tmp_path: Path, links: str) -> None:
     with pytest.raises(ReparamError, match=links), new_folder(tmp_path / "out") as begun:
         write_text(begun / "x", "")
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_place_without_a_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="give a name"):
+        write_text(Path(), "text")
+    with pytest.raises(ConfigError, match="give a name"), new_folder(Path()):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_in_place_of_tensors_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "weights.safetensors")
+    with pytest.raises(RunError, match="is no file"):
+        read_tensors(tmp_path / "weights.safetensors")

@@ -101,6 +101,7 @@ def append_to(path: Path) -> BinaryIO:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """`write(temporary)` in the same folder, then sync and rename, which replaces a symbolic link. Raises ReparamError with the
     remedy if the disk refuses."""
+    _require_name(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +122,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _require_name(path: Path) -> None:
+    """An empty text (a shell variable that is not set) is the current folder."""
+    if not path.name:
+        raise ConfigError(f"'{path}' is a folder that is there already: give a name to write to")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -171,6 +178,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, PATH.unfinished, which becomes PATH when all is there, and is removed where that fails. Raises
     ConfigError where PATH holds something already, or a killed attempt was left."""
     refuse_link(path)
+    _require_name(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         what = "not empty" if path.is_dir() else "no folder"
         raise ConfigError(f"{path} is there already and {what}: choose another --out, or remove it")

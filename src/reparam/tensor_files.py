@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,7 +77,9 @@ class _Header(NamedTuple):
 @contextlib.contextmanager
 def _opened(path: Path, remedy: str) -> Iterator[Any]:
     try:
-        path.open("rb").close()  # safetensors has errors of its own for what is no file
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise RunError(f"{path} is no file: {remedy}")
+        path.open("rb").close()  # safetensors has errors of its own for what cannot be read
         with safe_open(path, framework="pt", device="cpu") as file:
             yield file
     except FileNotFoundError:

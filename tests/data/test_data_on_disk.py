@@ -360,6 +360,15 @@ def test_an_interrupted_packing_leaves_nothing_and_a_taken_folder_is_left_alone(
 
 
 @needs_shards
+def test_a_name_that_is_not_utf8_is_refused(photos, shards, tmp_path, refused):
+    with refused("is not UTF-8"):
+        write_shards(load(f"folder:{photos}", DataOptions(stream=True)), tmp_path / "caf\udce9", workers=0)
+    moved = shards.rename(tmp_path / "caf\udce9")
+    with refused("is not UTF-8"):
+        load(f"shards:{moved}").train.take(torch.arange(2))
+
+
+@needs_shards
 def test_label_maps_are_refused(tmp_path, refused):
     images = torch.zeros(6, 1, 8, 8, dtype=torch.uint8)
     pairs = cut(images, torch.full((6,), -1), (2, 2, 2), (), (), images, ("ground", "figure"))

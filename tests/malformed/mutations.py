@@ -37,7 +37,7 @@ def of_bytes(data: bytes, random: Random, region: Region | None) -> Iterator[tup
     yield "10 bytes appended", data + b"0123456789", "longer"
     yield "twice", data + data, "longer"
     yield "empty", b"", "foreign"
-    yield "zeros", bytes(size), "foreign"
+    yield "zeros", bytes(size), "zeros"
     yield "noise", random.randbytes(max(size, 100)), "foreign"
     yield "a page of an error", b"<!DOCTYPE html><html><body>404 <script>x</script></body></html>\n", "foreign"
 

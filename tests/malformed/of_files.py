@@ -14,9 +14,9 @@ import of_headers
 from cases import Case
 from mutations import Region
 
-ALL_BYTES = frozenset({"cut", "cut late", "flip", "head", "sum", "shift", "longer", "foreign"})
-EXACT = frozenset({"cut", "cut late", "shift", "longer", "foreign", "sum"})  # a header gives the length
-PICTURE = frozenset({"cut", "foreign"})
+ALL_BYTES = frozenset({"cut", "cut late", "flip", "head", "sum", "shift", "longer", "foreign", "zeros"})
+EXACT = frozenset({"cut", "cut late", "shift", "longer", "foreign", "zeros", "sum"})  # a header gives the length
+PICTURE = frozenset({"cut", "foreign", "zeros"})
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,10 @@ TARGETS = {
         _first_member,
     ),
     "tar": Target("cifar-tar", "cifar-10-binary.tar.gz", of_headers.opening("cifar10:IN"), EXACT - {"longer"}, _gz),
-    "CIFAR records": Target("cifar", "data_batch_3.bin", of_headers.opening("cifar10:IN"), EXACT),
-    "CIFAR records, test": Target("cifar", "test_batch.bin", of_headers.opening("cifar10:IN"), EXACT - {"longer"}),
+    "CIFAR records": Target("cifar", "data_batch_3.bin", of_headers.opening("cifar10:IN"), EXACT - {"zeros"}),
+    "CIFAR records, test": Target(
+        "cifar", "test_batch.bin", of_headers.opening("cifar10:IN"), EXACT - {"longer", "zeros"}
+    ),
     "CelebA attributes": Target("celeba", "list_attr_celeba.txt", of_headers.opening("celeba:IN"), text=True),
     "CelebA partition": Target("celeba", "list_eval_partition.txt", of_headers.opening("celeba:IN"), text=True),
     "CelebA picture": Target("celeba", "img_align_celeba/000003.jpg", of_headers.opening("celeba:IN"), PICTURE),

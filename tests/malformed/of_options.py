@@ -137,8 +137,8 @@ def _of_out(name: tuple[str, ...], words: tuple[str, ...], run: str) -> Iterator
     for what, (place, told) in places.items():
         if what == "a file" and not told:
             continue
-        if name == ("segment",) and what == "a folder":
-            continue
+        if name[0] in ("segment", "train") and what in ("a folder", "nothing"):
+            continue  # a folder that is there already will do
         changed = (*words[:at], place, *words[at + 1 :])
         writes = ("run",) if name[0] == "compare" else ()
         yield Case(f"{name[0]} --out", what, (*name, *changed), None, run, None, told, writes)

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 from reparam.data.dataset import SPLITS, Dataset, Images
 from reparam.data.io.on_disk import OnDiskImages, ReadAhead, readers_watched
 from reparam.data.options import Damaged
-from reparam.data.sources.shards import FORMAT, INDEX, LABELS, array_record
+from reparam.data.sources.shards import FORMAT, INDEX, LABELS, array_record, utf8
 from reparam.errors import DataError, ReparamError
 from reparam.files import new_folder, write_bytes, write_json
 
@@ -104,7 +104,7 @@ class _Writer:
             self._path = self.folder / f"images-{len(self.files):05}.array_record"
             self._records = self._bytes = 0
             # PNGs do not get smaller; a group of one is a record that can be read alone.
-            self._file = array_record().ArrayRecordWriter(str(self._path), "group_size:1,uncompressed")
+            self._file = array_record().ArrayRecordWriter(utf8(self._path), "group_size:1,uncompressed")
         self.digest.update(hashlib.sha256(record).digest() + label.to_bytes(8, "little", signed=True))
         self._ask(self._file.write, record)
         self._records += 1

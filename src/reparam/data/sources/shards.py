@@ -66,6 +66,15 @@ def array_record() -> Any:
     return array_record_module
 
 
+def utf8(path: Path) -> str:
+    """Raises `DataError` for a name that array-record does not take."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{path} is not UTF-8, and array-record takes no other names: give it another name") from None
+    return str(path)
+
+
 class ShardReader:
     """Random access to the records of files that follow each other; each process opens them for itself, as needed."""
 
@@ -111,7 +120,7 @@ class ShardReader:
                 raise ReparamError(f"cannot open {path} ({error.strerror}): check that it is there, readable") from None
             # No reading ahead: the records are read in a random order.
             options = "readahead_buffer_size:0,max_parallelism:0"
-            opened = array_record().ArrayRecordReader(str(path), options)
+            opened = array_record().ArrayRecordReader(utf8(path), options)
             expected = self.ends[number] - (self.ends[number - 1] if number else 0)
             if opened.num_records() != expected:
                 raise DataError(f"{path} holds {opened.num_records():,} records, not {expected:,}: {_REMEDY}")
