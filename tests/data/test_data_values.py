@@ -120,6 +120,8 @@ def test_masks_are_truth_values_of_each_pixel(shape: tuple[int, ...]) -> None:
         (torch.ones(8), "does not go with"),
         (torch.tensor(1.0), "does not go with"),
         (np.ones((8, 8)), "torch.as_tensor(mask)"),
+        (torch.ones(8, 8).to_sparse(), "sparse"),
+        (torch.ones(8, 8, dtype=torch.complex64), "complex"),
     ],
 )
 def test_other_masks_are_refused(mask: Tensor, words: str) -> None:

@@ -190,6 +190,8 @@ def test_pixels_turn_shift_and_bend_and_stay_images() -> None:
         ({"strength": math.inf}, "strength"),
         ({"share": 0.0}, "share"),
         ({"directions": "largst"}, "did you mean 'largest'"),
+        ({"directions": None}, "unknown directions 'None'"),
+        ({"directions": ["largest"]}, "unknown directions"),
         ({"apply": "both"}, "apply"),
         ({"directions": "class-covariance"}, "pass over the data"),
     ],

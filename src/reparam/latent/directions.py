@@ -169,8 +169,10 @@ PIXELS = "pixels"  # beside directions, where a choice among all moves is offere
 
 
 def find_direction(name: str) -> Direction:
-    if name not in DIRECTIONS:
-        raise ConfigError(f"unknown directions '{name}'{suggest(name, DIRECTIONS)} (known: {', '.join(DIRECTIONS)})")
+    if not isinstance(name, str) or name not in DIRECTIONS:
+        raise ConfigError(
+            f"unknown directions '{name}'{suggest(str(name), DIRECTIONS)} (known: {', '.join(DIRECTIONS)})"
+        )
     return DIRECTIONS[name]
 
 
