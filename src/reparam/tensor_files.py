@@ -77,9 +77,10 @@ class _Header(NamedTuple):
 @contextlib.contextmanager
 def _opened(path: Path, remedy: str) -> Iterator[Any]:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+        kind = path.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a pipe would be waited for
             raise RunError(f"{path} is no file: {remedy}")
-        path.open("rb").close()  # safetensors has errors of its own for what cannot be read
+        path.open("rb").close()  # safetensors has errors of its own for folders and what cannot be read
         with safe_open(path, framework="pt", device="cpu") as file:
             yield file
     except FileNotFoundError:

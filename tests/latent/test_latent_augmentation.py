@@ -14,7 +14,7 @@ from reparam.conditionals import LIKELIHOODS, DiagonalNormal, LinearClass, Stand
 from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, DataError
 from reparam.latent.augmentation import Augmenter, Compose, PixelAugmenter
-from reparam.latent.directions import DIRECTIONS, ClassLatents, Code, effects, kept_share, top
+from reparam.latent.directions import DIRECTIONS, ClassLatents, Code, effects, find_direction, kept_share, top
 from reparam.models import Model
 
 K, SIDE, D = 6, 8, 3
@@ -190,8 +190,7 @@ def test_pixels_turn_shift_and_bend_and_stay_images() -> None:
         ({"strength": math.inf}, "strength"),
         ({"share": 0.0}, "share"),
         ({"directions": "largst"}, "did you mean 'largest'"),
-        ({"directions": None}, "unknown directions 'None'"),
-        ({"directions": ["largest"]}, "unknown directions"),
+        ({"directions": None}, "should be a valid string, got None"),
         ({"apply": "both"}, "apply"),
         ({"directions": "class-covariance"}, "pass over the data"),
     ],
@@ -322,3 +321,9 @@ def test_a_copy_in_another_process_goes_on_where_the_augmenter_is(directions: st
     expected = [augment(x, y), augment(x, y)]
     for other in copies:
         assert all(torch.equal(other(x, y), one) for one in expected)
+
+
+@pytest.mark.parametrize("name", [None, ["largest"], 5])
+def test_directions_are_named_by_text(name: object) -> None:
+    with pytest.raises(ConfigError, match="unknown directions"):
+        find_direction(name)  # type: ignore[arg-type]
