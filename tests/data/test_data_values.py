@@ -122,6 +122,7 @@ def test_masks_are_truth_values_of_each_pixel(shape: tuple[int, ...]) -> None:
         (np.ones((8, 8)), "torch.as_tensor(mask)"),
         (torch.ones(8, 8).to_sparse(), "sparse"),
         (torch.ones(8, 8, dtype=torch.complex64), "complex"),
+        (torch.ones(8, 8, device="meta"), "on no device"),
     ],
 )
 def test_other_masks_are_refused(mask: Tensor, words: str) -> None:

@@ -67,7 +67,7 @@ class Sandbox:
             case.damage(place)
         names = {"IN": place / "in", "RUN": place / "run", "OUT": out, "BASE": self.base}
         words = [re.sub(r"\b(IN|RUN|OUT|BASE)\b", lambda found: str(names[found[0]]), word) for word in case.command]
-        apart = [out, *(place / name for name in case.writes)]
+        apart = [out, self.folder / "home", *(place / name for name in case.writes)]
         before = _listing(self.folder, apart)
         code, output, errors, used = self._try(words, work)
         after = _listing(self.folder, apart)

@@ -236,3 +236,12 @@ def test_a_damaged_line_of_metrics_is_named_and_one_cut_short_is_left_out(copy: 
     with pytest.raises(RunError, match=r"metrics.jsonl, line 2, has 'x' as 'step'"):
         RunFolder(copy).metrics()
     (copy / "metrics.jsonl").write_text(kept)
+
+
+def test_options_of_figures_are_plain_values_that_can_be_written_again() -> None:
+    options = {"samples": 5, "occlusion": 0.5, "split": "test", "flag": True, "none": None}
+    found = checked(Evaluation, {"options": {"psnr": options}}, "evaluation.json", "measure again").options["psnr"]
+    assert found == options
+    assert [type(value) for value in found.values()] == [type(value) for value in options.values()]
+    with pytest.raises(RunError, match="evaluation.json"):
+        checked(Evaluation, {"options": {"psnr": {"occlusion": float("-inf")}}}, "evaluation.json", "measure again")

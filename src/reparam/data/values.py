@@ -101,8 +101,10 @@ def as_mask(mask: Tensor, images: Tensor) -> Tensor:
     """
     if not isinstance(mask, Tensor):
         raise not_a_tensor(mask, "mask")
-    if mask.layout != torch.strided or mask.is_complex():
-        raise DataError(f"the mask is {mask.layout} {mask.dtype}: give a plain tensor, 1 where a pixel is seen")
+    if mask.layout != torch.strided or mask.is_complex() or mask.is_meta:
+        where = "on no device" if mask.is_meta else f"{mask.layout} {mask.dtype}"
+        raise DataError(f"the mask is {where}: give a plain tensor, 1 where a pixel is seen")
+    mask = mask.detach()
     whole = mask if mask.dim() == 4 else mask.reshape(-1, 1, *mask.shape[-2:])
     if tuple(whole.shape[1:]) != (1, *images.shape[2:]) or len(whole) not in (1, len(images)):
         raise DataError(f"a mask of shape {tuple(mask.shape)} does not go with images {tuple(images.shape)}")

@@ -174,7 +174,7 @@ class Evaluation:
 
     weights: tuple[Count, Text] | None = None
     metrics: Annotated[dict[Text, Measure], BeforeValidator(finite_figures)] = field(default_factory=dict)
-    options: dict[Text, dict[str, Any]] = field(default_factory=dict)
+    options: dict[Text, dict[Text, bool | int | Finite | Text | None]] = field(default_factory=dict)
     diagnosis: tuple[Finding, ...] = ()
     pending: tuple[Text, ...] = ()
     left_out: dict[Text, Text] = field(default_factory=dict)
