@@ -102,6 +102,7 @@ def nan(value):
         (nan(np.nan), "NaN"),
         (nan(np.inf), "NaN or infinite"),
         (GREY.astype(complex), "complex"),
+        (np.full((20, 8, 8), "NaT", "m8[s]"), "are timedelta64[s]: save images as uint8"),
         (GREY.reshape(20, 64), "reshape(-1, height, width)"),
         (GREY.reshape(20, 1, 1, 8, 8), "has shape"),
         (RNG.integers(0, 256, (20, 8, 8, 4), np.uint8), "C being 1 or 3"),

@@ -144,7 +144,7 @@ def _check_type(array: np.ndarray, where: str) -> None:
     """Raises DataError for what is neither uint8 nor truth values nor floats."""
     if array.dtype in (np.uint8, np.bool_) or np.issubdtype(array.dtype, np.floating):
         return
-    if not np.issubdtype(array.dtype, np.integer):
+    if array.dtype.kind not in "iu":  # for issubdtype, spans of time are integers too
         raise DataError(f"{where} are {array.dtype}: {_REMEDY}")
     low, high = int(array.min()), int(array.max())
     advice = scaling(low, high) or "images / 1"
