@@ -190,6 +190,13 @@ def test_deviations_that_no_numbers_have_are_refused(spread: float) -> None:
         unpack(forged(10, 1, spread=spread), WHOSE)
 
 
+def test_numbers_and_a_step_whose_product_is_too_large_are_refused() -> None:
+    grid = Grid(torch.zeros(1), torch.tensor([3e38]), torch.ones(1))
+    assert restored(pack(torch.ones(10, 1).long(), grid, WHOSE), WHOSE).isfinite().all()
+    with pytest.raises(DataError, match="damaged: no images have such latents"):
+        restored(pack(torch.full((10, 1), 2), grid, WHOSE), WHOSE)
+
+
 def test_what_could_not_be_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "encode", lambda model, x: (torch.zeros(len(x), 1), None))
     monkeypatch.setattr(compression, "PIXELS", (100, 1))

@@ -119,14 +119,18 @@ def unpack(data: bytes, whose: bytes, pixels: int = 1) -> tuple[Tensor, Grid]:
     grid = Grid(*parts)
     narrowest = torch.tensor(NARROWEST)
     meant = (grid.step > 0) & (grid.spread >= narrowest) & (grid.spread <= largest * (1 + 1e-6))
+    no_latents = DataError("the file is damaged: no images have such latents; restore it from a copy")
     if not parts.isfinite().all() or not meant.all():
-        raise DataError("the file is damaged: no images have such latents; restore it from a copy")
+        raise no_latents
     decoder = _coder().queue.RangeDecoder(np.frombuffer(stream, "<u4").astype(np.uint32))
     try:
         found = decoder.decode(*_model(grid, n, largest))
     except Exception as error:  # of the coder, which is compiled
         raise DataError(f"the file is damaged ({' '.join(str(error).split())}): restore it from a copy") from error
-    return torch.from_numpy(found.astype(np.int64)).view(n, latent), grid
+    numbers = torch.from_numpy(found.astype(np.int64)).view(n, latent)
+    if not grid.latents(numbers).isfinite().all():  # a step times a number may be more than float32 holds
+        raise no_latents
+    return numbers, grid
 
 
 def _coder() -> Any:
