@@ -12,7 +12,7 @@ from torch.distributions import Independent, Normal
 from reparam.conditionals import StandardNormal
 from reparam.core.conditional import Decoder
 from reparam.distributions import keyed_generator
-from reparam.errors import ConfigError, DataError
+from reparam.errors import ConfigError, DataError, RunError
 from reparam.latent import compression
 from reparam.latent.compression import (
     CHECK,
@@ -213,3 +213,17 @@ def test_a_decoder_that_ignores_its_latents_can_be_compressed() -> None:
 def test_no_images_are_refused() -> None:
     with pytest.raises(DataError, match="at least one"):
         compress(linear(torch.ones(K)), torch.zeros(0, 1, SIDE, SIDE), 8.0, WHOSE)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_latents_and_sensitivities_that_are_not_finite_are_the_runs(
+    value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no file yet that could be damaged."""
+    x = torch.zeros(4, 1, SIDE, SIDE)
+    monkeypatch.setattr(compression, "encode", lambda model, x: (torch.full((len(x), K), value), None))
+    with pytest.raises(RunError, match="latents of these images are not finite numbers: train the run again"):
+        compress(linear(torch.ones(K)), x, 32.0, WHOSE)
+    monkeypatch.setattr(compression, "encode", lambda model, x: (torch.zeros(len(x), K), None))
+    with pytest.raises(RunError, match="change in these images is no finite number: train the run again"):
+        compress(linear(torch.full((K,), value)), x, 32.0, WHOSE)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.errors import ConfigError, DataError
+from reparam.errors import ConfigError, DataError, RunError
 from reparam.latent.directions import Code, effects
 from reparam.latent.generation import device_of, encode
 from reparam.models import Model
@@ -178,11 +178,17 @@ def _bisected(fits: Callable[[float], bool], low: float, high: float) -> float:
 
 def compress(model: Model, x: Tensor, budget: float, whose: bytes) -> bytes:
     """Images x [n, C, H, W] in [0, 1] as one file of at most `budget` bytes an image. The finer the grid that fits, the nearer
-    the result to the model's own reconstruction, which it cannot surpass."""
+    the result to the model's own reconstruction, which it cannot surpass. Raises RunError for a model whose latents, or what they
+    change in the image, are not finite."""
     if not len(x):
         raise DataError("there are no images to compress: give at least one")
     z, _ = encode(model, x)
-    data = fitted(z, sensitivities(model, z), budget, whose)
+    if not z.isfinite().all():
+        raise RunError("the run's latents of these images are not finite numbers: train the run again")
+    sensitivity = sensitivities(model, z)
+    if not sensitivity.isfinite().all():
+        raise RunError("what the run's latents change in these images is no finite number: train the run again")
+    data = fitted(z, sensitivity, budget, whose)
     if not proportionate(len(data), len(z), z.shape[1], x[0].numel()):  # such a file would not be read
         raise ConfigError(f"{len(x):,} images are too many for a file of {len(data):,} bytes: compress them in parts")
     return data
