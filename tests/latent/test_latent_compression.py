@@ -48,7 +48,8 @@ class _Linear(Decoder):
         self.weight = nn.Parameter(torch.linalg.qr(random)[0] * norms)
 
     def forward(self, z: Tensor) -> Independent:
-        return Independent(Normal((z @ self.weight.T).unflatten(-1, (1, SIDE, SIDE)), 1.0), 3)
+        mean = (z @ self.weight.T).unflatten(-1, (1, SIDE, SIDE))
+        return Independent(Normal(mean, 1.0, validate_args=False), 3, validate_args=False)
 
 
 def linear(norms: Tensor) -> Model:
