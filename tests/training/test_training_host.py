@@ -1,6 +1,10 @@
 """What training asks of the process that it runs in."""
 
+import contextlib
+import os
 import platform
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -64,3 +68,40 @@ def test_float32_means_float32_unless_tf32_is_asked_for() -> None:
 
     with pytest.raises(ConfigError, match="tf32"):
         make((1, 28, 28), 8, hidden=(8,), precision="tf32")
+
+
+@contextlib.contextmanager
+def training_in_another_thread() -> Iterator[None]:
+    begun, end = threading.Event(), threading.Event()
+
+    def train() -> None:
+        with process_settings.training_alone(lambda _: None):
+            begun.set()
+            end.wait()
+
+    other = threading.Thread(target=train)
+    other.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        end.set()
+        other.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.parametrize(
+    "where",
+    [training_in_another_thread, lambda: process_settings.training_alone(print)],
+    ids=["another thread", "this"],
+)
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_a_training_that_it_does_not_have(where: Any) -> None:
+    with where():
+        if not (child := os.fork()):
+            with contextlib.suppress(BaseException):
+                with process_settings.training_alone(lambda _: os._exit(3)):  # it would wait for ever
+                    pass
+                os._exit(0)
+            os._exit(4)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

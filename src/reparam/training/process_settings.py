@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import os
 import platform
 import random
 import sys
@@ -21,6 +22,19 @@ _LARGEST = 2**31 - 1
 _ITS_OWN_LARGEST = 2**25  # bytes: as far as glibc raises the second by itself; the first is then twice as much
 
 _TRAINING = threading.RLock()
+
+
+def _renew_after_fork() -> None:
+    """The thread that was training is not in the new process, unless it is the one that forked."""
+    global _TRAINING
+    if _TRAINING.acquire(blocking=False):
+        _TRAINING.release()
+    else:
+        _TRAINING = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_after_fork)
 
 
 @contextlib.contextmanager
