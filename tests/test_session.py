@@ -2,6 +2,7 @@
 
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -231,3 +232,23 @@ def test_a_start_that_fails_leaves_a_folder_as_it_was(tmp_path: Path, monkeypatc
     with pytest.raises(RunError, match="holds a run already"):
         reparam.train("vae", out=tmp_path / "run", epochs=0.1, **SMALL)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == before
+
+
+def test_an_existing_run_is_refused_before_images_are_read(run: Path) -> None:
+    with pytest.raises(RunError, match="holds a run already"):
+        reparam.train("vae", data=f"folder:{run.parent / 'nowhere'}", out=run)
+
+
+def test_weights_do_not_depend_on_an_autocast_around(tmp_path: Path) -> None:
+    reparam.train("vae", out=tmp_path / "plain", epochs=1, **SMALL)
+    with torch.autocast("cpu", torch.bfloat16):
+        reparam.train("vae", out=tmp_path / "around", epochs=1, **SMALL)
+        assert torch.is_autocast_enabled("cpu")
+    plain, around = (reparam.load(tmp_path / name).model.state_dict() for name in ("plain", "around"))
+    assert all(torch.equal(around[name], plain[name]) for name in plain)
+
+
+def test_the_first_use_draws_nothing_from_pythons_generator() -> None:
+    code = "import random, reparam; before = random.getstate(); reparam.train; assert random.getstate() == before"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@
 when they are first used, so that `reparam --help` answers before torch is loaded.
 """
 
+import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -41,5 +42,9 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        state = random.getstate()
+        try:
+            return getattr(import_module(_HOMES[name]), name)
+        finally:
+            random.setstate(state)  # rich draws from it as it is imported
     raise AttributeError(f"module 'reparam' has no attribute '{name}'")

@@ -52,6 +52,8 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
     processes.join(device)
     if processes.world() > 1 and not out:
         raise ConfigError("several processes need one folder to write to: give --out")
+    folder = RunFolder(Path(out) if out else _free_folder(config), trust)
+    folder.require_new()  # before the images are read, which may take minutes
     with memory_watched("for the images", "take a smaller --size, or leave them on disk (--stream, shards:PATH)"):
         dataset = open_data(config)
     images = config.training_images(dataset)
@@ -59,7 +61,6 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
         progress.note(note)
     if config.data.train_on == "all":
         progress.note(f"training on all {len(images):,} training and validation images")
-    folder = RunFolder(Path(out) if out else _free_folder(config), trust)
     config = _fit_batch(_absolute_paths(config, dataset), len(images), progress)
     loop = _make_loop(folder, config, with_condition(stored_spec(dataset), config.task), dataset, images, progress)
     with _new_run(folder, loop):

@@ -101,9 +101,10 @@ def flush_streams() -> None:
 
 
 def in_finaliser(frame: FrameType | None) -> bool:
-    """Whether Python would print an exception, and go on."""
+    """Whether Python would print an exception, and go on: in `__del__`, and where importlib drops a module's lock."""
     while frame:
-        if frame.f_code.co_name == "__del__":
+        code = frame.f_code
+        if code.co_name == "__del__" or (code.co_name == "cb" and code.co_filename == "<frozen importlib._bootstrap>"):
             return True
         frame = frame.f_back
     return False

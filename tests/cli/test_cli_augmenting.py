@@ -317,6 +317,8 @@ def test_class_names_do_not_lead_out_of_the_folder(run: Path, command: Callable,
         "augment", run, "--data", f"shards:{tmp_path / 'shards'}", "--images", 100, "--out", tmp_path / "deep" / "new"
     )
     assert done.code == 0, done.err
+    assert "class '<script>' is in the folder '_script_-" in done.err
+    assert "class '8'" not in done.err
     assert {path.name for path in tmp_path.iterdir()} == {"run", "shards", "deep"}
     folder = tmp_path / "deep" / "new"
     folders = {path.name for path in folder.iterdir()} - {"manifest.csv"}
@@ -325,3 +327,20 @@ def test_class_names_do_not_lead_out_of_the_folder(run: Path, command: Callable,
     assert len(folders) == len(present) == 10
     assert all((folder / row["file"]).is_file() and row["file"].count("/") == 1 for row in rows(folder))
     assert {row["class"] for row in rows(folder)} == {name.replace("\udce9", "\\udce9") for name in names}
+
+
+def test_so_many_images_are_of_all_classes_however_they_lie(gvae: Path, command: Callable, tmp_path: Path) -> None:
+    data = reparam.data.load("digits")
+    for label in range(10):
+        chosen = (data.train.labels == label).nonzero()[:15, 0]
+        for place, pixels in zip(chosen.tolist(), data.train.images[chosen, 0], strict=True):
+            path = tmp_path / "set" / str(label) / f"{place}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.numpy()).save(path)
+    words = ("augment", gvae, "--data", f"folder:{tmp_path / 'set'}", "--device", "cpu", "--images")
+    assert command(*words, 20, "--out", tmp_path / "few").code == 0
+    assert command(*words, 30, "--out", tmp_path / "more").code == 0
+    few, more = ({row["index"]: row["class"] for row in rows(tmp_path / name)} for name in ("few", "more"))
+    assert len(few) == 20
+    assert len(set(few.values())) > 5, "the first 20 are of two classes"
+    assert few.keys() < more.keys(), "as of the other commands: the first of one order"

@@ -88,6 +88,13 @@ def test_classes_follow_subfolders_and_splits_are_stratified(tmp_path):
             assert value[x.numpy().tobytes()] == data.classes[y]
 
 
+def test_classes_without_a_training_picture_are_noted(tmp_path):
+    for part, classes in {"train": "ab", "validation": "ac", "test": "bd"}.items():
+        for name in classes:
+            fill(tmp_path / part / name, 2)
+    assert "classes without a training image, which no model can learn: c, d" in load(f"folder:{tmp_path}").notes
+
+
 def test_a_zip_and_a_wrapped_zip_read_as_the_folder(tmp_path):
     for name in "ab":
         fill(tmp_path / "pictures" / name)

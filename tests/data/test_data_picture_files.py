@@ -69,7 +69,7 @@ def test_further_pages_are_noted(tmp_path, kind, stream):
     data = saved(kind, some[0], save_all=True, append_images=some[1:])
     path = folder(tmp_path / "p", bad={f"{i}.{kind.lower()}": data for i in range(2)})
     notes = load(f"folder:{path}", DataOptions(stream=stream)).notes
-    assert "of 2 files with several pages or frames the first is read; 6 others are left out" in notes
+    assert "2 files have several pages or frames, of which the first is read: 6 are left out" in notes
     assert not any("pages" in note for note in load(f"folder:{folder(tmp_path / 'q')}").notes)
 
 

@@ -4,8 +4,10 @@ import multiprocessing
 import random
 import signal
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -115,9 +117,15 @@ def test_a_second_signal_in_a_finaliser_is_no_noise(capsys: pytest.CaptureFixtur
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGINT)
 
+    # As importlib drops the lock of a module: Python prints what a callback of a weak reference raises, too.
+    made: dict[str, Any] = {"signal": signal}
+    exec(compile("def cb(_): signal.raise_signal(signal.SIGINT)", "<frozen importlib._bootstrap>", "exec"), made)
+    ending = Ending()
+    reference = weakref.ref(ending, made["cb"])
     with InterruptListener(lambda text: None) as listener:
         signal.raise_signal(signal.SIGINT)
-        Ending()
+        del ending
+        assert reference() is None
         assert listener.asked
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)

@@ -22,6 +22,7 @@ def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, 
     """New pictures of a labelled set, each of its original's class: OUT/CLASS/INDEX-COPY.png and OUT/manifest.csv."""
     import torch
 
+    from reparam.data.selection import random_indices
     from reparam.latent.augmentation import AugmentationOptions
     from reparam.reports.augmented import write_augmented
 
@@ -34,7 +35,8 @@ def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, 
     index = torch.arange(len(source)) if spec else opened.config.labelled_index(dataset, options.split)
     if len(index) < len(source):
         say(f"the {len(index):,} images that had a label in training (--data: all)")
-    index = index[: options.images]
+    if options.images:  # data may lie in the order of its classes
+        index = index[random_indices(source.choose(index), options.images).sort().values]
     augmenter = opened.augmenter(
         options.strength,
         options.change,

@@ -42,7 +42,9 @@ class AugmentationOptions:
         Literal["train", "validation", "test", "all"],
         Field(description="Which images; all: training and validation."),
     ] = "train"
-    images: Annotated[int | None, Field(ge=1, description="The first so many of them (default: all).")] = None
+    images: Annotated[
+        int | None, Field(ge=1, description="So many of them, at random, the same every time (default: all).")
+    ] = None
     per_image: Annotated[int, Field(ge=1, le=1000, description="New pictures of each.")] = 1
     strength: Annotated[
         float | None, Field(ge=0, le=STRONGEST, description="How far, in sigmas (default: 2, without --change).")
@@ -64,7 +66,8 @@ class AugmentationOptions:
 
 class BaseAugmenter(nn.Module, ABC):
     """Images to changed images of the same classes: `strength` says how far, and one seed is one series of results. In the
-    processes of a `DataLoader` it is a series for each process and epoch, by this seed and the loader's."""
+    processes of a `DataLoader` it is a series for each process and epoch, by this seed and the loader's. With the seed None draws
+    come from torch's default generator, as those of a training in another thread do, which they would change."""
 
     def __init__(self, strength: float, seed: int | None, device: torch.device) -> None:
         super().__init__()

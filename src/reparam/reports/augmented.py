@@ -43,6 +43,9 @@ def write_augmented(
     becomes OUT when all are there. Raises ConfigError where OUT holds something already.
     """
     unlabelled, *folders = file_names([UNLABELLED, *classes], taken=[MANIFEST])
+    for name, folder in zip(classes, folders, strict=True):
+        if name != folder:
+            progress.note(f"class '{name}' is in the folder '{folder}': its name is no folder's name on every system")
     rows: list[tuple[str, ...]] = []
     with new_folder(out) as begun:
         for number, index in enumerate(progress.track(chosen.split(BLOCK), "augment")):

@@ -113,15 +113,19 @@ class RunFolder:
     def report_path(self) -> Path:
         return self.path / "report.html"
 
-    def create(self, config: RunConfig, spec: Spec, data: dict[str, Any], place: dict[str, Any], command: str) -> str:
-        """Writes run.json; `place` is where it is trained, and so where it continues. Returns a note where code that the run
-        names could not be remembered, else the empty string. Raises RunError where there is a run."""
+    def require_new(self) -> None:
+        """Raises RunError where there is a run."""
         if (self.path / "run.json").exists():
             done = f"choose another --out, or remove {self.path}"
             raise RunError(
                 f"{self.path} holds a run already: "
                 + (done if self.ended() else f"continue it with 'reparam resume {self.typed}', or choose another --out")
             )
+
+    def create(self, config: RunConfig, spec: Spec, data: dict[str, Any], place: dict[str, Any], command: str) -> str:
+        """Writes run.json; `place` is where it is trained, and so where it continues. Returns a note where code that the run
+        names could not be remembered, else the empty string. Raises RunError where there is a run."""
+        self.require_new()
         return self._write_document(
             {
                 "format": FORMAT,

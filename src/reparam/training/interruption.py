@@ -15,11 +15,13 @@ class InterruptListener:
     finaliser (such as end reading processes), where Python would print it and go on. Those that come within the next `REST`
     seconds are part of it, so that what has to be written then can be.
 
-    Signals reach Python's main thread only: elsewhere it hears none. A signal that is ignored (by nohup) stays so.
+    Signals reach Python's main thread only: elsewhere it hears none. A signal that is ignored (by nohup) stays so. `keeps`:
+    whether a checkpoint is written then, as the note says.
     """
 
-    def __init__(self, note: Callable[[str], None]) -> None:
+    def __init__(self, note: Callable[[str], None], keeps: bool = True) -> None:
         self.asked = False
+        self._end = "stopping after this step" + " and writing a checkpoint" * keeps
         self._raised = -REST
         self._note, self._process = note, os.getpid()
         self._before: dict[signal.Signals, signal._HANDLER] = {}
@@ -40,7 +42,7 @@ class InterruptListener:
             return
         if not self.asked:
             self.asked = True
-            self._note("stopping after this step and writing a checkpoint; once more to stop at once")
+            self._note(f"{self._end}; once more to stop at once")
         elif time.monotonic() - self._raised > REST and not in_finaliser(frame):
             self._raised = time.monotonic()
             raise KeyboardInterrupt

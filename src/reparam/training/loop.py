@@ -127,7 +127,9 @@ class Loop:
         self._start_clocks()
         if self.folder and processes.rank() == 0:
             self.metrics = MetricsLog(self.folder, state.metrics_bytes, state.step)
-        with InterruptListener(self.progress.note) as listener:  # also while the end is written
+        with InterruptListener(
+            self.progress.note, self.folder is not None
+        ) as listener:  # also while the end is written
             ended = self._run(listener)
         return Outcome(ended, state.step, self.epoch, self.options.keep, state.best, state.seconds)
 

@@ -40,7 +40,8 @@ if hasattr(os, "register_at_fork"):
 @contextlib.contextmanager
 def training_alone(say: Callable[[str], None]) -> Iterator[None]:
     """One training at a time in a process: while another thread trains, this one waits, and says so. Afterwards the process has
-    the settings of before: random states of torch, numpy and Python, denormal numbers, TF32; gradients are on meanwhile.
+    the settings of before: random states of torch, numpy and Python, denormal numbers, TF32; gradients are on meanwhile, and
+    torch.autocast is off, since a run has a precision of its own.
 
     What is drawn and how numbers are rounded is common to all threads, so that two trainings would change each other's weights.
     """
@@ -57,6 +58,8 @@ def training_alone(say: Callable[[str], None]) -> Iterator[None]:
         kept.callback(torch.set_flush_denormal, sys.float_info.min / 2 == 0)
         kept.callback(_set_allocator, 2 * _ITS_OWN_LARGEST, _ITS_OWN_LARGEST)
         _keep_precision(kept)
+        for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+            kept.enter_context(torch.autocast(device, enabled=False))
         with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:

@@ -52,7 +52,8 @@ class Measured(NamedTuple):
         if not self.further_pages:
             return ()
         files, number = len(self.further_pages), sum(self.further_pages.values())
-        return (f"of {files:,} files with several pages or frames the first is read; {number:,} others are left out",)
+        several = f"{files:,} file{'s have' if files > 1 else ' has'} several pages or frames"
+        return (f"{several}, of which the first is read: {number:,} are left out",)
 
 
 class Decoded(NamedTuple):

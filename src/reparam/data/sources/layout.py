@@ -77,6 +77,9 @@ def arrange(names: Sequence[str], options: SplitOptions) -> Arrangement:
     splits, note = _splits(given, ["/".join(p) for p in parts], labels, options)
     order = np.concatenate(splits)
     counts = tuple(len(split) for split in splits[:3])
+    known = {labels[place] for place in splits[0]}
+    if unseen := [name for label, name in enumerate(classes) if label not in known]:
+        notes = (*notes, f"classes without a training image, which no model can learn: {', '.join(unseen[:5])}")
     return Arrangement(order, counts, torch.tensor(labels)[order[: sum(counts)]], classes, (*notes, note))
 
 
