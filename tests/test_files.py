@@ -129,7 +129,16 @@ FOREIGN = {
     "an array": (lambda path: path.write_bytes(b"\x93NUMPY\x01\x00" + bytes(100)), "a NumPy array"),
     "nothing": (lambda path: path.write_bytes(b""), "is empty"),
     "a folder": (lambda path: path.mkdir(), "is a folder"),
+    "cut short, with a header that begins like a pickle": (lambda path: begun(path, 0x80), "is damaged"),
+    "the same of the second byte too": (lambda path: begun(path, 0x480), "is damaged"),
+    "cut short, with a header that begins like a page": (lambda path: begun(path, 0x3C), "is damaged"),
+    "a byte of a pickle alone": (lambda path: path.write_bytes(b"\x80" + bytes(40)), "is damaged"),
 }
+
+
+def begun(path: Path, length: int) -> None:
+    """A safetensors file of which half of the header is there."""
+    path.write_bytes(length.to_bytes(8, "little") + b'{"a":'.ljust(length // 2))
 
 
 @pytest.mark.parametrize("case", FOREIGN)

@@ -122,7 +122,7 @@ def _digest(tensors: Mapping[str, Tensor], metadata: str) -> str:
 # How files begin that are met where weights are expected, and what they are.
 BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a zip archive, as torch.save writes pickles, which may run code and are not opened"),
-    (b"\x80", "a pickle, which may run code and is not opened"),
+    *((b"\x80" + bytes([protocol]), "a pickle, which may run code and is not opened") for protocol in range(2, 6)),
     (b"\x89HDF", "an HDF5 file (Keras)"),
     (b"GGUF", "a GGUF file"),
     (b"\x93NUMPY", "a NumPy array"),
@@ -137,5 +137,8 @@ def _what_it_is(path: Path) -> str:
         with path.open("rb") as file:
             start = file.read(32)
     except OSError:
+        return ""
+    # A safetensors file: eight bytes of length, the last ones 0, which may begin like another file's, and JSON.
+    if b"\0" in start[:8] and start[8:9] == b"{":
         return ""
     return next((what for beginning, what in BEGINNINGS if start.startswith(beginning)), "" if start else "empty")
