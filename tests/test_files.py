@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from reparam.errors import ConfigError, ReparamError, RunError
@@ -63,6 +64,39 @@ def test_a_really_full_disk_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ReparamError, match="no space left"):
         write_atomically(tmp_path / "x.json", write)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "free some"), (errno.EDQUOT, "remove files of yours"), (errno.EFBIG, "raise 'ulimit -f'")],
+)
+@pytest.mark.parametrize("as_text", [False, True])
+def test_a_disk_that_takes_no_more_is_told_with_what_helps(
+    number: int, remedy: str, as_text: bool, tmp_path: Path
+) -> None:
+    """safetensors says in its text alone what the system said."""
+
+    def write(_: Path) -> None:
+        if as_text:
+            raise SafetensorError(f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})")
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(ReparamError, match=f"{remedy}.* and try again; what was written before is intact"):
+        write_atomically(tmp_path / "x.safetensors", write)
+
+
+def test_tensors_beyond_the_largest_file_leave_the_old_ones(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.ones(3)}, {})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(ReparamError, match="larger than a file may be here: raise 'ulimit -f'"):
+            write_tensors(path, {"a": torch.zeros(10_000)}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert read_tensors(path)[0]["a"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "flipped header"])

@@ -152,7 +152,12 @@ _OF_PATHS = {
     errno.ESTALE: "its network drive has lost it: see to that, and try again; the file may be whole",
     errno.EMFILE: "too many files are open: end other programs, or raise 'ulimit -n'",
 }
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = {
+    errno.ENOSPC: "no space left on the disk for {path}: free some",
+    errno.EDQUOT: "your quota of disk space has no room for {path}: remove files of yours, or ask for more,",
+    errno.EFBIG: "{path} is larger than a file may be here: raise 'ulimit -f', or choose another disk,",
+}
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in the text of safetensors' errors, which have no number
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 
@@ -165,9 +170,10 @@ def why_not_read(path: Path | str, error: OSError) -> str:
 
 def why_not_written(path: Path | str, error: Exception) -> str:
     """One line with the remedy."""
-    code = getattr(error, "errno", None) or 0
-    if code in _FULL or "No space left" in str(error):
-        return f"no space left on the disk for {path}: free some and try again; what was written before is intact"
+    told = _OS_ERROR.search(str(error)) if isinstance(error, SafetensorError) else None
+    code = int(told[1]) if told else getattr(error, "errno", None) or 0
+    if code in _FULL:
+        return f"{_FULL[code].format(path=path)} and try again; what was written before is intact"
     if code in _FORBIDDEN or code == errno.EROFS:
         return f"not allowed to write {path}: choose another place, or change the folder's permissions"
     return f"cannot write {path}: {_OF_PATHS.get(code) or getattr(error, 'strerror', None) or error}"
