@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 import reparam
 from reparam.errors import ReparamError, RunError
 from reparam.reports.page import render
-from reparam.run.documents import Evaluation, RunDocument, Status, checked
+from reparam.run.documents import (
+    CheckpointFacts,
+    Evaluation,
+    RunDocument,
+    Status,
+    StoredSpec,
+    WeightsFacts,
+    checked,
+)
 from reparam.run.folder import RunFolder
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "runs_of_format_1" / "vae"
@@ -245,3 +253,39 @@ def test_options_of_figures_are_plain_values_that_can_be_written_again() -> None
     assert [type(value) for value in found.values()] == [type(value) for value in options.values()]
     with pytest.raises(RunError, match="evaluation.json"):
         checked(Evaluation, {"options": {"psnr": {"occlusion": float("-inf")}}}, "evaluation.json", "measure again")
+
+
+CHECKPOINT = {
+    "format": 1,
+    "step": 3,
+    "best": 0.5,
+    "stale": 0,
+    "seconds": 2.5,
+    "stateful": {"0": [0]},
+    "metrics_bytes": 9,
+}
+NUMBERS = {
+    WeightsFacts: {"format": 1, "kept": "last", "step": 3, "epoch": 1.5},
+    CheckpointFacts: CHECKPOINT,
+    StoredSpec: {"image_shape": [1, 8, 8], "classes": 1, "map_values": 1},
+}
+
+
+def at(document: Any, path: tuple) -> Any:
+    for key in path:
+        document = document[key]
+    return document
+
+
+@pytest.mark.parametrize("kind", NUMBERS, ids=lambda kind: kind.__name__)
+def test_what_is_like_a_number_is_none(kind: type) -> None:
+    """To Python, true is 1 and 1000.0 is 1000; no version of Reparam has written either for a whole number."""
+    document = NUMBERS[kind]
+    checked(kind, document, "weights", "restore it")
+    for place in places(document):
+        number = at(document, place)
+        if isinstance(number, int | float):
+            for other in (True, str(number), *([float(number)] if isinstance(number, int) else [])):
+                there = changed(document, place, lambda parent, key, other=other: parent.__setitem__(key, other))
+                with pytest.raises(RunError, match="which should be a valid (integer|number): restore it"):
+                    checked(kind, there, "weights", "restore it")

@@ -22,10 +22,21 @@ MOST_CLASSES = 1_000_000  # of labels, and
 MOST_VALUES = 256  # of label maps, which are uint8
 STATES = Literal["not started", "running", "finished", "stopped early", "interrupted", "diverged", "failed"]
 
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-Side = Annotated[int, Field(ge=SMALLEST, le=LARGEST)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # epochs or seconds
+
+def _whole(value: object) -> object:
+    """To Python, and so to Literal, true and 1.0 are 1."""
+    if type(value) is not int:
+        raise ValueError("should be a valid integer")
+    return value
+
+
+# Strict: Reparam writes neither true, 1.0 nor "1" for 1.
+Format = Annotated[Literal[1], BeforeValidator(_whole)]
+Channels = Annotated[Literal[1, 3], BeforeValidator(_whole)]
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Side = Annotated[int, Field(strict=True, ge=SMALLEST, le=LARGEST)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Length = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]  # epochs or seconds
 
 
 def _text(value: object) -> str:
@@ -49,9 +60,9 @@ Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is Non
 class StoredSpec:
     """`spec` of run.json: what the data alone decides about the model."""
 
-    image_shape: Annotated[tuple[Literal[1, 3], Side, Side], AfterValidator(_square)]
-    classes: Annotated[int, Field(ge=0, le=MOST_CLASSES)]
-    map_values: Annotated[int, Field(ge=0, le=MOST_VALUES)] = 0
+    image_shape: Annotated[tuple[Channels, Side, Side], AfterValidator(_square)]
+    classes: Annotated[int, Field(strict=True, ge=0, le=MOST_CLASSES)]
+    map_values: Annotated[int, Field(strict=True, ge=0, le=MOST_VALUES)] = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class StoredData:
 class RunDocument:
     """run.json. `config` is read by `reparam.run.config.from_json`; processes, device: those that train the run."""
 
-    format: Literal[1]
+    format: Format
     config: dict[str, Any]
     spec: StoredSpec
     data: StoredData
@@ -79,7 +90,7 @@ class RunDocument:
     python: Text = "unknown"
     command: Text = ""
     created: Text = ""
-    processes: Annotated[int | None, Field(ge=1)] = None
+    processes: Annotated[int | None, Field(strict=True, ge=1)] = None
     device: Text | None = None
 
 
@@ -187,7 +198,7 @@ class WeightsFacts:
     kept: Text
     step: Count
     epoch: Length
-    format: Literal[1] = 1
+    format: Format = 1
 
     @property
     def stamp(self) -> tuple[int, str]:
@@ -200,7 +211,7 @@ class CheckpointFacts:
     """Metadata of checkpoint.safetensors. best: the lowest validation total (None: none yet); stale: validations since; stateful:
     the numbers of the parameters of each player that have a state; metrics_bytes: the length of metrics.jsonl."""
 
-    format: Literal[1]
+    format: Format
     step: Count
     best: Finite | None
     stale: Count
