@@ -23,7 +23,7 @@ from reparam.files import file_names
 from reparam.latent.directions import PIXELS
 from reparam.models import Model, Schedule, Spec
 from reparam.reports.previews import PreviewWriter
-from reparam.run.command import training_command
+from reparam.run.command import own_command, training_command
 from reparam.run.config import RunConfig
 from reparam.run.data import check_fingerprint, open_data, own_data, stored_spec
 from reparam.run.device import choose_device
@@ -66,7 +66,7 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
     with _new_run(folder, loop):
         if processes.rank() == 0:
             place = {"processes": processes.world(), "device": device.type}
-            command = " ".join(sys.argv)
+            command = own_command(sys.argv)
             if note := folder.create(config, stored_spec(dataset), _data_facts(config, dataset), place, command):
                 progress.note(note)
         return folder, _run(loop, config)

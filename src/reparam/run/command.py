@@ -1,7 +1,8 @@
-"""The command that trains a configuration: for remedies that can be typed as they stand."""
+"""Commands as they can be typed: the one that trains a configuration, and the one that this process runs."""
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ def training_command(config: RunConfig, out: Path, **changed: Any) -> str:
             if field.name in changed or value != getattr(others, field.name):
                 words += _words(field.name, value)
     return shlex.join([*words, "--out", str(_free(out))])
+
+
+def own_command(argv: Sequence[str]) -> str:
+    """`sys.argv` as a line of the shell. `python -m reparam` has a file of the package there, which is no program."""
+    program = Path(argv[0])
+    own = program.stem == "reparam" or (program.name == "__main__.py" and program.parent.name == "reparam")
+    return shlex.join(["reparam", *argv[1:]] if own else argv)
 
 
 def _words(option: str, value: Any) -> list[str]:
