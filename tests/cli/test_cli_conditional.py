@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from refusals import refused
 
 import reparam
 from reparam.api import Run
+from reparam.data.io.pictures import FORMATS
 from reparam.data.io.single_picture import read_mask, read_picture
+from reparam.data.options import ImageOptions
 
 SIDE = 16
 
@@ -99,6 +102,20 @@ def test_masks_of_every_kind_mean_the_same(kind: str, runs: dict[str, Path], tmp
     shape, options = run.spec.image_shape, run.config.data
     mask = read_mask(path, read_picture(own, shape, options), shape, options)
     assert torch.equal(mask, torch.tensor([0.0] * 3 + [1.0] * 5).expand(1, 1, 8, 8))
+
+
+def test_a_picture_is_opened_as_the_formats_that_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the file is by the second time: other formats (EPS) would start a program."""
+    asked, opened = [], Image.open
+
+    def watched(file: Any, formats: Any = None) -> Image.Image:
+        asked.append(formats)
+        return opened(file, formats=formats)
+
+    Image.new("L", (12, 10)).save(tmp_path / "own.png")
+    monkeypatch.setattr(Image, "open", watched)
+    assert read_picture(tmp_path / "own.png", (1, 8, 8), ImageOptions()).size == (12, 10)
+    assert set(asked) == {FORMATS}
 
 
 def test_what_is_no_condition_is_said(runs: dict[str, Path]) -> None:

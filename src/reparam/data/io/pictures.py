@@ -24,7 +24,7 @@ from reparam.errors import DataError
 
 PIXEL_LIMIT = 64_000_000  # of one picture: below Pillow's own guard, whose message names no remedy
 # Only raster formats that Pillow decodes by itself: some others (EPS) would start a program.
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _CHUNK = 64  # pictures that a thread decodes at a time
 _STRIP = 2**22  # pixels that are converted at a time
 _ALONE = 2**24  # pixels: no two pictures that are larger are decoded at once, for want of memory
@@ -211,7 +211,7 @@ def _opened(tree: Tree, name: str, whole: bool) -> Iterator[tuple[Image.Image, i
     where = place(tree, name)
     too_large = f"more than {PIXEL_LIMIT // 10**6} million: scale it down or remove it"
     try:
-        with tree.open(name) as file, Image.open(file, formats=_FORMATS) as picture:
+        with tree.open(name) as file, Image.open(file, formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > PIXEL_LIMIT:
                 raise DataError(f"{where} has {width} x {height} pixels, {too_large}")

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from reparam.data.io.archives import FolderTree, require
-from reparam.data.io.pictures import decode, decode_maps, refuse
+from reparam.data.io.pictures import FORMATS, decode, decode_maps, refuse
 from reparam.data.io.resize import crop_box
 from reparam.data.options import ImageOptions
 from reparam.errors import DataError
@@ -47,7 +47,7 @@ def read_picture(path: Path, shape: tuple[int, int, int], options: ImageOptions)
     channels, side, _ = shape
     chosen = ImageOptions(size=side, crop=options.crop, colour="grey" if channels == 1 else "rgb")
     pixels, _ = decode(file, file.names, side, chosen).required(file)
-    with Image.open(path) as picture:
+    with Image.open(path, formats=FORMATS) as picture:
         size = ImageOps.exif_transpose(picture).size
     return Picture(pixels.float() / 255, size, crop_box(*size, options.crop))
 
