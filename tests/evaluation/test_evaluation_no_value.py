@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import reparam
 from reparam.evaluation import EvaluationOptions, Measure
 from reparam.evaluation.metrics.metric import NoValueError, mean, ratio
 from reparam.reports.comparison_table import measured
+from reparam.reports.figures.latents import information
 from reparam.reports.page import render
 
 SIDE = 8
@@ -118,3 +120,29 @@ def test_files_of_earlier_versions_that_hold_nan_open_and_are_written_anew_witho
     assert "flips_5" not in render(opened)
     opened.evaluate(["kl"])
     assert set(strict(path.read_text())["metrics"]) == {"mse", "psnr", "kl"}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_makes_no_figure(value: float, run: Path) -> None:
+    """A comparison with NaN is false, and infinite pixels are cut to 1: figures would come of them."""
+    opened = reparam.load(run, "cpu")
+    with torch.no_grad():
+        for part in (opened.model.encoder, opened.model.decoder):
+            for parameter in part.parameters():
+                parameter.fill_(value)
+    names = ["active_units", "mse", "psnr", "rate_psnr", "probe_accuracy"]
+    assert opened.evaluate(names, EvaluationOptions(images=40)) == {}
+    left_out = strict((run / "evaluation.json").read_text())["left_out"]
+    assert left_out["active_units"] == "the model's latents are not finite numbers"
+    assert left_out["psnr"] == "the model's reconstructions are not finite numbers"
+    assert set(names) <= left_out.keys()
+    assert [finding.state for finding in opened.diagnose()] == ["not finite"]
+
+
+def test_the_caption_of_the_kl_has_no_infinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = []
+    monkeypatch.setattr("reparam.reports.charts.latent_bars", lambda values, unit: bars.append(values.tolist()))
+    assert information(SimpleNamespace(kl_by_latent=torch.tensor([1.0, 3.0]))).note == "4 nats in all."
+    note = information(SimpleNamespace(kl_by_latent=torch.tensor([1.0, math.inf, math.nan]))).note
+    assert note == "Of 2 of 3 latents the KL is no finite number: they are left out."
+    assert bars == [[3.0, 1.0], [1.0]]

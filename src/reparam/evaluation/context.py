@@ -23,10 +23,18 @@ from reparam.files import cache_folder
 from reparam.latent.generation import device_of, encode, predict, predict_draws, reconstruct, sample
 from reparam.models import Model
 from reparam.progress import Progress, Silent
+from reparam.run.documents import NoValueError
 from reparam.tensor_files import read_tensors, write_tensors
 
 T = TypeVar("T")
 LARGEST_PREDICTIONS = 250_000_000  # floats of predictions that are held at one time (1 GB)
+
+
+def finite(values: Tensor, what: str) -> Tensor:
+    """`values`. Raises NoValueError where some are NaN or infinite: comparisons and cuts would make a figure of them."""
+    if not values.isfinite().all():
+        raise NoValueError(f"the model's {what} are not finite numbers")
+    return values
 
 
 class EvaluationContext:
@@ -114,8 +122,10 @@ class EvaluationContext:
 
     @cached_property
     def codes(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of q(z|x) for each test image, [N, K] each."""
-        return encode(self.model, self.batch.input)
+        """Mean and standard deviation of q(z|x) for each test image, [N, K] each. Raises NoValueError where they are not finite,
+        as `reconstructions` and `samples`."""
+        mean, deviation = encode(self.model, self.batch.input)
+        return finite(mean, "latents"), finite(deviation, "latents")
 
     @cached_property
     def aggregate(self) -> latents.Aggregate:
@@ -124,12 +134,12 @@ class EvaluationContext:
     @cached_property
     def reconstructions(self) -> Tensor:
         """From the model's input: the noisy images of a denoising task, else the images themselves."""
-        return reconstruct(self.model, self.batch.input)
+        return finite(reconstruct(self.model, self.batch.input), "reconstructions")
 
     @cached_property
     def samples(self) -> Tensor:
         """As many as test images: means of p(x|z), z ~ p(z); of a model by class, of the test images' classes."""
-        return sample(self.model, len(self.grey), self.options.seed, c=self.c)
+        return finite(sample(self.model, len(self.grey), self.options.seed, c=self.c), "samples")
 
     # -- predictions of conditional models --------------------------------------------------------------------------------
 

@@ -39,8 +39,16 @@ def diagnose(context: EvaluationContext) -> tuple[Finding, ...]:
     nothing; or they carry nothing at all, on however few images. overfitted: the loss (negative ELBO; -log p(x|z) of an
     autoencoder) is higher on test than on training images. too few images to tell: the evidence is within its error of two of
     these. Otherwise healthy; beside it, unused latents, and a prior that the latents of images do not fill. The thresholds above
-    have no scale, so they hold for any likelihood.
+    have no scale, so they hold for any likelihood. not finite: what the model computes is no number that could say more.
     """
+    try:
+        return _findings(context)
+    except NoValueError as why:
+        advice = "train the run again, with a lower --learning-rate or with --clip"
+        return (Finding("not finite", f"nothing more can be said: {why}", advice),)
+
+
+def _findings(context: EvaluationContext) -> tuple[Finding, ...]:
     if Ability.CONDITIONAL_LIKELIHOOD in context.model.abilities:
         return (_conditional(context),)
     if Ability.RECONSTRUCT not in context.model.abilities:
@@ -120,10 +128,9 @@ def _error(context: EvaluationContext) -> _Error | None:
     no error."""
     images = context.grey if context.task.binarise == "dynamic" else context.x
     plain = fidelity.squared_error(images, _mean_image(context).expand_as(images))
+    reconstructions = context.reconstructions
     try:
-        found = ratio(
-            fidelity.squared_error(images, context.reconstructions), torch.where(plain > ALIKE, plain, 0.0), ""
-        )
+        found = ratio(fidelity.squared_error(images, reconstructions), torch.where(plain > ALIKE, plain, 0.0), "")
     except NoValueError:
         return None
     return _Error(found.value, math.inf if found.stderr is None else found.stderr)

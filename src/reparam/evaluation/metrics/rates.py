@@ -13,10 +13,10 @@ from torch import Tensor
 
 from reparam.core.abilities import Ability
 from reparam.data.tasks import to_float
-from reparam.errors import ConfigError
+from reparam.errors import ConfigError, RunError
 from reparam.evaluation import fidelity
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.metrics.metric import Measure, Metric, has_no_prior, mean
+from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, has_no_prior, mean
 from reparam.evaluation.metrics.representation import principal_components
 from reparam.latent import compression
 from reparam.latent.generation import decode
@@ -33,7 +33,10 @@ def rate_psnr(context: EvaluationContext) -> Measure:
 
     How good images are after compression to a number of bytes (by default 32), headers included. Higher is better."""
     x = context.batch.input[:TOGETHER]
-    data = compression.compress(context.model, x, context.options.bytes, NOBODY)
+    try:
+        data = compression.compress(context.model, x, context.options.bytes, NOBODY)
+    except RunError as why:
+        raise NoValueError(str(why)) from None
     return _psnr(context, decode(context.model, compression.restored(data, NOBODY)), len(data) / len(x))
 
 

@@ -16,7 +16,7 @@ from reparam.core.blocks import keyed_noise
 from reparam.data.selection import random_indices
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
-from reparam.evaluation.context import EvaluationContext
+from reparam.evaluation.context import EvaluationContext, finite
 from reparam.evaluation.metrics.metric import Measure, Metric, has_no_prior, mean, no_classifier, none_labelled
 from reparam.latent.generation import decode, encode, sample_latents
 
@@ -30,7 +30,7 @@ Codes = tuple[Tensor, Tensor]  # of training images and of test images, [N, K] e
 def _latents(context: EvaluationContext) -> Codes:
     """Posterior means."""
     train = context.once("training codes", lambda: encode(context.model, context.training.input)[0])
-    return train, context.codes[0]
+    return finite(train, "latents of training images"), context.codes[0]
 
 
 def _components(context: EvaluationContext) -> Codes:

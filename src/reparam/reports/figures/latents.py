@@ -51,4 +51,9 @@ def ellipses(view: RunView) -> list[Ellipse]:
 def information(view: RunView) -> Drawing:
     """The KL of each latent to the prior, largest first."""
     values = view.kl_by_latent.sort(descending=True).values
-    return Drawing((charts.latent_bars(values, "nats an image"),), f"{float(values.sum()):.3g} nats in all.")
+    known = values[values.isfinite()]
+    lacking = len(values) - len(known)
+    note = f"{float(values.double().sum()):.3g} nats in all."
+    if lacking:
+        note = f"Of {lacking} of {len(values)} latents the KL is no finite number: they are left out."
+    return Drawing((charts.latent_bars(known, "nats an image"),), note)
