@@ -41,9 +41,10 @@ class Run(LoadedRun):
         """What is wrong with the model, in words, and what helps: untrained, collapsed, overfitted, healthy, ..."""
         return diagnose(run_context(self, options or EvaluationOptions()))
 
-    def report(self) -> Path:
-        """Writes RUN/report.html, one self-contained file, and returns its path."""
-        return write_report(self)
+    def report(self, say: Callable[[str], None] = lambda _: None) -> Path:
+        """Writes RUN/report.html, one self-contained file, and returns its path. `say` is told which figures are missing, and
+        why; the page says so too."""
+        return write_report(self, say)
 
 
 @checked

@@ -28,7 +28,8 @@ from reparam.run.config import RunConfig
 from reparam.run.data import check_fingerprint, open_data, own_data, stored_spec
 from reparam.run.device import choose_device
 from reparam.run.documents import RunDocument
-from reparam.run.folder import RunFolder, load_weights
+from reparam.run.folder import RunFolder
+from reparam.run.weights import load_weights
 from reparam.training import Loop, Outcome, Progress, processes, settle_process, training_alone
 from reparam.training.augmentation import augmenting_runs, build_augmentation
 from reparam.training.checkpoint import kept_weights

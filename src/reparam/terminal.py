@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import errno
+import math
 import os
 import signal
 import sys
@@ -113,8 +114,8 @@ def in_finaliser(frame: FrameType | None) -> bool:
 @contextlib.contextmanager
 def end_signals_raised() -> Iterator[None]:
     """SIGTERM and SIGHUP raise `Ended`, so that what was begun is cleaned up; those that come within the next `REST` seconds are
-    part of it. A signal that is ignored (by nohup) stays so."""
-    process, raised = os.getpid(), -REST
+    part of it. After one, more of them are ignored: the program ends. A signal that is ignored (by nohup) stays so."""
+    process, raised = os.getpid(), -math.inf
     before: dict[signal.Signals, Any] = {}
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -135,4 +136,4 @@ def end_signals_raised() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler if raised == -math.inf else signal.SIG_IGN)

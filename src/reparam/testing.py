@@ -20,7 +20,7 @@ from reparam.distributions import Delta, default_generators_kept, keyed_generato
 from reparam.latent import generation
 from reparam.models import Family, Model, Schedule, Spec
 from reparam.run.config import resolve_family
-from reparam.run.folder import load_weights
+from reparam.run.weights import load_weights
 from reparam.tensor_files import read_tensors, write_tensors
 
 

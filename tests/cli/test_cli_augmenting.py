@@ -179,7 +179,8 @@ def test_what_was_not_finished_does_not_look_finished(
     with monkeypatch.context() as patch:
         patch.setattr("reparam.reports.augmented.write_text", Mock(side_effect=KeyboardInterrupt))
         assert command("augment", gvae, "--images", 3, "--out", out).code == 130
-    assert not out.exists()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "out.unfinished").mkdir()  # of one that was killed
     refused(command("augment", gvae, "--images", 3, "--out", out), "did not end", "remove it")
 
 

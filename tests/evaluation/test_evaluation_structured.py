@@ -16,6 +16,7 @@ from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.table import METRICS
 from reparam.models import Model
 from reparam.run.data import stored_spec
+from reparam.run.documents import NoValueError
 from reparam.testing import discs
 
 MAP = torch.tensor(
@@ -167,7 +168,7 @@ def test_the_hidden_box_is_known_whatever_the_image_shows(maps: Dataset) -> None
     assert METRICS["occluded_uncertainty"].measure(context).value > 0
 
 
-def test_an_image_set_without_foreground_has_an_iou(maps: Dataset) -> None:
+def test_an_image_set_without_foreground_has_no_iou(maps: Dataset) -> None:
     empty = Dataset(
         "empty",
         *(
@@ -182,4 +183,5 @@ def test_an_image_set_without_foreground_has_an_iou(maps: Dataset) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()  # a tie goes to value 0
-    assert METRICS["iou"].measure(context_of(model, empty, task)).value == 1.0
+    with pytest.raises(NoValueError, match="no image has, or is predicted to have, anything but background"):
+        METRICS["iou"].measure(context_of(model, empty, task))

@@ -189,7 +189,9 @@ def test_a_picture_of_training_is_a_png_or_left_out(
     path = copy(runs["vae"], tmp_path)
     for picture in (path / "pictures").iterdir():
         Image.open(picture).convert("L").save(picture, "EPS")
-    assert "Samples as training went on" not in render(open_run(path))
+    said: list[str] = []
+    assert "Samples as training went on" not in render(open_run(path), said.append)
+    assert any(line.startswith("not on the page: ") and "Samples by epoch" in line for line in said), said
     assert not started
 
 

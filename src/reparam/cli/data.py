@@ -13,7 +13,7 @@ from reparam.terminal import output
 @click.command(epilog=example("reparam models"))
 @json_option
 def models(as_json: bool) -> None:
-    """List the models and their recipes."""
+    """List the models, their tasks and their recipes."""
     from reparam.models import MODELS
 
     if as_json:
@@ -21,6 +21,7 @@ def models(as_json: bool) -> None:
             name: {
                 "summary": family.summary,
                 "citation": family.citation,
+                "tasks": list(family.tasks),
                 "recipes": {key: recipe.doc for key, recipe in family.recipes.items()},
             }
             for name, family in MODELS.items()
@@ -29,7 +30,7 @@ def models(as_json: bool) -> None:
         return
     rows = [(name, recipe, doc.doc) for name, family in MODELS.items() for recipe, doc in family.recipes.items()]
     for name, family in MODELS.items():
-        output(f"{name}: {family.summary}\n  {family.citation}")
+        output(f"{name}: {family.summary}\n  {family.citation}\n    --task {', '.join(family.tasks)}")
         for _, recipe, doc in (row for row in rows if row[0] == name):
             output(f"    --recipe {recipe:10} {doc}")
 

@@ -73,7 +73,7 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
 @no_data_option
 def report(run: Path, device: str, as_json: bool) -> None:
     """Make RUN/report.html: pictures and numbers in one self-contained file."""
-    path = open_run(run, device).report()
+    path = open_run(run, device).report(say)
     answer(as_json, {"report": str(path)}, f"report: {path}")
 
 

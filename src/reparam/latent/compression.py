@@ -160,8 +160,8 @@ def fitted(z: Tensor, sensitivity: Tensor, budget: float, whose: bytes) -> bytes
     least = len(file(coarsest)) / len(z)
     if least > budget:
         raise ConfigError(
-            f"the header alone takes {least:.1f} bytes an image for {len(z):,} images: allow more --bytes, or compress more "
-            "images together"
+            f"the header alone takes {least:.1f} bytes an image for {len(z):,} image{'s' * (len(z) > 1)}: allow more --bytes, "
+            "or compress more images together"
         )
     return file(_bisected(lambda size: len(file(size)) <= budget * len(z), coarsest * 2.0**-17, coarsest))
 

@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import shlex
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,13 +27,17 @@ KEPT = {"best": "the best on validation", "last": "the last", "ema": "the moving
 SECTIONS = {"data": "Data", "task": "Task", "options": "Model and objective", "training": "Training"}
 
 
-def write_report(run: LoadedRun) -> Path:
-    """Writes RUN/report.html in one step and returns its path."""
-    write_text(run.folder.report_path, render(run))
+def _silent(text: str) -> None:
+    pass
+
+
+def write_report(run: LoadedRun, say: Callable[[str], None] = _silent) -> Path:
+    """Writes RUN/report.html in one step and returns its path; `say` is told which figures are missing, and why."""
+    write_text(run.folder.report_path, render(run, say))
     return run.folder.report_path
 
 
-def render(run: LoadedRun) -> str:
+def render(run: LoadedRun, say: Callable[[str], None] = _silent) -> str:
     """The page as text."""
     try:
         no_model, abilities = "", run.model.abilities
@@ -41,6 +45,8 @@ def render(run: LoadedRun) -> str:
     except Exception as error:
         no_model, abilities, usable = reason(error), _untrained_abilities(run), frozenset()
     figures, missing = _figures(run, abilities, no_model)
+    for why, titles in missing.items():
+        say(f"not on the page: {', '.join(titles)} ({why})")
     document, path = run.document, str(run.path)
     return render_page(
         "report.html.j2",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reparam.data.tasks import with_condition
 from reparam.distributions import default_generators_kept
@@ -58,6 +58,7 @@ from reparam.run.documents import (
     finite_figures,
 )
 from reparam.run.known_code import folders_of, recall, remember
+from reparam.run.weights import load_weights
 from reparam.tensor_files import has_digest, read_metadata, read_tensors, write_tensors
 from reparam.version import __version__
 
@@ -380,31 +381,3 @@ class RunFolder:
         tensors, facts = self.weights()
         load_weights(model, tensors, self.weights_path)
         return model.eval(), facts
-
-
-def load_weights(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
-    """Strictly, see `check_weights`."""
-    check_weights(model.state_dict(), tensors, source)
-    model.load_state_dict(tensors)
-
-
-def check_weights(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Raises RunError naming the first of a file's tensors that does not fit a model's `own`: one that is missing, unknown, of
-    another shape or type, or not finite."""
-    for name in own:
-        if name not in tensors:
-            raise RunError(f"{source} lacks the weight '{name}': it is damaged, or of another model")
-        if tensors[name].shape != own[name].shape:
-            raise RunError(
-                f"{source} holds '{name}' of shape {tuple(tensors[name].shape)} where the model has {tuple(own[name].shape)}: "
-                "it is of a model with other options"
-            )
-        if tensors[name].dtype != own[name].dtype:
-            raise RunError(
-                f"{source} holds '{name}' as {tensors[name].dtype} where the model has {own[name].dtype}: {LOST}"
-            )
-    for name in tensors:
-        if name not in own:
-            raise RunError(f"{source} holds a weight '{name}' that the model has not: it is of another model")
-        if not tensors[name].isfinite().all():
-            raise RunError(f"{source} holds '{name}' with a value that is not finite: {LOST}")

@@ -81,7 +81,8 @@ class LoadedRun:
             have = ", ".join(sorted(self.model.abilities - {Ability.STANDARD_NORMAL})) or "none of the abilities"
             trained = f"'{self.config.model}', trained with task '{self.config.task.task}',"
             raise ConfigError(
-                f"cannot {purpose}: model {trained} cannot {ability} (it can: {have}); 'reparam models' lists models that can"
+                f"cannot {purpose}: model {trained} cannot {ability} (it can: {have}); 'reparam models' lists models and "
+                "their tasks"
             )
 
     def sample(

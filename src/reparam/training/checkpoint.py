@@ -14,7 +14,7 @@ from reparam.distributions import default_generators
 from reparam.errors import RunError
 from reparam.files import LOST
 from reparam.run.documents import FORMAT, CheckpointFacts, checked
-from reparam.run.folder import check_weights, load_weights
+from reparam.run.weights import check_weights, load_weights
 from reparam.tensor_files import read_tensors, write_tensors
 from reparam.training import processes
 from reparam.training.optimisers import state_of

@@ -25,7 +25,7 @@ from reparam.models import Model, Schedule, Spec
 from reparam.models.classifier import ConvolutionalClassifier
 from reparam.progress import Progress, Silent
 from reparam.run.config import RunConfig, resolve
-from reparam.run.folder import load_weights
+from reparam.run.weights import load_weights
 from reparam.tensor_files import read_tensors, write_tensors
 from reparam.training import Loop, training_alone
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from reparam.data.io.archives import ZipTree
 from reparam.data.io.download import Download, File, differing, fetch, pip_package
 from reparam.files import cache_folder
-from reparam.run.folder import load_weights
+from reparam.run.weights import load_weights
 from reparam.tensor_files import read_tensors, write_tensors
 
 NAME = "inception-2015"
