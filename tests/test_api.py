@@ -48,7 +48,7 @@ def test_calls_with_wrong_arguments_are_refused_in_a_line(run: Path, tmp_path: P
         "'options' of 'evaluate'": lambda: opened.evaluate(["elbo"], {"samples": 3}),
         "'say' of 'evaluate'": lambda: opened.evaluate(["elbo"], say=3),
         "diagnose: too many": lambda: opened.diagnose(None, 3),
-        "report: too many": lambda: opened.report(3),
+        "report: too many": lambda: opened.report(print, 3),
         "equal to 1, got -1": lambda: opened.sample(-1),
         "equal to 1, got 0": lambda: opened.sample(0),
         "valid integer, got 1.5": lambda: opened.sample(1.5),

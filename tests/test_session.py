@@ -35,6 +35,11 @@ def test_init_from_starts_at_the_runs_weights(run: Path) -> None:
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
 
 
+@pytest.fixture(autouse=True)
+def _imported(trained: Path) -> None:
+    """A first training imports libraries, which set filters of warnings of their own."""
+
+
 def settings() -> list[Any]:
     """What a program may have set in its process, and a training changes; `==` compares all of it."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn

@@ -54,7 +54,8 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
     if processes.world() > 1 and not out:
         raise ConfigError("several processes need one folder to write to: give --out")
     folder = RunFolder(Path(out) if out else _free_folder(config), trust)
-    folder.require_new()  # before the images are read, which may take minutes
+    if processes.rank() == 0:
+        folder.require_new()  # before the images are read, which may take minutes
     with memory_watched("for the images", "take a smaller --size, or leave them on disk (--stream, shards:PATH)"):
         dataset = open_data(config)
     images = config.training_images(dataset)
@@ -76,16 +77,19 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
 @contextlib.contextmanager
 def _new_run(folder: RunFolder, loop: Loop) -> Iterator[None]:
     """The folder, locked. Where training ends before its first step, what it has written is removed: the remedy may need the same
-    folder."""
+    folder. Of several processes the first does all of this."""
+    if processes.rank() != 0:
+        yield
+        return
     missing = [path for path in (folder.path, *folder.path.parents) if not path.exists()]
     lock = [] if folder.lock_path.exists() else [folder.lock_path]
     try:
-        with _locked(folder):
+        with folder.locked():
             before = set(folder.path.iterdir()) - set(lock)  # of others, who may have trained here a moment ago
             try:
                 yield
             except BaseException:
-                if loop.state.step == 0 and processes.rank() == 0:
+                if loop.state.step == 0:
                     for path in set(folder.path.iterdir()) - before:
                         shutil.rmtree(path) if path.is_dir() else path.unlink()
                 raise

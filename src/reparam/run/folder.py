@@ -179,9 +179,10 @@ class RunFolder:
     @contextlib.contextmanager
     def writing_evaluation(self) -> Iterator[None]:
         """Waits until no other process is between reading and writing evaluation.json."""
-        descriptor = (
-            os.open(self.path, os.O_RDONLY) if fcntl else None
-        )  # the folder itself: there is no file to leave behind
+        try:  # the folder itself: there is no file to leave behind
+            descriptor = os.open(self.path, os.O_RDONLY) if fcntl else None
+        except OSError as error:
+            raise RunError(why_not_read(self.path, error)) from None
         try:
             if descriptor is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
