@@ -46,5 +46,5 @@ def __getattr__(name: str) -> Any:
         try:
             return getattr(import_module(_HOMES[name]), name)
         finally:
-            random.setstate(state)  # rich draws from it as it is imported
+            random.setstate(state)  # importing rich draws random numbers
     raise AttributeError(f"module 'reparam' has no attribute '{name}'")

@@ -11,6 +11,7 @@ from reparam.core.calls import checked, checked_methods
 from reparam.data.options import Damaged
 from reparam.errors import ConfigError, suggest
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, evaluate_run, run_context
+from reparam.progress import silent
 from reparam.reports.page import write_report
 from reparam.run import relocation
 from reparam.run.config import resolve
@@ -29,7 +30,7 @@ class Run(LoadedRun):
         metrics: str | Sequence[str] = (),
         options: EvaluationOptions | None = None,
         progress: Progress | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        say: Callable[[str], None] = silent,
     ) -> dict[str, Measure]:
         """Measures on the test images, metric by metric into RUN/evaluation.json (those measured before stay in it).
 
@@ -41,7 +42,7 @@ class Run(LoadedRun):
         """What is wrong with the model, in words, and what helps: untrained, collapsed, overfitted, healthy, ..."""
         return diagnose(run_context(self, options or EvaluationOptions()))
 
-    def report(self, say: Callable[[str], None] = lambda _: None) -> Path:
+    def report(self, say: Callable[[str], None] = silent) -> Path:
         """Writes RUN/report.html, one self-contained file, and returns its path. `say` is told which figures are missing, and
         why; the page says so too."""
         return write_report(self, say)

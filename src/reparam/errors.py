@@ -61,6 +61,11 @@ def short(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
+def escaped(text: str, kept: str = "") -> str:
+    """Text in which line breaks, control characters and bytes that are no UTF-8 stand as Python writes them, but those `kept`."""
+    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'latent'?"` for the nearest known name, or the empty string."""
     near = difflib.get_close_matches(name, list(known), n=1)

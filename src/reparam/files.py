@@ -111,7 +111,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary = begun
         mode = temporary.stat().st_mode
         write(temporary)
-        temporary.chmod(mode)  # safetensors puts a file of its own in the place
+        temporary.chmod(mode)  # safetensors replaces the file by one that only its owner may read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -29,6 +29,10 @@ class Progress(Protocol):
         ...
 
 
+def silent(text: str) -> None:
+    """Where notes may go: nowhere."""
+
+
 class Silent:
     """Says nothing."""
 

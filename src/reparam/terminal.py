@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, TextIO
 
-from reparam.errors import ReparamError
+from reparam.errors import ReparamError, escaped
 
 # What ends a program: Ctrl-C, a request, a terminal that is closed. Windows has no SIGHUP.
 END_SIGNALS = tuple(
@@ -45,7 +45,7 @@ def printable(text: str, encoding: str | None = None, styled: bool = False) -> s
     """The text without what the encoding lacks, and unless `styled` without control characters, which steer a terminal."""
     encoding = encoding or "utf-8"
     if not styled:
-        text = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+        text = escaped(text, kept="\n\t")
     return text.encode(encoding, "reparam").decode(encoding)
 
 

@@ -98,24 +98,17 @@ def _tensors(base: Path, name: str, commands: tuple[tuple[str, ...], ...], rando
         body = changed.rstrip()[:-1] + b"," + json.dumps(rest).encode()[1:]
         yield _case(f"{name}, header", what, random.choice(commands), _written(name, rebuilt(body)), False)
     facts = json.loads(header["__metadata__"]["reparam"])
+
+    def with_metadata(changed: bytes) -> bytes:
+        metadata = {**header, "__metadata__": {"reparam": changed.decode("utf-8", "replace")}}
+        return rebuilt(json.dumps(metadata).encode())
+
     for what, changed in mutations.of_json(facts):
-        metadata = {**header, "__metadata__": {"reparam": changed.decode("utf-8", "replace")}}
-        yield _case(
-            f"{name}, metadata",
-            what,
-            random.choice(commands),
-            _written(name, rebuilt(json.dumps(metadata).encode())),
-            False,
-        )
+        written = _written(name, with_metadata(changed))
+        yield _case(f"{name}, metadata", what, random.choice(commands), written, False)
     for what, changed, none in mutations.of_json_text(json.dumps(facts).encode()):
-        metadata = {**header, "__metadata__": {"reparam": changed.decode("utf-8", "replace")}}
-        yield _case(
-            f"{name}, metadata, text",
-            what,
-            random.choice(commands),
-            _written(name, rebuilt(json.dumps(metadata).encode())),
-            none,
-        )
+        written = _written(name, with_metadata(changed))
+        yield _case(f"{name}, metadata, text", what, random.choice(commands), written, none)
     tensors = [key for key in header if key != "__metadata__"]
     for key in tensors[:6]:
         less = {other: value for other, value in header.items() if other != key}

@@ -137,7 +137,7 @@ def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
     if as_json and is_first():
         show_json(facts)
     elif is_first():
-        _, weights = folder.weights() if folder.weights_path.exists() else ({}, None)
+        weights = folder.weights_facts() if folder.weights_path.exists() else None
         which = f"; kept weights: {weights.kept}, of epoch {weights.epoch:.2f}" if weights else ""
         output(f"{outcome.state} at epoch {outcome.epoch:.2f} after {outcome.seconds:.0f} s{which}")
         path = shlex.quote(str(folder.path))

@@ -4,8 +4,7 @@ from typing import Any
 
 from reparam.errors import ConfigError, short
 
-# Of numbers whose `Field` states no upper bound of its own. Tensors count with int64, and compute with float32, whose squares
-# end at 3.4e38.
+# The upper bounds where a `Field` states none. The largest float32 is 3.4e38, and the square of a number has to be below it.
 LARGEST_INTEGER, LARGEST_NUMBER = 10**9, 1e18
 
 

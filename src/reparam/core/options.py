@@ -86,8 +86,8 @@ def options_of(*tables: Mapping[str, Part]) -> Any:
 
 @functools.cache
 def tables_of(section: type) -> dict[str, Mapping[str, Part]]:
-    """The table of each field of a section that names a part. Raises ConfigError where the section has an option of its own by
-    the name of a part's option."""
+    """For each field of a section that names a part, the table of these parts. Raises ConfigError where an option of a part has
+    the name of another option of the section."""
     hints = typing.get_type_hints(section, include_extras=True)
     marks = {
         name: [m for m in getattr(kind, "__metadata__", ()) if isinstance(m, Table)] for name, kind in hints.items()

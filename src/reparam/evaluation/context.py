@@ -22,7 +22,7 @@ from reparam.evaluation.options import EvaluationOptions
 from reparam.files import cache_folder
 from reparam.latent.generation import device_of, encode, predict, predict_draws, reconstruct, sample
 from reparam.models import Model
-from reparam.progress import Progress, Silent
+from reparam.progress import Progress, Silent, silent
 from reparam.run.documents import NoValueError
 from reparam.tensor_files import read_tensors, write_tensors
 
@@ -48,7 +48,7 @@ class EvaluationContext:
         options: EvaluationOptions,
         trained_on: Images | None = None,
         progress: Progress | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        say: Callable[[str], None] = silent,
     ) -> None:
         self.model, self.dataset, self.task, self.options = model, dataset, task, options
         self.trained_on = trained_on or dataset.train

@@ -1,7 +1,7 @@
 """Measuring a run: each metric goes into its evaluation.json at once, so that an interruption loses none."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,16 +13,18 @@ from reparam.evaluation.metrics.metric import Measure, NoValueError
 from reparam.evaluation.metrics.table import ALL, METRICS, choose, evaluate
 from reparam.evaluation.options import EvaluationOptions, stored_name
 from reparam.files import write_json
-from reparam.progress import Progress
+from reparam.progress import Progress, silent
 from reparam.run.data import check_fingerprint
 from reparam.run.loaded import LoadedRun
+
+DIAGNOSIS = "diagnosis"  # its entry, beside those of metrics
 
 
 def run_context(
     run: LoadedRun,
     options: EvaluationOptions,
     progress: Progress | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = silent,
 ) -> EvaluationContext:
     """The run's model with the images that it is measured on."""
     trained_on = run.config.training_images(run.dataset)
@@ -34,7 +36,7 @@ def evaluate_run(
     metrics: Sequence[str] = (),
     options: EvaluationOptions | None = None,
     progress: Progress | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = silent,
 ) -> dict[str, Measure]:
     """Measures a run on its test images and adds each metric to RUN/evaluation.json.
 
@@ -53,42 +55,42 @@ def evaluate_run(
     for why in dict.fromkeys(able.values()):
         say(f"left out: {', '.join(name for name in able if able[name] == why)}: {why}")
     stamp = list(run.kept.stamp)
-    _leave_out(run, stamp, options, able)
-    keys = {name: stored_name(name, METRICS[name].reads, options) for name in names}
+    keys = {name: stored_name(name, METRICS[name].reads, options) for name in (*names, *able)}
     diagnosed = (not metrics or ALL in metrics) and options.split == "test"
-    _set_pending(run, stamp, [*keys.values(), *(["diagnosis"] if diagnosed else [])], ())
+    begun = [*(keys[name] for name in names), *([DIAGNOSIS] if diagnosed else [])]
+    # What is to be measured is written before, so that an evaluation that does not end leaves word of what is missing.
+    with _amended(run, stamp) as document:
+        for name, why in able.items():
+            _leave_out(document, keys[name], why)
+        _set_pending(document, dict.fromkeys([*document.get("pending", []), *begun]))
     measures = {}
     for name, measure in evaluate(context, names):
+        key = keys[name]
         if isinstance(measure, NoValueError):
             say(f"left out: {name}: {measure}")
-            _leave_out(run, stamp, options, {name: str(measure)})
-            _set_pending(run, stamp, (), [keys[name]])
+            with _amended(run, stamp, key) as document:
+                _leave_out(document, key, str(measure))
             continue
         if options.occlusion:
             hidden = f"a box of {options.occlusion:g} of the side of the input hidden"
             measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
         measures[name] = measure
-        key = keys[name]
-        with _amended(run, stamp) as document:
+        with _amended(run, stamp, key) as document:
             document.setdefault("metrics", {})[key] = asdict(measure)
             document.setdefault("options", {})[key] = asdict(options)
             document.get("left_out", {}).pop(key, None)
-        _set_pending(run, stamp, (), [key])
     if diagnosed:
         findings = [asdict(finding) for finding in diagnose(context)]
-        with _amended(run, stamp) as document:
-            document["diagnosis"] = findings
-        _set_pending(run, stamp, (), ["diagnosis"])
+        with _amended(run, stamp, DIAGNOSIS) as document:
+            document[DIAGNOSIS] = findings
     return measures
 
 
-def _set_pending(run: LoadedRun, stamp: list[Any], begun: Sequence[str], done: Sequence[str]) -> None:
-    """Writes what is to be measured before it is, so that an evaluation that does not end leaves word of what is missing."""
-    with _amended(run, stamp) as document:
-        pending = [key for key in dict.fromkeys([*document.get("pending", []), *begun]) if key not in done]
-        document.pop("pending", None)
-        if pending:
-            document["pending"] = pending
+def _set_pending(document: dict[str, Any], pending: Iterable[str]) -> None:
+    """What is still to be measured; no entry where that is nothing."""
+    document.pop("pending", None)
+    if left := list(pending):
+        document["pending"] = left
 
 
 def left_out(run: LoadedRun, metrics: Sequence[str], options: EvaluationOptions) -> dict[str, str]:
@@ -99,26 +101,22 @@ def left_out(run: LoadedRun, metrics: Sequence[str], options: EvaluationOptions)
     return {name: written[key] for name, key in keys.items() if name in asked and key in written}
 
 
-def _leave_out(run: LoadedRun, stamp: list[Any], options: EvaluationOptions, reasons: dict[str, str]) -> None:
-    """Writes why metrics have no value, for those that have none from before."""
-    if not reasons:
-        return
-    with _amended(run, stamp) as document:
-        for name, why in reasons.items():
-            key = stored_name(name, METRICS[name].reads, options)
-            if key not in document.get("metrics", {}):
-                document.setdefault("left_out", {})[key] = why
+def _leave_out(document: dict[str, Any], key: str, why: str) -> None:
+    """Why a metric has no value, if it has none from before."""
+    if key not in document.get("metrics", {}):
+        document.setdefault("left_out", {})[key] = why
 
 
 @contextlib.contextmanager
-def _amended(run: LoadedRun, stamp: list[Any]) -> Iterator[dict[str, Any]]:
-    """evaluation.json, to add metrics of the weights of `stamp` to. It is read anew, since another evaluation of the run may have
-    written meanwhile."""
+def _amended(run: LoadedRun, stamp: list[Any], done: str = "") -> Iterator[dict[str, Any]]:
+    """evaluation.json, to add metrics of the weights of `stamp` to; what is `done` is no longer pending. It is read anew, since
+    another evaluation of the run may have written meanwhile."""
     with run.folder.writing_evaluation():
         document = run.folder.stored_evaluation()
         if document.get("weights") != stamp:
             document = {"weights": stamp}  # metrics of other weights may not stand beside these
         yield document
+        _set_pending(document, [key for key in document.get("pending", []) if key != done])
         write_json(run.folder.evaluation_path, document)
 
 

@@ -8,7 +8,7 @@ from reparam.errors import ConfigError, RunError
 from reparam.evaluation import EvaluationOptions, evaluate_run, run_context
 from reparam.evaluation.metrics import table as measuring
 from reparam.files import write_text
-from reparam.progress import Progress
+from reparam.progress import Progress, silent
 from reparam.reports.charts import Chart
 from reparam.reports.comparison_table import SURE, likelihood_of, measured, table_rows
 from reparam.reports.figures import FIGURES, Drawing
@@ -32,7 +32,7 @@ def write_comparison(
     runs: Sequence[LoadedRun],
     out: Path,
     progress: Progress | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = silent,
     metrics: Sequence[str] = (),
 ) -> None:
     """Writes the page of at least two runs on the same data to `out`, with every measurement that is known. What was not measured

@@ -13,6 +13,7 @@ from reparam.data import DATASETS
 from reparam.errors import RunError, flag
 from reparam.evaluation import METRICS
 from reparam.files import write_text
+from reparam.progress import silent
 from reparam.reports.figures import FIGURES
 from reparam.reports.html import ShownFigure, reason, render_page, shown
 from reparam.reports.run_view import RunView
@@ -27,17 +28,13 @@ KEPT = {"best": "the best on validation", "last": "the last", "ema": "the moving
 SECTIONS = {"data": "Data", "task": "Task", "options": "Model and objective", "training": "Training"}
 
 
-def _silent(text: str) -> None:
-    pass
-
-
-def write_report(run: LoadedRun, say: Callable[[str], None] = _silent) -> Path:
+def write_report(run: LoadedRun, say: Callable[[str], None] = silent) -> Path:
     """Writes RUN/report.html in one step and returns its path; `say` is told which figures are missing, and why."""
     write_text(run.folder.report_path, render(run, say))
     return run.folder.report_path
 
 
-def render(run: LoadedRun, say: Callable[[str], None] = _silent) -> str:
+def render(run: LoadedRun, say: Callable[[str], None] = silent) -> str:
     """The page as text."""
     try:
         no_model, abilities = "", run.model.abilities

@@ -18,7 +18,7 @@ from reparam.errors import ConfigError, RunError
 from reparam.evaluation.likelihood import kl_by_dimension
 from reparam.evaluation.networks.features import FeatureNetwork, judge_network
 from reparam.latent.generation import encode, sample_latents
-from reparam.progress import Progress
+from reparam.progress import Progress, silent
 from reparam.run.loaded import LoadedRun
 
 CODES = 2000  # at least, where there are as many, and
@@ -63,7 +63,7 @@ class RunView:
         images: Images | None = None,
         batch: Batch | None = None,
         progress: Progress | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        say: Callable[[str], None] = silent,
     ) -> None:
         self.run = run
         self.shape = run.spec.image_shape

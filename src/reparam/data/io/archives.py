@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Self
 
-from reparam.errors import DataError, suggest
+from reparam.errors import DataError, escaped, suggest
 from reparam.files import why_not_read
 
 MiB, GiB = 2**20, 2**30
@@ -22,7 +22,7 @@ TOTAL_LIMIT = 64 * GiB  # a whole archive, unpacked
 ALWAYS_ALLOWED = 100 * MiB  # unpacked, however small the archive
 RATIO_LIMIT = 200  # unpacked over packed, beyond that; deflate itself reaches 1032
 _OTHER_METHODS = {9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz"}
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others, Python unpacks more than it is asked for
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # with other methods, `read(n)` may unpack far more than n bytes
 
 
 def require(path: Path) -> None:
@@ -40,10 +40,15 @@ def require(path: Path) -> None:
 
 
 def read_plain(path: Path) -> bytes:
-    """What a file holds. Raises `DataError` where it is no plain file: reading a pipe would wait for ever."""
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path} is not a plain file: give one")
+    """What a file holds. Raises `DataError` where it is no plain file."""
+    if path.exists():
+        _require_plain(path)
     return path.read_bytes()
+
+
+def _require_plain(path: Path) -> None:
+    if not path.is_file():  # reading a pipe would wait for ever
+        raise DataError(f"{path} is not a plain file: give one")
 
 
 class FolderTree:
@@ -74,8 +79,7 @@ class ZipTree:
         self.where = str(path)
         self._zip: zipfile.ZipFile | None = None
         self._process = 0
-        if not path.is_file():  # reading a pipe would wait for ever
-            raise DataError(f"{path} is not a plain file: give one")
+        _require_plain(path)
         try:
             infos = self._archive().infolist()
         except PermissionError:
@@ -89,7 +93,7 @@ class ZipTree:
             if name.endswith("/"):
                 continue
             if name in self._members:
-                raise DataError(f"{path} holds '{printable(name)}' twice: pack it again with one of the two")
+                raise DataError(f"{path} holds '{escaped(name)}' twice: pack it again with one of the two")
             self._members[name] = info
         total, packed = sum(info.file_size for info in infos), path.stat().st_size
         if total > unpacked_limit(packed):
@@ -101,7 +105,7 @@ class ZipTree:
 
     def _check(self, info: zipfile.ZipInfo, member_limit: int) -> None:
         check_name(info.orig_filename, self.where)
-        name = f"'{printable(info.filename)}'"
+        name = f"'{escaped(info.filename)}'"
         if stat.S_ISLNK(info.external_attr >> 16):
             raise DataError(f"{self.where} holds a link ({name}): pack the file itself")
         if info.flag_bits & 1:
@@ -126,11 +130,11 @@ class ZipTree:
             raise
         except Exception as error:
             raise DataError(
-                f"'{printable(name)}' in {self.where} is damaged ({_reason(error)}): pack the zip again"
+                f"'{escaped(name)}' in {self.where} is damaged ({_reason(error)}): pack the zip again"
             ) from error
         if len(data) != declared:
             raise DataError(
-                f"'{printable(name)}' in {self.where} has {len(data):,} bytes and declares {declared:,}: pack it again"
+                f"'{escaped(name)}' in {self.where} has {len(data):,} bytes and declares {declared:,}: pack it again"
             )
         return io.BytesIO(data)
 
@@ -200,8 +204,3 @@ def check_name(name: str, where: object) -> None:
 def unpacked_limit(packed: int) -> int:
     """The most bytes that an archive of so many may unpack to."""
     return min(TOTAL_LIMIT, max(ALWAYS_ALLOWED, RATIO_LIMIT * packed))
-
-
-def printable(name: str) -> str:
-    """A name for lines and pages: line breaks, controls and what is no UTF-8 as Python would write them."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from reparam.data.io.archives import MiB, unpacked_limit
+from reparam.data.io.npy import is_possible
 from reparam.errors import DataError
 
 _UNSIGNED_BYTE = 0x08
-_ADDRESSABLE = 2**62  # bytes; also of an array of no elements, whose other sides are counted
 _DEFLATE_RATIO = 1032  # the most that deflate reaches: a header that promises more is wrong
 
 
@@ -41,7 +41,7 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
         raise DataError(f"{path} is truncated: {len(data):,} of {promised:,} bytes of data; fetch it again")
     if surplus:
         raise DataError(f"{path} holds more than the {promised:,} bytes that its header promises: fetch it again")
-    if math.prod(side or 1 for side in shape) > _ADDRESSABLE:
+    if not is_possible(shape):
         raise DataError(f"{path} has an impossible shape {shape}: fetch it again")
     return np.frombuffer(data, np.uint8).reshape(shape)
 

@@ -19,7 +19,7 @@ _MAGIC = b"\x93NUMPY"
 _LENGTHS = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}  # how each version writes the length of its header
 _HEADER_LIMIT = 10_000  # characters, as numpy's own
 _RANK_LIMIT = 32
-_ADDRESSABLE = 2**62  # bytes; also of an array of no elements, whose other sides are counted
+_ADDRESSABLE = 2**62  # bytes
 _PLAIN_TYPE = re.compile(r"[<>|=]?[A-Za-z?]\d*(\[\w+\])?")  # no records, no arrays of arrays
 _PYTHON_2 = re.compile(r"(?<=\d)L\b")  # its integers
 
@@ -37,7 +37,7 @@ def read_npy(data: bytes, where: str, remedy: str) -> np.ndarray:
         raise DataError(f"{where} is not a .npy that can be read ({reason}): {remedy}") from error
     if dtype.hasobject:
         raise DataError(f"{where} holds Python objects, which are not read since they can run code: {remedy}")
-    if math.prod(side or 1 for side in shape) * dtype.itemsize > _ADDRESSABLE:
+    if not is_possible(shape, dtype.itemsize):
         raise DataError(f"{where} has an impossible shape {short(shape)}: {remedy}")
     promised, there = math.prod(shape) * dtype.itemsize, len(data) - start
     if promised != there:
@@ -46,6 +46,11 @@ def read_npy(data: bytes, where: str, remedy: str) -> np.ndarray:
     if dtype.kind == "b" and flat.size and flat.view(np.uint8).max() > 1:
         raise DataError(f"{where} is damaged: its truth values are not all 0 or 1; save it again")
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+def is_possible(shape: tuple[int, ...], itemsize: int = 1) -> bool:
+    """Whether numpy takes an array of that shape; of one without elements it counts the sides that are not 0."""
+    return math.prod(side or 1 for side in shape) * itemsize <= _ADDRESSABLE
 
 
 def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:

@@ -16,11 +16,11 @@ import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from reparam.data.io.archives import Tree, printable
+from reparam.data.io.archives import Tree
 from reparam.data.io.picture_files import check_whole, pages
 from reparam.data.io.resize import crop_box
 from reparam.data.options import SMALLEST, ImageOptions
-from reparam.errors import DataError
+from reparam.errors import DataError, escaped
 
 PIXEL_LIMIT = 64_000_000  # of one picture: below Pillow's own guard, whose message names no remedy
 # Only raster formats that Pillow decodes by itself: some others (EPS) would start a program.
@@ -169,7 +169,7 @@ def decode_maps(
 
 def place(tree: Tree, name: str) -> str:
     """Where a file is, for errors of one line."""
-    return f"{tree.where}/{printable(name)}"
+    return f"{tree.where}/{escaped(name)}"
 
 
 def _each(tree: Tree, names: Sequence[str], work: Callable[[int, Image.Image], None]) -> Lines:

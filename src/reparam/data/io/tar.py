@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from reparam.data.io.archives import GiB, MiB, check_name, printable, unpacked_limit
-from reparam.errors import DataError
+from reparam.data.io.archives import GiB, MiB, check_name, unpacked_limit
+from reparam.errors import DataError, escaped
 
 _BLOCK = 512
 _CHUNK = 2**18
@@ -48,7 +48,7 @@ def _read(stream: "io.BufferedReader[Any]", names: Collection[str], limit: int, 
             if kind not in _PLAIN or name not in names:
                 tar.skip(size)
             elif name in found:
-                raise DataError(f"{where} holds '{printable(name)}' twice: fetch it again")
+                raise DataError(f"{where} holds '{escaped(name)}' twice: fetch it again")
             else:
                 found[name] = tar.take(size)
             tar.skip(-size % _BLOCK)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, cut
-from reparam.data.io.archives import GiB, ZipTree, printable, read_plain, require
+from reparam.data.io.archives import GiB, ZipTree, read_plain, require
 from reparam.data.io.npy import read_npy
 from reparam.data.io.resize import conform
 from reparam.data.options import ImageOptions
 from reparam.data.splitting import fill_splits
 from reparam.data.values import scaling
-from reparam.errors import DataError, suggest
+from reparam.errors import DataError, escaped, suggest
 
 # Names of images and labels in a .npz: all of them, or by split, as we call them or as Keras does.
 _WHOLE = (("images", "labels"),)
@@ -54,7 +54,7 @@ def load_array(path: Path, options: ImageOptions) -> Dataset:
     elif "train" in missing:
         known = ["images", *(name for names in _BY_SPLIT.values() for name, _ in names)]
         near = next(filter(None, (suggest(key, known) for key in arrays)), "")
-        listed = [printable(name) for name in arrays]
+        listed = [escaped(name) for name in arrays]
         found = ", ".join(listed[:10]) + ", ..." * (len(listed) > 10) or "no arrays"
         raise DataError(f"{path} holds {found}: name the images 'images' or 'train_images'{near}")
     elif missing:
@@ -77,8 +77,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         with ZipTree(path, member_limit=_ARRAY_LIMIT) as tree:
             names = [name for name in tree.names if name.endswith(".npy")]
             return {
-                n.removesuffix(".npy"): read_npy(tree.open(n).read(), f"{path}: '{printable(n)}'", _REMEDY)
-                for n in names
+                n.removesuffix(".npy"): read_npy(tree.open(n).read(), f"{path}: '{escaped(n)}'", _REMEDY) for n in names
             }
     raise DataError(f"{path} is neither .npy nor .npz: {_REMEDY}")
 

