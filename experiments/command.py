@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from reparam.cli.common import comma_list, example, json_option, progress, show_json
+from reparam.cli.options import UserPath
 from reparam.terminal import output
 
 ALL = "all"
@@ -45,7 +46,7 @@ class _Experiments(click.Command):
 @click.option(
     "--out",
     default=None,
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="Folder of results, runs and pictures, the page beside it (default: reproductions; --fast: reproductions-fast).",
 )
 @json_option

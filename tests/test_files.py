@@ -286,11 +286,24 @@ def test_a_home_that_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     assert user_path("~/x") == Path.home() / "x"
     with pytest.raises(ConfigError, match="'~no-such-user/x' names a home folder that is not known"):
         user_path("~no-such-user/x")
+    with pytest.raises(ConfigError, match="names a home folder that is not known"):
+        user_path("~\0")  # no user can have that name
     monkeypatch.setattr(Path, "expanduser", lambda self: (_ for _ in ()).throw(RuntimeError("no home")))
     for name in ("REPARAM_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigError, match="set REPARAM_CACHE"):
         cache_folder()
+
+
+def test_what_is_itself_named_like_a_home_folder_is_given_with_a_dot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for written in ("./~no-such-user/x", "./~", ".//~/x"):
+        path = user_path(written)
+        assert path == tmp_path / written
+        assert user_path(path) == path  # also where it is given again
+    assert user_path("a/~no-such-user") == Path("a/~no-such-user")
 
 
 # name from data: what it becomes, without the digits that keep it apart (None: it stays)

@@ -11,6 +11,7 @@ from reparam.core.calls import checked, checked_methods
 from reparam.data.options import Damaged
 from reparam.errors import ConfigError, suggest
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, evaluate_run, run_context
+from reparam.files import user_path
 from reparam.progress import silent
 from reparam.reports.page import write_report
 from reparam.run import relocation
@@ -86,7 +87,7 @@ def resume(
 
     `damaged`: from here on, and in evaluation, what becomes of images on disk that cannot be read (None: as it was). `trust`: see
     `load`."""
-    folder, _ = continue_run(RunFolder(Path(run), trust), progress or Silent(), damaged)
+    folder, _ = continue_run(RunFolder(user_path(run), trust), progress or Silent(), damaged)
     return Run(folder.path, folder.config().training.device, trust)
 
 
@@ -94,7 +95,7 @@ def resume(
 def relocate(run: str | Path, path: str | Path, trust: bool = False) -> Run:
     """Says where the data of a run lies now, for good. Raises DataError for other images than it was trained on. `trust`: see
     `load`."""
-    relocation.relocate(RunFolder(Path(run), trust), Path(path))
+    relocation.relocate(RunFolder(user_path(run), trust), path)
     return load(run, trust=trust)
 
 

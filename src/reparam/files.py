@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
 
-from reparam.errors import ConfigError, ReparamError, RunError
+from reparam.errors import ConfigError, ReparamError, RunError, short
 
 LONGEST_NAME = 120  # bytes; file systems take 255, and names get endings
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\:*?"<>|]')  # surrogates: of file names that are not UTF-8
@@ -41,13 +41,18 @@ def cache_folder() -> Path:
     return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").absolute() / "reparam"
 
 
-def user_path(text: str) -> Path:
-    """A path as a person writes it, `~` and `~NAME` for home folders. Raises ConfigError where there is no such user or home."""
+def user_path(written: str | Path) -> Path:
+    """A path as a person writes it, `~` and `~NAME` for home folders, `./~NAME` for what has such a name itself. The result does
+    not begin with `~`: it can be given again. Raises ConfigError where there is no such user or home."""
+    text = str(written)
     try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        remedy = "write the path in full" if text != "~/.cache" else "set REPARAM_CACHE to a folder of yours"
-        raise ConfigError(f"'{text}' names a home folder that is not known: {remedy}") from None
+        path = Path(text).expanduser() if text.startswith("~") else Path(text)
+    except (RuntimeError, ValueError):  # ValueError: no user can have such a name
+        remedy = f"write the path in full, or './{text}' for what is so named in the current folder"
+        if text == "~/.cache":
+            remedy = "set REPARAM_CACHE to a folder of yours"
+        raise ConfigError(f"{short(text)} names a home folder that is not known: {remedy}") from None
+    return path.absolute() if str(path).startswith("~") else path  # to pathlib, ./~NAME is ~NAME
 
 
 def state_folder() -> Path:

@@ -19,7 +19,7 @@ from reparam.data.options import Damaged
 from reparam.data.tasks import with_condition
 from reparam.distributions import default_generators, default_generators_kept, keyed_generator
 from reparam.errors import ConfigError, DataError, RunError, memory_watched
-from reparam.files import file_names
+from reparam.files import file_names, user_path
 from reparam.latent.directions import PIXELS
 from reparam.models import Model, Schedule, Spec
 from reparam.reports.previews import PreviewWriter
@@ -53,7 +53,7 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
     processes.join(device)
     if processes.world() > 1 and not out:
         raise ConfigError("several processes need one folder to write to: give --out")
-    folder = RunFolder(Path(out) if out else _free_folder(config), trust)
+    folder = RunFolder(user_path(out) if out else _free_folder(config), trust)
     if processes.rank() == 0:
         folder.require_new()  # before the images are read, which may take minutes
     with memory_watched("for the images", "take a smaller --size, or leave them on disk (--stream, shards:PATH)"):
@@ -201,7 +201,7 @@ def _absolute_paths(config: RunConfig, dataset: Dataset) -> RunConfig:
     """So that the run can be opened and continued from any folder."""
 
     def absolute(path: str) -> str:
-        return str(Path(path).absolute())
+        return str(user_path(path).absolute())
 
     training, root = config.training, config.data.data_root
     runs = tuple(name if name == PIXELS else absolute(name) for name in training.augment)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from reparam.cli.common import answer, data_option, images_of, open_run, progress, run_command
-from reparam.cli.options import OptionsCommand
+from reparam.cli.options import OptionsCommand, UserPath
 from reparam.terminal import say
 
 
@@ -17,7 +17,7 @@ from reparam.terminal import say
     options="reparam.latent.augmentation:AugmentationOptions",
 )
 @data_option
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
+@click.option("--out", required=True, type=UserPath(), help="A folder that is not there yet.")
 def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, **chosen: Any) -> None:
     """New pictures of a labelled set, each of its original's class: OUT/CLASS/INDEX-COPY.png and OUT/manifest.csv."""
     import torch

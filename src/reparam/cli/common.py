@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reparam.cli.options import WholeRange
+from reparam.cli.options import UserPath, WholeRange
 from reparam.errors import ConfigError
 from reparam.terminal import output, say
 
@@ -51,7 +51,7 @@ TRUST: dict[str, Any] = {
     "do all that you can.",
 }
 trust_option = click.option("--trust", **TRUST)
-run_argument = click.argument("run", type=click.Path(path_type=Path))
+run_argument = click.argument("run", type=UserPath())
 data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own).")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from reparam.cli.common import answer, data_option, images_of, open_run, refuse_overwriting, run_command
-from reparam.cli.options import FiniteRange, WholeRange
+from reparam.cli.options import FiniteRange, UserPath, WholeRange
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError, DataError
 from reparam.terminal import say
@@ -15,8 +15,8 @@ from reparam.terminal import say
     "reparam compress runs/ae --n 1000 --out digits.rpz",
     "reparam compress runs/ae one.png two.png --bytes 500 --out pictures.rpz",
 )
-@click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[IMAGE...]")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A file.")
+@click.argument("images", nargs=-1, type=UserPath(), metavar="[IMAGE...]")
+@click.option("--out", required=True, type=UserPath(), help="A file.")
 @click.option(
     "--bytes",
     "budget",
@@ -82,8 +82,8 @@ def compress(
 
 
 @run_command("reparam decompress runs/ae pictures.rpz --out pictures")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
+@click.argument("file", type=UserPath())
+@click.option("--out", required=True, type=UserPath(), help="A folder that is not there yet.")
 def decompress(run: Path, file: Path, out: Path, device: str, as_json: bool) -> None:
     """The images of a file that `compress` wrote: OUT/000000.png and on, in the order in which they were given."""
     from reparam.data.io.archives import read_plain

@@ -7,7 +7,7 @@ import click
 from click.core import ParameterSource
 
 from reparam.cli.common import answer, data_option, index_option, open_run, refuse_overwriting, run_command
-from reparam.cli.options import OptionsCommand
+from reparam.cli.options import OptionsCommand, UserPath
 from reparam.cli.pictures import picture_command, view_of
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     "reparam complete runs/cvae --samples 10 --out completed.png",
     "reparam complete runs/boxes --image face.jpg --mask seen.png --out completed.png",
 )
-@click.option("--image", default=None, type=click.Path(path_type=Path), help="A picture of your own to complete.")
+@click.option("--image", default=None, type=UserPath(), help="A picture of your own to complete.")
 @click.option(
     "--mask",
     default=None,
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="White where the picture is seen; for a model trained on boxes (others have their own mask).",
 )
 @data_option
@@ -69,8 +69,8 @@ def complete(
     cls=OptionsCommand,
     options="reparam.reports.options:SegmentationOptions",
 )
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder.")
+@click.argument("images", nargs=-1, required=True, type=UserPath(), metavar="IMAGE...")
+@click.option("--out", required=True, type=UserPath(), help="A folder.")
 def segment(run: Path, images: tuple[Path, ...], out: Path, device: str, as_json: bool, **chosen: Any) -> None:
     """Label the pixels of pictures: NAME-labels.png; NAME-predictions.png, several predictions; NAME-spread.png, where they
     differ."""

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from reparam.cli.common import answer, comma_list, example, json_option, progress, show_json
-from reparam.cli.options import WholeRange
+from reparam.cli.options import UserPath, WholeRange
 from reparam.terminal import output
 
 
@@ -78,7 +78,7 @@ def get(name: str, data_root: str | None, as_json: bool) -> None:
     )
 )
 @click.argument("source")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet.")
+@click.option("--out", required=True, type=UserPath(), help="A folder that is not there yet.")
 @click.option(
     "--size", type=WholeRange(), default=None, help="Side of the square images (default: chosen from the pictures)."
 )
@@ -115,11 +115,13 @@ def shard(
     """
     from reparam.data import DataOptions, load
     from reparam.data.sources.shard_writing import write_shards
+    from reparam.files import user_path
 
     bar = progress()
-    if not Path(source).exists() and "/" in source.partition(":")[0]:
+    there = user_path(source).exists()
+    if not there and "/" in source.partition(":")[0]:
         raise click.UsageError(f"there is no {source}: name a folder or zip of pictures, or what --data can name")
-    spec = f"folder:{source}" if Path(source).exists() else source
+    spec = f"folder:{source}" if there else source
     if spec.startswith("folder:"):
         chosen |= {"stream": True, "damaged": damaged}
     try:

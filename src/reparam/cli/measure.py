@@ -22,7 +22,7 @@ from reparam.cli.common import (
     show_json,
     trust_option,
 )
-from reparam.cli.options import OptionsCommand
+from reparam.cli.options import OptionsCommand, UserPath
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
 from reparam.terminal import output, say
@@ -82,7 +82,7 @@ def report(run: Path, device: str, as_json: bool) -> None:
 @click.option(
     "--split", default="test", show_default=True, help="train, validation, test or all (train and validation)."
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="An .npz file.")
+@click.option("--out", required=True, type=UserPath(), help="An .npz file.")
 def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_json: bool) -> None:
     """Write the latents of images: arrays mean, scale [n, K], labels [n], classes; of a mixture prior responsibilities [n, M]."""
     import numpy as np
@@ -112,8 +112,8 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
 
 
 @click.command(epilog=example("reparam compare runs/vae runs/gmvae runs/gan --out comparison.html"))
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN...")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="An .html file.")
+@click.argument("runs", nargs=-1, required=True, type=UserPath(), metavar="RUN RUN...")
+@click.option("--out", required=True, type=UserPath(), help="An .html file.")
 @click.option(
     "--metrics",
     default=None,

@@ -6,6 +6,7 @@ import importlib
 import math
 import types
 import typing
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
@@ -99,6 +100,18 @@ def _settings(kind: Any, default: Any) -> dict[str, Any]:
         limited = {int: WholeRange, float: FiniteRange}[kind]
         settings["type"] = limited(low, high, min_open="gt" in bounds, max_open="lt" in bounds)
     return settings
+
+
+class UserPath(click.Path):
+    """A path, with `~` for home folders where the shell has left it (`--out=~/x`)."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from reparam.files import user_path
+
+        return user_path(value)
 
 
 class WholeRange(click.IntRange):

@@ -17,7 +17,7 @@ from reparam.cli.common import (
     progress,
     run_command,
 )
-from reparam.cli.options import OptionsCommand
+from reparam.cli.options import OptionsCommand, UserPath
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
 from reparam.terminal import say
@@ -47,7 +47,7 @@ def picture_command(options: str, *examples: str) -> Callable[[Callable[..., "Dr
             write_png(out, drawing.picture())
             answer(as_json, {"out": str(out)}, f"picture: {out}")
 
-        out = click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png file.")
+        out = click.option("--out", required=True, type=UserPath(), help="A .png file.")
         return run_command(*examples, cls=OptionsCommand, options=f"reparam.reports.options:{options}")(out(command))
 
     return decorate

@@ -21,7 +21,7 @@ from reparam.cli.common import (
     trust_option,
     trusted,
 )
-from reparam.cli.options import unset_option
+from reparam.cli.options import UserPath, unset_option
 from reparam.errors import ConfigError
 from reparam.terminal import output
 
@@ -204,7 +204,7 @@ def resume(run: Path, damaged: Any, as_json: bool) -> None:
 
 @click.command(epilog=example("reparam relocate runs/vae /mnt/photos"))
 @run_argument
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=UserPath())
 @json_option
 @trust_option
 def relocate(run: Path, path: Path, as_json: bool) -> None:

@@ -23,6 +23,7 @@ from reparam.data.selection import class_balanced_indices, random_indices, task_
 from reparam.data.tasks import observe, to_float
 from reparam.data.values import as_images, as_labels, as_mask
 from reparam.errors import ConfigError, DataError, suggest
+from reparam.files import user_path
 from reparam.latent import compression, generation
 from reparam.latent.augmentation import CALIBRATED_ON, Augmenter, Change, Strength
 from reparam.latent.directions import DEFAULT, ClassLatents, class_latents, find_direction
@@ -39,7 +40,7 @@ class LoadedRun:
     """A trained run: its model, its data, and what the model can do."""
 
     def __init__(self, path: str | Path, device: str | torch.device = "auto", trust: bool = False) -> None:
-        self.folder = RunFolder(Path(path), trust)
+        self.folder = RunFolder(user_path(path), trust)
         self.document: RunDocument
         self.config: RunConfig
         self.spec: Spec

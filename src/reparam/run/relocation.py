@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from reparam.errors import DataError
+from reparam.files import user_path
 from reparam.run.data import can_move, open_data
 from reparam.run.folder import RunFolder
 
 
-def relocate(folder: RunFolder, path: Path) -> str:
+def relocate(folder: RunFolder, path: str | Path) -> str:
     """Changes run.json so that the run's data is read at `path`; returns the new spec, `KIND:PATH`. Raises DataError for other
     images than the run was trained on, RunError while it is being trained."""
     document, config, spec = folder.parts()
@@ -16,7 +17,7 @@ def relocate(folder: RunFolder, path: Path) -> str:
         raise DataError(
             f"the data of {folder.path} is '{config.data.data}', which is at no path: there is nothing to change"
         )
-    place = Path(str(path).removeprefix(f"{kind}:")).expanduser().absolute()
+    place = user_path(str(path).removeprefix(f"{kind}:")).absolute()
     moved = f"{kind}:{place}"
     if open_data(config, spec, moved).fingerprint != document.data.fingerprint:
         raise DataError(f"{place} holds other images than {folder.path} was trained on: name their folder or file")
