@@ -66,8 +66,7 @@ def main() -> None:
     split = load("mnist").train
     config = resolve("gvae", data="mnist")
     augmenters = {
-        name: Compose([Augmenter(config.family.build(config.options, SPEC), seed=None)], share)
-        for name, share in SHARES.items()
+        name: Compose([Augmenter(config.family.build(config.options, SPEC))], share) for name, share in SHARES.items()
     }
     rounds: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:

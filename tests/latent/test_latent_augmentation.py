@@ -154,6 +154,32 @@ def test_results_are_a_matter_of_the_seed_and_strength_nought_is_the_reconstruct
     torch.testing.assert_close(changed(x), x)
 
 
+@pytest.mark.parametrize("kind", ["latent", "pixels"])
+def test_without_a_seed_each_augmenter_has_its_own_and_torchs_numbers_are_left_alone(kind: str) -> None:
+    """They may be those of a training in another thread."""
+    model, x = linear_model(), images()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    found = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        move = Augmenter(model, seed=None) if kind == "latent" else PixelAugmenter(seed=None)
+        move.calibrate(x, None, 0.5)
+        found += [move(x), move(x)]
+        assert torch.equal(torch.rand(3), expected)
+    assert len(torch.stack(found).unique(dim=0)) == 4
+
+
+@pytest.mark.parametrize("kind", ["latent", "pixels"])
+def test_in_a_training_moves_are_drawn_by_what_its_checkpoints_keep(kind: str) -> None:
+    moves = Compose([Augmenter(linear_model()) if kind == "latent" else PixelAugmenter()], 0.5)
+    torch.manual_seed(5)
+    first, other = (moves(images(), torch.arange(40) % D) for _ in range(2))
+    assert not torch.equal(first, other)
+    torch.manual_seed(5)
+    assert torch.equal(moves(images(), torch.arange(40) % D), first)
+
+
 def test_the_change_alone_is_what_moving_does_to_the_reconstruction() -> None:
     model, x = linear_model(), 0.4 + 0.2 * images()  # far from 0 and 1: nothing is clamped
     decoded, change = Augmenter(model, seed=3), Augmenter(model, apply="change", seed=3)

@@ -6,6 +6,7 @@ image with the change alone applied to it, x + decode(z') - decode(mu).
 Shapes: `B` batch, `C H W` image, `K` latent, `D` classes.
 """
 
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,17 +67,17 @@ class AugmentationOptions:
 
 class BaseAugmenter(nn.Module, ABC):
     """Images to changed images of the same classes: `strength` says how far, and one seed is one series of results. In the
-    processes of a `DataLoader` it is a series for each process and epoch, by this seed and the loader's. With the seed None draws
-    come from torch's default generator, as those of a training in another thread do, which they would change."""
+    processes of a `DataLoader` it is a series for each process and epoch, by this seed and the loader's. With the seed None each
+    augmenter has another, from the operating system."""
 
     def __init__(self, strength: float, seed: int | None, device: torch.device) -> None:
         super().__init__()
         self.shape: tuple[int, ...] | None = None  # (C, H, W) that images must have, where that is known
         self.classes = 0  # those that labels must be of, 0 where they may be absent
         self.strength = strength
-        # None: the device's own stream, whose state checkpoints keep.
-        self.generator = None if seed is None else torch.Generator(device).manual_seed(seed)
-        self.seed = seed
+        self.seed = secrets.randbits(63) if seed is None else seed
+        # None: the device's default generator.
+        self.generator: torch.Generator | None = torch.Generator(device).manual_seed(self.seed)
         self._reader: int | None = None  # torch's seed of the process whose generator it is
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -277,10 +278,13 @@ class PixelAugmenter(BaseAugmenter):
 
 
 class Compose:
-    """Moves of a training loop, one after the other, each of as many random images as `share` says: the others cost nothing."""
+    """Moves of a training loop, one after the other, each of as many random images as `share` says: the others cost nothing. From
+    now on they draw from the device's default generator, as the rest of a training does: its state is in checkpoints."""
 
     def __init__(self, moves: Sequence[BaseAugmenter], share: float) -> None:
         self.moves, self.share = moves, share
+        for move in moves:
+            move.generator = None
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         for move in self.moves:

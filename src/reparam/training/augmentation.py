@@ -26,8 +26,7 @@ def build_augmentation(
     augmenters: list[BaseAugmenter] = []
     for name, strength in zip(options.augment, strengths, strict=True):
         if name == PIXELS:
-            pixels = PixelAugmenter(strength=1.0 if strength is None else strength, seed=None, device=device)
-            augmenters.append(pixels)
+            augmenters.append(PixelAugmenter(strength=1.0 if strength is None else strength, device=device))
             continue
         run = LoadedRun(name, str(device), trust)
         if run.spec.image_shape != dataset.shape:
@@ -41,7 +40,6 @@ def build_augmentation(
                 latents=run.class_latents(images, len(dataset.classes)) if by_class else None,
                 apply=options.augment_apply,
                 keep_class=options.augment_keep_class,
-                seed=None,
             )
         )
     return Compose(augmenters, options.augment_share) if augmenters else None
