@@ -29,10 +29,19 @@ class Turns:
             self._holder = None
             self._lock.release()
 
+    def renew_after_fork(self) -> None:
+        """Of the threads that held it or waited, the one that forked alone is in the new process."""
+        held = self._holder == threading.get_ident()
+        self._queue, self._lock = threading.Lock(), threading.Lock()
+        if held:  # and is in its turn there too: it will leave it
+            self._lock.acquire()
+        else:
+            self._holder = None
+
 
 _TURNS = Turns()
-if hasattr(os, "register_at_fork"):  # the thread that held it is not in the new process
-    os.register_at_fork(after_in_child=_TURNS.__init__)  # type: ignore[misc]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_TURNS.renew_after_fork)
 
 
 def default_generators() -> contextlib.AbstractContextManager[None]:
