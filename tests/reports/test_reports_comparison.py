@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 
 import reparam
@@ -105,3 +106,40 @@ def test_runs_of_one_name_go_by_their_paths(runs: dict[str, Path], tmp_path: Pat
     twin = shutil.copytree(runs["plain"], tmp_path / "plain")
     names = names_of([reparam.load(path, device="cpu") for path in (runs["plain"], twin)])
     assert list(names) == [str(runs["plain"]), str(twin)]
+
+
+def test_what_has_no_value_is_not_measured_again_until_it_may_have_one(tmp_path: Path) -> None:
+    """Pictures of one colour have no edges."""
+    np.savez(tmp_path / "flat.npz", images=np.full((60, 8, 8), 77, np.uint8), labels=np.arange(60) % 2)
+    runs = {
+        name: reparam.train("ae", data=f"array:{tmp_path / 'flat.npz'}", latent=2, out=tmp_path / name, **SMALL)
+        for name in ("one", "two")
+    }
+    metrics = ["sharpness", "mse"]
+    why = "left out: sharpness: test images have no edges: each is of one colour"
+
+    def said() -> list[str]:
+        lines: list[str] = []
+        write_comparison(list(runs.values()), tmp_path / "page.html", say=lines.append, metrics=metrics)
+        return [line for line in lines if "figures to measure" in line or "left out" in line]
+
+    runs["one"].evaluate(metrics)
+    assert said() == [f"one: {why}", "two: 2 figures to measure", why]
+    assert said() == [f"one: {why}", f"two: {why}"]
+    reparam.evaluate(tmp_path / "two", metrics, images=3)  # tried in another way than the comparison's
+    assert said() == [f"one: {why}", "two: 1 figures to measure", why]
+
+    stored = json.loads((path := tmp_path / "one" / "evaluation.json").read_text())
+    path.write_text(json.dumps({**stored, "weights": [stored["weights"][0] + 1, *stored["weights"][1:]]}))
+    assert said() == ["one: 2 figures to measure", why, f"two: {why}"]
+
+    # Why a metric is not measured unasked says nothing of its value.
+    runs["one"].evaluate()
+    document = json.loads(path.read_text())
+    untried = document["left_out"].keys() - {"sharpness"}
+    assert untried
+    assert document["options"].keys() == {"sharpness", *document["metrics"]}
+    del document["metrics"]["mse"], document["options"]["mse"]
+    document["left_out"]["mse"] = "it takes long: request it by name"
+    path.write_text(json.dumps(document))
+    assert said() == [f"one: {why}", "one: 1 figures to measure", f"two: {why}"]

@@ -3,7 +3,17 @@
 from reparam.evaluation.diagnosis import Finding, diagnose
 from reparam.evaluation.metrics.metric import Measure
 from reparam.evaluation.metrics.table import METRICS
-from reparam.evaluation.of_run import evaluate_run, left_out, run_context
+from reparam.evaluation.of_run import evaluate_run, left_out, run_context, without_value
 from reparam.evaluation.options import EvaluationOptions
 
-__all__ = ["METRICS", "EvaluationOptions", "Finding", "Measure", "diagnose", "evaluate_run", "left_out", "run_context"]
+__all__ = [
+    "METRICS",
+    "EvaluationOptions",
+    "Finding",
+    "Measure",
+    "diagnose",
+    "evaluate_run",
+    "left_out",
+    "run_context",
+    "without_value",
+]

@@ -69,7 +69,7 @@ def evaluate_run(
         if isinstance(measure, NoValueError):
             say(f"left out: {name}: {measure}")
             with _amended(run, stamp, key) as document:
-                _leave_out(document, key, str(measure))
+                _leave_out(document, key, str(measure), options)
             continue
         if options.occlusion:
             hidden = f"a box of {options.occlusion:g} of the side of the input hidden"
@@ -101,10 +101,24 @@ def left_out(run: LoadedRun, metrics: Sequence[str], options: EvaluationOptions)
     return {name: written[key] for name, key in keys.items() if name in asked and key in written}
 
 
-def _leave_out(document: dict[str, Any], key: str, why: str) -> None:
-    """Why a metric has no value, if it has none from before."""
-    if key not in document.get("metrics", {}):
-        document.setdefault("left_out", {})[key] = why
+def without_value(run: LoadedRun, options: EvaluationOptions) -> dict[str, str]:
+    """Why metrics have no value, by name: those that were tried, on the kept weights and with these options."""
+    found = run.folder.evaluation()
+    if found.weights != run.kept.stamp:
+        return {}
+    keys = {name: stored_name(name, metric.reads, options) for name, metric in METRICS.items()}
+    tried = {name: key for name, key in keys.items() if found.options.get(key) == asdict(options)}
+    return {name: found.left_out[key] for name, key in tried.items() if key in found.left_out}
+
+
+def _leave_out(document: dict[str, Any], key: str, why: str, tried: EvaluationOptions | None = None) -> None:
+    """Why a metric has no value, if it has none from before; of one that was tried, with which options."""
+    if key in document.get("metrics", {}):
+        return
+    document.setdefault("left_out", {})[key] = why
+    document.setdefault("options", {}).pop(key, None)
+    if tried:
+        document["options"][key] = asdict(tried)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reparam.errors import ConfigError, RunError
-from reparam.evaluation import EvaluationOptions, evaluate_run, run_context
+from reparam.evaluation import EvaluationOptions, evaluate_run, run_context, without_value
 from reparam.evaluation.metrics import table as measuring
 from reparam.files import write_text
 from reparam.progress import Progress, silent
@@ -80,15 +80,19 @@ def names_of(runs: Sequence[LoadedRun]) -> dict[str, LoadedRun]:
 def _measure(
     name: str, run: LoadedRun, metrics: Sequence[str], progress: Progress | None, say: Callable[[str], None]
 ) -> list[str]:
-    """Measures what is requested and was not measured of these weights yet; the names of all that is requested."""
-    every = [measuring.ALL] if metrics else []
-    apply, _ = measuring.choose(run_context(run, EvaluationOptions()), every)
+    """Measures what is requested and was not measured of these weights yet; the names of all that is requested. What was tried
+    and has no value is not tried again."""
+    options, every = EvaluationOptions(), [measuring.ALL] if metrics else []
+    apply, _ = measuring.choose(run_context(run, options), every)
     requested = [one for one in apply if not metrics or one in metrics or measuring.ALL in metrics]
     known = measured(run)
-    missing = [one for one in requested if one not in known]
+    lacking = {one: why for one, why in without_value(run, options).items() if one in requested}
+    for one, why in lacking.items():
+        say(f"{name}: left out: {one}: {why}")
+    missing = [one for one in requested if one not in known and one not in lacking]
     if missing:
         say(f"{name}: {len(missing)} figures to measure")
-        evaluate_run(run, missing, progress=progress, say=say)
+        evaluate_run(run, missing, options, progress, say)
     return requested
 
 

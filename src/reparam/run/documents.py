@@ -180,8 +180,8 @@ def finite_figures(figures: Any) -> Any:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """evaluation.json. weights: the step and kind that were measured; options: those of each metric; left_out: why others have no
-    value."""
+    """evaluation.json. weights: the step and kind that were measured; options: those that each metric was tried with;
+    left_out: why some have no value."""
 
     weights: tuple[Count, Text] | None = None
     metrics: Annotated[dict[Text, Measure], BeforeValidator(finite_figures)] = field(default_factory=dict)
