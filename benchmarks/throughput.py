@@ -5,17 +5,21 @@
 All train 784-400-20-400-784 with a Bernoulli likelihood, Adam, batch 128, float32, on the 60,000 MNIST images: ours through the
 public loop, pythae 0.1.2 through its own trainer, a plain loop over a DataLoader, and JAX's compiled scan (`peers.py`), each in a
 process of its own. They take turns, and medians are compared. The bound is the time of the matrix products that one of our steps
-performs, recorded from that step with their operands and strides, and replayed alone in the same process. Under --precision
+performs, recorded from that step with their operands and strides, and replayed alone in the same process, each by the faster
+of the libraries at hand: the one that torch is built with, or oneDNN. Under --precision
 bfloat16 ours and the bound have it, and the peers stay in float32, which is all that they offer.
 """
 
 import argparse
 import tempfile
 import time
+import timeit
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from contest import Contender, Rate, compare, keep, machine, take_turns
 from peers import PEERS
 from torch import Tensor
@@ -23,23 +27,31 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from reparam.data import Images, load
 from reparam.models import Schedule, Spec
+from reparam.networks.products import has_onednn, multiply, use_onednn
 from reparam.run.config import RunConfig, resolve
 from reparam.run.device import choose_device
 from reparam.run.folder import RunFolder
 from reparam.training import Loop, Progress
+from reparam.training.products import choose_products
 
-PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward")
+PRODUCTS = ("mm", "addmm", "product", "bmm", "baddbmm", "convolution", "convolution_backward")
+
+LONG = 10**6  # steps: a run in which it is worth it to measure libraries
 
 
 def loop_of(
     config: RunConfig, spec: Spec, split: Images, folder: Path | None = None, progress: Progress | None = None
 ) -> Loop:
-    """A new model of a configuration in the public loop; with a folder, metrics and checkpoints are written as always."""
+    """A new model of a configuration in the public loop, with the products that a run would choose; with a folder, metrics and
+    checkpoints are written as always."""
     torch.manual_seed(0)
     model = config.family.build(config.options, spec)
     objective = config.family.objective(config.options, Schedule(1, 1))
     where = RunFolder(folder) if folder else None
     device = choose_device(config.training.device)
+    rows = config.training.batch_size
+    if config.training.precision == "float32" and choose_products(model, rows, LONG, print) == "onednn":
+        use_onednn(model)
     return Loop(model, objective, split, config.task, config.training, device, folder=where, progress=progress)
 
 
@@ -64,19 +76,33 @@ class Recorder(TorchDispatchMode):
 
 
 def replayed(cycle: Callable[[], None], steps: int) -> Rate:
-    """Steps a second if a step were its products alone: those of the given one."""
+    """Steps a second if a step were its products alone: those of the given one, each by the fastest library at hand."""
     with Recorder() as recorder:
         cycle()
+    calls = [fastest(*call) for call in recorder.calls]
 
     def rate() -> float:
         with torch.no_grad():
             began = time.perf_counter()
             for _ in range(steps):
-                for func, args, kwargs in recorder.calls:
-                    func(*args, **kwargs)
+                for call in calls:
+                    call()
             return steps / (time.perf_counter() - began)
 
     return rate
+
+
+@torch.no_grad()
+def fastest(func: Callable[..., Tensor], args: tuple, kwargs: dict[str, object]) -> Callable[[], Tensor]:
+    """A recorded product by torch's own library or by oneDNN, whichever takes less time."""
+    name = func.overloadpacket.__name__  # type: ignore[attr-defined]
+    ways = [partial(func, *args, **kwargs)]
+    if name in ("mm", "addmm") and args[-1].dtype == torch.float32 and has_onednn():
+        bias, a, b = args if name == "addmm" else (None, *args)
+        ways.append(partial(multiply, a, b.t(), bias))
+    elif name == "product":
+        ways.append(partial(F.linear, *args))
+    return min(ways, key=lambda way: min(timeit.repeat(way, number=20, repeat=5)))
 
 
 def eager(images: Images, epochs: float, precision: str) -> dict[str, Rate]:

@@ -201,8 +201,10 @@ class ExperimentRunner:
 
 
 def _plain(config: RunConfig) -> dict[str, Any]:
-    """The configuration as JSON, without the places of other runs and of data, which differ from machine to machine."""
+    """The configuration as JSON, without what differs from machine to machine: the places of other runs and of data, and which
+    library multiplies."""
     document = config.to_json()
+    document["training"]["products"] = "auto"
     document["training"]["init_from"] = ""
     document["training"]["augment"] = [Path(name).name for name in document["training"]["augment"]]
     document["data"]["data_root"] = None

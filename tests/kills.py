@@ -44,6 +44,7 @@ KINDS: dict[str, str] = {
     "vae, pictures on disk": f"vae {SMALL} --epochs 4 --data folder:BASE/pictures --stream --size 8",
     "vae, shards": f"vae {SMALL} --epochs 4 --data shards:BASE/shards",
     "vae, compiled": f"vae {SMALL} --epochs 9 --compile",
+    "vae, products by oneDNN": "vae --hidden 600 --latent 3 --epochs 4 --products onednn",
     "gmvae": f"gmvae {SMALL} --epochs 5 --components 4",
     "gmvae, components placed": f"gmvae --recipe clusters {SMALL} --epochs 4 --components 4 --place-after 2",
     "cvae": f"cvae {PAIR} --epochs 4",

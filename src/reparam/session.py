@@ -22,6 +22,7 @@ from reparam.errors import ConfigError, DataError, RunError, memory_watched
 from reparam.files import file_names, user_path
 from reparam.latent.directions import PIXELS
 from reparam.models import Model, Schedule, Spec
+from reparam.networks.products import use_onednn
 from reparam.reports.previews import PreviewWriter
 from reparam.run.command import own_command, training_command
 from reparam.run.config import RunConfig
@@ -34,6 +35,7 @@ from reparam.training import Loop, Outcome, Progress, processes, settle_process,
 from reparam.training.augmentation import augmenting_runs, build_augmentation
 from reparam.training.checkpoint import kept_weights
 from reparam.training.memory import check_memory, larger_options
+from reparam.training.products import Products, check_onednn, choose_products
 from reparam.training.validation import Validator
 
 
@@ -65,6 +67,7 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
         progress.note(f"training on all {len(images):,} training and validation images")
     config = _fit_batch(_absolute_paths(config, dataset), len(images), progress)
     loop = _make_loop(folder, config, with_condition(stored_spec(dataset), config.task), dataset, images, progress)
+    config = _with_products(config, loop, progress)
     with _new_run(folder, loop):
         if processes.rank() == 0:
             place = {"processes": processes.world(), "device": device.type}
@@ -157,7 +160,7 @@ def build(config: RunConfig, spec: Spec) -> Model:
     """The model with its initial weights: those of `init_from`, else random ones by the run's seed."""
     with default_generators_kept():
         torch.manual_seed(config.training.seed)
-        model = config.family.model(config.options, spec)
+        model = config.build_model(spec)
     if config.training.init_from:
         source = RunFolder(Path(config.training.init_from))
         tensors, _ = source.weights()
@@ -219,6 +222,25 @@ def _fit_batch(config: RunConfig, count: int, progress: Progress) -> RunConfig:
     fitting = max(count // parts * parts, parts)
     progress.note(f"batches of {fitting}, not {size}: there are {count} images to train on")
     return replace(config, training=replace(config.training, batch_size=fitting))
+
+
+def _with_products(config: RunConfig, loop: Loop, progress: Progress) -> RunConfig:
+    """With the library that multiplies: chosen here, and the same in all that is done with the run later. Raises ConfigError
+    where oneDNN is asked for and cannot serve."""
+    training, model = config.training, loop.state.model
+    asked, on_cpu = training.products, loop.device.type == "cpu" and training.precision == "float32"
+    if asked == "onednn":
+        if not on_cpu:
+            raise ConfigError("products 'onednn' is for float32 on a CPU: leave --products out")
+        check_onednn(model)
+        return config
+    chosen: Products = "mkl"
+    if asked == "auto" and on_cpu:
+        rows = training.batch_size // training.accumulate // processes.world()
+        chosen = processes.from_first(choose_products(model, rows, loop.steps * training.accumulate, progress.note))
+    if chosen == "onednn":
+        use_onednn(model)
+    return replace(config, training=replace(training, products=chosen))
 
 
 def _data_facts(config: RunConfig, dataset: Dataset) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError, flag, short, suggest
 from reparam.importing import TYPED, Origin, import_object, is_import_path
 from reparam.latent.directions import DEFAULT, PIXELS
-from reparam.models import MODELS, Family
+from reparam.models import MODELS, Family, Model, Spec
+from reparam.networks.products import has_onednn, use_onednn
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,13 @@ class TrainingOptions:
             description="of the networks' products (tf32: on CUDA GPUs, float32 rounded to 10 bits behind the point)"
         ),
     ] = "float32"
+    products: Annotated[
+        Literal["auto", "mkl", "onednn"],
+        Field(
+            description="float32 on a CPU: which library multiplies; mkl: the one that torch is built with; "
+            "auto: the faster one, measured at the start"
+        ),
+    ] = "auto"
     compile: Annotated[
         bool,
         Field(description="compile a step, forward and backward, as one function (needs a C++ compiler on the CPU)"),
@@ -129,6 +137,13 @@ class RunConfig:
     @property
     def family(self) -> Family:
         return find_family(self.model, self.origin)
+
+    def build_model(self, spec: Spec) -> Model:
+        """The model with random weights, and the library that multiplies in it. Errors: as `Family.model`."""
+        model = self.family.model(self.options, spec)
+        if self.training.products == "onednn" and has_onednn():
+            use_onednn(model)
+        return model
 
     def import_paths(self) -> list[str]:
         """Those of its model and its data."""

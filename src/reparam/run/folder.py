@@ -371,7 +371,7 @@ class RunFolder:
         _, config, spec = self.parts()
         try:
             with default_generators_kept():
-                return config.family.model(config.options, spec)
+                return config.build_model(spec)
         except (MemoryError, RuntimeError) as error:  # as of sizes that no machine has room for
             why = str(error).partition("\n")[0]
             raise RunError(f"the model that {self._document_path} describes cannot be made ({why}): {LOST}") from error

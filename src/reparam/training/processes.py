@@ -54,9 +54,9 @@ def any_process(flag: bool, device: torch.device) -> bool:
     return bool(tensor.item())
 
 
-def from_first(values: dict[str, float]) -> dict[str, float]:
-    """The first process's numbers, on every process, so that all decide alike."""
-    box = [values]
+def from_first(value: Any) -> Any:
+    """The first process's value, on every process, so that all decide alike."""
+    box = [value]
     if world() > 1:
         dist.broadcast_object_list(box, src=0)
     return box[0]

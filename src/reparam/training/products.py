@@ -1,0 +1,131 @@
+"""Which library multiplies a run's float32 matrices on a CPU: measured once for its shapes, when it starts.
+
+Shapes: `n` rows, `I` inputs, `O` outputs of a linear layer.
+"""
+
+import contextlib
+import math
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reparam.distributions import keyed_generator
+from reparam.errors import ConfigError, ReparamError
+from reparam.files import cache_folder, read_json, write_json
+from reparam.networks.products import has_onednn, large_layers, multiply
+
+Products = Literal["mkl", "onednn"]
+Operands = tuple[Tensor, Tensor, Tensor | None]  # a, b, bias of a b^T + bias
+Shapes = Counter[tuple[int, int]]  # how many layers there are of (I, O)
+
+GAIN = 1.1  # times as fast as torch's own, for other last bits to be worth it
+WORTH = 1e11  # operations of a run's large layers: a second or so
+ROUNDS, SECONDS = 5, 0.02  # of each product by each library; the fastest round counts
+MOST_ROWS = 4096
+
+
+def choose_products(model: nn.Module, rows: int, steps: int, note: Callable[[str], None]) -> Literal["mkl", "onednn"]:
+    """oneDNN where the products of the model's large layers, for `rows` images a step, are at least `GAIN` times as fast as
+    torch's own, and as exact. What was found is kept for this processor, so that equal runs have equal bits."""
+    shapes = _shapes(model)
+    work = 6 * rows * sum(count * inputs * outputs for (inputs, outputs), count in shapes.items())
+    if not has_onednn() or work * steps < WORTH or (gain := _known_gain(shapes, min(rows, MOST_ROWS))) < GAIN:
+        return "mkl"
+    note(f"float32 products by oneDNN, here {gain:.1f} times as fast as torch's own (which --products mkl keeps)")
+    return "onednn"
+
+
+def check_onednn(model: nn.Module) -> None:
+    """Raises ConfigError where there is no oneDNN, or where it does not keep float32's precision."""
+    if not has_onednn():
+        raise ConfigError("this torch has no oneDNN: use --products mkl")
+    if not all(_is_exact(operands) for shape in _shapes(model) for operands in _products(64, *shape)):
+        raise ConfigError("oneDNN rounds float32 numbers on this machine, as torch is set: use --products mkl")
+
+
+def _shapes(model: nn.Module) -> Shapes:
+    return Counter((layer.in_features, layer.out_features) for layer in large_layers(model))
+
+
+def _known_gain(shapes: Shapes, rows: int) -> float:
+    """`_gain`, from the cache where this processor has been measured."""
+    path = cache_folder() / "products.json"
+    layers = ", ".join(f"{count} x {inputs}-{outputs}" for (inputs, outputs), count in sorted(shapes.items()))
+    machine = f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    key = f"{machine}: {rows} rows, {layers}"
+    known = {}
+    with contextlib.suppress(ReparamError):  # damaged, or not to be read: it is made anew
+        known = read_json(path) if path.exists() else {}
+    if not isinstance(gain := known.get(key), float):
+        gain = known[key] = _gain(shapes, rows)
+        with contextlib.suppress(ReparamError):  # then the next run measures again
+            write_json(path, known)
+    return gain
+
+
+def _gain(shapes: Shapes, rows: int) -> float:
+    """How many times as fast the products of a step are by oneDNN; 0 where they are not float32's."""
+    own = others = 0.0
+    for shape, count in shapes.items():
+        for operands in _products(rows, *shape):
+            if not _is_exact(operands):
+                return 0.0
+            own_seconds, other_seconds = _seconds(operands)
+            own, others = own + count * own_seconds, others + count * other_seconds
+    return own / others
+
+
+def _products(rows: int, inputs: int, outputs: int) -> list[Operands]:
+    """The three of a layer: forward, the gradient by its input, and by its weight."""
+    generator = keyed_generator("cpu", "products")
+    x = torch.randn(rows, inputs, generator=generator)
+    weight, bias = torch.randn(outputs, inputs, generator=generator), torch.randn(outputs, generator=generator)
+    gradient = torch.randn(rows, outputs, generator=generator)
+    return [(x, weight, bias), (gradient, weight.t(), None), (gradient.t(), x.t(), None)]
+
+
+def _seconds(operands: Operands) -> tuple[float, float]:
+    """A call's time by torch's own library and by oneDNN, which take turns."""
+    ways = [lambda: F.linear(*operands), lambda: multiply(*operands)]
+    with torch.no_grad():
+        once = max(_timed(way, 1) for way in ways * 2)
+        repeats = max(1, round(SECONDS / ROUNDS / max(once, 1e-6)))
+        rounds = [[_timed(way, repeats) for way in ways] for _ in range(ROUNDS)]
+    own, others = map(min, zip(*rounds, strict=True))
+    return own, others
+
+
+def _timed(run: Callable[[], Tensor], repeats: int) -> float:
+    """Seconds a call."""
+    began = time.perf_counter()
+    for _ in range(repeats):
+        run()
+    return (time.perf_counter() - began) / repeats
+
+
+@torch.no_grad()
+def _is_exact(operands: Operands) -> bool:
+    """Whether oneDNN's product has float32's error: against float64, its root mean square relative to the product's is at most
+    2^-24 sqrt(K) of K summands.
+
+    Numbers added one after another have 2^-24 sqrt(K / 6), if roundings are independent. Operands that are rounded to
+    TF32 (11 bits) or bfloat16 (8 bits) have 2^-12 and 2^-9 or so, whatever K is.
+    """
+    a, b, bias = operands
+    right = F.linear(a.double(), b.double(), None if bias is None else bias.double())
+    error = (multiply(*operands).double() - right).norm() / right.norm()
+    return bool(error <= 2.0**-24 * math.sqrt(a.shape[1]))
+
+
+def _processor() -> str:
+    """Its name, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.processor())
