@@ -81,8 +81,12 @@ def test_a_disk_that_takes_no_more_is_told_with_what_helps(
             raise SafetensorError(f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})")
         raise OSError(number, os.strerror(number))
 
-    with pytest.raises(ReparamError, match=f"{remedy}.* and try again; what was written before is intact"):
-        write_atomically(tmp_path / "x.safetensors", write)
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(ReparamError, match=f"{remedy}.* and try again$"):
+        write_atomically(path, write)
+    path.write_bytes(b"old")
+    with pytest.raises(ReparamError, match=f"{remedy}.* and try again; what was written before is intact$"):
+        write_atomically(path, write)
 
 
 def test_tensors_beyond_the_largest_file_leave_the_old_ones(tmp_path: Path) -> None:

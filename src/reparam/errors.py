@@ -28,8 +28,16 @@ class DataError(ReparamError):
     """Data that is missing, malformed, or does not fit the request."""
 
 
+class ImageError(DataError):
+    """An image on disk that cannot be read while a model trains; it can go on without that image."""
+
+
 class RunError(ReparamError):
     """A run folder that is missing, damaged, or of another version."""
+
+
+class MemoryShortError(ReparamError):
+    """Memory ran out."""
 
 
 OUT_OF_MEMORY = re.compile("out of memory|allocate memory|not enough memory")  # how torch says it, on each device
@@ -38,8 +46,8 @@ ASKED = re.compile(r"(?:allocate|allocated) ([\d.]+ ?\w+)")
 
 @contextlib.contextmanager
 def memory_watched(purpose: str, remedy: str) -> Iterator[None]:
-    """Turns the errors by which Python, NumPy and torch say that memory ran out into a `ReparamError`, with the purpose and the
-    remedy."""
+    """Turns the errors by which Python, NumPy and torch say that memory ran out into a `MemoryShortError`, with the purpose and
+    the remedy."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -47,7 +55,7 @@ def memory_watched(purpose: str, remedy: str) -> Iterator[None]:
             raise
         asked = ASKED.search(str(error))
         amount = f" ({asked[1]} at once)" if asked else ""
-        raise ReparamError(f"not enough memory {purpose}{amount}: {remedy}") from error
+        raise MemoryShortError(f"not enough memory {purpose}{amount}: {remedy}") from error
 
 
 def flag(option: str) -> str:

@@ -178,10 +178,20 @@ def why_not_written(path: Path | str, error: Exception) -> str:
     told = _OS_ERROR.search(str(error)) if isinstance(error, SafetensorError) else None
     code = int(told[1]) if told else getattr(error, "errno", None) or 0
     if code in _FULL:
-        return f"{_FULL[code].format(path=path)} and try again; what was written before is intact"
+        intact = "; what was written before is intact" if os.path.lexists(path) else ""
+        return f"{_FULL[code].format(path=path)} and try again{intact}"
     if code in _FORBIDDEN or code == errno.EROFS:
         return f"not allowed to write {path}: choose another place, or change the folder's permissions"
     return f"cannot write {path}: {_OF_PATHS.get(code) or getattr(error, 'strerror', None) or error}"
+
+
+def why_refused(error: OSError) -> str:
+    """One line for what the system refused, where nobody closer to it knew more."""
+    if error.filename is None:
+        return f"the system refused ({error.strerror or error}): free space or memory, and try again"
+    names = [name for name in (error.filename, error.filename2) if name is not None]
+    explain = why_not_written if error.errno in (*_FULL, errno.EROFS) else why_not_read
+    return explain(" and ".join(map(str, names)), error)
 
 
 @contextlib.contextmanager

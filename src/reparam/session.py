@@ -18,8 +18,17 @@ from reparam.data.dataset import SPLITS
 from reparam.data.options import Damaged
 from reparam.data.tasks import with_condition
 from reparam.distributions import default_generators, default_generators_kept, keyed_generator
-from reparam.errors import ConfigError, DataError, RunError, memory_watched
-from reparam.files import file_names, user_path
+from reparam.errors import (
+    ConfigError,
+    DataError,
+    ImageError,
+    MemoryShortError,
+    ReparamError,
+    RunError,
+    StepError,
+    memory_watched,
+)
+from reparam.files import file_names, user_path, why_refused
 from reparam.latent.directions import PIXELS
 from reparam.models import Model, Schedule, Spec
 from reparam.networks.products import use_onednn
@@ -34,6 +43,7 @@ from reparam.run.weights import load_weights
 from reparam.training import Loop, Outcome, Progress, processes, settle_process, training_alone
 from reparam.training.augmentation import augmenting_runs, build_augmentation
 from reparam.training.checkpoint import kept_weights
+from reparam.training.divergence import DivergedError
 from reparam.training.memory import check_memory, larger_options
 from reparam.training.products import Products, check_onednn, choose_products
 from reparam.training.validation import Validator
@@ -74,7 +84,7 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
             command = own_command(sys.argv)
             if note := folder.create(config, stored_spec(dataset), _data_facts(config, dataset), place, command):
                 progress.note(note)
-        return folder, _run(loop, config)
+        return folder, _run(loop, config, folder)
 
 
 @contextlib.contextmanager
@@ -103,12 +113,35 @@ def _new_run(folder: RunFolder, loop: Loop) -> Iterator[None]:
         raise
 
 
-def _run(loop: Loop, config: RunConfig) -> Outcome:
+def _run(loop: Loop, config: RunConfig, folder: RunFolder, resumed: bool = False) -> Outcome:
+    """Trains. Errors by which it would not end again, once they are mended, name the command that continues it then."""
     remedy = (
         f"take a smaller {' or '.join([*larger_options(config), '--batch-size'])}, or --accumulate parts of a batch"
     )
-    with memory_watched(f"to train with batches of {loop.options.batch_size:,}", remedy):
-        return loop.run()
+    try:
+        with memory_watched(f"to train with batches of {loop.options.batch_size:,}", remedy):
+            return loop.run()
+    except (DivergedError, StepError):
+        raise
+    except (ReparamError, OSError) as error:
+        line = why_refused(error) if isinstance(error, OSError) else str(error)
+        # Before its first step a run leaves no folder; and it may have been moved meanwhile.
+        if (resumed or loop.state.step) and folder.holds_run:
+            line += "; " + _what_continues(error, folder, config)
+        if isinstance(error, OSError):
+            raise ReparamError(line) from error
+        error.args = (line,)
+        raise
+
+
+def _what_continues(error: Exception, folder: RunFolder, config: RunConfig) -> str:
+    """The command that continues a run which ended by an error, and when."""
+    resume = f"reparam resume {folder.typed}"
+    if isinstance(error, ImageError) and config.data.damaged == "stop":  # another image in its place is other data
+        return f"'{resume}' continues the run once the image is as it was, and '{resume} --damaged skip' without it"
+    then = "or free some, and" if isinstance(error, MemoryShortError) else "then"
+    under = f", under torchrun with {processes.world()} processes" if processes.world() > 1 else ""
+    return f"{then} '{resume}' continues the run{under}"
 
 
 def continue_run(folder: RunFolder, progress: Progress, damaged: Damaged | None = None) -> tuple[RunFolder, Outcome]:
@@ -153,7 +186,7 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
         loop.restore()
         if lost:
             loop.keep_anew()
-        return folder, _run(loop, config)
+        return folder, _run(loop, config, folder, resumed=True)
 
 
 def build(config: RunConfig, spec: Spec) -> Model:

@@ -1,4 +1,8 @@
-"""What a refusal of the command looks like."""
+"""What a refusal of the command looks like, and following what it advises."""
+
+import re
+import shlex
+from collections.abc import Callable
 
 
 def refused(done: object, *words: str) -> None:
@@ -11,3 +15,11 @@ def refused(done: object, *words: str) -> None:
     assert sum(line.startswith("error: ") for line in lines) == 1
     for word in words:
         assert word in lines[-1], f"'{word}' is not in: {lines[-1]}"
+
+
+def advised(error: str, follow: Callable) -> object:
+    """Runs the last command `reparam ...` that an error names."""
+    found = re.findall(r"(?:'reparam ((?:[^']|'[^']*')+?)'(?=[\s;,.]|$)|(?:: )reparam (.+?)(?:; or|$))", error.strip())
+    assert found, error
+    quoted, plain = found[-1]
+    return follow(*shlex.split(quoted or plain))

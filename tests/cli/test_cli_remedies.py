@@ -12,21 +12,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from refusals import refused
+from refusals import advised, refused
 
 import reparam
 from reparam.errors import ReparamError
 from reparam.tensor_files import read_tensors, write_tensors
 
 SMALL = ("--hidden", "8", "--latent", "2", "--epochs", "2", "--pictures", "0", "--device", "cpu")
-
-
-def advised(error: str, follow: Callable) -> object:
-    """Runs the last command `reparam ...` that an error names."""
-    found = re.findall(r"(?:'reparam ((?:[^']|'[^']*')+)'|(?:: )reparam (.+?)(?:; or|$))", error.strip())
-    assert found, error
-    quoted, plain = found[-1]
-    return follow(*shlex.split(quoted or plain))
 
 
 def train(command: Callable, out: Path, *options: str) -> None:

@@ -56,6 +56,7 @@ def test_a_killed_process_ends_the_job_which_goes_on_under_as_many(tmp_path: Pat
     _, said = job.communicate(timeout=120)
     assert job.returncode != 0
     assert "[rank0]" not in said  # so torchrun marks the lines of a traceback
+    assert f"'reparam resume {run}' continues the run, under torchrun with 2 processes" in said
     status = json.loads((run / "status.json").read_text())
     assert status["state"] != "finished"
     assert read_tensors(run / "checkpoint.safetensors")[1]["step"] > 0

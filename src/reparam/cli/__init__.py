@@ -3,7 +3,6 @@
 Only click is imported before a command runs, so that `reparam --help` answers at once.
 """
 
-import errno
 from pathlib import Path
 
 import click
@@ -61,18 +60,9 @@ def _run(command: click.Command, name: str) -> int:
         say("interrupted")
         return 128 + error.number
     except OSError as error:
-        return _fail(_of_system(error))
+        from reparam.files import why_refused
 
-
-def _of_system(error: OSError) -> str:
-    """One line for what the system refused, where nobody closer to it knew more."""
-    from reparam.files import why_not_read, why_not_written
-
-    if error.filename is None:
-        return f"the system refused ({error.strerror or error}): free space or memory, and try again"
-    names = [name for name in (error.filename, error.filename2) if name is not None]
-    explain = why_not_written if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS) else why_not_read
-    return explain(" and ".join(map(str, names)), error)
+        return _fail(why_refused(error))
 
 
 def _fail(message: str) -> int:

@@ -114,9 +114,13 @@ class RunFolder:
     def report_path(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def holds_run(self) -> bool:
+        return self._document_path.exists()
+
     def require_new(self) -> None:
         """Raises RunError where there is a run."""
-        if (self.path / "run.json").exists():
+        if self.holds_run:
             done = f"choose another --out, or remove {self.path}"
             raise RunError(
                 f"{self.path} holds a run already: "
@@ -207,7 +211,7 @@ class RunFolder:
             raise RunError(f"no run at {self.path}: the folder does not exist") from None
         except OSError as error:
             raise RunError(why_not_read(self.path, error)) from None
-        if not self._document_path.exists():
+        if not self.holds_run:
             raise RunError(f"no run at {self.path}: it has no run.json; name the folder that 'reparam train' printed")
         document = read_json(self._document_path, LOST)
         if document.get("format") != FORMAT:

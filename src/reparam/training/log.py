@@ -55,9 +55,7 @@ class MetricsLog:
             with append_to(self.path) as file:
                 yield file
         except OSError as error:
-            raise ReparamError(
-                f"{why_not_written(self.path, error)}; then continue with 'reparam resume {self.path.parent}'"
-            ) from error
+            raise ReparamError(why_not_written(self.path, error)) from error
 
     def close(self) -> None:
         self.board.close()

@@ -290,12 +290,12 @@ class Loop:
         if self.metrics:
             self.metrics.sync()
             self.state.metrics_bytes = self.metrics.size
-        if self.options.keep != "best":
-            self._write_weights()
         self.split.skipped.update(dict.fromkeys(processes.lines_of_all(self.split.skipped)))
         if self.folder:
             checkpoint.write(self.folder.checkpoint_path, self.state, self.epoch, self.split.skipped)
             self._has_checkpoint = True
+        if self.options.keep != "best":  # weights without a checkpoint would be those of a run that cannot continue
+            self._write_weights()
         self._write_status("running")
         self._saved = time.monotonic()
 

@@ -96,6 +96,5 @@ def siblings_watched() -> Iterator[None]:
         if world() == 1 or not by_sibling:
             raise
         raise ReparamError(
-            f"another of the {world()} processes ended, and training with it: continue from the last checkpoint with 'reparam "
-            "resume', under torchrun and as many processes"
+            f"another of the {world()} processes ended, and training with it: see to what ended it"
         ) from error

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data import Images
 from reparam.data.io.on_disk import OnDiskImages, ReadAhead
-from reparam.errors import DataError, ReparamError
+from reparam.errors import ImageError, ReparamError
 
 AHEAD = 4  # parts of batches that each worker has ready
 
@@ -41,7 +41,7 @@ class BatchReader:
             return index, self.split.take(index)
         found = next(self.batches)
         if isinstance(found, str):
-            raise DataError(found)
+            raise ImageError(found)
         index, pixels, used, lines = found
         images, labels = self.split.images, self.split.labels
         assert isinstance(images, OnDiskImages)

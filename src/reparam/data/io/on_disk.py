@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data.options import Damaged
-from reparam.errors import ConfigError, DataError
+from reparam.errors import ConfigError, DataError, ImageError
 
 IN_A_ROW = 100  # damaged records one after another: more are not an accident
 LOGGED = 20  # damaged records that are logged one by one
@@ -219,10 +219,13 @@ class OnDiskImages:
                     pixels[row] = self.reader.read(int(self.places[used[row]]))
                 except DataError as error:
                     if self.damaged == "stop":
-                        raise DataError(f"{error} (or go on without such images: --damaged skip)") from error
+                        raise ImageError(f"{error} (or go on without such images: --damaged skip)") from error
                     lines.append(str(error))
                 else:
                     break
             else:
-                raise DataError(f"{tried + 1} images one after another cannot be read; the last: {lines[-1]}")
+                raise DataError(
+                    f"{tried + 1} images one after another cannot be read, the last for this: {lines[-1]}; see whether their "
+                    "disk is there, and restore them"
+                )
         return pixels, used, lines
