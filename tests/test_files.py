@@ -103,6 +103,20 @@ def test_tensors_beyond_the_largest_file_leave_the_old_ones(tmp_path: Path) -> N
     assert read_tensors(path)[0]["a"].tolist() == [1, 1, 1]
 
 
+def test_a_file_that_goes_while_it_is_opened_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """safetensors looks at it, and then has torch open it again."""
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.ones(3)}, {})
+
+    def gone(path: Path, **_: object) -> None:
+        path.unlink()
+        torch.UntypedStorage.from_file(str(path), shared=False, nbytes=12)
+
+    monkeypatch.setattr("reparam.tensor_files.safe_open", gone)
+    with pytest.raises(RunError, match="x.safetensors does not exist: restore it"):
+        read_tensors(path)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "flipped header"])
 def test_damaged_tensor_files_are_refused(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "x.safetensors"

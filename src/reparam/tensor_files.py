@@ -1,7 +1,9 @@
 """Files of tensors: safetensors with metadata and a digest of both, checked when they are read."""
 
 import contextlib
+import errno
 import hashlib
+import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
@@ -19,6 +21,10 @@ from reparam.files import LOST, json_text, parse_json, why_not_read, write_atomi
 METADATA = "reparam"  # the entry in the header of a safetensors file
 SHA256 = "sha256:"  # begins a digest
 _DIGESTED = re.compile(rf'\{{"digest": "({SHA256}[0-9a-f]{{64}})"(?:, )?(.*)', re.DOTALL)
+
+_NOT_OPENED = re.compile(
+    r"unable to open file .* \((\d+)\)$"
+)  # torch's text, where a file goes after safetensors has seen it
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -83,12 +89,19 @@ def _opened(path: Path, remedy: str) -> Iterator[Any]:
         path.open("rb").close()  # safetensors has errors of its own for folders and what cannot be read
         with safe_open(path, framework="pt", device="cpu") as file:
             yield file
-    except FileNotFoundError:
-        raise RunError(f"{path} does not exist: {remedy}") from None
     except OSError as error:
-        raise RunError(why_not_read(path, error)) from None
+        raise _not_read(path, error, remedy) from None
+    except RuntimeError as error:
+        if not (refused := _NOT_OPENED.search(str(error))):
+            raise
+        raise _not_read(path, OSError(int(refused[1]), os.strerror(int(refused[1]))), remedy) from None
     except SafetensorError as error:
         raise RunError(f"{path} is {_what_it_is(path) or f'damaged ({error})'}: {remedy}") from None
+
+
+def _not_read(path: Path, error: OSError, remedy: str) -> RunError:
+    """What the system refuses is no damage."""
+    return RunError(f"{path} does not exist: {remedy}" if error.errno == errno.ENOENT else why_not_read(path, error))
 
 
 def _header(path: Path, file: Any, remedy: str) -> _Header:
