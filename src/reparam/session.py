@@ -33,7 +33,7 @@ from reparam.latent.directions import PIXELS
 from reparam.models import Model, Schedule, Spec
 from reparam.networks.products import use_onednn
 from reparam.reports.previews import PreviewWriter
-from reparam.run.command import own_command, training_command
+from reparam.run.command import calmer_command, own_command, training_command
 from reparam.run.config import RunConfig
 from reparam.run.data import check_fingerprint, open_data, own_data, stored_spec
 from reparam.run.device import choose_device
@@ -114,28 +114,30 @@ def _new_run(folder: RunFolder, loop: Loop) -> Iterator[None]:
 
 
 def _run(loop: Loop, config: RunConfig, folder: RunFolder, resumed: bool = False) -> Outcome:
-    """Trains. Errors by which it would not end again, once they are mended, name the command that continues it then."""
+    """Trains. Errors name the command that works then, which continues the run or, where it would end so again, begins one."""
     remedy = (
         f"take a smaller {' or '.join([*larger_options(config), '--batch-size'])}, or --accumulate parts of a batch"
     )
     try:
         with memory_watched(f"to train with batches of {loop.options.batch_size:,}", remedy):
             return loop.run()
-    except (DivergedError, StepError):
+    except StepError:
         raise
     except (ReparamError, OSError) as error:
         line = why_refused(error) if isinstance(error, OSError) else str(error)
         # Before its first step a run leaves no folder; and it may have been moved meanwhile.
         if (resumed or loop.state.step) and folder.holds_run:
-            line += "; " + _what_continues(error, folder, config)
+            line += f"; {_what_works_then(error, folder, config)}"
         if isinstance(error, OSError):
             raise ReparamError(line) from error
         error.args = (line,)
         raise
 
 
-def _what_continues(error: Exception, folder: RunFolder, config: RunConfig) -> str:
-    """The command that continues a run which ended by an error, and when."""
+def _what_works_then(error: Exception, folder: RunFolder, config: RunConfig) -> str:
+    """The command that goes on from a run which ended by an error, and when."""
+    if isinstance(error, DivergedError):
+        return f"such as: {calmer_command(config, folder.path)}"
     resume = f"reparam resume {folder.typed}"
     if isinstance(error, ImageError) and config.data.damaged == "stop":  # another image in its place is other data
         return f"'{resume}' continues the run once the image is as it was, and '{resume} --damaged skip' without it"

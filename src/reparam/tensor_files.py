@@ -21,10 +21,8 @@ from reparam.files import LOST, json_text, parse_json, why_not_read, write_atomi
 METADATA = "reparam"  # the entry in the header of a safetensors file
 SHA256 = "sha256:"  # begins a digest
 _DIGESTED = re.compile(rf'\{{"digest": "({SHA256}[0-9a-f]{{64}})"(?:, )?(.*)', re.DOTALL)
-
-_NOT_OPENED = re.compile(
-    r"unable to open file .* \((\d+)\)$"
-)  # torch's text, where a file goes after safetensors has seen it
+# torch's text, where a file goes after safetensors has seen it.
+_NOT_OPENED = re.compile(r"unable to open file .* \((\d+)\)$")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:

@@ -1,10 +1,12 @@
 """Commands that can be typed as they stand."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 
-from reparam.run.command import own_command
+from reparam.run.command import calmer_command, own_command
+from reparam.run.config import resolve
 
 WORDS = ["train", "vae", "--data", "folder:my pictures", "--out", "it's"]
 
@@ -14,6 +16,16 @@ def test_the_command_that_a_run_records_can_be_typed(program: str) -> None:
     line = own_command([program, *WORDS])
     assert line.startswith("reparam train vae --data 'folder:my pictures' ")
     assert shlex.split(line) == ["reparam", *WORDS]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "rate", "calmer"),
+    [("default", 1e9, 1e-3), ("report-1", 1e9, 1e-2), ("default", 1e-3, 1e-4), ("report-1", 1e-3, 1e-4)],
+)
+def test_after_divergence_the_recipe_s_rate_is_advised_or_a_lower_one(recipe: str, rate: float, calmer: float) -> None:
+    words = shlex.split(calmer_command(resolve("vae", recipe, data="digits", learning_rate=rate), Path("run")))
+    assert float(words[words.index("--learning-rate") + 1]) == pytest.approx(calmer)
+    assert words[words.index("--out") + 1] == "run-2"
 
 
 def test_of_another_program_its_own_words_are_recorded() -> None:

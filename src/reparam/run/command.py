@@ -13,7 +13,7 @@ from reparam.run.config import RunConfig, resolve_family
 def training_command(config: RunConfig, out: Path, **changed: Any) -> str:
     """`reparam train MODEL ...` with every option that is not its recipe's, some of them changed, into a folder that is not there
     yet: OUT-2, OUT-3, ..."""
-    usual = resolve_family(config.family, config.model, config.recipe, {})
+    usual = _recipe(config)
     words = ["reparam", "train", config.model, "--recipe", config.recipe]
     for section in ("data", "task", "options", "training"):
         own, others = getattr(config, section), getattr(usual, section)
@@ -22,6 +22,17 @@ def training_command(config: RunConfig, out: Path, **changed: Any) -> str:
             if field.name in changed or value != getattr(others, field.name):
                 words += _words(field.name, value)
     return shlex.join([*words, "--out", str(_free(out))])
+
+
+def calmer_command(config: RunConfig, out: Path) -> str:
+    """`training_command` of a training that diverged: with its recipe's learning rate, where that is lower, else with a tenth."""
+    rate, usual = config.training.learning_rate, _recipe(config).training.learning_rate
+    return training_command(config, out, learning_rate=usual if usual < rate else rate / 10)
+
+
+def _recipe(config: RunConfig) -> RunConfig:
+    """Without options of its own."""
+    return resolve_family(config.family, config.model, config.recipe, {})
 
 
 def own_command(argv: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ from reparam.files import (
 )
 from reparam.importing import Origin
 from reparam.models import Model, Spec
-from reparam.run.command import training_command
+from reparam.run.command import calmer_command, training_command
 from reparam.run.config import RunConfig, from_json
 from reparam.run.documents import (
     FORMAT,
@@ -352,7 +352,7 @@ class RunFolder:
         with contextlib.suppress(RunError):  # `resume` writes it anew
             status = self.status()
         if status.state == "diverged":
-            better = training_command(config, self.path, learning_rate=config.training.learning_rate / 10)
+            better = calmer_command(config, self.path)
             return f"its training diverged; train a new run with another --learning-rate or --clip, such as: {better}"
         if not status.ended:
             return f"continue it with 'reparam resume {self.typed}'"
