@@ -16,6 +16,7 @@ from PIL import Image
 
 import reparam
 from reparam.api import Run
+from reparam.errors import RunError
 from reparam.reports.figures import FIGURES
 from reparam.reports.page import render, write_report
 from reparam.run.folder import RunFolder
@@ -226,7 +227,10 @@ def test_measures_are_shown_with_their_meaning(runs: dict[str, Path], tmp_path: 
     assert "measured on earlier weights" in Page(render(open_run(path))).text
     for damaged in ("{", '{"metrics": 3}', '{"metrics": {}, "options": []}'):
         (path / "evaluation.json").write_text(damaged)
-        assert re.search(r"evaluation.json .*: delete it and measure again", Page(render(open_run(path))).text)
+        said: list[str] = []
+        why = r"evaluation.json .*: delete it and measure again"
+        assert re.search(why, Page(render(open_run(path), said.append)).text)
+        assert any(re.match(rf"not on the page: what was measured \(.*{why}\)$", line) for line in said), said
 
 
 @pytest.mark.parametrize("state", ["interrupted", "diverged", "running"])
@@ -249,6 +253,27 @@ def test_a_run_whose_data_is_gone_shows_the_rest(runs: dict[str, Path], tmp_path
     assert "gone" in page.text
     shown = set(page.ids) & set(FIGURES)
     assert {"samples", "draws", "grid", "curves", "samples-by-epoch", "reconstructions-by-epoch"} == shown
+
+
+def test_a_damaged_status_is_told(runs: dict[str, Path], tmp_path: Path) -> None:
+    path, said = copy(runs["classifier"], tmp_path), []
+    (path / "status.json").write_text("{")
+    assert "unknown (" in Page(render(open_run(path), said.append)).text
+    assert len([line for line in said if re.match(r"not on the page: how training ended \(.*status.json", line)]) == 1
+
+
+def test_a_model_that_cannot_be_made_is_told(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: RunFolder) -> None:
+        raise RunError("too large: train another")
+
+    path, said = copy(runs["classifier"], tmp_path), []
+    monkeypatch.setattr(RunFolder, "untrained_model", fail)
+    assert (
+        "Not shown: what the model can do. too large: train another" in Page(render(open_run(path), said.append)).text
+    )
+    assert "not on the page: what the model can do (too large: train another)" in said
 
 
 def test_a_run_without_weights_shows_how_training_went(runs: dict[str, Path], tmp_path: Path) -> None:

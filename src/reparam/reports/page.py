@@ -29,7 +29,7 @@ SECTIONS = {"data": "Data", "task": "Task", "options": "Model and objective", "t
 
 
 def write_report(run: LoadedRun, say: Callable[[str], None] = silent) -> Path:
-    """Writes RUN/report.html in one step and returns its path; `say` is told which figures are missing, and why."""
+    """Writes RUN/report.html in one step and returns its path; `say` is told what is missing on it, and why."""
     write_text(run.folder.report_path, render(run, say))
     return run.folder.report_path
 
@@ -43,7 +43,7 @@ def render(run: LoadedRun, say: Callable[[str], None] = silent) -> str:
         no_model, abilities, usable = reason(error), _untrained_abilities(run), frozenset()
     figures, missing = _figures(run, abilities, no_model)
     for why, titles in missing.items():
-        say(f"not on the page: {', '.join(titles)} ({why})")
+        _tell(say, ", ".join(titles), why)
     document, path = run.document, str(run.path)
     return render_page(
         "report.html.j2",
@@ -51,8 +51,8 @@ def render(run: LoadedRun, say: Callable[[str], None] = silent) -> str:
         path=path,
         family=run.config.family,
         document=document,
-        facts=_facts(run, no_model),
-        numbers=_numbers(run, no_model),
+        facts=_facts(run, no_model, say),
+        numbers=_numbers(run, no_model, say),
         pictures=figures["pictures"],
         training=figures["training"],
         missing=missing,
@@ -61,6 +61,10 @@ def render(run: LoadedRun, say: Callable[[str], None] = silent) -> str:
         options=_options(run),
         classes=_classes(document.data.classes),
     )
+
+
+def _tell(say: Callable[[str], None], what: str, why: object) -> None:
+    say(f"not on the page: {what} ({why})")
 
 
 def _untrained_abilities(run: LoadedRun) -> frozenset[Ability]:
@@ -88,10 +92,12 @@ def _figures(
             figures[figure.section].append(shown(name, figure, drawing.note, [("", part) for part in drawing.parts]))
         except Exception as error:
             missing.setdefault(reason(error), []).append(figure.title)
+    if no_model:
+        missing.setdefault(no_model, ["what the model can do"])
     return figures, missing
 
 
-def _facts(run: LoadedRun, no_model: str) -> dict[str, str]:
+def _facts(run: LoadedRun, no_model: str, say: Callable[[str], None]) -> dict[str, str]:
     """What the head of the page says, by name."""
     epochs, seconds = run.config.training.epochs, "an unknown time"
     try:
@@ -102,6 +108,7 @@ def _facts(run: LoadedRun, no_model: str) -> dict[str, str]:
         state += f": {round(min(status.epoch, epochs), 2):g} of {epochs:g} epochs, {status.step:,} steps"
         seconds = duration(status.seconds)
     except RunError as error:
+        _tell(say, "how training ended", error)
         state = f"unknown ({error})"
     data = run.document.data.name or run.config.data.data
     return {
@@ -144,13 +151,14 @@ class Number(NamedTuple):
     note: str
 
 
-def _numbers(run: LoadedRun, no_model: str) -> dict[str, Any]:
+def _numbers(run: LoadedRun, no_model: str, say: Callable[[str], None]) -> dict[str, Any]:
     """What was measured, and a line where it was not, is damaged, or is of other weights."""
     found: dict[str, Any] = {"rows": [], "diagnosis": [], "remark": "", "left_out": {}}
     found["command"] = f"reparam evaluate {shlex.quote(str(run.path))}"
     try:
         evaluation = run.folder.evaluation()
     except RunError as why:
+        _tell(say, "what was measured", why)
         return found | {"remark": f"Not shown: {why}."}
     found["diagnosis"] = evaluation.diagnosis
     for name, obstacle in evaluation.left_out.items():
