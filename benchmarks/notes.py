@@ -17,7 +17,6 @@ import torch
 from contest import keep, machine
 
 import reparam
-from reparam.evaluation import EvaluationOptions
 
 METRICS = ("elbo", "nll", "reconstruction", "kl", "active_units")
 
@@ -28,7 +27,7 @@ def trained(seed: int, metrics: Sequence[str], **options: Any) -> tuple[dict[str
         run = reparam.train(
             "vae", data="mnist", recipe="notes", epochs=10, seed=seed, pictures=0, out=f"{folder}/run", **options
         )
-        measures = run.evaluate(metrics, EvaluationOptions(samples=500, nll_images=1000))
+        measures = run.evaluate(metrics, samples=500, nll_images=1000)
         figures = {name: dataclasses.asdict(measure) for name, measure in measures.items()}
         return figures, run.folder.status()["seconds"]
 

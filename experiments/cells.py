@@ -21,7 +21,7 @@ import reparam
 from experiments.provenance import commit, machine
 from reparam import api
 from reparam.errors import ReparamError, RunError
-from reparam.evaluation import METRICS, EvaluationOptions, left_out
+from reparam.evaluation import METRICS, EvaluationOptions, evaluate_run, left_out
 from reparam.files import read_json, write_json
 from reparam.latent.directions import PIXELS
 from reparam.run.config import RunConfig, resolve, sections
@@ -146,7 +146,7 @@ class ExperimentRunner:
         began = time.monotonic()
         options = cell.evaluation_options(self.fast)
         names = cell.measured(self.fast)
-        measures = run.evaluate(names, options, self.progress, self.progress.note) if names else {}
+        measures = evaluate_run(run, names, options, self.progress, self.progress.note) if names else {}
         status = run.folder.status()
         document = {
             "format": FORMAT,

@@ -12,11 +12,22 @@ import reparam
 from reparam.data import Images
 
 
-def test_evaluation_options_are_strict_in_python_too(run: Path) -> None:
+@pytest.mark.parametrize("how", ["evaluate", "run.evaluate", "run.diagnose"])
+def test_evaluation_options_are_given_alike_everywhere(how: str, run: Path) -> None:
+    opened = reparam.load(run, "cpu")
+    calls: dict[str, Callable[..., Any]] = {
+        "evaluate": lambda **options: reparam.evaluate(run, ["nll"], **options),
+        "run.evaluate": lambda **options: opened.evaluate(["nll"], **options),
+        "run.diagnose": opened.diagnose,
+    }
     with pytest.raises(reparam.ReparamError, match="no option 'sampels'; did you mean 'samples'"):
-        reparam.evaluate(run, sampels=3)
+        calls[how](sampels=3)
     with pytest.raises(reparam.ReparamError, match="'samples'"):
-        reparam.evaluate(run, samples=0)
+        calls[how](samples=0)
+    found = calls[how](samples=7, nll_images=5, images=200)
+    if how != "run.diagnose":
+        assert (found["nll"].n, "S = 7" in found["nll"].note) == (5, True)
+        assert found == opened.evaluate(["nll"], samples=7, nll_images=5, images=200)
 
 
 def test_calls_with_wrong_arguments_are_refused_in_a_line(run: Path, tmp_path: Path) -> None:
@@ -45,9 +56,10 @@ def test_calls_with_wrong_arguments_are_refused_in_a_line(run: Path, tmp_path: P
         "'metrics' of 'evaluate'": lambda: reparam.evaluate(run, 3),
         "'run' of 'evaluate'": lambda: reparam.evaluate(None),
         "did you mean 'elbo'": lambda: opened.evaluate("elbow"),
-        "'options' of 'evaluate'": lambda: opened.evaluate(["elbo"], {"samples": 3}),
+        "evaluate: too many": lambda: opened.evaluate(["elbo"], {"samples": 3}),
+        "evaluation has no option 'options'": lambda: opened.evaluate(["elbo"], options={"samples": 3}),
         "'say' of 'evaluate'": lambda: opened.evaluate(["elbo"], say=3),
-        "diagnose: too many": lambda: opened.diagnose(None, 3),
+        "diagnose: too many": lambda: opened.diagnose(3),
         "report: too many": lambda: opened.report(print, 3),
         "equal to 1, got -1": lambda: opened.sample(-1),
         "equal to 1, got 0": lambda: opened.sample(0),

@@ -19,7 +19,6 @@ from torch import Tensor
 
 import reparam
 from reparam.errors import ReparamError, RunError
-from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.networks import features
 from reparam.progress import Silent
 from reparam.run.config import resolve
@@ -176,10 +175,10 @@ def test_what_is_drawn_beside_a_training_is_what_is_drawn_alone(run: Path, tmp_p
 
 def test_evaluations_in_threads_are_those_one_after_another(run: Path) -> None:
     def measured() -> dict[str, float]:
-        found = reparam.load(run, "cpu").evaluate(["nll", "elbo"], options)
+        found = reparam.load(run, "cpu").evaluate(["nll", "elbo"], **options)
         return {name: measure.value for name, measure in found.items()}
 
-    options = EvaluationOptions(samples=20, images=100, nll_images=50)
+    options = {"samples": 20, "images": 100, "nll_images": 50}
     expected = measured()
     assert in_threads(measured, measured, measured) == [expected] * 3
 

@@ -1,7 +1,6 @@
 """The library's front: train, resume, load, evaluate, relocate. The command is a thin layer over these."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 
 from reparam.core.calls import checked, checked_methods
 from reparam.data.options import Damaged
-from reparam.errors import ConfigError, suggest
+from reparam.errors import ConfigError
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, evaluate_run, run_context
 from reparam.files import user_path
 from reparam.progress import silent
@@ -29,22 +28,26 @@ class Run(LoadedRun):
     def evaluate(
         self,
         metrics: str | Sequence[str] = (),
-        options: EvaluationOptions | None = None,
+        *,
         progress: Progress | None = None,
         say: Callable[[str], None] = silent,
+        **options: Any,
     ) -> dict[str, Measure]:
         """Measures on the test images, metric by metric into RUN/evaluation.json (those measured before stay in it).
 
         Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis.
+        `options` are the command's, with underscores: samples, nll_images, split, ... Raises ConfigError for an unknown or
+        ill-typed one, and for metrics that do not apply.
         """
-        return evaluate_run(self, metrics, options, progress, say)
+        return evaluate_run(self, metrics, EvaluationOptions.of(options), progress, say)
 
-    def diagnose(self, options: EvaluationOptions | None = None) -> tuple[Finding, ...]:
-        """What is wrong with the model, in words, and what helps: untrained, collapsed, overfitted, healthy, ..."""
-        return diagnose(run_context(self, options or EvaluationOptions()))
+    def diagnose(self, **options: Any) -> tuple[Finding, ...]:
+        """What is wrong with the model, in words, and what helps: untrained, collapsed, overfitted, healthy, ... `options`: as
+        of `evaluate`."""
+        return diagnose(run_context(self, EvaluationOptions.of(options)))
 
     def report(self, say: Callable[[str], None] = silent) -> Path:
-        """Writes RUN/report.html, one self-contained file, and returns its path. `say` is told which figures are missing, and
+        """Writes RUN/report.html, one self-contained file, and returns its path. `say` is told what is missing on it, and
         why; the page says so too."""
         return write_report(self, say)
 
@@ -103,10 +106,5 @@ def relocate(run: str | Path, path: str | Path, trust: bool = False) -> Run:
 def evaluate(
     run: str | Path, metrics: str | Sequence[str] = (), trust: bool = False, **options: Any
 ) -> dict[str, Measure]:
-    """`reparam.load(run, trust=trust).evaluate(...)` with `EvaluationOptions` by keyword. Raises ConfigError for an
-    unknown one."""
-    known = [field.name for field in fields(EvaluationOptions)]
-    for name in options:
-        if name not in known:
-            raise ConfigError(f"evaluation has no option '{name}'{suggest(name, known)}")
-    return load(run, trust=trust).evaluate(metrics, EvaluationOptions(**options))
+    """`reparam.load(run, trust=trust).evaluate(metrics, **options)`."""
+    return load(run, trust=trust).evaluate(metrics, **options)

@@ -169,7 +169,7 @@ def test_kl_by_latent_adds_up_to_the_kl(digits: Dataset) -> None:
 
 
 def states(run: reparam.Run) -> list[str]:
-    return [finding.state for finding in run.diagnose(EvaluationOptions(images=300))]
+    return [finding.state for finding in run.diagnose(images=300)]
 
 
 def test_untrained_collapsed_overfitted_and_healthy_models_are_distinguished(tmp_path: Path) -> None:
@@ -203,13 +203,13 @@ def _forty(folder: Path, dataset: Dataset) -> Path:
 
 def test_evaluate_writes_figure_by_figure_and_the_diagnosis_with_all_of_them(tmp_path: Path) -> None:
     run = reparam.train("vae", data="digits", hidden=(16,), latent=2, epochs=2, pictures=0, out=tmp_path / "run")
-    small = EvaluationOptions(samples=10, nll_images=20, images=150)
+    small = {"samples": 10, "nll_images": 20, "images": 150}
     document = run.folder.evaluation_path
-    run.evaluate(["elbo"], small)
+    run.evaluate(["elbo"], **small)
     assert "diagnosis" not in json.loads(document.read_text())
-    run.evaluate((), small)
+    run.evaluate(**small)
     written = json.loads(document.read_text())
-    assert written["diagnosis"] == [dataclasses.asdict(finding) for finding in run.diagnose(small)]
+    assert written["diagnosis"] == [dataclasses.asdict(finding) for finding in run.diagnose(**small)]
     assert written["metrics"]["kl"]["parts"]
 
     def interrupted(context: EvaluationContext) -> None:
@@ -221,7 +221,7 @@ def test_evaluate_writes_figure_by_figure_and_the_diagnosis_with_all_of_them(tmp
         patch.setitem(METRICS, "mse", row)
         document.unlink()
         with pytest.raises(KeyboardInterrupt):
-            run.evaluate((), small)
+            run.evaluate(**small)
     kept = set(json.loads(document.read_text())["metrics"])
     assert kept == {name for name in before if list(METRICS).index(name) < list(METRICS).index("mse")}
 

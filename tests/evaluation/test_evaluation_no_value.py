@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import reparam
-from reparam.evaluation import EvaluationOptions, Measure
+from reparam.evaluation import Measure
 from reparam.evaluation.metrics.metric import NoValueError, mean, ratio
 from reparam.reports.comparison_table import measured
 from reparam.reports.figures.latents import information
@@ -80,7 +80,7 @@ def test_accuracy_without_a_label_is_left_out_and_the_rest_is_json(tmp_path: Pat
 def test_flat_pictures_have_no_sharpness_and_everything_else_is_a_number(grey: int, tmp_path: Path) -> None:
     run = trained(tmp_path, "ae", np.full((60, SIDE, SIDE), grey, np.uint8), np.arange(60) % 2, hidden=(8,), latent=2)
     said: list[str] = []
-    found = run.evaluate([], EvaluationOptions(samples=4, nll_images=5), say=said.append)
+    found = run.evaluate([], samples=4, nll_images=5, say=said.append)
     assert "sharpness" not in found
     assert {"mse", "psnr"} <= found.keys()
     document = whole_run_is_json(run.path)
@@ -93,15 +93,14 @@ def test_flat_pictures_have_no_sharpness_and_everything_else_is_a_number(grey: i
 def test_a_reason_goes_once_there_is_a_figure_and_does_not_stand_beside_one(tmp_path: Path) -> None:
     images = (RNG.random((60, SIDE, SIDE)) * 255).astype(np.uint8)
     run = trained(tmp_path, "vae", images, np.arange(60) % 2, hidden=(8,), latent=2)
-    alone, many = EvaluationOptions(images=1), EvaluationOptions()
-    assert run.evaluate(["active_units"], alone) == {}
+    assert run.evaluate(["active_units"], images=1) == {}
     assert "two images" in whole_run_is_json(run.path)["left_out"]["active_units"]
-    value = run.evaluate(["active_units"], many)["active_units"].value
+    value = run.evaluate(["active_units"])["active_units"].value
     for _ in range(2):
         document = whole_run_is_json(run.path)
         assert document["metrics"]["active_units"]["value"] == value
         assert "active_units" not in document["left_out"]
-        run.evaluate(["active_units"], alone)
+        run.evaluate(["active_units"], images=1)
 
 
 def test_files_of_earlier_versions_that_hold_nan_open_and_are_written_anew_without(run: Path) -> None:
@@ -131,7 +130,7 @@ def test_what_is_not_finite_makes_no_figure(value: float, run: Path) -> None:
             for parameter in part.parameters():
                 parameter.fill_(value)
     names = ["active_units", "mse", "psnr", "rate_psnr", "probe_accuracy"]
-    assert opened.evaluate(names, EvaluationOptions(images=40)) == {}
+    assert opened.evaluate(names, images=40) == {}
     left_out = strict((run / "evaluation.json").read_text())["left_out"]
     assert left_out["active_units"] == "the model's latents are not finite numbers"
     assert left_out["psnr"] == "the model's reconstructions are not finite numbers"

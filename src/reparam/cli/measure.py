@@ -52,7 +52,7 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
     options = EvaluationOptions(**chosen)
     opened = open_run(run, device)
     names = comma_list("metrics", metrics)
-    measures = opened.evaluate(names, options, progress(), say)
+    measures = opened.evaluate(names, progress=progress(), say=say, **chosen)
     findings = opened.folder.evaluation().diagnosis if not names or "all" in names else ()
     if as_json:
         figures = {name: dataclasses.asdict(measure) for name, measure in measures.items()}

@@ -1,12 +1,14 @@
 """What can be chosen about an evaluation, and the names under which metrics are stored."""
 
 import re
-from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field
 
 from reparam.core.options import check_fields
+from reparam.errors import ConfigError, suggest
 from reparam.latent.directions import DEFAULT, DIRECTIONS, PIXELS, find_direction
 
 VALIDATED = " on validation"  # ends the name of a metric of validation images
@@ -56,6 +58,17 @@ class EvaluationOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """By name. Raises ConfigError for an unknown one, with the nearest."""
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise ConfigError(
+                    f"evaluation has no option '{name}'{suggest(name, known)} (known: {', '.join(known)})"
+                )
+        return cls(**options)
 
 
 def stored_name(metric: str, reads: tuple[str, ...], options: EvaluationOptions) -> str:
