@@ -199,7 +199,7 @@ def build(config: RunConfig, spec: Spec) -> Model:
     if config.training.init_from:
         source = RunFolder(Path(config.training.init_from))
         tensors, _ = source.weights()
-        load_weights(model, tensors, source.weights_path)
+        load_weights(model, tensors, source.weights_path, "give --init-from a run of the same model and options")
     return model
 
 

@@ -57,7 +57,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
     out = ("--out", tmp_path / "page.html")
     refused(command("compare", runs["plain"], *out), "at least two")
     refused(command("compare", runs["plain"], runs["plain"], *out), "each once")
-    refused(command("compare", runs["plain"], runs["other"], *out), "other data")
+    refused(command("compare", runs["plain"], runs["other"], *out), "other data", "leave one of the two out")
     refused(command("compare", runs["plain"], tmp_path / "none", *out), "none")
     refused(command("compare", runs["plain"], runs["mixed"], "--out", tmp_path / "page.png"), ".html")
     assert not (tmp_path / "page.html").exists()

@@ -270,7 +270,7 @@ def test_unlabelled_images_cannot_be_labelled(command: Callable, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("mask", "says"), [(0, ("shows nothing", "white")), (255, ("shows everything", "nothing to complete"))]
+    ("mask", "says"), [(0, ("shows nothing", "white")), (255, ("shows everything", "with 0, or black"))]
 )
 def test_masks_that_mean_nothing(
     mask: int, says: tuple[str, ...], runs: dict[str, Path], command: Callable, tmp_path: Path

@@ -154,6 +154,38 @@ def test_divergence_names_what_was_kept_and_a_remedy_that_trains(command: Callab
     assert rates == [0.001, 0.001]  # the recipe's
 
 
+@pytest.mark.parametrize(
+    ("metrics", "why", "left"),
+    [
+        ("mse,psnr,nll", "metric 'nll' does not apply here: it has no likelihood; leave it out", "mse,psnr"),
+        ("iou,mse,nll", "metric 'iou' does not apply here: ", "mse"),
+        ("nll", "it has no likelihood; leave it out", None),
+    ],
+)
+def test_metrics_that_do_not_apply_are_told_with_those_that_do(
+    metrics: str, why: str, left: str | None, command: Callable, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert command("train", "ae", "--data", "digits", *SMALL, "--out", run).code == 0
+    done = command("evaluate", run, "--metrics", metrics)
+    refused(done, why)
+    fit = done.err.strip().rpartition("what applies: ")[2]
+    assert fit == left or (left is None and {"mse", "psnr", "probe_accuracy"} < set(fit.split(",")))
+    done = command("evaluate", run, "--metrics", fit if left else "mse,probe_accuracy", "--images", "100")
+    assert done.code == 0, done.err
+
+
+def test_an_occlusion_that_hides_nothing_is_left_out(command: Callable, run: Path) -> None:
+    refused(command("evaluate", run, "--metrics", "mse", "--occlusion", "0.3"), "has none: leave --occlusion out")
+    assert command("evaluate", run, "--metrics", "mse").code == 0
+
+
+def test_weights_of_another_model_are_no_start(command: Callable, run: Path, tmp_path: Path) -> None:
+    words = ("train", "vae", "--data", "digits", *SMALL, "--out", tmp_path / "new", "--init-from", run)
+    refused(command(*words), "a model with other options", "give --init-from a run of the same model and options")
+    assert command(*words, "--hidden", "32").code == 0  # the run's
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     folder, rng = tmp_path / "photos", np.random.default_rng(0)

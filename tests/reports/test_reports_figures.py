@@ -114,7 +114,7 @@ def test_traversals_move_one_latent_of_one_image(trained: dict[str, Run]) -> Non
             moved = [value if k == dimension else v for k, v in enumerate(z)]
             assert near(part, row, column, decoded(run, moved))
     assert part.rows == ["z3", "z1"]
-    with pytest.raises(ConfigError, match="no latent dimension 7: the model has 0 to 4"):
+    with pytest.raises(ConfigError, match="no latent dimension 7: choose 0 to 4"):
         traversals(view, TraversalOptions(dimensions=(7,)))
 
 

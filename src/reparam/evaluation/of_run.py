@@ -137,7 +137,8 @@ def _amended(run: LoadedRun, stamp: list[Any], done: str = "") -> Iterator[dict[
 def _check(run: LoadedRun, options: EvaluationOptions) -> None:
     if options.occlusion and Ability.COMPLETE not in run.model.abilities:
         raise ConfigError(
-            f"occlusion hides a part of the model's input image, and task '{run.config.task.task}' has none"
+            f"occlusion hides a part of the model's input image, and task '{run.config.task.task}' has none: "
+            "leave --occlusion out"
         )
     if options.split == "validation" and run.config.data.train_on == "all":
         raise ConfigError("this run was trained on validation images too (train-on 'all'): evaluate it on test images")

@@ -101,7 +101,7 @@ def unpack(data: bytes, whose: bytes, pixels: int = 1) -> tuple[Tensor, Grid]:
     """The inverse of `pack`. Raises DataError for a file that is none of ours, cut short, changed, or of another decoder, and
     where so many images of `pixels` (C H W) are out of all proportion to it."""
     if len(data) < HEADER.size + CHECK.size or data[: len(MAGIC)] != MAGIC:
-        raise DataError("this is no file that 'reparam compress' wrote")
+        raise DataError("this is no file that 'reparam compress' wrote: give one that is")
     body, check = data[: -CHECK.size], data[-CHECK.size :]
     if CHECK.unpack(check)[0] != zlib.crc32(body):
         raise DataError("the file is damaged: it is cut short, or some of it was changed; restore it from a copy")

@@ -63,13 +63,13 @@ def names_of(runs: Sequence[LoadedRun]) -> dict[str, LoadedRun]:
     """By the names of their folders, or by their paths where two folders have one name."""
     paths = [run.path.resolve() for run in runs]
     if len(set(paths)) < max(2, len(paths)):
-        raise ConfigError("a comparison takes at least two runs, each once")
+        raise ConfigError("a comparison takes at least two runs, each once: name others")
     first = runs[0].document.data.fingerprint
     for run in runs:
         if run.document.data.fingerprint != first:
             raise ConfigError(
                 f"{run.path} was trained on other data ({run.config.data.data}) than {runs[0].path} "
-                f"({runs[0].config.data.data}): figures of different data do not compare"
+                f"({runs[0].config.data.data}), and figures of different data do not compare: leave one of the two out"
             )
     names = [path.name for path in paths]
     if len(set(names)) < len(names):

@@ -106,7 +106,9 @@ class LoadedRun:
         if component is not None:
             self.require(Ability.CLUSTER, "draw samples of a component")
             if not 0 <= component < self.model.prior.components:
-                raise ConfigError(f"no component {component}: the prior has 0 to {self.model.prior.components - 1}")
+                raise ConfigError(
+                    f"the prior has no component {component}: choose 0 to {self.model.prior.components - 1}"
+                )
         return generation.sample(self.model, n, seed, draw, c, component)
 
     def _class(self, label: int | str) -> int:
@@ -156,7 +158,7 @@ class LoadedRun:
         if not mask.flatten(1).any(1).all():
             raise DataError("the mask shows nothing (all pixels are 0): mark what is seen with 1, or white")
         if mask.flatten(1).all(1).any():
-            raise DataError("the mask shows everything (no pixel is 0): there is nothing to complete")
+            raise DataError("the mask shows everything (no pixel is 0): mark what is missing with 0, or black")
         return observe(images, mask)
 
     def examples(self, n: Count) -> Batch:
@@ -206,7 +208,7 @@ class LoadedRun:
         latent = generation.encode(self.model, torch.zeros(1, *self.spec.image_shape))[0].shape[1]
         if z.shape[1] != latent:
             raise DataError(
-                f"the file has {z.shape[1]} latents an image, and this run's model {latent}: it is not its own"
+                f"the file has {z.shape[1]} latents an image, and this run's model {latent}: give the run that it was made with"
             )
         return generation.decode(self.model, z)
 

@@ -30,7 +30,10 @@ def build_augmentation(
             continue
         run = LoadedRun(name, str(device), trust)
         if run.spec.image_shape != dataset.shape:
-            raise ConfigError(f"{name} augments images of shape {run.spec.image_shape}, and these are {dataset.shape}")
+            raise ConfigError(
+                f"{name} augments images of shape {run.spec.image_shape}, and these are {dataset.shape}: give that --size and "
+                "--colour, or another run"
+            )
         run.labelled_as_here(dataset)
         by_class = find_direction(options.augment_directions).needs == "latents"
         augmenters.append(

@@ -1,6 +1,7 @@
 """`METRICS`: everything that can be measured, subject by subject, and which of it applies to a model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn
 
 from reparam.errors import ConfigError, suggest
 from reparam.evaluation.context import EvaluationContext
@@ -50,13 +51,21 @@ def choose(context: EvaluationContext, names: Sequence[str] = ()) -> tuple[list[
             left_out[name] = f"{'it has no' if metric.needs in NOUNS else 'the model cannot'} {metric.needs}"
         elif metric.obstacle and (reason := metric.obstacle(context)):
             left_out[name] = reason
-        elif name not in names and ALL not in names and (reason := metric.waits(context.model)):
+    if any(name in left_out for name in names):
+        _refuse(names, left_out)
+    for name, metric in METRICS.items():
+        if name not in left_out and name not in names and ALL not in names and (reason := metric.waits(context.model)):
             left_out[name] = f"{reason}: request it by name, or with --metrics all"
-    for name in names:
-        if name in left_out:
-            raise ConfigError(f"metric '{name}' does not apply here: {left_out[name]}")
     chosen = names if names and ALL not in names else METRICS
     return [name for name in METRICS if name not in left_out and name in chosen], left_out
+
+
+def _refuse(names: Sequence[str], obstacles: Mapping[str, str]) -> NoReturn:
+    """Raises ConfigError that says why some of the names do not apply, and which do: of these or, where none does, of all."""
+    bad = [name for name in names if name in obstacles]
+    why = "; ".join(f"metric '{name}' does not apply here: {obstacles[name]}" for name in bad)
+    fit = [name for name in names if name not in obstacles] or [name for name in METRICS if name not in obstacles]
+    raise ConfigError(f"{why}; leave {'it' if len(bad) == 1 else 'them'} out; what applies: {','.join(fit) or 'none'}")
 
 
 def evaluate(context: EvaluationContext, names: Sequence[str]) -> Iterator[tuple[str, Measure | NoValueError]]:

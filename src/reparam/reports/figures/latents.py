@@ -21,7 +21,7 @@ def latents(view: RunView) -> Drawing:
     """Test images by class, and where classes are products of attributes by each of these, as in the G-VAE note's figure 6."""
     codes, labels = view.codes
     if len(codes) < 2:
-        raise DataError("there is a single test image, and it takes two")
+        raise DataError("there is a single test image, and it takes two: train on data with more")
     classes = view.run.dataset.classes
     parts = [latent_scatter(codes, labels, classes, ellipses(view))]
     for attribute in attributes(classes):

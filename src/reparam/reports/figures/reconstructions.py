@@ -62,7 +62,7 @@ def interpolations(view: RunView, options: InterpolationOptions) -> Drawing:
         )
     x = view.examples(2 * PAIRS, options.index).x
     if len(x) < 2:
-        raise DataError("there is a single test image, and it takes two")
+        raise DataError("there is a single test image, and it takes two: give more with --data")
     a, b = x[0 : len(x) // 2 * 2 : 2], x[1::2]
     walk = generation.interpolate(view.run.model, a, b, options.steps)
     images = torch.cat([a[:, None], walk, b[:, None]], 1)
@@ -88,7 +88,7 @@ def traversals(view: RunView, options: TraversalOptions) -> Drawing:
     z = run.encode(view.examples(1, () if options.index is None else (options.index,)).input)[0][0]
     for dimension in options.dimensions:
         if not 0 <= dimension < len(z):
-            raise ConfigError(f"no latent dimension {dimension}: the model has 0 to {len(z) - 1}")
+            raise ConfigError(f"the model has no latent dimension {dimension}: choose 0 to {len(z) - 1}")
     dimensions = options.dimensions or view.most_active(options.count)
     middle, scale, unit = torch.zeros_like(z), torch.ones_like(z), ""
     if Ability.DECODE not in run.model.abilities:
