@@ -1,5 +1,9 @@
 """What the loop's optimisers do beyond torch's is nothing but faster."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -30,3 +34,14 @@ def test_adam_takes_torchs_steps_to_the_bit(name: str) -> None:
             one.load_state_dict(one.state_dict())
         for a, b in zip(ours, theirs, strict=True):
             assert torch.equal(a, b), step
+
+
+def test_training_does_not_wait_for_the_compilers_import(tmp_path: Path) -> None:
+    """torch's own optimisers import it in their first step."""
+    code = f"""
+import sys, reparam
+reparam.train("vae", data="digits", hidden=(8,), epochs=0.2, pictures=0, out={str(tmp_path / "run")!r})
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "False"

@@ -113,23 +113,27 @@ def _estimate(
     device = device_of(model)
     rows = PIXELS_AT_ONCE.get(device.type, PIXELS_ON_A_GPU) // x[0].numel()
     purpose = "importance" if posterior else "monte carlo"
+    parts = [(block, start) for block in range(-(-len(x) // BLOCK)) for start in range(0, samples, SAMPLES_AT_ONCE)]
     nlls, sizes = [], []
-    parts = (progress or Silent()).track(x.split(BLOCK), "nll" if posterior else "monte carlo nll")
-    for number, part in enumerate(parts):
-        n, part = len(part), part.to(device)
-        model_c = model.given(None if c is None else c[number * BLOCK :][:n].to(device))
-        generator = keyed_generator(device, seed, purpose, number)
-        p_z = model_c.prior()
-        q_z = model_c.encoder(part) if posterior else p_z
-        whole = with_parameters(q_z, full_block)  # noise is drawn for whole blocks, networks run on the images alone
-        log_w = []
-        for start in range(0, samples, SAMPLES_AT_ONCE):
-            drawn = rsample(whole, (SAMPLES_AT_ONCE,), generator)[: samples - start, :n]
-            for z in drawn.split(max(1, rows // n)):
-                log_p = model_c.decoder(z).log_prob(part)
-                log_w.append(log_p + p_z.log_prob(z) - q_z.log_prob(z) if posterior else log_p)
-        weights = torch.cat(log_w)
-        total = weights.logsumexp(0)
-        nlls.append((math.log(samples) - total).cpu())
-        sizes.append(1 / (weights - total).exp().square().sum(0).cpu())
+    for number, start in (progress or Silent()).track(parts, "nll" if posterior else "monte carlo nll"):
+        if start == 0:
+            part = x[number * BLOCK :][:BLOCK].to(device)
+            n = len(part)
+            model_c = model.given(None if c is None else c[number * BLOCK :][:n].to(device))
+            generator = keyed_generator(device, seed, purpose, number)
+            p_z = model_c.prior()
+            q_z = model_c.encoder(part) if posterior else p_z
+            whole = with_parameters(
+                q_z, full_block
+            )  # noise is drawn for whole blocks, networks run on the images alone
+            log_w: list[Tensor] = []
+        drawn = rsample(whole, (SAMPLES_AT_ONCE,), generator)[: samples - start, :n]
+        for z in drawn.split(max(1, rows // n)):
+            log_p = model_c.decoder(z).log_prob(part)
+            log_w.append(log_p + p_z.log_prob(z) - q_z.log_prob(z) if posterior else log_p)
+        if start + SAMPLES_AT_ONCE >= samples:
+            weights = torch.cat(log_w)
+            total = weights.logsumexp(0)
+            nlls.append((math.log(samples) - total).cpu())
+            sizes.append(1 / (weights - total).exp().square().sum(0).cpu())
     return torch.cat(nlls), torch.cat(sizes)

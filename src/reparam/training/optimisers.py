@@ -10,11 +10,18 @@ from torch.optim.adam import adam
 
 from reparam.run.config import TrainingOptions
 
+ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
+
 
 class _Adam(torch.optim.Adam):
-    """torch's, which gathers its tensors and settings anew at every step: as long as a small network's update. Here once."""
+    """torch's, to the bit, without what its class does besides: at every step it gathers tensors and settings anew, which takes
+    as long as a small network's update, and its first one imports torch's compiler, which takes a second or more."""
 
-    gathered: dict[str, Any] | None = None
+    gathered: dict[str, Any] | None = None  # the arguments of an update of those parameters that have a gradient
+    has_gradient: tuple[bool, ...] = ()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        torch.optim.Optimizer.add_param_group.__wrapped__(self, param_group)  # type: ignore[attr-defined]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.gathered = None
@@ -24,20 +31,30 @@ class _Adam(torch.optim.Adam):
     def step(self, closure: Any = None) -> Any:
         (group,) = self.param_groups
         gradients: list[Any] = [parameter.grad for parameter in group["params"]]
-        if any(gradient is None for gradient in gradients) or len(self.state) < len(gradients):
-            return super().step(closure)
-        if self.gathered is None:
-            states = [self.state[parameter] for parameter in group["params"]]
-            lists = {"exp_avgs": "exp_avg", "exp_avg_sqs": "exp_avg_sq", "state_steps": "step"}
-            settings = ("fused", "capturable", "weight_decay", "decoupled_weight_decay", "eps", "amsgrad", "maximize")
-            beta1, beta2 = group["betas"]
-            self.gathered = {
-                **{argument: [state[name] for state in states] for argument, name in lists.items()},
-                **{name: group[name] for name in settings},
-                **{"beta1": beta1, "beta2": beta2, "max_exp_avg_sqs": []},
-            }
-        adam(group["params"], gradients, lr=group["lr"], **self.gathered)
+        has_gradient = tuple(gradient is not None for gradient in gradients)
+        if self.gathered is None or has_gradient != self.has_gradient:
+            self.gathered, self.has_gradient = self._gather(), has_gradient
+        if any(has_gradient):
+            adam(grads=[gradient for gradient in gradients if gradient is not None], lr=group["lr"], **self.gathered)
         return None
+
+    def _gather(self) -> dict[str, Any]:
+        (group,) = self.param_groups
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        for parameter in parameters:
+            if parameter not in self.state:
+                zeros = (torch.zeros_like(parameter) for _ in range(2))
+                count = torch.zeros((), device=parameter.device)
+                self.state[parameter] = dict(zip(ADAM_STATE, (*zeros, count), strict=True))
+        settings = ("fused", "capturable", "weight_decay", "decoupled_weight_decay", "eps", "amsgrad", "maximize")
+        arguments = zip(("exp_avgs", "exp_avg_sqs", "state_steps"), ADAM_STATE, strict=True)
+        beta1, beta2 = group["betas"]
+        return {
+            "params": parameters,
+            **{argument: [self.state[parameter][name] for parameter in parameters] for argument, name in arguments},
+            **{name: group[name] for name in settings},
+            **{"beta1": beta1, "beta2": beta2, "max_exp_avg_sqs": []},
+        }
 
 
 def make_optimiser(
@@ -64,12 +81,13 @@ def kept_state(options: TrainingOptions) -> tuple[str, ...]:
     """The names of what an optimiser keeps of a parameter."""
     if options.optimiser == "sgd":
         return ("momentum_buffer",) if options.momentum else ()
-    return ("exp_avg", "exp_avg_sq", "step")
+    return ADAM_STATE
 
 
 def state_of(optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
     """What it keeps of each parameter that has had a gradient, by the parameter's number."""
-    states = optimiser.state_dict()["state"]
+    (group,) = optimiser.param_groups
+    states = {n: optimiser.state[one] for n, one in enumerate(group["params"]) if one in optimiser.state}
     return {number: {k: v for k, v in state.items() if v is not None} for number, state in states.items()}
 
 
