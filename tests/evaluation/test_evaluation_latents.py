@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from reparam.distributions import keyed_generator
+from reparam.evaluation import latents
 from reparam.evaluation.latents import active_units, aggregate_posterior
 
 
@@ -51,3 +52,30 @@ def test_densities_are_those_of_torch_even_for_tiny_scales() -> None:
     # Terms z^2 / s^2 reach (20 / 1e-4)^2 = 4e10 and are rounded at 1e-16 of that.
     torch.testing.assert_close(found.log_own, pairs.diagonal(), rtol=0, atol=1e-4)
     torch.testing.assert_close(found.log_mixture, pairs.logsumexp(1) - math.log(n), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1e-2, 1.0, 1e2])
+@pytest.mark.parametrize("exponent", [0, -2, -4, -6])
+def test_the_product_is_within_its_rounding_of_the_differences(size: float, exponent: int) -> None:
+    g = keyed_generator("cpu", "product", exponent)
+    mean = size * torch.randn(60, 7, generator=g).double()
+    deviation = 10.0**exponent * (0.5 + torch.rand(60, 7, generator=g).double())
+    z = mean + deviation * torch.randn(60, 7, generator=g).double()
+    bound = latents._rounding_of_product(z, mean, deviation)
+    pairs = [of(z, mean, deviation) for of in (latents._by_product, latents._by_differences)]
+    exact = torch.distributions.Normal(mean, deviation).log_prob(z[:, None]).sum(-1)
+    # Those of the differences: of 7 squares of a quotient, each at most 8 units in its last place.
+    assert bool(((pairs[1] - exact).abs() <= 8 * 2.0**-52 * (exact.abs() + 100)).all())
+    apart = (pairs[0] - pairs[1]).abs()
+    assert bool((apart <= bound + 8 * 2.0**-52 * (exact.abs() + 100)).all())
+
+
+def test_what_would_be_rounded_away_is_taken_by_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    monkeypatch.setattr(latents, "_by_differences", lambda *of: used.append(1) or latents._by_product(*of))
+    for scale, differences in ((0.02, False), (5e-5, True)):
+        used.clear()
+        aggregate_posterior(
+            100 * torch.randn(30, 2, generator=keyed_generator("cpu", 1)), torch.full((30, 2), scale), 0
+        )
+        assert bool(used) == differences
