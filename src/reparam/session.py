@@ -31,7 +31,7 @@ from reparam.errors import (
 from reparam.files import file_names, user_path, why_refused
 from reparam.latent.directions import PIXELS
 from reparam.models import Model, Schedule, Spec
-from reparam.networks.products import use_onednn
+from reparam.networks.products import has_onednn, use_onednn
 from reparam.reports.previews import PreviewWriter
 from reparam.run.command import calmer_command, own_command, training_command
 from reparam.run.config import RunConfig
@@ -170,7 +170,7 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
         return folder, _outcome(folder)
     if damaged:
         config = replace(config, data=replace(config.data, damaged=damaged))
-    _check_place(document, device)
+    _check_place(document, config, device)
     _check_checkpoint(folder, config, lost)
     dataset = own_data(folder.path, config, spec)
     check_fingerprint(folder.path, document, config, dataset)
@@ -305,8 +305,9 @@ def _locked(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
     return folder.locked() if processes.rank() == 0 else contextlib.nullcontext()
 
 
-def _check_place(document: RunDocument, device: torch.device) -> None:
-    """Raises ConfigError where a run would not continue exactly: under another number of processes, or on another device."""
+def _check_place(document: RunDocument, config: RunConfig, device: torch.device) -> None:
+    """Raises ConfigError where a run would not continue exactly: under another number of processes, on another device, or
+    without the library that multiplies."""
     count, kind = document.processes or processes.world(), document.device or device.type
     if count != processes.world():
         raise ConfigError(
@@ -317,6 +318,11 @@ def _check_place(document: RunDocument, device: torch.device) -> None:
         raise ConfigError(
             f"this run was begun on '{kind}' and continues exactly only there, not on '{device.type}'; to go on elsewhere, start "
             "a new run with --init-from"
+        )
+    if config.training.products == "onednn" and not has_onednn():
+        raise ConfigError(
+            "this run was begun with products by oneDNN, which this torch does not have, and continues exactly only with them; "
+            "to go on without, start a new run with --init-from"
         )
 
 

@@ -2,10 +2,13 @@
 
 import copy
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 
 from reparam.networks.products import SMALLEST, OneDNNLinear, has_onednn, large_layers, use_onednn
 
@@ -70,6 +73,33 @@ def test_what_is_not_plain_float32_is_torchs() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
         assert torch.equal(layer(x), plain(x))
+
+
+def test_forward_derivatives_and_errors_are_those_of_the_layer() -> None:
+    layer, right = both()
+    x, tangent = torch.randn(4, 300), torch.randn(4, 300)
+    with forward_ad.dual_level():
+        found = forward_ad.unpack_dual(layer(forward_ad.make_dual(x, tangent))).tangent
+    assert close(found, (tangent.double() @ right.weight.T).detach(), 300)  # type: ignore[operator]
+    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes cannot be multiplied"):
+        layer(torch.randn(4, 299))
+
+
+def test_the_module_can_be_loaded_again() -> None:
+    code = """
+import importlib, sys, torch
+import reparam.networks.products as products
+x, b = torch.randn(3, 300), torch.randn(200, 300)
+first = products.multiply(x, b)
+assert torch.equal(importlib.reload(products).multiply(x, b), first)
+for name in [name for name in sys.modules if name.startswith("reparam")]:
+    del sys.modules[name]
+del products
+import reparam.networks.products as products
+assert torch.equal(products.multiply(x, b), first)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_small_layers_and_kinds_of_others_stay_as_they_are() -> None:

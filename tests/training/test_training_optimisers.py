@@ -45,3 +45,11 @@ print("torch._dynamo" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == "False"
+
+
+def test_what_adam_cannot_do_it_says_as_torch_does() -> None:
+    table = nn.Embedding(5, 2, sparse=True)
+    optimiser = make_optimiser(table.parameters(), TrainingOptions(), torch.device("cpu"))
+    table(torch.tensor([1])).sum().backward()
+    with pytest.raises(RuntimeError, match="does not support sparse gradients"):
+        optimiser.step()

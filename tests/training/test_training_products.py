@@ -1,5 +1,6 @@
 """The library that multiplies: chosen once, only if it is faster and exact, and the same in all that is done with a run."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, own: float, others: float) -> list[in
         return own, others
 
     monkeypatch.setattr(products, "_seconds", seconds)
+    monkeypatch.setattr(products, "IDLE", 0.0)
     return asked
 
 
@@ -62,6 +64,36 @@ def test_it_is_measured_once_for_a_machine_and_shapes(monkeypatch: pytest.Monkey
     assert products.choose_products(MODEL, 128, STEPS, silent) == "onednn"  # as before: equal runs have equal bits
     (tmp_path / "cache" / "products.json").write_text("{")
     assert products.choose_products(MODEL, 128, STEPS, silent) == "mkl"  # damaged: measured anew
+
+
+@pytest.mark.parametrize(
+    "kept", ["{", "[]", '{"KEY": NaN}', '{"KEY": Infinity}', '{"KEY": -1.0}', '{"KEY": "2"}', '{"other": NaN}']
+)
+def test_what_a_cache_cannot_mean_is_measured_anew(kept: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    timed(monkeypatch, 1.0, 2.0)
+    path = tmp_path / "cache" / "products.json"
+    products.choose_products(MODEL, 128, STEPS, silent)
+    (key,) = json.loads(path.read_text())
+    path.write_text(kept.replace("KEY", key.replace('"', "")))
+    assert products.choose_products(MODEL, 128, STEPS, silent) == "mkl"
+    assert json.loads(path.read_text()) == {key: 0.5}
+
+
+@pytest.mark.parametrize("folder", ["~nosuchuser/x", "/dev/null/cache", f"/tmp/{300 * 'x'}"])
+def test_a_cache_that_cannot_be_reached_stops_nothing(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPARAM_CACHE", folder)
+    timed(monkeypatch, 1.0, 0.5)
+    assert products.choose_products(MODEL, 128, STEPS, silent) == "onednn"
+
+
+def test_a_busy_machine_is_not_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    timed(monkeypatch, 1.0, 0.5)
+    monkeypatch.setattr(products, "IDLE", 0.8)
+    monkeypatch.setattr(products.time, "process_time", lambda: 0.0)  # others had all the time
+    notes: list[str] = []
+    assert products.choose_products(MODEL, 128, STEPS, notes.append) == "mkl"
+    assert "too busy" in notes[0]
+    assert not (tmp_path / "cache" / "products.json").exists()
 
 
 def test_short_runs_and_small_layers_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +184,15 @@ def test_a_run_of_before_has_torchs_own(tmp_path: Path) -> None:
     again = reparam.load(tmp_path / "run")
     assert torch.equal(again.sample(2), run.sample(2))
     assert not any(isinstance(layer, OneDNNLinear) for layer in RunFolder(tmp_path / "run").model()[0].modules())
+
+
+def test_it_does_not_go_on_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reparam.train("vae", data="digits", out=tmp_path / "run", products="onednn", **OPTIONS)
+    status = tmp_path / "run" / "status.json"
+    status.write_text(status.read_text().replace('"finished"', '"running"'))
+    monkeypatch.setattr("reparam.session.has_onednn", lambda: False)
+    with pytest.raises(ConfigError, match="continues exactly only with them; .* --init-from"):
+        reparam.resume(tmp_path / "run")
 
 
 def test_a_compiled_step_multiplies_by_it_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,9 +123,8 @@ def _estimate(
             generator = keyed_generator(device, seed, purpose, number)
             p_z = model_c.prior()
             q_z = model_c.encoder(part) if posterior else p_z
-            whole = with_parameters(
-                q_z, full_block
-            )  # noise is drawn for whole blocks, networks run on the images alone
+            # Noise is drawn for whole blocks, networks run on the images alone.
+            whole = with_parameters(q_z, full_block)
             log_w: list[Tensor] = []
         drawn = rsample(whole, (SAMPLES_AT_ONCE,), generator)[: samples - start, :n]
         for z in drawn.split(max(1, rows // n)):

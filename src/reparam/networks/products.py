@@ -15,19 +15,27 @@ from torch import Tensor, nn
 
 SMALLEST = 2**15  # weights of a layer: below, a call of oneDNN takes longer than what it could gain
 
-# An operation of our own, for torch's compiler takes `mkldnn._linear_pointwise` for one of constant weights.
-_LIBRARY = torch.library.Library("reparam", "DEF")
-_LIBRARY.define("product(Tensor a, Tensor b, Tensor? bias) -> Tensor")
+
+def _register() -> None:
+    """An operation of our own, for torch's compiler takes `mkldnn._linear_pointwise` for one of constant weights. Once in a
+    process, also where this module is loaded again."""
+    if hasattr(torch.ops.reparam, "product"):
+        return
+    library = torch.library.Library("reparam", "FRAGMENT")
+    library.define("product(Tensor a, Tensor b, Tensor? bias) -> Tensor")
+
+    def by_onednn(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+        return torch.ops.mkldnn._linear_pointwise.default(a, b, bias, "none", [], "")
+
+    def shape(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+        return a.new_empty(a.shape[0], b.shape[0])
+
+    library.impl("product", by_onednn, "CPU")
+    torch.library.register_fake("reparam::product", shape, lib=library)
+    vars(torch.ops.reparam)["library"] = library  # what a library has registered goes when it goes
 
 
-@torch.library.impl(_LIBRARY, "product", "CPU")
-def _by_onednn(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise.default(a, b, bias, "none", [], "")
-
-
-@torch.library.register_fake("reparam::product", lib=_LIBRARY)
-def _its_shape(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
-    return a.new_empty(len(a), len(b))
+_register()
 
 
 def has_onednn() -> bool:
@@ -46,6 +54,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(a, b)
+        ctx.save_for_forward(a, b)
         return torch.ops.reparam.product.default(a, b, bias)
 
     @staticmethod
@@ -59,10 +68,18 @@ class _Product(torch.autograd.Function):
             gradient.sum(0) if by_bias else None,
         )
 
+    @staticmethod
+    def jvp(ctx: Any, a: Tensor | None, b: Tensor | None, bias: Tensor | None) -> Tensor:
+        of_a, of_b = ctx.saved_tensors
+        parts = [multiply(a, of_b)] if a is not None else []
+        parts += [multiply(of_a, b)] if b is not None else []
+        parts += [bias.expand(len(of_a), -1)] if bias is not None else []
+        return sum(parts[1:], parts[0])
+
 
 class OneDNNLinear(nn.Linear):
-    """`nn.Linear` by `multiply`. What is not plain float32 on a CPU is torch's as ever: other types, a GPU, autocast, the
-    transforms of `torch.func`."""
+    """`nn.Linear` by `multiply`. What is not plain float32 on a CPU is torch's as ever: other types and layouts, a GPU, autocast,
+    the transforms of `torch.func`, tracing."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self._is_plain(x):
@@ -74,8 +91,11 @@ class OneDNNLinear(nn.Linear):
         return (
             x.dtype == self.weight.dtype == torch.float32
             and x.device.type == "cpu"
+            and x.layout == torch.strided
             and x.numel() > 0
+            and x.shape[-1] == self.in_features  # else torch says what is wrong
             and not torch.is_autocast_enabled("cpu")
+            and not torch.jit.is_tracing()
             and not torch._C._are_functorch_transforms_active()
         )
 

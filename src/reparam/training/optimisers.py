@@ -21,7 +21,8 @@ class _Adam(torch.optim.Adam):
     has_gradient: tuple[bool, ...] = ()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        torch.optim.Optimizer.add_param_group.__wrapped__(self, param_group)  # type: ignore[attr-defined]
+        add = torch.optim.Optimizer.add_param_group
+        getattr(add, "__wrapped__", add)(self, param_group)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.gathered = None
@@ -33,6 +34,8 @@ class _Adam(torch.optim.Adam):
         gradients: list[Any] = [parameter.grad for parameter in group["params"]]
         has_gradient = tuple(gradient is not None for gradient in gradients)
         if self.gathered is None or has_gradient != self.has_gradient:
+            if any(one is not None and (one.is_sparse or one.is_complex()) for one in gradients):
+                return super().step(closure)  # which says what is wrong
             self.gathered, self.has_gradient = self._gather(), has_gradient
         if any(has_gradient):
             adam(grads=[gradient for gradient in gradients if gradient is not None], lr=group["lr"], **self.gathered)
@@ -44,7 +47,7 @@ class _Adam(torch.optim.Adam):
         for parameter in parameters:
             if parameter not in self.state:
                 zeros = (torch.zeros_like(parameter) for _ in range(2))
-                count = torch.zeros((), device=parameter.device)
+                count = torch.zeros((), dtype=torch.float32, device=parameter.device)
                 self.state[parameter] = dict(zip(ADAM_STATE, (*zeros, count), strict=True))
         settings = ("fused", "capturable", "weight_decay", "decoupled_weight_decay", "eps", "amsgrad", "maximize")
         arguments = zip(("exp_avgs", "exp_avg_sqs", "state_steps"), ADAM_STATE, strict=True)

@@ -28,15 +28,22 @@ Shapes = Counter[tuple[int, int]]  # how many layers there are of (I, O)
 GAIN = 1.1  # times as fast as torch's own, for other last bits to be worth it
 WORTH = 1e11  # operations of a run's large layers: a second or so
 ROUNDS, SECONDS = 5, 0.02  # of each product by each library; the fastest round counts
+IDLE = 0.8  # share of its threads' time that a measurement has to have got: the least of an idle machine is 0.94
 MOST_ROWS = 4096
 
 
-def choose_products(model: nn.Module, rows: int, steps: int, note: Callable[[str], None]) -> Literal["mkl", "onednn"]:
+def choose_products(model: nn.Module, rows: int, steps: int, note: Callable[[str], None]) -> Products:
     """oneDNN where the products of the model's large layers, for `rows` images a step, are at least `GAIN` times as fast as
     torch's own, and as exact. What was found is kept for this processor, so that equal runs have equal bits."""
     shapes = _shapes(model)
     work = 6 * rows * sum(count * inputs * outputs for (inputs, outputs), count in shapes.items())
-    if not has_onednn() or work * steps < WORTH or (gain := _known_gain(shapes, min(rows, MOST_ROWS))) < GAIN:
+    if not has_onednn() or work * steps < WORTH:
+        return "mkl"
+    gain = _known_gain(shapes, min(rows, MOST_ROWS))
+    if gain is None:
+        note("float32 products by torch's own library: other programs keep this machine too busy to measure oneDNN's")
+        return "mkl"
+    if gain < GAIN:
         return "mkl"
     note(f"float32 products by oneDNN, here {gain:.1f} times as fast as torch's own (which --products mkl keeps)")
     return "onednn"
@@ -54,32 +61,46 @@ def _shapes(model: nn.Module) -> Shapes:
     return Counter((layer.in_features, layer.out_features) for layer in large_layers(model))
 
 
-def _known_gain(shapes: Shapes, rows: int) -> float:
+def _known_gain(shapes: Shapes, rows: int) -> float | None:
     """`_gain`, from the cache where this processor has been measured."""
-    path = cache_folder() / "products.json"
     layers = ", ".join(f"{count} x {inputs}-{outputs}" for (inputs, outputs), count in sorted(shapes.items()))
-    machine = f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    key = f"{machine}: {rows} rows, {layers}"
-    known = {}
-    with contextlib.suppress(ReparamError):  # damaged, or not to be read: it is made anew
-        known = read_json(path) if path.exists() else {}
-    if not isinstance(gain := known.get(key), float):
-        gain = known[key] = _gain(shapes, rows)
-        with contextlib.suppress(ReparamError):  # then the next run measures again
-            write_json(path, known)
+    torch_is = f"torch {torch.__version__}, {torch.get_float32_matmul_precision()}"
+    key = f"{_processor()}, {torch.get_num_threads()} threads, {torch_is}: {rows} rows, {layers}"
+    if key in (known := _cached()):
+        return known[key]
+    gain = _gain(shapes, rows)
+    if gain is not None:
+        with contextlib.suppress(ReparamError, OSError):  # then the next run measures again
+            write_json(_cache_path(), {**_cached(), key: gain})
     return gain
 
 
-def _gain(shapes: Shapes, rows: int) -> float:
-    """How many times as fast the products of a step are by oneDNN; 0 where they are not float32's."""
+def _cached() -> dict[str, float]:
+    """What was measured before; nothing where that is damaged, or out of reach."""
+    try:
+        known = read_json(_cache_path()) if _cache_path().exists() else {}
+    except (ReparamError, OSError):
+        return {}
+    return {key: gain for key, gain in known.items() if isinstance(gain, float) and 0 <= gain < math.inf}
+
+
+def _cache_path() -> Path:
+    return cache_folder() / "products.json"
+
+
+def _gain(shapes: Shapes, rows: int) -> float | None:
+    """How many times as fast the products of a step are by oneDNN; 0 where they are not float32's, None where other programs had
+    the processors meanwhile: what waits for another thread may seem slow or fast."""
     own = others = 0.0
+    began, used = time.perf_counter(), time.process_time()
     for shape, count in shapes.items():
         for operands in _products(rows, *shape):
             if not _is_exact(operands):
                 return 0.0
             own_seconds, other_seconds = _seconds(operands)
             own, others = own + count * own_seconds, others + count * other_seconds
-    return own / others
+    share = (time.process_time() - used) / (time.perf_counter() - began) / torch.get_num_threads()
+    return own / others if share >= IDLE else None
 
 
 def _products(rows: int, inputs: int, outputs: int) -> list[Operands]:
