@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -45,6 +46,7 @@ def test_calls_with_wrong_arguments_are_refused_in_a_line(run: Path, tmp_path: P
         "'model' of 'train': Input should be a valid string, got None": lambda: reparam.train(None, data="digits"),
         "which images": lambda: reparam.train("vae"),
         "'data' of 'train'": lambda: reparam.train("vae", data=3),
+        "got Tensor of shape (2, 1, 8, 8); give a name": lambda: reparam.train("vae", data=x),
         "'out' of 'train'": lambda: reparam.train("vae", data="digits", out=3),
         "'recipe' of 'train'": lambda: reparam.train("vae", data="digits", recipe=3),
         "'progress' of 'train': Input should be an instance of Progress": lambda: reparam.train(
@@ -69,6 +71,10 @@ def test_calls_with_wrong_arguments_are_refused_in_a_line(run: Path, tmp_path: P
         "'n' of 'sample' is too large": lambda: opened.sample(10**20),
         "ask for fewer at a time": lambda: opened.sample(10**9),
         "'seed' of 'sample'": lambda: opened.sample(1, seed=None),
+        "'seed' of 'sample': Input should be greater than or equal to 0, got -1": lambda: opened.sample(2, seed=-1),
+        "equal to 0, got -2": lambda: reparam.Augmenter(opened, seed=-2),
+        "metrics names nothing": lambda: opened.evaluate([]),
+        "or leave it out (None)": lambda: reparam.evaluate(run, ()),
         "'draw' of 'sample'": lambda: opened.sample(1, draw="yes"),
         "'component' of 'sample'": lambda: opened.sample(1, component="a"),
         "'label' of 'sample'": lambda: opened.sample(1, label=1.0),
@@ -95,6 +101,42 @@ def test_calls_with_wrong_arguments_are_refused_in_a_line(run: Path, tmp_path: P
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
     assert (run / "run.json").read_bytes() == before
+
+
+def test_an_array_is_trained_on_as_the_refusal_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    x = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    small: dict[str, Any] = {"latent": 2, "epochs": 1, "pictures": 0, "device": "cpu", "out": tmp_path / "run"}
+    wrong: Any = 8
+    with pytest.raises(reparam.ReparamError, match="valid string, got Tensor of shape") as caught:
+        reparam.train("vae", data=x, **small)  # type: ignore[arg-type]
+    call, data = str(caught.value).rpartition("array, ")[2].split(" and data=")
+    eval(call.replace("...", "x"), {"numpy": np, "x": x})  # our own words
+    with pytest.raises(reparam.ReparamError, match="'hidden': .* got 8: write ") as caught:
+        reparam.train("vae", data=eval(data), hidden=wrong, **small)
+    run = reparam.train("vae", data=eval(data), hidden=eval(str(caught.value).rpartition("write ")[2]), **small)
+    assert run.config.options.hidden == (8,)
+    assert torch.equal(
+        run.dataset.split("all").pixels.sum() + run.dataset.test.pixels.sum(), (x * 255).round().long().sum()
+    )
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_run_of_far_too_high_a_rate_is_told_to_lower_it(keep: str, tmp_path: Path) -> None:
+    run = reparam.train(
+        data="digits", hidden=(8,), latent=2, epochs=60, pictures=0, learning_rate=1000, keep=keep, device="cpu",
+        out=tmp_path / "run",
+    )  # fmt: skip
+    (finding,) = run.diagnose()
+    assert finding.state in {"untrained", "learnt little"}
+    assert "lower --learning-rate" in finding.advice
+
+
+def test_without_names_the_default_metrics_are_measured(run: Path) -> None:
+    opened = reparam.load(run, "cpu")
+    few: dict[str, Any] = {"images": 50, "samples": 2, "nll_images": 5}
+    assert opened.evaluate(None, **few) == opened.evaluate(**few)
+    assert opened.folder.evaluation().diagnosis
 
 
 def test_values_of_many_lines_make_one_line(run: Path) -> None:

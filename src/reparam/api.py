@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
-from reparam.core.calls import checked, checked_methods
+from reparam.core.calls import Remedy, checked, checked_methods
 from reparam.data.options import Damaged
 from reparam.errors import ConfigError
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, evaluate_run, run_context
@@ -20,6 +20,11 @@ from reparam.run.loaded import LoadedRun
 from reparam.session import continue_run, start
 from reparam.training import Progress, Silent
 
+ARRAY = Remedy(
+    "give a name, 'folder:PATH' or 'array:FILE'; to train on an array, numpy.savez('images.npz', images=...) and "
+    "data='array:images.npz'"
+)
+
 
 @checked_methods
 class Run(LoadedRun):
@@ -27,7 +32,7 @@ class Run(LoadedRun):
 
     def evaluate(
         self,
-        metrics: str | Sequence[str] = (),
+        metrics: str | Sequence[str] | None = None,
         *,
         progress: Progress | None = None,
         say: Callable[[str], None] = silent,
@@ -37,7 +42,7 @@ class Run(LoadedRun):
 
         Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis.
         `options` are the command's, with underscores: samples, nll_images, split, ... Raises ConfigError for an unknown or
-        ill-typed one, and for metrics that do not apply.
+        ill-typed one, for metrics that do not apply, and for an empty list of them.
         """
         return evaluate_run(self, metrics, EvaluationOptions.of(options), progress, say)
 
@@ -62,7 +67,7 @@ def load(path: str | Path, device: str | torch.device = "auto", trust: bool = Fa
 @checked
 def train(
     model: str = "vae",
-    data: str = "",
+    data: Annotated[str, ARRAY] = "",
     *,
     recipe: str | None = None,
     out: str | Path | None = None,
@@ -104,7 +109,7 @@ def relocate(run: str | Path, path: str | Path, trust: bool = False) -> Run:
 
 @checked
 def evaluate(
-    run: str | Path, metrics: str | Sequence[str] = (), trust: bool = False, **options: Any
+    run: str | Path, metrics: str | Sequence[str] | None = None, trust: bool = False, **options: Any
 ) -> dict[str, Measure]:
     """`reparam.load(run, trust=trust).evaluate(metrics, **options)`."""
     return load(run, trust=trust).evaluate(metrics, **options)

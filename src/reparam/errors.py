@@ -64,7 +64,9 @@ def flag(option: str) -> str:
 
 
 def short(value: object) -> str:
-    """`repr`, of a long value the beginning alone: a message is one line that can be read."""
+    """`repr`, of a long value the beginning alone, and of an array its shape: a message is one line that can be read."""
+    if isinstance(shape := getattr(value, "shape", None), tuple) and shape and hasattr(value, "dtype"):
+        return f"{type(value).__name__} of shape {tuple(shape)}"
     text = " ".join(repr(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 

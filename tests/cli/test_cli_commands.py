@@ -141,6 +141,15 @@ def test_encode_writes_latents_that_python_gives_too(command: Callable, run: Pat
     assert found["classes"].tolist() == list(opened.dataset.classes)
 
 
+def test_encode_says_which_images_it_leaves_out(command: Callable, run: Path, tmp_path: Path) -> None:
+    facts = reparam.load(run).dataset
+    kept, left = len(facts.train) + len(facts.validation), len(facts.test)
+    done = command("encode", run, "--split", "all", "--out", tmp_path / "z.npz")
+    assert f"{kept} latents of size 2, of train and validation images, without the {left} of test" in done.out
+    assert len(np.load(tmp_path / "z.npz")["mean"]) == kept
+    assert f"{left} latents of size 2, of test images:" in command("encode", run, "--out", tmp_path / "t.npz").out
+
+
 @pytest.mark.parametrize(
     "words",
     [

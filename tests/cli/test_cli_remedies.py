@@ -205,8 +205,12 @@ def test_moved_data_is_named_by_relocate(command: Callable, pictures: Path, tmp_
     refused(command("evaluate", run, "--data", f"folder:{moved}"), "'reparam relocate RUN PATH'")
 
     other = shutil.copytree(moved, tmp_path / "other")
-    next(other.iterdir()).unlink()
-    refused(command("relocate", run, other), "other images than", str(run))
+    lost = next(other.iterdir())
+    lost.unlink()
+    refused(command("relocate", run, other), "other images than", str(run), "put those back")
+    shutil.copy(moved / lost.name, lost)
+    assert command("relocate", run, other).code == 0
+    shutil.rmtree(other)
     refused(command("relocate", run, tmp_path / "nowhere"), "nowhere")
     with reparam.load(run).folder.locked():
         refused(command("relocate", run, moved), "another process is training")

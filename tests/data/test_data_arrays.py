@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from reparam.data import DataOptions, load
+from reparam.data import DataOptions, load, sources
 from reparam.data.io.npy import read_npy
 from reparam.errors import DataError
 
@@ -28,6 +28,32 @@ def save(tmp_path, array, **arrays):
         return f"array:{tmp_path / 'a.npz'}"
     np.save(tmp_path / "a.npy", array)
     return f"array:{tmp_path / 'a.npy'}"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("highest", [1, 255])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("chunk", [4096, 2])  # 2: pictures out of range come before the one that is not finite
+def test_advice_on_pixels_that_are_not_finite_keeps_the_other_pictures(
+    tmp_path, monkeypatch, value, highest, dtype, chunk
+):
+    monkeypatch.setattr(sources.arrays, "_CHUNK", chunk)
+    array = (GREY / 255 * highest).astype(dtype)
+    array[3, 2, 1] = value
+    with pytest.raises(DataError, match="NaN or infinite pixels") as first:
+        load(save(tmp_path, array))
+    better = eval(str(first.value).rpartition("use ")[2], {"images": array, "numpy": np})  # our own words
+    try:
+        found = load(save(tmp_path, better))
+    except DataError as second:
+        code = str(second).rpartition("use ")[2]
+        found = load(save(tmp_path, eval(code, {"images": better.astype(np.float64), "numpy": np})))
+    levels = {np.frombuffer(x, np.uint8).tobytes() for x in every(found)}
+    expected = {x.tobytes() for x in np.delete(GREY, 3, 0)}
+    assert expected <= levels
+    (last,) = levels - expected
+    differing = np.frombuffer(last, np.uint8).reshape(8, 8) != GREY[3]
+    assert differing.sum() - differing[2, 1] == 0
 
 
 @pytest.mark.parametrize(

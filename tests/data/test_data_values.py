@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from reparam.data.values import as_images, as_labels, as_mask, scaling
@@ -45,7 +46,7 @@ def test_truth_values_are_black_and_white() -> None:
 def followed(values: Tensor, message: str) -> Tensor:
     """What the code after `use` makes of the values."""
     code = message.rpartition("use ")[2].partition(", or ")[0].partition(" for black")[0]
-    return eval(code, {"images": values, "torch": torch})  # our own words
+    return eval(code, {"images": values, "numpy": np, "torch": torch})  # our own words
 
 
 # (what is given, what advice must make of it, a word of the message)
@@ -63,14 +64,18 @@ OUT_OF_RANGE = {
     "infinity": (X.where(X < 1, torch.inf), X, "NaN or infinity"),
     "0 and 1 as uint8": ((X > 0.5).to(torch.uint8), (X > 0.5).float(), "black and white"),
     "int64": (LEVELS, X, "images / 255"),
-    "0 and 1 as int64": ((X > 0.5).long(), (X > 0.5).float(), "images / 1"),
+    "0 and 1 as int64": ((X > 0.5).long(), (X > 0.5).float(), "images.float()"),
     "height, width, channels": (X.permute(0, 2, 3, 1), X, "not [2, 8, 8, 3]"),
     "one picture": (X[0], X[:1], "[None]"),
+    "one picture of one channel": (X[0, 0], X[:1, :1].repeat(1, 3, 1, 1), "[None, None]"),
+    "pictures without channels": (X[:, 0], X[:, :1].repeat(1, 3, 1, 1), "[:, None]"),
     "one channel": (X[:, :1], X[:, :1].repeat(1, 3, 1, 1), "expand"),
     "twice the side": (X.repeat_interleave(2, 2).repeat_interleave(2, 3), X, "interpolate"),
     "a list": (list(X), X, "torch.stack"),
     "an array": (X.numpy(), X, "torch.as_tensor"),
     "nested lists": (X.tolist(), X, "torch.as_tensor"),
+    "an array read backwards": (X.numpy()[::-1], X.flip(0), "torch.as_tensor(numpy.array(images))"),
+    "pictures": ([Image.fromarray(x.permute(1, 2, 0).byte().numpy()) for x in LEVELS], X, "numpy"),
 }
 
 
@@ -81,7 +86,12 @@ def test_other_images_are_refused_with_advice_that_keeps_the_pictures(name: str)
         as_images(given, SHAPE)  # type: ignore[arg-type]
     line = str(caught.value)
     assert "\n" not in line
-    torch.testing.assert_close(as_images(followed(given, line), SHAPE), expected, atol=1e-6, rtol=0)  # type: ignore[arg-type]
+    better = followed(given, line)  # type: ignore[arg-type]
+    try:
+        found = as_images(better, SHAPE)
+    except DataError as second:  # of two things that are wrong each is said in turn
+        found = as_images(followed(better, str(second)), SHAPE)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +101,21 @@ def test_what_is_no_image_is_refused_in_a_line(given: object) -> None:
     with pytest.raises(DataError, match="images") as caught:
         as_images(given, SHAPE)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [None, "x", 3, [], ["x"], [None], {"images": X}, [X[0], X[0, 0]], range(3), object()])
+def test_code_is_advised_only_where_it_makes_a_tensor(given: object) -> None:
+    with pytest.raises(DataError, match="images: a torch tensor is expected") as caught:
+        as_images(given, SHAPE)  # type: ignore[arg-type]
+    line = str(caught.value)
+    if "use " in line:
+        assert isinstance(followed(given, line), Tensor)  # type: ignore[arg-type]
+    else:
+        assert line.endswith("; give one [n, 3, 8, 8] of floats in [0, 1], or of uint8 from 0 to 255")
+    for check, expected in ((lambda: as_mask(None, X), "[H, W]"), (lambda: as_labels(None, 2, 0, 3), "whole numbers")):  # type: ignore[arg-type]
+        with pytest.raises(DataError, match="not NoneType; give one") as caught:
+            check()
+        assert expected in str(caught.value)
 
 
 def test_grey_models_are_told_how_to_drop_colour() -> None:

@@ -80,7 +80,7 @@ def test_accuracy_without_a_label_is_left_out_and_the_rest_is_json(tmp_path: Pat
 def test_flat_pictures_have_no_sharpness_and_everything_else_is_a_number(grey: int, tmp_path: Path) -> None:
     run = trained(tmp_path, "ae", np.full((60, SIDE, SIDE), grey, np.uint8), np.arange(60) % 2, hidden=(8,), latent=2)
     said: list[str] = []
-    found = run.evaluate([], samples=4, nll_images=5, say=said.append)
+    found = run.evaluate(samples=4, nll_images=5, say=said.append)
     assert "sharpness" not in found
     assert {"mse", "psnr"} <= found.keys()
     document = whole_run_is_json(run.path)

@@ -52,7 +52,7 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
     options = EvaluationOptions(**chosen)
     opened = open_run(run, device)
     names = comma_list("metrics", metrics)
-    measures = opened.evaluate(names, progress=progress(), say=say, **chosen)
+    measures = opened.evaluate(names or None, progress=progress(), say=say, **chosen)
     findings = opened.folder.evaluation().diagnosis if not names or "all" in names else ()
     if as_json:
         figures = {name: dataclasses.asdict(measure) for name, measure in measures.items()}
@@ -80,7 +80,10 @@ def report(run: Path, device: str, as_json: bool) -> None:
 @run_command("reparam encode runs/vae --data mnist --out latents.npz")
 @click.option("--data", "spec", default=None, help="Images to encode (default: the run's own data).")
 @click.option(
-    "--split", default="test", show_default=True, help="train, validation, test or all (train and validation)."
+    "--split",
+    default="test",
+    show_default=True,
+    help="train, validation, test or all (train and validation, not test).",
 )
 @click.option("--out", required=True, type=UserPath(), help="An .npz file.")
 def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_json: bool) -> None:
@@ -108,7 +111,12 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
 
     write_atomically(out, write)
     facts = {"out": str(out), "images": len(mean), "latent": mean.shape[1]}
-    answer(as_json, facts, f"{len(mean)} latents of size {mean.shape[1]}: {out}")
+    which = (
+        f"train and validation images, without the {len(dataset.test):,} of test"
+        if split == "all"
+        else f"{split} images"
+    )
+    answer(as_json, facts, f"{len(mean)} latents of size {mean.shape[1]}, of {which}: {out}")
 
 
 @click.command(epilog=example("reparam compare runs/vae runs/gmvae runs/gan --out comparison.html"))

@@ -10,7 +10,7 @@ import operator
 import types
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar, Union
+from typing import Annotated, Any, NamedTuple, TypeVar, Union
 
 import torch
 from pydantic import Field, InstanceOf, TypeAdapter, ValidationError
@@ -21,8 +21,15 @@ from reparam.errors import ConfigError, short, suggest
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 
-Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Count = Annotated[int, Field(ge=1)]
+
+
+class Remedy(NamedTuple):
+    """Marks an argument: what a refusal of its value advises."""
+
+    text: str
+
 
 _instance: Any = InstanceOf
 _PLAIN = (Any, int, float, str, bool, bytes, types.NoneType)
@@ -75,7 +82,8 @@ def _check(name: str, hint: Any, adapter: TypeAdapter[Any], value: Any) -> None:
     except ValidationError as refusal:
         first, *others = dict.fromkeys(error["msg"] for error in refusal.errors())
         expected = " or ".join([first, *(other.removeprefix("Input should be ") for other in others)])
-        raise ConfigError(f"option '{name}': {expected}, got {short(value)}") from None
+        remedies = [f"; {mark.text}" for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Remedy)]
+        raise ConfigError(f"option '{name}': {expected}, got {short(value)}{''.join(remedies)}") from None
     if isinstance(value, str) and "\0" in value:
         raise ConfigError(f"option '{name}': text without the character NUL is expected, got {short(value)}")
     check_size(name, hint, value)

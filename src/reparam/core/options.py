@@ -33,14 +33,22 @@ def _adapters(section: Any) -> dict[str, TypeAdapter[Any]]:
     return {name: TypeAdapter(hint) for name, hint in typing.get_type_hints(section, include_extras=True).items()}
 
 
+def refusal(error: Mapping[str, Any]) -> str:
+    """What pydantic found wrong with a value, and how numbers that belong in a tuple are written."""
+    value, remedy = error["input"], ""
+    if error["type"] == "tuple_type" and isinstance(value, int | float | list):
+        remedy = f": write {short(tuple(value) if isinstance(value, list) else (value,))}"
+    return f"{error['msg']}, got {short(value)}{remedy}"
+
+
 def check_fields(options: Any, error: type[ReparamError] = ConfigError, strict: bool = True) -> None:
     """Raises `error` for a field of a dataclass whose value is not of its annotated type, or beyond its bounds."""
     for name, adapter in _adapters(type(options)).items():  # type: ignore[arg-type]
         value = getattr(options, name)
         try:
             adapter.validate_python(value, strict=strict)
-        except ValidationError as refusal:
-            raise error(f"option '{name}': {refusal.errors()[0]['msg']}, got {short(value)}") from None
+        except ValidationError as found:
+            raise error(f"option '{name}': {refusal(found.errors()[0])}") from None
 
 
 class Table(NamedTuple):

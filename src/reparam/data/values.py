@@ -5,6 +5,10 @@ Images are floats in [0, 1], or uint8 from 0 to 255. All that takes them from a 
 Shapes: `n` images, `C H W` image.
 """
 
+import warnings
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,11 +34,32 @@ def scaling(low: float, high: float, name: str = "images") -> str:
     return f"{name} / {largest}"
 
 
-def not_a_tensor(value: object, name: str) -> DataError:
-    """The error for what should be a tensor and is not, with what makes one of it."""
-    parts = isinstance(value, list | tuple) and bool(value) and all(isinstance(part, Tensor) for part in value)
-    remedy = f"torch.stack({name})" if parts else f"torch.as_tensor({name})"
-    return DataError(f"{name}: a torch tensor is expected, not {type(value).__name__}; use {remedy}")
+_MAKERS: dict[str, Callable[..., Tensor]] = {
+    "torch.stack({})": torch.stack,
+    "torch.as_tensor({})": torch.as_tensor,
+    "torch.as_tensor(numpy.array({}))": lambda value: torch.as_tensor(np.array(value)),
+}
+
+
+def _runs(maker: Callable[..., Tensor], value: object) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that lists of arrays are slow
+            maker(value)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return True
+
+
+def not_a_tensor(value: object, name: str, expected: str) -> DataError:
+    """The error for what should be a tensor and is not, with what makes one of it, or with what is `expected` where nothing
+    does."""
+    # Others are not tried: a data set of one's own would be read whole.
+    known = isinstance(value, list | tuple) or hasattr(value, "__array__") or hasattr(value, "__array_interface__")
+    works = (code for code, maker in _MAKERS.items() if known and _runs(maker, value))
+    code = next(works, None)
+    remedy = f"use {code.format(name)}" if code else f"give {expected}"
+    return DataError(f"{name}: a torch tensor is expected, not {type(value).__name__}; {remedy}")
 
 
 def as_images(values: Tensor, shape: tuple[int, ...] | None = None, name: str = "images") -> Tensor:
@@ -54,7 +79,7 @@ def as_images(values: Tensor, shape: tuple[int, ...] | None = None, name: str = 
     if not (values.is_floating_point() or values.dtype == torch.bool):
         advice = scaling(int(values.min()), int(values.max()), name) if values.numel() else ""
         raise DataError(
-            f"{name} are {values.dtype}, and should be floats in [0, 1] or uint8 from 0 to 255: use {advice or f'{name} / 1'}"
+            f"{name} are {values.dtype}, and should be floats in [0, 1] or uint8 from 0 to 255: use {advice or f'{name}.float()'}"
         )
     found = values.detach().float()
     if not found.numel():
@@ -72,14 +97,21 @@ def as_images(values: Tensor, shape: tuple[int, ...] | None = None, name: str = 
 
 def _check_shape(values: Tensor, shape: tuple[int, ...] | None, name: str) -> None:
     if not isinstance(values, Tensor):
-        raise not_a_tensor(values, name)
+        sides = ", ".join(map(str, shape or "CHW"))
+        raise not_a_tensor(values, name, f"one [n, {sides}] of floats in [0, 1], or of uint8 from 0 to 255")
     found = tuple(values.shape)
     if len(found) == 4 and shape in (None, found[1:]):
         return
     expected = f"[n, {', '.join(map(str, shape or 'CHW'))}]"
     remedy = ""
-    if len(found) == 3 and shape in (None, found):
+    if len(found) == 2 and (shape is None or found == shape[1:]):
+        remedy = f"; use {name}[None, None]"
+    elif len(found) == 3 and shape in (None, found):
         remedy = f"; use {name}[None]"
+    elif (
+        len(found) == 3 and shape and found[1:] == shape[1:] and found[0] != 3
+    ):  # 3: one picture in colour, or three grey ones
+        remedy = f"; use {name}[:, None]"
     elif len(found) == 4 and shape:
         channels, *sides = shape
         if found[1:] == (*sides, channels):
@@ -100,7 +132,7 @@ def as_mask(mask: Tensor, images: Tensor) -> Tensor:
     Raises DataError for another shape, for NaN, and for other values.
     """
     if not isinstance(mask, Tensor):
-        raise not_a_tensor(mask, "mask")
+        raise not_a_tensor(mask, "mask", "one [H, W], 1 where a pixel is seen, and 0 elsewhere")
     if mask.layout != torch.strided or mask.is_complex() or mask.is_meta:
         where = "on no device" if mask.is_meta else f"{mask.layout} {mask.dtype}"
         raise DataError(f"the mask is {where}: give a plain tensor, 1 where a pixel is seen")
@@ -119,7 +151,7 @@ def as_labels(labels: Tensor, count: int | None, low: int, classes: int | None, 
     """int64 [n], on the device that they are on. `count`: how many there must be; `low`: the least, -1 where some may be without;
     `classes`: how many there are. Raises DataError for other labels."""
     if not isinstance(labels, Tensor):
-        raise not_a_tensor(labels, name)
+        raise not_a_tensor(labels, name, "one [n] of whole numbers")
     whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
     if labels.dim() != 1 or count not in (None, len(labels)) or not whole:
         images = "image" if count is None else f"of the {count} images"

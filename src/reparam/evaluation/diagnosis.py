@@ -27,6 +27,7 @@ TOGETHER = 1000  # images
 ALIKE = 1e-10  # squared error of a pixel: rounding in float32
 SURE = 1.96  # standard errors: 95% of a normal
 OVERFITTED = 0.2  # of the standard deviation between test images: a small effect, whatever the scale of the likelihood
+_UNSTABLE = "if the loss did not fall, lower --learning-rate or set --clip, and look at the training curves"
 LARGE_MARGINAL = 0.25  # of the KL
 # The aggregate posterior of few images is a poor stand-in for that of all: its KL to the prior comes out too high.
 ENOUGH_FOR_MARGINAL, FAR_FROM_LIMIT = 1000, 0.7
@@ -69,14 +70,14 @@ def _findings(context: EvaluationContext) -> tuple[Finding, ...]:
             Finding(
                 "untrained",
                 f"{evidence}: that image would be the better reconstruction",
-                "train longer; if the loss did not fall, lower --learning-rate or set --clip, and look at the training curves",
+                f"train longer; {_UNSTABLE}",
             ),
         )
     if level == "poor":
         if kl < COLLAPSED_KL:
             return (_collapsed(context, evidence, kl),)
-        more = ", though the latents carry something" if math.isfinite(kl) else ""
-        return (Finding("learnt little", evidence + more, "train longer, or use larger networks"),)
+        more = f", though the latents carry {kl:.3g} nats" if math.isfinite(kl) else ""
+        return (Finding("learnt little", evidence + more, f"train longer, or use larger networks; {_UNSTABLE}"),)
     first = _generalisation(context, f"reconstructions explain {1 - error.value:.0%} of the test pixels' variance")
     return tuple(finding for finding in (first, _unfilled(context), _unused(context)) if finding)
 

@@ -33,7 +33,7 @@ def run_context(
 
 def evaluate_run(
     run: LoadedRun,
-    metrics: Sequence[str] = (),
+    metrics: str | Sequence[str] | None = None,
     options: EvaluationOptions | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] = silent,
@@ -42,10 +42,12 @@ def evaluate_run(
 
     Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis. A metric
     that has no value on these images is left out, and `left_out` of the file says why. Raises ConfigError for metrics and options
-    that do not apply to the run, DataError where its data has changed.
+    that do not apply to the run, and for an empty list; DataError where its data has changed.
     """
     run.folder.stored_evaluation()  # a damaged one is refused before the work
-    metrics = [metrics] if isinstance(metrics, str) else metrics
+    if metrics is not None and not metrics:
+        raise ConfigError("metrics names nothing: name some, or leave it out (None) for what the model allows")
+    metrics = [metrics] if isinstance(metrics, str) else metrics or ()
     options = options or EvaluationOptions()
     _check(run, options)
     context = run_context(run, options, progress, say)

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from reparam.core.limits import check_size
-from reparam.core.options import fields_of, owners
+from reparam.core.options import fields_of, owners, refusal
 from reparam.data import DATASETS, DataOptions, Dataset, Images
 from reparam.data.labels import chosen_labels, few_labels
 from reparam.data.tasks import TaskOptions
@@ -278,7 +278,7 @@ def _validate(cls: type, values: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = str(first["loc"][0]) if first["loc"] else cls.__name__
-        raise ConfigError(f"option '{where}': {first['msg']}, got {short(first['input'])}") from None
+        raise ConfigError(f"option '{where}': {refusal(first)}") from None
     for option in dataclasses.fields(section):
         value = getattr(section, option.name)
         if any(isinstance(one, int) and abs(one) >= 2**63 for one in (value if isinstance(value, tuple) else (value,))):

@@ -20,7 +20,10 @@ def relocate(folder: RunFolder, path: str | Path) -> str:
     place = user_path(str(path).removeprefix(f"{kind}:")).absolute()
     moved = f"{kind}:{place}"
     if open_data(config, spec, moved).fingerprint != document.data.fingerprint:
-        raise DataError(f"{place} holds other images than {folder.path} was trained on: name their folder or file")
+        raise DataError(
+            f"{place} holds other images than {folder.path} was trained on: put those back, name where they are, or "
+            "train a new run"
+        )
     with folder.locked():
         folder.amend_data(data=moved)
     return moved

@@ -146,7 +146,7 @@ def _check_type(array: np.ndarray, where: str) -> None:
     if array.dtype.kind not in "iu":  # for issubdtype, spans of time are integers too
         raise DataError(f"{where} are {array.dtype}: {_REMEDY}")
     low, high = int(array.min()), int(array.max())
-    advice = scaling(low, high) or "images / 1"
+    advice = scaling(low, high) or "images.astype('float32')"
     raise DataError(
         f"{where} are {array.dtype} from {low} to {high}, and should be uint8 or floats in [0, 1]: use {advice}"
     )
@@ -157,10 +157,14 @@ def _levels(array: np.ndarray, part: slice, where: str) -> np.ndarray:
     values = array[part]
     if not np.issubdtype(array.dtype, np.floating):
         return values
-    if not np.isfinite(values).all():
-        raise DataError(f"{where} holds NaN or infinite pixels: replace them (numpy.nan_to_num) or drop those images")
-    if scaling(float(values.min()), float(values.max())):
-        low, high = float(np.nanmin(array)), float(np.nanmax(array))
+    low, high = float(values.min()), float(values.max())  # NaN where there is one
+    if not -np.inf < low <= high < np.inf or scaling(low, high):
+        low, high = float(array.min()), float(array.max())
+        if not -np.inf < low <= high < np.inf:  # first, since nothing can be scaled by infinity
+            raise DataError(
+                f"{where} holds NaN or infinite pixels: drop those images, or use numpy.nan_to_num(images, nan=0, posinf=1, "
+                "neginf=0)"
+            )
         raise DataError(
             f"{where} run from {low:.6g} to {high:.6g} but floats must lie in [0, 1]: use {scaling(low, high)}"
         )
