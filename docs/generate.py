@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from reparam.cli import cli
+from reparam.cli.group import cli
 from reparam.conditionals import LIKELIHOODS
 from reparam.core.options import fields_of
 from reparam.data import DATASETS

@@ -28,6 +28,7 @@ from reparam.run.config import RunConfig, resolve, sections
 from reparam.run.documents import finite_figures
 from reparam.run.folder import RunFolder
 from reparam.session import continue_run, start
+from reparam.terminal import ending
 from reparam.training import Progress, Silent
 
 FORMAT = 1
@@ -141,7 +142,7 @@ class ExperimentRunner:
         return document if current else None
 
     def measure(self, cell: Cell) -> dict[str, Any]:
-        """Trains (on from where it stopped), measures and writes the result. Raises KeyboardInterrupt when interrupted."""
+        """Trains (on from where it stopped), measures and writes the result. Raises what `ending` says when interrupted."""
         run = self._trained(cell)
         began = time.monotonic()
         options = cell.evaluation_options(self.fast)
@@ -196,7 +197,7 @@ class ExperimentRunner:
             config = dataclasses.replace(config, training=training)
             _, outcome = start(config, folder.path, self.progress)
         if outcome.state == "interrupted":
-            raise KeyboardInterrupt
+            raise ending(outcome.signal)
         return api.load(folder.path)
 
 

@@ -104,7 +104,7 @@ EVALUATION = "--samples 20 --nll-images 120 --images 200"
 
 
 def command(line: str) -> None:
-    from reparam.cli import cli
+    from reparam.cli.group import cli
 
     cli.main(line.split(), prog_name="reparam", standalone_mode=False)
 

@@ -64,7 +64,7 @@ KINDS: dict[str, str] = {
 IMPORTED = (
     "constriction", "matplotlib.pyplot", "sklearn.datasets", "tensorboardX", "torch._inductor.compile_fx", "reparam.api",
     "reparam.reports.compare", "reparam.reports.augmented", "reparam.reports.segmentation", "reparam.session",
-    "reparam.cli.augment", "reparam.data.sources.shard_writing", "array_record.python.array_record_module",
+    "reparam.cli.group", "reparam.data.sources.shard_writing", "array_record.python.array_record_module",
 )  # fmt: skip
 
 COMMON = "--data digits --batch-size 128 --log-every 1 --checkpoint-seconds 0 --pictures 2 --device cpu"

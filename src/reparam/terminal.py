@@ -1,5 +1,7 @@
 """The terminal, or what stands in its place: its lines, which may hold anything and may go nowhere, and its signals."""
 
+import _thread
+import _weakrefset
 import codecs
 import contextlib
 import errno
@@ -9,7 +11,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, TextIO
 
@@ -20,9 +23,10 @@ END_SIGNALS = tuple(
     signal.Signals(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 PLAIN = {"±": "+-", "–": "-", "—": "-", "…": "...", "×": "x", "÷": "/", "≤": "<=", "≥": ">=", "−": "-"}
-
-
 REST = 1.0  # seconds: signals that come closer together are one
+SIGNALLED = 128  # and the signal's number: the exit code
+WEAK = (weakref.__file__, _weakrefset.__file__)
+PYDANTIC = f"{os.sep}pydantic{os.sep}"
 
 
 class Ended(BaseException):
@@ -101,39 +105,95 @@ def flush_streams() -> None:
             _mute(name)
 
 
-def in_finaliser(frame: FrameType | None) -> bool:
-    """Whether Python would print an exception, and go on: in `__del__`, and where importlib drops a module's lock."""
+def _fragile(frame: FrameType | None) -> int:
+    """How many of the frames are of an import, a finaliser, a callback of a weak reference or pydantic. An exception there is
+    printed, caught or made another by others' code (pydantic's core is not Python), or leaves a module behind that is half made
+    and cannot be imported again."""
+    count = 0
     while frame:
         code = frame.f_code
-        if code.co_name == "__del__" or (code.co_name == "cb" and code.co_filename == "<frozen importlib._bootstrap>"):
-            return True
+        at = code.co_filename
+        count += code.co_name == "__del__" or at.startswith("<frozen importlib") or at in WEAK or PYDANTIC in at
         frame = frame.f_back
-    return False
+    return count
+
+
+def _end_at_once(number: int) -> None:
+    try:
+        say("interrupted")
+        flush_streams()
+    finally:
+        os._exit(SIGNALLED + number)
 
 
 @contextlib.contextmanager
-def end_signals_raised() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise `Ended`, so that what was begun is cleaned up; those that come within the next `REST` seconds are
-    part of it. After one, more of them are ignored: the program ends. A signal that is ignored (by nohup) stays so."""
-    process, raised = os.getpid(), -math.inf
+def end_signals_taken(act: Callable[[int], None], hung: Callable[[int], None] | None = None) -> Iterator[None]:
+    """Calls `act(number)` for each of `END_SIGNALS`, at a moment when an exception that it raises arrives: while something is
+    imported or finalised, once that is over. `hung` is called with one more that comes `REST` seconds later and finds it not
+    over, as an import may hang. Signals reach Python's main thread only: elsewhere this does nothing. A signal that
+    is ignored (by nohup) stays so."""
+    process, outside = os.getpid(), _fragile(sys._getframe())
     before: dict[signal.Signals, Any] = {}
+    since: float | None = None  # when the signal came that waits
+    from_here = False
 
-    def end(number: int, frame: FrameType | None) -> None:
-        nonlocal raised
+    def take(number: int, frame: FrameType | None) -> None:
+        nonlocal since, from_here
         if os.getpid() != process:  # in a reading process that begins: this one ends it
             return
-        if in_finaliser(frame):  # once more, a little later
-            threading.Timer(0.1, os.kill, (process, number)).start()
-        elif time.monotonic() - raised > REST:
-            raised = time.monotonic()
-            raise Ended(number)
+        again, from_here = from_here, False
+        if again and since is None:
+            return  # another came meanwhile, and was acted on
+        if _fragile(frame) <= outside:
+            since = None
+            act(number)
+        elif again or since is None:
+            since = time.monotonic() if since is None else since
+            _thread.start_new_thread(send_again, (number,))  # one of `threading` takes locks that may be held just now
+        elif hung and time.monotonic() - since > REST:
+            hung(number)
+
+    def send_again(number: int) -> None:
+        nonlocal from_here
+        time.sleep(0.05)
+        now = signal.getsignal(number)
+        if callable(now) and now is not signal.default_int_handler:  # else what was to be ended has ended
+            from_here = now is take
+            os.kill(process, number)
 
     if threading.current_thread() is threading.main_thread():
         for number in END_SIGNALS:
-            if number != signal.SIGINT and signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, end)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, take)
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler if raised == -math.inf else signal.SIG_IGN)
+            if signal.getsignal(number) is take:
+                signal.signal(number, handler)
+
+
+def ending(number: int) -> BaseException:
+    """What a signal raises."""
+    return KeyboardInterrupt() if number == signal.SIGINT else Ended(number)
+
+
+@contextlib.contextmanager
+def end_signals_raised() -> Iterator[None]:
+    """`END_SIGNALS` raise KeyboardInterrupt or `Ended`, so that what was begun is cleaned up; those that come within the next
+    `REST` seconds are part of it. After one, more of them are ignored: the program ends."""
+    raised = -math.inf
+
+    def end(number: int) -> None:
+        nonlocal raised
+        if time.monotonic() - raised > REST:
+            raised = time.monotonic()
+            raise ending(number)
+
+    with end_signals_taken(end, _end_at_once):
+        try:
+            yield
+        finally:
+            if raised > -math.inf:
+                for number in END_SIGNALS:
+                    signal.signal(number, signal.SIG_IGN)

@@ -12,7 +12,7 @@ from PIL import Image
 
 import reparam
 from experiments import EXPERIMENTS
-from reparam.cli import cli
+from reparam.cli.group import cli
 from reparam.data.tasks import to_float
 
 TRAIN = ("train", "vae", "--data", "digits", "--epochs", "1")

@@ -9,7 +9,7 @@ from refusals import refused
 
 import reparam
 from experiments.command import reproduce
-from reparam.cli import cli
+from reparam.cli.group import cli
 from reparam.cli.options import UserPath
 from reparam.errors import ConfigError
 

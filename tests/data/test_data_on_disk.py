@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import reparam
-from reparam.cli import cli
+from reparam.cli.group import cli
 from reparam.data import DataOptions, load
 from reparam.data.dataset import SPLITS, cut
 from reparam.data.io.on_disk import LOGGED, OnDiskImages, ReadAhead

@@ -11,7 +11,7 @@ import click
 import pytest
 
 import reparam
-from reparam.cli import cli
+from reparam.cli.group import cli
 from reparam.data import DATASETS
 from reparam.errors import ReparamError
 from reparam.evaluation import METRICS

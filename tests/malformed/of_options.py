@@ -71,7 +71,7 @@ VALUES = {
 
 
 def of_options(base: Path, random: Random) -> Iterator[Case]:
-    from reparam.cli import cli
+    from reparam.cli.group import cli
 
     for title, (words, run) in COMMANDS.items():
         path = title.split(" ")

@@ -44,7 +44,7 @@ QUICK = ("run-vae", "run-ae")  # runs that a sample is of: making all of them ta
 IMPORTED = (
     "constriction", "matplotlib.pyplot", "sklearn.datasets", "tensorboardX", "torch._inductor.compile_fx", "reparam.api",
     "reparam.reports.compare", "reparam.reports.augmented", "reparam.reports.segmentation", "reparam.session",
-    "reparam.cli.augment", "reparam.data.sources.shard_writing", "array_record.python.array_record_module",
+    "reparam.cli.group", "reparam.data.sources.shard_writing", "array_record.python.array_record_module",
 )  # fmt: skip
 
 FROM = {
@@ -80,7 +80,8 @@ def use_run(run: Path, call: str | None, thing: str | None) -> None:
 
 def command() -> None:
     """The command, with two more: reading data, calls in Python."""
-    from reparam.cli import cli, main
+    from reparam.cli import main
+    from reparam.cli.group import cli
 
     main(click.Group("reparam", commands={**cli.commands, "open": open_data, "use": use_run}))
 

@@ -1,50 +1,53 @@
 """The command. A thin layer over `reparam.api`; options of `train` are read off the families' dataclasses.
 
-Only click is imported before a command runs, so that `reparam --help` answers at once.
+Next to nothing is imported here: signals are heard before the commands, and click, are.
 """
 
+import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import click
-
-from reparam.cli import augment, compress, conditional, data, measure, pictures, reproduce, train
-from reparam.cli.common import INTERRUPTED, USER_ERROR
 from reparam.errors import ReparamError, memory_watched
-from reparam.terminal import Ended, end_signals_raised, flush_streams, open_streams, say
+from reparam.terminal import SIGNALLED, Ended, end_signals_raised, flush_streams, open_streams, say
+
+if TYPE_CHECKING:
+    import click
 
 LONGEST = 1000  # characters of an error's line: file names and values may be of any length
+USER_ERROR = 2
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="reparam")
-def cli() -> None:
-    """Latent-variable image models: train, measure honestly, look, and use."""
-
-
-for module in (train, data, measure, pictures, conditional, augment, compress, reproduce):
-    for one in module.COMMANDS:
-        cli.add_command(one)
-
-
-def main(command: click.Command = cli, name: str = "reparam") -> None:
-    """Runs a command; every error of the user's is one line on stderr and exit code 2, an interruption 130."""
-    open_streams()
-    with end_signals_raised():
-        code = _run(command, name)
+def main(command: "click.Command | None" = None, name: str = "reparam") -> None:
+    """Runs a command, by default the whole group; every error of the user's is one line on stderr and exit code 2, an
+    interruption 128 and the signal's number."""
+    try:
+        with end_signals_raised():
+            open_streams()
+            code = _run(command, name)
+    except KeyboardInterrupt:
+        code = _interrupted(signal.SIGINT)
+    except Ended as error:
+        code = _interrupted(error.number)
     flush_streams()
     raise SystemExit(code)
 
 
-def _run(command: click.Command, name: str) -> int:
+def _run(command: "click.Command | None", name: str) -> int:
     try:
         Path.cwd()  # libraries end the process where there is none
     except FileNotFoundError:
         return _fail("the current folder has been removed: change to another one")
+
+    import click
+
+    from reparam.cli.group import cli
+
     try:
         with memory_watched("for this command", "work on fewer or smaller images at once, or with a smaller model"):
-            return command.main(prog_name=name, standalone_mode=False) or 0
+            return (command or cli).main(prog_name=name, standalone_mode=False) or 0
     except SystemExit as error:
-        return INTERRUPTED if error.code == INTERRUPTED else 0  # 1: click's, of help whose reader has gone
+        code = error.code if isinstance(error.code, int) else 0
+        return code if code > SIGNALLED else 0  # 1: click's, of help whose reader has gone
     except click.exceptions.NoArgsIsHelpError as error:
         say(error.ctx.get_help() if error.ctx else "")
         return USER_ERROR
@@ -53,16 +56,17 @@ def _run(command: click.Command, name: str) -> int:
         return _fail(error.format_message().rstrip(".") + hint)
     except (ReparamError, click.ClickException) as error:
         return _fail(error.format_message() if isinstance(error, click.ClickException) else str(error))
-    except (KeyboardInterrupt, click.Abort):
-        say("interrupted")
-        return INTERRUPTED
-    except Ended as error:
-        say("interrupted")
-        return 128 + error.number
+    except click.Abort:  # click's, of Ctrl-C
+        return _interrupted(signal.SIGINT)
     except OSError as error:
         from reparam.files import why_refused
 
         return _fail(why_refused(error))
+
+
+def _interrupted(number: int) -> int:
+    say("interrupted")
+    return SIGNALLED + number
 
 
 def _fail(message: str) -> int:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from reparam.api import Run
     from reparam.training import Progress
 
-USER_ERROR, INTERRUPTED = 2, 130
-
 
 def example(*lines: str) -> str:
     """An epilog that click leaves as it is."""

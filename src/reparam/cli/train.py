@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reparam.cli.common import (
-    INTERRUPTED,
     TRUST,
     answer,
     example,
@@ -23,7 +22,7 @@ from reparam.cli.common import (
 )
 from reparam.cli.options import UserPath, unset_option
 from reparam.errors import ConfigError
-from reparam.terminal import output
+from reparam.terminal import SIGNALLED, output
 
 if TYPE_CHECKING:
     from reparam.models import Family
@@ -134,6 +133,7 @@ def _train_command(name: str, family: "Family") -> click.Command:
 def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
     best = outcome.best if math.isfinite(outcome.best) else None  # of a run without validation
     facts = {"run": str(folder.path), **dataclasses.asdict(outcome), "best": best}
+    del facts["signal"]  # the exit code says it
     if as_json and is_first():
         show_json(facts)
     elif is_first():
@@ -147,7 +147,7 @@ def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
         else:
             output(f"next: reparam evaluate {path}; reparam report {path}")
     if outcome.state == "interrupted":
-        raise SystemExit(INTERRUPTED)
+        raise SystemExit(SIGNALLED + outcome.signal)
 
 
 class _ResumeCommand(click.Command):

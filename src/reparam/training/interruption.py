@@ -1,48 +1,40 @@
 """Ctrl-C, SIGTERM and SIGHUP, taken as a request to stop."""
 
-import os
+import math
 import signal
-import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 
-from reparam.terminal import END_SIGNALS, REST, in_finaliser
+from reparam.terminal import REST, end_signals_taken, ending
 
 
 class InterruptListener:
-    """While entered, the first of `END_SIGNALS` sets `asked`; a second one raises KeyboardInterrupt at once, but not in a
-    finaliser (such as end reading processes), where Python would print it and go on. Those that come within the next `REST`
+    """While entered, the first of `END_SIGNALS` sets `asked`, and is `number`; a second one raises KeyboardInterrupt or `Ended`
+    at once, or when an import or a finaliser (such as end reading processes) is over. Those that come within the next `REST`
     seconds are part of it, so that what has to be written then can be.
 
-    Signals reach Python's main thread only: elsewhere it hears none. A signal that is ignored (by nohup) stays so. `keeps`:
-    whether a checkpoint is written then, as the note says.
+    In another thread than Python's main one it hears none. `keeps`: whether a checkpoint is written then, as the note says.
     """
 
     def __init__(self, note: Callable[[str], None], keeps: bool = True) -> None:
         self.asked = False
+        self.number: int = signal.SIGINT  # also where another process was asked
         self._end = "stopping after this step" + " and writing a checkpoint" * keeps
-        self._raised = -REST
-        self._note, self._process = note, os.getpid()
-        self._before: dict[signal.Signals, signal._HANDLER] = {}
+        self._raised = -math.inf
+        self._note = note
+        self._taken = end_signals_taken(self._act)
 
     def __enter__(self) -> "InterruptListener":
-        if threading.current_thread() is threading.main_thread():
-            for number in END_SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._ask)
+        self._taken.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._taken.__exit__(None, None, None)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # in a reading process that begins: this one ends it
-            return
+    def _act(self, number: int) -> None:
         if not self.asked:
-            self.asked = True
+            self.asked, self.number = True, number
             self._note(f"{self._end}; once more to stop at once")
-        elif time.monotonic() - self._raised > REST and not in_finaliser(frame):
+        elif time.monotonic() - self._raised > REST:
             self._raised = time.monotonic()
-            raise KeyboardInterrupt
+            raise ending(number)

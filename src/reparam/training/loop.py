@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from signal import SIGINT
 
 import torch
 from torch import nn
@@ -24,6 +25,7 @@ from reparam.progress import Progress, Silent
 from reparam.run.config import TrainingOptions
 from reparam.run.folder import RunFolder
 from reparam.tensor_files import has_digest
+from reparam.terminal import Ended
 from reparam.training import checkpoint, processes
 from reparam.training.capture import CycleRunner
 from reparam.training.cycle import Augment, Cycle
@@ -38,7 +40,8 @@ from reparam.training.state import TrainingState, weights_of
 
 @dataclass(frozen=True)
 class Outcome:
-    """How training ended: `state` is finished, stopped early or interrupted; `best` the lowest validation total."""
+    """How training ended: `state` is finished, stopped early or interrupted; `best` the lowest validation total; `signal` by
+    which it was interrupted."""
 
     state: str
     step: int
@@ -46,6 +49,7 @@ class Outcome:
     kept: str
     best: float
     seconds: float
+    signal: int = SIGINT
 
 
 class Loop:
@@ -131,7 +135,7 @@ class Loop:
             self.progress.note, self.folder is not None
         ) as listener:  # also while the end is written
             ended = self._run(listener)
-        return Outcome(ended, state.step, self.epoch, self.options.keep, state.best, state.seconds)
+        return Outcome(ended, state.step, self.epoch, self.options.keep, state.best, state.seconds, listener.number)
 
     def _run(self, listener: InterruptListener) -> str:
         try:
@@ -142,8 +146,8 @@ class Loop:
                 self.save()
                 self._write_status(ended)
             return ended
-        except (ReparamError, KeyboardInterrupt) as error:
-            ends = {DivergedError: "diverged", KeyboardInterrupt: "interrupted"}
+        except (ReparamError, KeyboardInterrupt, Ended) as error:
+            ends = {DivergedError: "diverged", KeyboardInterrupt: "interrupted", Ended: "interrupted"}
             with contextlib.suppress(ReparamError):  # as on a full disk: what happened first is what counts
                 self._write_status(ends.get(type(error), "failed"))
             raise

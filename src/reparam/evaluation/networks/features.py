@@ -27,6 +27,7 @@ from reparam.progress import Progress, Silent, silent
 from reparam.run.config import RunConfig, resolve
 from reparam.run.weights import load_weights
 from reparam.tensor_files import read_tensors, write_tensors
+from reparam.terminal import ending
 from reparam.training import Loop, training_alone
 
 CLASSIFIER = "classifier-v2"  # its name and version: part of the names of files in the cache
@@ -154,8 +155,9 @@ def _trained(
             model = _untrained(config, dataset)
         objective = config.family.objective(config.options, Schedule(1, 1))
         loop = Loop(model, objective, dataset.train, config.task, config.training, device, progress=progress)
-        if loop.run().state == "interrupted":
-            raise KeyboardInterrupt  # a network that is half trained would be kept, and judge later runs
+        outcome = loop.run()
+        if outcome.state == "interrupted":
+            raise ending(outcome.signal)  # a network that is half trained would be kept, and judge later runs
     return model.eval()
 
 
