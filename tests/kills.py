@@ -177,7 +177,9 @@ def content(run: Path) -> dict[str, object]:
     for name in ("weights.safetensors", "checkpoint.safetensors"):
         tensors, facts = read_tensors(run / name)
         found |= {f"{name} {key}": (str(value.dtype), value.numpy().tobytes()) for key, value in tensors.items()}
-        found[f"{name} facts"] = {key: value for key, value in facts.items() if key not in ("seconds", "metrics_bytes")}
+        found[f"{name} facts"] = {
+            key: value for key, value in facts.items() if key not in ("seconds", "metrics_bytes", "run")
+        }
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         line.pop("images_per_second", None)

@@ -39,7 +39,7 @@ from reparam.run.data import check_fingerprint, open_data, own_data, stored_spec
 from reparam.run.device import choose_device
 from reparam.run.documents import RunDocument
 from reparam.run.folder import RunFolder
-from reparam.run.weights import load_weights
+from reparam.run.weights import check_weights, load_weights
 from reparam.training import Loop, Outcome, Progress, processes, settle_process, training_alone
 from reparam.training.augmentation import augmenting_runs, build_augmentation
 from reparam.training.checkpoint import kept_weights
@@ -76,7 +76,9 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
     if config.data.train_on == "all":
         progress.note(f"training on all {len(images):,} training and validation images")
     config = _fit_batch(_absolute_paths(config, dataset), len(images), progress)
-    loop = _make_loop(folder, config, with_condition(stored_spec(dataset), config.task), dataset, images, progress)
+    spec = with_condition(stored_spec(dataset), config.task)
+    check_memory(config, spec, device)
+    loop = _make_loop(folder, config, spec, dataset, images, progress)
     config = _with_products(config, loop, progress)
     with _new_run(folder, loop):
         if processes.rank() == 0:
@@ -158,8 +160,8 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
     document, config, spec = folder.parts()
     device = choose_device(config.training.device)
     processes.join(device)
-    lost = not _has_weights(folder)
     if folder.ended():
+        lost = not _has_weights(folder)
         if (damaged or lost) and processes.rank() == 0:
             with folder.locked():
                 if damaged:
@@ -171,7 +173,10 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
     if damaged:
         config = replace(config, data=replace(config.data, damaged=damaged))
     _check_place(document, config, device)
-    _check_checkpoint(folder, config, lost)
+    check_memory(config, spec, device)
+    lost = not _has_weights(folder)
+    remedy = _remedy_for_checkpoint(folder, config, lost)
+    _check_checkpoint(folder, lost, remedy)
     dataset = own_data(folder.path, config, spec)
     check_fingerprint(folder.path, document, config, dataset)
     runs = document.data.moved_by
@@ -185,7 +190,7 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
         loop = _make_loop(folder, config, spec, dataset, config.training_images(dataset), progress)
         if damaged and processes.rank() == 0:
             folder.amend_data(damaged=damaged)
-        loop.restore()
+        loop.restore(remedy)
         if lost:
             loop.keep_anew()
         return folder, _run(loop, config, folder, resumed=True)
@@ -210,7 +215,6 @@ def _make_loop(
     device = choose_device(config.training.device)
     steps_per_epoch = len(images) / config.training.batch_size
     schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
-    check_memory(config, spec, device)
     model = build(config, spec)
     augment = build_augmentation(config.training, dataset, images, device, folder.trust)
     objective = config.family.objective(config.options, schedule)
@@ -327,9 +331,10 @@ def _check_place(document: RunDocument, config: RunConfig, device: torch.device)
 
 
 def _has_weights(folder: RunFolder) -> bool:
-    """Whether there are any that can be read."""
+    """Whether there are any that can be read, and are the run's."""
+    own = folder.untrained_model().state_dict()
     try:
-        folder.weights()
+        folder.weights(own)
     except RunError:
         if folder.weights_path.exists() and not os.access(folder.weights_path, os.R_OK):
             raise  # they are not lost
@@ -339,26 +344,37 @@ def _has_weights(folder: RunFolder) -> bool:
 
 def _write_again(folder: RunFolder) -> None:
     """The kept weights of a run that has ended, from its checkpoint. Raises RunError where that does not hold them."""
-    status = folder.status()
+    status, own = folder.status(), folder.untrained_model().state_dict()
     if not folder.checkpoint_holds_weights(status):
-        folder.weights()  # says what helps
+        folder.weights(own)  # says what helps
     facts = folder.checkpoint_facts()
+    weights = kept_weights(folder.checkpoint_path, status.kept)
+    check_weights(own, weights, folder.checkpoint_path)
     epoch = status.epoch if facts.epoch is None else facts.epoch
-    folder.write_weights(kept_weights(folder.checkpoint_path, status.kept), status.kept, facts.step, epoch)
+    folder.write_weights(weights, status.kept, facts.step, epoch, folder.id)
 
 
-def _check_checkpoint(folder: RunFolder, config: RunConfig, lost: bool) -> None:
+def _remedy_for_checkpoint(folder: RunFolder, config: RunConfig, lost: bool) -> str:
+    """What helps where the checkpoint of a run that has not ended is gone, damaged or another run's."""
+    names = [] if lost else [folder.weights_path.name]
+    names += [folder.checkpoint_path.name] if os.path.lexists(folder.checkpoint_path) else []
+    begin = f"delete {' and '.join(names)}, and 'reparam resume {folder.typed}' begins again"
+    if lost:
+        return f"restore it from a copy, or {begin}"
+    new = training_command(config, folder.path, init_from=str(folder.path.absolute()))
+    return f"restore it from a copy; or train on from the kept weights in a new run with: {new}; or {begin}"
+
+
+def _check_checkpoint(folder: RunFolder, lost: bool, remedy: str) -> None:
     """Raises RunError where a checkpoint is gone: training would begin again, over the weights that there are."""
     if folder.checkpoint_path.exists() or lost:
         return
     with contextlib.suppress(RunError):
         if folder.status().state != "not started" and folder.status().step == 0:
             return  # killed before the first
-    new = training_command(config, folder.path, init_from=str(folder.path.absolute()))
     raise RunError(
         f"{folder.checkpoint_path} is gone, and training would begin again, over the weights of step "
-        f"{folder.weights_facts().step:,}: restore it; or train on from these weights in a new run with: {new}; or delete "
-        f"{folder.weights_path.name}, and 'reparam resume' begins again"
+        f"{folder.weights_facts().step:,}: {remedy}"
     )
 
 

@@ -192,6 +192,7 @@ DATA = "array:{base}/arrays/plain.npz"
 _SMALL = {"epochs": 1, "pictures": 0, "batch_size": 8, "device": "cpu", "log_every": 1, "latent": 2, "hidden": (8,)}
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "vae": ("vae", _SMALL),
+    "vae-again": ("vae", {**_SMALL, "seed": 1}),
     "ae": ("ae", _SMALL),
     "gmvae": ("gmvae", {**_SMALL, "components": 3}),
     "gvae": ("gvae", _SMALL),

@@ -10,7 +10,7 @@ import mutations
 from cases import Case
 
 AWAY = ("missing", "a link that leads nowhere", "a link to itself")  # places where there is no file
-FROM = ("run-vae", "run-ae", "shards")  # whose files are damaged
+FROM = ("run-vae", "run-vae-again", "run-ae", "shards")  # whose files are damaged
 SAMPLE = ("sample", "RUN", "--n", "2", "--out", "OUT/x.png")
 ENCODE = ("encode", "RUN", "--out", "OUT/x.npz")
 EVALUATE = ("evaluate", "RUN", "--metrics", "psnr", "--images", "3")
@@ -128,8 +128,9 @@ def _tensors(base: Path, name: str, commands: tuple[tuple[str, ...], ...], rando
             _written(name, rebuilt(json.dumps(renamed).encode())),
             told,
         )
-    other = (base / "run-ae" / name).read_bytes()
-    yield _case(f"{name}, bytes", "of another run", commands[0], _written(name, other), True)
+    for what, run in (("model", "run-ae"), ("run of the same model", "run-vae-again")):
+        other = (base / run / name).read_bytes()
+        yield _case(f"{name}, place", f"of another {what}", commands[0], _written(name, other), True)
     nan = data[: 8 + length] + b"\0\0\xc0\x7f" * ((len(data) - 8 - length) // 4)
     yield _case(f"{name}, bytes", "NaN everywhere", commands[0], _written(name, nan), False)
 

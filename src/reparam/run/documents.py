@@ -79,7 +79,8 @@ class StoredData:
 
 @dataclass(frozen=True)
 class RunDocument:
-    """run.json. `config` is read by `reparam.run.config.from_json`; processes, device: those that train the run."""
+    """run.json. `config` is read by `reparam.run.config.from_json`; processes, device: those that train the run; id: random, the
+    same in the run's weights and checkpoints ("": of an earlier version)."""
 
     format: Format
     config: dict[str, Any]
@@ -88,6 +89,7 @@ class RunDocument:
     reparam: Text = "unknown"
     torch: Text = "unknown"
     python: Text = "unknown"
+    id: Text = ""
     command: Text = ""
     created: Text = ""
     processes: Annotated[int | None, Field(strict=True, ge=1)] = None
@@ -193,12 +195,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class WeightsFacts:
-    """Metadata of weights.safetensors: which weights were kept (best, last, ema), of which step."""
+    """Metadata of weights.safetensors: which weights were kept (best, last, ema), of which step; run: the `id` of their run."""
 
     kept: Text
     step: Count
     epoch: Length
     format: Format = 1
+    run: Text = ""  # of an earlier version
 
     @property
     def stamp(self) -> tuple[int, str]:
@@ -209,7 +212,8 @@ class WeightsFacts:
 @dataclass(frozen=True)
 class CheckpointFacts:
     """Metadata of checkpoint.safetensors. best: the lowest validation total (None: none yet); stale: validations since; stateful:
-    the numbers of the parameters of each player that have a state; metrics_bytes: the length of metrics.jsonl."""
+    the numbers of the parameters of each player that have a state; metrics_bytes: the length of metrics.jsonl; run: the `id`
+    of its run."""
 
     format: Format
     step: Count
@@ -220,11 +224,22 @@ class CheckpointFacts:
     metrics_bytes: Count
     skipped: tuple[str, ...] = ()
     epoch: Length | None = None  # earlier versions left it out
+    run: Text = ""  # of an earlier version
 
     def holds(self, kept: str) -> bool:
         """Whether the weights that a run kept are in its last checkpoint: the best ones are where its last validation, at its
         last step, was the best."""
         return kept != "best" or (self.stale == 0 and self.best is not None)
+
+
+def check_owner(facts: WeightsFacts | CheckpointFacts, run: str, status: Status, path: Path, remedy: str) -> None:
+    """Raises RunError, with the remedy, for a file of another run than the one of that `id` and status. Where an earlier version
+    wrote the file, only its step can tell."""
+    if facts.run and facts.run != run:
+        raise RunError(f"{path} is of another run: {remedy}")
+    last = status.step if status.ended else status.steps  # of a run that goes on: the last to come; 0: not known
+    if last and facts.step > last:
+        raise RunError(f"{path} is of another run (of its step {facts.step:,}; this one has {last:,}): {remedy}")
 
 
 _adapter: Any = cache(TypeAdapter)

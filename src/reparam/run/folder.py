@@ -16,11 +16,12 @@ import datetime
 import hashlib
 import os
 import platform
+import secrets
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -54,12 +55,13 @@ from reparam.run.documents import (
     RunDocument,
     Status,
     WeightsFacts,
+    check_owner,
     checked,
     finite_figures,
 )
 from reparam.run.known_code import folders_of, recall, remember
-from reparam.run.weights import load_weights
-from reparam.tensor_files import has_digest, read_metadata, read_tensors, write_tensors
+from reparam.run.weights import check_weights
+from reparam.tensor_files import read_metadata, read_tensors, write_tensors
 from reparam.version import __version__
 
 try:
@@ -68,6 +70,7 @@ except ImportError:  # not on Windows: two processes on one run are not noticed 
     fcntl = None  # type: ignore[assignment]
 
 LARGEST_METRICS = 1 << 30  # bytes: some million lines
+Facts = TypeVar("Facts", WeightsFacts, CheckpointFacts)
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ class RunFolder:
         return self._write_document(
             {
                 "format": FORMAT,
+                "id": secrets.token_hex(8),
                 "reparam": __version__,
                 "torch": torch.__version__,
                 "python": platform.python_version(),
@@ -200,6 +204,11 @@ class RunFolder:
         return checked(RunDocument, self._stored_document(), self._document_path, LOST)
 
     @property
+    def id(self) -> str:
+        """What tells the run, and copies of it, from others; empty where there is no run, or one of an earlier version."""
+        return self.document().id if self.holds_run else ""
+
+    @property
     def _document_path(self) -> Path:
         return self.path / "run.json"
 
@@ -264,9 +273,12 @@ class RunFolder:
 
     def ended(self) -> bool:
         """Whether there is nothing left to train."""
-        with contextlib.suppress(RunError):  # a status that cannot be read is written anew
-            return self.status().ended
-        return False
+        return self._readable_status().ended
+
+    def _readable_status(self) -> Status:
+        with contextlib.suppress(RunError):  # `resume` writes it anew
+            return self.status()
+        return NOT_STARTED
 
     def metrics(self) -> list[MetricsLine]:
         """The lines of metrics.jsonl; a last line cut short by a kill is left out."""
@@ -296,8 +308,9 @@ class RunFolder:
         checked(Evaluation, document, self.evaluation_path, remedy)
         return document | {"metrics": finite_figures(document.get("metrics", {}))}
 
-    def write_weights(self, tensors: dict[str, Tensor], kept: str, step: int, epoch: float) -> None:
-        write_tensors(self.weights_path, tensors, {"format": FORMAT, "kept": kept, "step": step, "epoch": epoch})
+    def write_weights(self, tensors: dict[str, Tensor], kept: str, step: int, epoch: float, run: str) -> None:
+        facts = {"format": FORMAT, "run": run, "kept": kept, "step": step, "epoch": epoch}
+        write_tensors(self.weights_path, tensors, facts)
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the kept weights; empty where there are none."""
@@ -306,51 +319,37 @@ class RunFolder:
         except FileNotFoundError:
             return b""
 
-    def weights(self) -> tuple[dict[str, Tensor], WeightsFacts]:
-        """The kept weights, and which they are. Raises RunError where they are missing or damaged, with what helps in the state
-        that the run is in."""
+    def weights(self, own: Mapping[str, Tensor] | None = None) -> tuple[dict[str, Tensor], WeightsFacts]:
+        """The kept weights, and which they are. Raises RunError where they are missing, damaged, of another run or, given the
+        weights of the run's `own` model, of another model, with what helps in the state that the run is in."""
         try:
-            return self._weights(LOST)
+            return self._weights(LOST, own)
         except RunError:
-            return self._weights(self._remedy_for_weights())
+            return self._weights(self._remedy_for_weights(), own)
 
-    def _weights(self, remedy: str) -> tuple[dict[str, Tensor], WeightsFacts]:
+    def _weights(self, remedy: str, own: Mapping[str, Tensor] | None) -> tuple[dict[str, Tensor], WeightsFacts]:
         if not self.weights_path.exists():
             raise RunError(f"{self.path} has no weights: {remedy}")
         tensors, metadata = read_tensors(self.weights_path, remedy=remedy)
-        return tensors, checked(WeightsFacts, metadata, self.weights_path, remedy)
+        facts = self.own_facts(WeightsFacts, metadata, self.weights_path, remedy)
+        if own is not None:
+            check_weights(own, tensors, self.weights_path, remedy)
+        return tensors, facts
+
+    def own_facts(self, kind: type[Facts], metadata: dict[str, Any], path: Path, remedy: str = LOST) -> Facts:
+        """The metadata of a file of the run, checked. Raises RunError, with the remedy, also where it is of another run."""
+        facts = checked(kind, metadata, path, remedy)
+        if self.holds_run:
+            check_owner(facts, self.id, self._readable_status(), path, remedy)
+        return facts
 
     def weights_facts(self) -> WeightsFacts:
         """Which weights are kept, their tensors left unread. Raises RunError where there are none."""
-        return checked(WeightsFacts, read_metadata(self.weights_path), self.weights_path, LOST)
-
-    def notes(self, epochs: float) -> tuple[str, ...]:
-        """A line where training has not ended after so many `epochs`, and one where the weights have no digest."""
-        notes = []
-        with contextlib.suppress(RunError):  # what is missing or damaged is said where it is needed
-            status, kept = self.status(), self.weights_facts()
-            if status.state not in ("finished", "stopped early", "not started"):
-                which = f"its weights are of epoch {kept.epoch:.2f} of {epochs:g}"
-                states = {
-                    "running": f"{self.path} is still being trained, or was killed: {which}; 'reparam resume {self.typed}' "
-                    "continues it if it was killed",
-                    "diverged": f"the training of {self.path} diverged at epoch {status.epoch:.2f}: {which}",
-                }
-                stopped = (
-                    f"the training of {self.path} was interrupted: {which}; 'reparam resume {self.typed}' continues it"
-                )
-                notes.append(states.get(status.state, stopped))
-            if not has_digest(self.weights_path):
-                notes.append(
-                    f"the weights of {self.path} are of an earlier version and have no digest: damage goes unnoticed"
-                )
-        return tuple(notes)
+        return self.own_facts(WeightsFacts, read_metadata(self.weights_path), self.weights_path)
 
     def _remedy_for_weights(self) -> str:
         """What helps where the weights are missing or damaged."""
-        config, status = self.config(), NOT_STARTED
-        with contextlib.suppress(RunError):  # `resume` writes it anew
-            status = self.status()
+        config, status = self.config(), self._readable_status()
         if status.state == "diverged":
             better = calmer_command(config, self.path)
             return f"its training diverged; train a new run with another --learning-rate or --clip, such as: {better}"
@@ -368,7 +367,7 @@ class RunFolder:
 
     def checkpoint_facts(self) -> CheckpointFacts:
         """Metadata of checkpoint.safetensors, its tensors left unread. Raises RunError where it is missing or damaged."""
-        return checked(CheckpointFacts, read_metadata(self.checkpoint_path), self.checkpoint_path, LOST)
+        return self.own_facts(CheckpointFacts, read_metadata(self.checkpoint_path), self.checkpoint_path)
 
     def untrained_model(self) -> Model:
         """The model with random weights, which cost nobody else's random numbers."""
@@ -383,6 +382,6 @@ class RunFolder:
     def model(self) -> tuple[Model, WeightsFacts]:
         """The model with its kept weights, on the CPU, in evaluation mode; and which weights they are."""
         model = self.untrained_model()
-        tensors, facts = self.weights()
-        load_weights(model, tensors, self.weights_path)
+        tensors, facts = self.weights(model.state_dict())
+        model.load_state_dict(tensors)
         return model.eval(), facts

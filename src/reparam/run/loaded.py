@@ -6,6 +6,7 @@ floats in [0, 1], or uint8 from 0 to 255 (`reparam.data.values`); those that the
 Shapes: `n` images, `C H W` image, `K` latent, `D` values of a label map.
 """
 
+import contextlib
 import math
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from reparam.data import Dataset, Images
 from reparam.data.selection import class_balanced_indices, random_indices, task_images
 from reparam.data.tasks import observe, to_float
 from reparam.data.values import as_images, as_labels, as_mask
-from reparam.errors import ConfigError, DataError, suggest
+from reparam.errors import ConfigError, DataError, RunError, suggest
 from reparam.files import user_path
 from reparam.latent import compression, generation
 from reparam.latent.augmentation import CALIBRATED_ON, Augmenter, Change, Strength
@@ -33,6 +34,7 @@ from reparam.run.data import own_data
 from reparam.run.device import choose_device, memory_of
 from reparam.run.documents import RunDocument, WeightsFacts
 from reparam.run.folder import RunFolder
+from reparam.tensor_files import has_digest
 
 
 @checked_methods
@@ -54,7 +56,23 @@ class LoadedRun:
     @property
     def notes(self) -> tuple[str, ...]:
         """What whoever uses the run should know: that its training has not ended, that damage to its weights goes unnoticed."""
-        return self.folder.notes(self.config.training.epochs)
+        notes = []
+        with contextlib.suppress(RunError):  # what is missing or damaged is said where it is needed
+            status, kept = self.folder.status(), self.folder.weights_facts()
+            if status.state not in ("finished", "stopped early", "not started"):
+                which = f"its weights are of epoch {kept.epoch:.2f} of {self.config.training.epochs:g}"
+                go_on = f"'reparam resume {self.folder.typed}' continues it"
+                states = {
+                    "running": f"{self.path} is still being trained, or was killed: {which}; {go_on} if it was killed",
+                    "diverged": f"the training of {self.path} diverged at epoch {status.epoch:.2f}: {which}",
+                }
+                stopped = f"the training of {self.path} was interrupted: {which}; {go_on}"
+                notes.append(states.get(status.state, stopped))
+            if not has_digest(self.folder.weights_path):
+                notes.append(
+                    f"the weights of {self.path} are of an earlier version and have no digest: damage goes unnoticed"
+                )
+        return tuple(notes)
 
     @property
     def model(self) -> Model:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from reparam.distributions import default_generators
 from reparam.errors import RunError
-from reparam.files import LOST
-from reparam.run.documents import FORMAT, CheckpointFacts, checked
+from reparam.run.documents import FORMAT, CheckpointFacts
+from reparam.run.folder import RunFolder
 from reparam.run.weights import check_weights, load_weights
 from reparam.tensor_files import read_tensors, write_tensors
 from reparam.training import processes
@@ -22,8 +22,9 @@ from reparam.training.player_state import PlayerState
 from reparam.training.state import TrainingState
 
 
-def write(path: Path, state: TrainingState, epoch: float, skipped: dict[str, None]) -> None:
-    """The state, random states of all processes, and which images on disk were skipped. All processes call it, rank 0 writes."""
+def write(path: Path, state: TrainingState, epoch: float, skipped: dict[str, None], run: str) -> None:
+    """The state, random states of all processes, which images on disk were skipped, and the `id` of the run. All processes call
+    it, rank 0 writes."""
     device = state.clock.device
     with default_generators():
         own = {"cpu": torch.get_rng_state()}
@@ -40,6 +41,7 @@ def write(path: Path, state: TrainingState, epoch: float, skipped: dict[str, Non
             tensors |= {f"optimiser.{player.name}.{index}.{key}": value for key, value in values.items()}
     metadata = {
         "format": FORMAT,
+        "run": run,
         "step": state.step,
         "epoch": epoch,
         "best": state.best if math.isfinite(state.best) else None,
@@ -52,18 +54,19 @@ def write(path: Path, state: TrainingState, epoch: float, skipped: dict[str, Non
     write_tensors(path, tensors, metadata)
 
 
-def read(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
-    """Puts a training where it was when the checkpoint was written. Raises RunError for a damaged or foreign one."""
-    device = state.clock.device
-    tensors, metadata = read_tensors(path)
-    facts = checked(CheckpointFacts, metadata, path, LOST)
+def read(folder: RunFolder, state: TrainingState, skipped: dict[str, None], remedy: str) -> None:
+    """Puts a training where it was when the checkpoint was written. Raises RunError, with the remedy, for a damaged or foreign
+    one."""
+    device, path = state.clock.device, folder.checkpoint_path
+    tensors, metadata = read_tensors(path, remedy=remedy)
+    facts = folder.own_facts(CheckpointFacts, metadata, path, remedy)
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "random": {}, "optimiser": {}}
     try:
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
             groups[kind][rest] = tensor
-        check_weights(state.average, groups["average"], path)
-        load_weights(state.model, groups["model"], path)
+        check_weights(state.average, groups["average"], path, remedy)
+        load_weights(state.model, groups["model"], path, remedy)
         for name, tensor in state.average.items():
             tensor.copy_(groups["average"][name])
         for player in state.players:
@@ -73,14 +76,14 @@ def read(path: Path, state: TrainingState, skipped: dict[str, None]) -> None:
             if device.type == "cuda" and (name := f"cuda.{processes.rank()}") in groups["random"]:
                 torch.cuda.set_rng_state(groups["random"][name], device)
     except KeyError as error:
-        raise RunError(f"{path} lacks {error}: it is damaged; {LOST}") from None
+        raise RunError(f"{path} lacks {error}: it is damaged; {remedy}") from None
     except (
         RuntimeError,
         TypeError,
         ValueError,
     ) as error:  # a generator's state that is none, states of other parameters
         why = str(error).partition("\n")[0]
-        raise RunError(f"{path} does not fit the run ({why}): {LOST}") from error
+        raise RunError(f"{path} does not fit the run ({why}): {remedy}") from error
     state.step = facts.step
     state.clock.fill_(state.step)
     state.best = math.inf if facts.best is None else facts.best

@@ -20,6 +20,7 @@ from reparam.data.io.on_disk import readers_watched
 from reparam.data.tasks import TaskOptions, make_batch
 from reparam.distributions import default_generators, keyed_generator
 from reparam.errors import ReparamError
+from reparam.files import LOST
 from reparam.objectives import Objective
 from reparam.progress import Progress, Silent
 from reparam.run.config import TrainingOptions
@@ -99,6 +100,7 @@ class Loop:
         self._began = self._saved = 0.0  # seconds
         self._window = (0, 0.0)  # step and time of the last log point
         self._has_checkpoint = False
+        self._run_id = ""  # the folder's; it is made after the loop
         self._start_clocks()
 
     @property
@@ -107,11 +109,12 @@ class Loop:
 
     # -- the run ------------------------------------------------------------------------------------------------------
 
-    def restore(self) -> None:
-        """Continues from the folder's checkpoint; without one (killed before the first) from the start, which is the same."""
+    def restore(self, remedy: str = LOST) -> None:
+        """Continues from the folder's checkpoint; without one (killed before the first) from the start, which is the same. Raises
+        RunError, with the remedy, where it is damaged or of another run."""
         self.cycle.stop_reading()
         if self.folder and self.folder.checkpoint_path.exists():
-            checkpoint.read(self.folder.checkpoint_path, self.state, self.split.skipped)
+            checkpoint.read(self.folder, self.state, self.split.skipped, remedy)
             self._has_checkpoint = True
             if not has_digest(self.folder.checkpoint_path):
                 self.progress.note(
@@ -130,6 +133,7 @@ class Loop:
         state = self.state
         self._start_clocks()
         if self.folder and processes.rank() == 0:
+            self._run_id = self.folder.id
             self.metrics = MetricsLog(self.folder, state.metrics_bytes, state.step)
         with InterruptListener(
             self.progress.note, self.folder is not None
@@ -296,7 +300,7 @@ class Loop:
             self.state.metrics_bytes = self.metrics.size
         self.split.skipped.update(dict.fromkeys(processes.lines_of_all(self.split.skipped)))
         if self.folder:
-            checkpoint.write(self.folder.checkpoint_path, self.state, self.epoch, self.split.skipped)
+            checkpoint.write(self.folder.checkpoint_path, self.state, self.epoch, self.split.skipped, self._run_id)
             self._has_checkpoint = True
         if self.options.keep != "best":  # weights without a checkpoint would be those of a run that cannot continue
             self._write_weights()
@@ -306,7 +310,7 @@ class Loop:
     def _write_weights(self) -> None:
         if self.folder and processes.rank() == 0:
             weights = self.state.average or self.state.weights()
-            self.folder.write_weights(weights, self.options.keep, self.state.step, self.epoch)
+            self.folder.write_weights(weights, self.options.keep, self.state.step, self.epoch, self._run_id)
 
     def _write_status(self, state: str) -> None:
         if self.folder and processes.rank() == 0 and not (self.metrics and self.metrics.gone):
