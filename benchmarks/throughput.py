@@ -119,6 +119,18 @@ def compiled(images: Images, epochs: float, precision: str) -> dict[str, Rate]:
     return {"compiled": whole_run(lambda folder: make_loop(images, epochs, folder, precision, True))}
 
 
+def compiled_by_torch(images: Images, epochs: float, precision: str) -> dict[str, Rate]:
+    """The loop around `torch.compile` of its step: what our own compilation of forward and backward at once is against."""
+
+    def make(folder: Path) -> Loop:
+        loop = make_loop(images, epochs, folder, precision)
+        (player,) = loop.state.players
+        player.call = torch.compile(player.step)  # type: ignore[assignment]
+        return loop
+
+    return {"torch_compile": whole_run(make)}
+
+
 def peer(name: str, pixels: Tensor) -> dict[str, Rate]:
     return {name: PEERS[name](pixels, "cpu")}
 
@@ -171,6 +183,7 @@ def main() -> None:
     contenders = [
         Contender(arguments.threads, eager, split, arguments.epochs, arguments.precision),
         Contender(arguments.threads, compiled, split, arguments.epochs, arguments.precision),
+        Contender(arguments.threads, compiled_by_torch, split, arguments.epochs, arguments.precision),
         *(Contender(arguments.threads, peer, name, split.pixels) for name in PEERS),
     ]
     rounds = take_turns(contenders, arguments.rounds, "steps/s")
@@ -179,7 +192,7 @@ def main() -> None:
         "machine": f"{machine()}, torch {torch.__version__}",
         "products_within_a_step": products_share(split, arguments.precision),
         "rounds": rounds,
-        **compare(rounds, ["eager", "compiled"], list(PEERS)),
+        **compare(rounds, ["eager", "compiled", "torch_compile"], list(PEERS)),
     }
     print(f"products take {result['products_within_a_step']:.2f} of an eager step where they stand in it")
     keep(result, arguments.out)

@@ -184,6 +184,7 @@ class Loop:
             with default_generators():
                 runner.advance()
             if compiling:  # which does not count for the rate, nor for the time that is left
+                self.progress.note(f"compiled after {time.monotonic() - self._window[1]:.0f} s")
                 self._restart_window()
                 self.progress.start(self.steps, state.step)
                 compiling = False
