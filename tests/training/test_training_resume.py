@@ -20,7 +20,7 @@ from reparam.tensor_files import read_tensors
 from reparam.training import Loop
 from reparam.training.interruption import InterruptListener
 
-KILLS = 20
+KILLS, MOST_KILLS = 20, 200  # so many, and more until one falls into the writing of a checkpoint
 
 
 def vae_loop(folder: Path | None) -> Loop:
@@ -63,7 +63,11 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(make: Callable[[Pat
     context = multiprocessing.get_context("fork")
     clock = random.Random(0)
     kills, rounds, in_writing = 0, 0, 0
-    while kills < KILLS:
+
+    def enough() -> bool:
+        return kills >= (KILLS if in_writing else MOST_KILLS)
+
+    while not enough():
         folder = tmp_path / f"cut-{rounds}"
         rounds += 1
         finished = False
@@ -71,7 +75,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(make: Callable[[Pat
             child = context.Process(target=_train, args=(make, folder))
             child.start()
             # Every checkpoint is a step here, so most of these moments fall into the writing of one.
-            child.join(clock.uniform(0.0, duration / 3) if kills < KILLS else None)
+            child.join(None if enough() else clock.uniform(0.0, duration / 3))
             if child.is_alive():
                 child.kill()
                 child.join()
