@@ -37,10 +37,15 @@ def test_adam_takes_torchs_steps_to_the_bit(name: str) -> None:
 
 
 def test_training_does_not_wait_for_the_compilers_import(tmp_path: Path) -> None:
-    """torch's own optimisers import it in their first step."""
+    """torch's own optimisers import it in their first step, and where their state is loaded."""
+    run = tmp_path / "run"
     code = f"""
 import sys, reparam
-reparam.train("vae", data="digits", hidden=(8,), epochs=0.2, pictures=0, out={str(tmp_path / "run")!r})
+from pathlib import Path
+reparam.train("vae", data="digits", hidden=(8,), epochs=0.2, pictures=0, out={str(run)!r})
+status = Path({str(run / "status.json")!r})
+status.write_text(status.read_text().replace("finished", "running"))
+reparam.resume({str(run)!r})
 print("torch._dynamo" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,7 +1,7 @@
 """One optimiser a player, fused, with its learning rate in a device tensor."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -13,6 +13,11 @@ from reparam.run.config import TrainingOptions
 ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
+def _plain(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of torch's optimisers without what keeps the compiler from looking into it, which imports the compiler."""
+    return getattr(method, "__wrapped__", method)
+
+
 class _Adam(torch.optim.Adam):
     """torch's, to the bit, without what its class does besides: at every step it gathers tensors and settings anew, which takes
     as long as a small network's update, and its first one imports torch's compiler, which takes a second or more."""
@@ -21,12 +26,14 @@ class _Adam(torch.optim.Adam):
     has_gradient: tuple[bool, ...] = ()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        add = torch.optim.Optimizer.add_param_group
-        getattr(add, "__wrapped__", add)(self, param_group)
+        _plain(torch.optim.Optimizer.add_param_group)(self, param_group)
+
+    def state_dict(self) -> dict[str, Any]:
+        return _plain(torch.optim.Optimizer.state_dict)(self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.gathered = None
-        super().load_state_dict(state_dict)
+        _plain(torch.optim.Optimizer.load_state_dict)(self, state_dict)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
