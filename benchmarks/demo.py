@@ -49,14 +49,15 @@ def parts(command: str, source: Path, folder: Path) -> Iterator[tuple[str, float
 
 
 def demo(source: Path) -> dict[str, float]:
-    """Seconds of each command, and of each of its parts, `command / part`."""
+    """Seconds of each command, and of each of its parts, `command_part`."""
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, command in COMMANDS.items():
             found[name] = 0.0
             for part, seconds in parts(command, source, Path(folder)):
                 found[name] += seconds
-                found[f"{name} / {part}"] = found.get(f"{name} / {part}", 0.0) + seconds
+                key = f"{name}_{part}".replace(" ", "_")
+                found[key] = found.get(key, 0.0) + seconds
     found["all"] = sum(found[name] for name in COMMANDS)
     return found
 

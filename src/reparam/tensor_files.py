@@ -38,7 +38,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         written.add(storage)
     text = json_text(metadata)
     # One entry: of several, the format does not keep the order, and equal contents would be unequal files.
-    entry = {METADATA: json_text({"digest": _digest(plain, text)}).removesuffix("}") + _rest(text)}
+    entry = {METADATA: json_text({"digest": digest(plain, text)}).removesuffix("}") + _rest(text)}
     write_atomically(path, lambda temporary: save_file(plain, temporary, entry))
 
 
@@ -53,7 +53,7 @@ def read_tensors(path: Path, device: str = "cpu", remedy: str = LOST) -> tuple[d
     with _opened(path, remedy) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
         header = _header(path, file, remedy)
-    if header.digest and header.digest != _digest(tensors, header.text):
+    if header.digest and header.digest != digest(tensors, header.text):
         raise RunError(f"{path} is damaged (what it holds is not what was written): {remedy}")
     return {name: tensor.to(device) for name, tensor in tensors.items()}, header.metadata
 
@@ -119,15 +119,15 @@ def _header(path: Path, file: Any, remedy: str) -> _Header:
     return _Header(metadata, text, digest)
 
 
-def _digest(tensors: Mapping[str, Tensor], metadata: str) -> str:
+def digest(tensors: Mapping[str, Tensor], metadata: str = "") -> str:
     """SHA-256 of names, types, shapes and bytes of tensors on the CPU, and of the metadata. 100 MB take a tenth of a
     second where the processor has instructions for it."""
-    digest = hashlib.sha256(metadata.encode())
+    found = hashlib.sha256(metadata.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(json_text([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return SHA256 + digest.hexdigest()
+        found.update(json_text([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return SHA256 + found.hexdigest()
 
 
 # How files begin that are met where weights are expected, and what they are.

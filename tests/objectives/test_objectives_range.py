@@ -12,6 +12,7 @@ from reparam.conditionals import StandardNormal
 from reparam.conditionals.encoders import LOG_SCALE_RANGE
 from reparam.core.conditional import Decoder, Encoder
 from reparam.distributions import keyed_generator, mixture, report_kl, tight_kl
+from reparam.evaluation import latents
 from reparam.evaluation.latents import aggregate_posterior
 from reparam.evaluation.likelihood import bound, importance_nll
 from reparam.models import Model
@@ -121,7 +122,10 @@ def test_information_and_marginal_are_those_of_differences_for_extreme_posterior
             scale = torch.full((n, 3), math.exp(log_scale))
             found = aggregate_posterior(loc, scale, 0)
             q_z = Independent(Normal(loc.double(), scale.double()), 1)
-            torch.testing.assert_close(found.log_own, q_z.log_prob(found.z), rtol=1e-12, atol=1e-10)
+            # Squares are expanded where that rounds by less than a thousandth of a nat at most, else not.
+            rounding = latents._rounding_of_product(found.z, loc.double(), scale.double())
+            atol = max(1e-10, rounding if rounding < latents.LARGEST_ROUNDING else 0.0)
+            torch.testing.assert_close(found.log_own, q_z.log_prob(found.z), rtol=1e-12, atol=atol)
             mixed = q_z.log_prob(found.z[:, None]).logsumexp(1) - math.log(n)
-            torch.testing.assert_close(found.log_mixture, mixed, rtol=1e-12, atol=1e-10)
+            torch.testing.assert_close(found.log_mixture, mixed, rtol=1e-12, atol=atol)
             assert float((found.log_own - found.log_mixture).mean()) <= math.log(n)

@@ -1,5 +1,6 @@
 """Weights and checkpoints are checked before they are used: also where a digest holds, since anyone can write one."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import torch
 
 import reparam
 from reparam.errors import RunError
+from reparam.run.folder import RunFolder
 from reparam.tensor_files import has_digest, read_tensors, write_tensors
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "runs_of_format_1"
@@ -86,3 +88,17 @@ def test_a_resumed_run_of_an_earlier_version_gets_digests(unfinished: Path) -> N
     assert has_digest(unfinished / "weights.safetensors")
     assert has_digest(unfinished / "checkpoint.safetensors")
     assert json.loads((unfinished / "status.json").read_text())["state"] == "finished"
+
+
+def test_a_fingerprint_is_of_the_weights_and_not_of_the_run(tmp_path: Path) -> None:
+    """What was compressed by a run can be read when it has been trained again; that of earlier versions is of the file."""
+    found = {}
+    for name, value in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
+        (tmp_path / name).mkdir()
+        folder = RunFolder(tmp_path / name)
+        assert folder.fingerprint() == b""
+        folder.write_weights({"x": torch.full((3,), value)}, "last", 1, 1.0, name)
+        found[name] = folder.fingerprint()
+    assert found["a"] == found["b"] != found["c"]
+    write_tensors(folder.weights_path, {"x": torch.ones(3)}, {"format": 1, "kept": "last", "step": 1, "epoch": 1.0})
+    assert folder.fingerprint() == hashlib.sha256(folder.weights_path.read_bytes()).digest()

@@ -25,6 +25,7 @@ from reparam.models import Schedule, Spec
 from reparam.run.config import TrainingOptions, resolve
 from reparam.run.folder import RunFolder
 from reparam.session import build
+from reparam.terminal import Ended
 from reparam.training import Loop, Silent
 from reparam.training.reader import BatchReader
 from reparam.training.validation import Validator
@@ -93,8 +94,9 @@ def test_a_closed_terminal_is_a_request_to_stop(signals: int, tmp_path: Path) ->
         assert loop.run().state == "interrupted"
         assert RunFolder(tmp_path).checkpoint_path.exists()
     else:  # at once, without the checkpoint; what has to be written then is not disturbed by the others
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Ended) as ended:
             loop.run()
+        assert ended.value.number == signal.SIGHUP
     assert RunFolder(tmp_path).status().state == "interrupted"
     assert signal.getsignal(signal.SIGHUP) is before
 

@@ -61,7 +61,7 @@ from reparam.run.documents import (
 )
 from reparam.run.known_code import folders_of, recall, remember
 from reparam.run.weights import check_weights
-from reparam.tensor_files import read_metadata, read_tensors, write_tensors
+from reparam.tensor_files import SHA256, digest, read_metadata, read_tensors, write_tensors
 from reparam.version import __version__
 
 try:
@@ -313,11 +313,14 @@ class RunFolder:
         write_tensors(self.weights_path, tensors, facts)
 
     def fingerprint(self) -> bytes:
-        """SHA-256 of the kept weights; empty where there are none."""
-        try:
-            return hashlib.sha256(self.weights_path.read_bytes()).digest()
-        except FileNotFoundError:
+        """SHA-256 of the kept weights, whichever run they are of; of files of earlier versions that of the file. Empty where
+        there are none."""
+        if not self.weights_path.exists():
             return b""
+        tensors, metadata = read_tensors(self.weights_path)
+        if "run" not in metadata:
+            return hashlib.sha256(self.weights_path.read_bytes()).digest()
+        return bytes.fromhex(digest(tensors).removeprefix(SHA256))
 
     def weights(self, own: Mapping[str, Tensor] | None = None) -> tuple[dict[str, Tensor], WeightsFacts]:
         """The kept weights, and which they are. Raises RunError where they are missing, damaged, of another run or, given the
