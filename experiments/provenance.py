@@ -1,12 +1,12 @@
 """Where a figure comes from: the commit of the source and the machine."""
 
-import platform
 import subprocess
 from pathlib import Path
 
 import torch
 
 import reparam
+from reparam.run.device import processor
 
 
 def commit() -> str:
@@ -31,10 +31,3 @@ def machine() -> str:
     """Threads and processor, and the GPU where there is one."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}, {processor()}{gpu}"
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return names[0] if names else platform.machine()

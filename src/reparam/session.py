@@ -264,8 +264,8 @@ def _fit_batch(config: RunConfig, count: int, progress: Progress) -> RunConfig:
 
 
 def _with_products(config: RunConfig, loop: Loop, progress: Progress) -> RunConfig:
-    """With the library that multiplies: chosen here, and the same in all that is done with the run later. Raises ConfigError
-    where oneDNN is asked for and cannot serve."""
+    """`config` with the library that multiplies, which everything that is done with the run later uses too; under 'auto' it is
+    chosen here. Raises ConfigError for 'onednn' if the run is not float32 on a CPU, or if oneDNN is missing or rounds."""
     training, model = config.training, loop.state.model
     asked, on_cpu = training.products, loop.device.type == "cpu" and training.precision == "float32"
     if asked == "onednn":

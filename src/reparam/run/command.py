@@ -31,7 +31,7 @@ def calmer_command(config: RunConfig, out: Path) -> str:
 
 
 def _recipe(config: RunConfig) -> RunConfig:
-    """Without options of its own."""
+    """The configuration that the recipe alone gives, without the options that the run sets besides."""
     return resolve_family(config.family, config.model, config.recipe, {})
 
 

@@ -1,6 +1,8 @@
 """Where a model runs."""
 
 import os
+import platform
+from pathlib import Path
 
 import torch
 
@@ -35,3 +37,11 @@ def memory_of(device: torch.device) -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # as on Windows
         return None
+
+
+def processor() -> str:
+    """The name of the machine's processor, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.machine()

@@ -5,7 +5,6 @@ Shapes: `n` rows, `I` inputs, `O` outputs of a linear layer.
 
 import contextlib
 import math
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from reparam.distributions import keyed_generator
 from reparam.errors import ConfigError, ReparamError
 from reparam.files import cache_folder, read_json, write_json
 from reparam.networks.products import has_onednn, large_layers, multiply
+from reparam.run.device import processor
 
 Products = Literal["mkl", "onednn"]
 Operands = tuple[Tensor, Tensor, Tensor | None]  # a, b, bias of a b^T + bias
@@ -65,7 +65,7 @@ def _known_gain(shapes: Shapes, rows: int) -> float | None:
     """`_gain`, from the cache where this processor has been measured."""
     layers = ", ".join(f"{count} x {inputs}-{outputs}" for (inputs, outputs), count in sorted(shapes.items()))
     torch_is = f"torch {torch.__version__}, {torch.get_float32_matmul_precision()}"
-    key = f"{_processor()}, {torch.get_num_threads()} threads, {torch_is}: {rows} rows, {layers}"
+    key = f"{processor()}, {torch.get_num_threads()} threads, {torch_is}: {rows} rows, {layers}"
     if key in (known := _cached()):
         return known[key]
     gain = _gain(shapes, rows)
@@ -143,10 +143,3 @@ def _is_exact(operands: Operands) -> bool:
     right = F.linear(a.double(), b.double(), None if bias is None else bias.double())
     error = (multiply(*operands).double() - right).norm() / right.norm()
     return bool(error <= 2.0**-24 * math.sqrt(a.shape[1]))
-
-
-def _processor() -> str:
-    """Its name, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.processor())
