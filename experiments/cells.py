@@ -81,7 +81,7 @@ class Cell:
 
     def config(self, fast: bool = False) -> RunConfig:
         """The configuration of the run, without the weights that it begins with."""
-        options = {"pictures": 0, **self.train_options(fast)}
+        options = {"pictures": 0, "least_steps": 0, **self.train_options(fast)}
         return resolve(self.model, options.pop("recipe", None), **options)
 
     def command(self, fast: bool = False) -> str:

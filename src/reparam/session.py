@@ -44,6 +44,7 @@ from reparam.training import Loop, Outcome, Progress, processes, settle_process,
 from reparam.training.augmentation import augmenting_runs, build_augmentation
 from reparam.training.checkpoint import kept_weights
 from reparam.training.divergence import DivergedError
+from reparam.training.length import enough_steps, fitted_to_minutes
 from reparam.training.memory import check_memory, larger_options
 from reparam.training.products import Products, check_onednn, choose_products
 from reparam.training.validation import Validator
@@ -76,9 +77,15 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
     if config.data.train_on == "all":
         progress.note(f"training on all {len(images):,} training and validation images")
     config = _fit_batch(_absolute_paths(config, dataset), len(images), progress)
+    config = enough_steps(config, len(images), progress.note)
     spec = with_condition(stored_spec(dataset), config.task)
     check_memory(config, spec, device)
-    loop = _make_loop(folder, config, spec, dataset, images, progress)
+
+    def make_loop(config: RunConfig) -> Loop:
+        return _make_loop(folder, config, spec, dataset, images, progress)
+
+    config = fitted_to_minutes(config, make_loop, progress.note)
+    loop = make_loop(config)
     config = _with_products(config, loop, progress)
     with _new_run(folder, loop):
         if processes.rank() == 0:

@@ -51,6 +51,16 @@ def check_fields(options: Any, error: type[ReparamError] = ConfigError, strict: 
             raise error(f"option '{name}': {refusal(found.errors()[0])}") from None
 
 
+class InEpochs:
+    """Marks a field that is a length in epochs: it grows with the training where data are few."""
+
+
+def lengths(section: type) -> list[str]:
+    """The fields of a section that are lengths in epochs."""
+    hints = typing.get_type_hints(section, include_extras=True)
+    return [name for name, kind in hints.items() if InEpochs in getattr(kind, "__metadata__", ())]
+
+
 class Table(NamedTuple):
     """Marks a field of a section: it names a part of this table."""
 

@@ -22,7 +22,7 @@ from reparam.conditionals import (
 from reparam.core.conditional import Prior
 from reparam.core.context import ContextNetwork
 from reparam.core.model import Model
-from reparam.core.options import choice, options_of, part
+from reparam.core.options import InEpochs, choice, options_of, part
 from reparam.core.spec import Spec
 from reparam.errors import ConfigError
 from reparam.models.family import Recipe
@@ -79,7 +79,9 @@ class BoundOptions:
     """Of the bound on log p(x|c)."""
 
     beta: Annotated[float, Field(ge=0, description="the KL has weight 1 + beta")] = 0.0
-    beta_warmup: Annotated[float, Field(ge=0, description="epochs over which the KL's weight rises from 0")] = 0.0
+    beta_warmup: Annotated[
+        float, Field(ge=0, description="epochs over which the KL's weight rises from 0"), InEpochs
+    ] = 0.0
     free_bits: Annotated[float, Field(ge=0, description="nats of KL that each latent dimension has for free")] = 0.0
 
 

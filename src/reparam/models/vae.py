@@ -7,6 +7,7 @@ from pydantic import Field
 
 from reparam.conditionals import DiagonalNormal, StandardNormal
 from reparam.core.model import Model
+from reparam.core.options import InEpochs
 from reparam.core.spec import Schedule, Spec
 from reparam.errors import ConfigError
 from reparam.models.ae import PHOTOS, PHOTOS_DOC, AutoencoderOptions, networks
@@ -19,7 +20,7 @@ class VAEOptions(AutoencoderOptions):
     """The autoencoder's options and those of the bound."""
 
     beta: Annotated[float, Field(ge=0, description="weight of the KL term (1: the ELBO)")] = 1.0
-    beta_warmup: Annotated[float, Field(ge=0, description="epochs over which beta rises from 0")] = 0.0
+    beta_warmup: Annotated[float, Field(ge=0, description="epochs over which beta rises from 0"), InEpochs] = 0.0
     free_bits: Annotated[float, Field(ge=0, description="nats of KL that each latent dimension has for free")] = 0.0
     samples: Annotated[int, Field(ge=1, description="posterior draws an image in training (the paper's L)")] = 1
     gradient: Annotated[

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from reparam.core.limits import check_size
-from reparam.core.options import fields_of, owners, refusal
+from reparam.core.options import InEpochs, fields_of, owners, refusal
 from reparam.data import DATASETS, DataOptions, Dataset, Images
 from reparam.data.labels import chosen_labels, few_labels
 from reparam.data.tasks import TaskOptions
@@ -50,9 +50,26 @@ class DataSection(DataOptions):
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """The loop. Lengths are in epochs (passes over the training images), never in steps."""
+    """The loop. Lengths are in epochs (passes over the training images); those that are marked grow where `least_steps` or
+    `minutes` makes the training longer, see `run/length.py`."""
 
-    epochs: Annotated[float, Field(gt=0, le=1e6, description="passes over the training images")] = 30
+    epochs: Annotated[float, Field(gt=0, le=1e6, description="passes over the training images"), InEpochs] = 30
+    least_steps: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10**9,
+            description="fewest steps: with few images, all lengths in epochs grow until there are so many",
+        ),
+    ] = 0
+    minutes: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1e5,
+            description="length of the training on this machine, in place of epochs: measured at the start",
+        ),
+    ] = None
     batch_size: Annotated[int, Field(ge=1, description="images a step, over all processes")] = 128
     accumulate: Annotated[int, Field(ge=1, description="parts that a batch's gradient is summed from")] = 1
     optimiser: Annotated[Literal["adam", "adamw", "sgd"], Field(description="always fused; sgd: with momentum")] = (
@@ -64,13 +81,15 @@ class TrainingOptions:
     adam_beta2: Annotated[float, Field(gt=0, lt=1, description="decay of the squared gradients' average")] = 0.999
     weight_decay: Annotated[float, Field(ge=0, description="adamw: decoupled; adam, sgd: L2")] = 0.0
     schedule: Annotated[Literal["cosine", "constant"], Field(description="after the warm-up")] = "cosine"
-    warmup: Annotated[float, Field(ge=0, description="epochs over which the learning rate rises from 0")] = 0.0
+    warmup: Annotated[float, Field(ge=0, description="epochs over which the learning rate rises from 0"), InEpochs] = (
+        0.0
+    )
     clip: Annotated[float, Field(ge=0, description="largest norm of a player's gradient (0: no clipping)")] = 0.0
     keep: Annotated[
         Literal["best", "last", "ema"], Field(description="weights that the run keeps; best: lowest validation loss")
     ] = "best"
     ema: Annotated[float, Field(gt=0, lt=1, description="decay of the moving average that keep=ema uses")] = 0.999
-    validate_every: Annotated[float, Field(ge=0.01, description="epochs between validations")] = 1.0
+    validate_every: Annotated[float, Field(ge=0.01, description="epochs between validations"), InEpochs] = 1.0
     patience: Annotated[int, Field(ge=0, description="validations without improvement before stopping (0: never)")] = 0
     precision: Annotated[
         Literal["float32", "tf32", "bfloat16"],
@@ -122,9 +141,13 @@ class TrainingOptions:
     ] = 8
 
 
+NOT_STORED = frozenset({"origin", "chosen"})  # fields of RunConfig that are no part of what a run is
+
+
 @dataclass(frozen=True)
 class RunConfig:
-    """A resolved run. `options` is of the family's own type; `origin` says who named its code."""
+    """A resolved run. `options` is of the family's own type; `origin` says who named its code, `chosen` which options were
+    asked for."""
 
     model: str
     recipe: str
@@ -133,6 +156,7 @@ class RunConfig:
     options: Any
     training: TrainingOptions
     origin: Origin = dataclasses.field(default=TYPED, compare=False)
+    chosen: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
 
     @property
     def family(self) -> Family:
@@ -171,7 +195,8 @@ class RunConfig:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` reads them back to an equal RunConfig."""
         document = dataclasses.asdict(self)
-        del document["origin"]
+        for name in NOT_STORED:
+            del document[name]
         return TypeAdapter(dict[str, Any]).dump_python(document, mode="json")
 
 
@@ -240,18 +265,19 @@ def resolve_family(family: Family, model: str, recipe: str | None, options: Mapp
     config = RunConfig(
         model=model,
         recipe=recipe,
+        chosen=frozenset(options),
         **{section: _validate(cls, values[section]) for section, cls in sections(family).items()},
     )
     for _, name, kind in fields(family):
         if name in values[section_of[name]]:
             check_size(name, kind, getattr(getattr(config, section_of[name]), name))
-    return _consistent(config, family, chosen=frozenset(options))
+    return _consistent(config, family)
 
 
 def from_json(document: Mapping[str, Any], origin: Origin) -> RunConfig:
     """The inverse of `RunConfig.to_json`. Raises ConfigError for missing, unknown or ill-typed entries, RunError where
     `origin` does not allow the code that it names."""
-    expected = {field.name for field in dataclasses.fields(RunConfig)} - {"origin"}
+    expected = {field.name for field in dataclasses.fields(RunConfig)} - NOT_STORED
     for name in expected - set(document):
         raise ConfigError(f"configuration lacks '{name}'")
     for name in set(document) - expected:
@@ -269,7 +295,7 @@ def from_json(document: Mapping[str, Any], origin: Origin) -> RunConfig:
             raise ConfigError(f"configuration has an unknown option '{name}'{suggest(name, known)}")
         parts[section] = _validate(cls, document[section])
     config = RunConfig(model=document["model"], recipe=document["recipe"], origin=origin, **parts)
-    return _consistent(config, family, chosen=frozenset())
+    return _consistent(config, family)
 
 
 def _validate(cls: type, values: Mapping[str, Any]) -> Any:
@@ -312,9 +338,9 @@ def _or(names: Sequence[str]) -> str:
     return " or ".join(([", ".join(quoted[:-1])] if len(quoted) > 1 else []) + quoted[-1:])
 
 
-def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> RunConfig:
+def _consistent(config: RunConfig, family: Family) -> RunConfig:
     """Rules that span sections. A default that cannot hold gives way and only an explicit choice is an error."""
-    training, tasks = config.training, family.tasks
+    training, tasks, chosen = config.training, family.tasks, config.chosen
     if config.task.task not in tasks:
         others = [name for name, other in MODELS.items() if config.task.task in other.tasks]
         raise ConfigError(
@@ -336,6 +362,10 @@ def _consistent(config: RunConfig, family: Family, chosen: frozenset[str]) -> Ru
         for option in ("unlabelled", "label_share"):
             if option in chosen:
                 raise ConfigError(f"{flag(option)} is for training with few labels: add --labels-per-class N")
+    if training.minutes and "epochs" in chosen:
+        raise ConfigError("epochs and minutes both say how long training is: give one")
+    if "epochs" in chosen and "least_steps" not in chosen:
+        training = dataclasses.replace(training, least_steps=0)
     if config.data.train_on == "all":
         if "keep" in chosen and training.keep == "best":
             raise ConfigError(
