@@ -7,10 +7,13 @@ from typing import Annotated, Any
 import torch
 
 from reparam.core.calls import Remedy, checked, checked_methods
+from reparam.data import Dataset
 from reparam.data.options import Damaged
 from reparam.errors import ConfigError
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, evaluate_run, run_context
+from reparam.evaluation.flips import Flips, measure_flips
 from reparam.files import user_path
+from reparam.latent.augmentation import BaseAugmenter
 from reparam.progress import silent
 from reparam.reports.page import write_report
 from reparam.run import relocation
@@ -50,6 +53,18 @@ class Run(LoadedRun):
         """What is wrong with the model, in words, and what helps: untrained, collapsed, overfitted, healthy, ... `options`: as
         of `evaluate`."""
         return diagnose(run_context(self, EvaluationOptions.of(options)))
+
+    def flips(
+        self,
+        augmenter: BaseAugmenter,
+        dataset: Dataset | None = None,
+        progress: Progress | None = None,
+        say: Callable[[str], None] = silent,
+    ) -> Flips:
+        """How often an augmenter changes the class, beside pixel moves: the share of moved validation images (of the run's data,
+        or of `dataset`) that a judge reads otherwise than the images themselves. The judge, a classifier, is trained at its first
+        use. `.worse`: more often than pixel moves; `.require(0.05)` raises ConfigError above that share."""
+        return measure_flips(self, augmenter, dataset, progress, say)
 
     def report(self, say: Callable[[str], None] = silent) -> Path:
         """Writes RUN/report.html, one self-contained file, and returns its path. `say` is told what is missing on it, and

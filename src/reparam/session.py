@@ -223,7 +223,7 @@ def _make_loop(
     steps_per_epoch = len(images) / config.training.batch_size
     schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
     model = build(config, spec)
-    augment = build_augmentation(config.training, dataset, images, device, folder.trust)
+    augment = build_augmentation(config, dataset, images, device, folder.trust)
     objective = config.family.objective(config.options, schedule)
     # Of several players none has a loss to choose weights by.
     validated = config.data.train_on == "train" and len(objective.players) == 1

@@ -16,6 +16,7 @@ from refusals import refused
 import reparam
 from reparam.api import Run
 from reparam.core.blocks import BLOCK
+from reparam.data.options import DataOptions
 from reparam.data.selection import random_indices
 from reparam.errors import DataError
 from reparam.evaluation.fidelity import sharpness
@@ -53,6 +54,7 @@ def test_a_folder_of_new_images_by_class_and_a_manifest(gvae: Path, command: Cal
     assert len(found) == json.loads(done.out)["images"] == 260
     train = open_run(gvae).dataset.train
     for row in found:
+        assert row["source"] == f"train/{row['index']}"
         assert row["class"] == row["file"].split("/")[0] == str(int(train.labels[int(row["index"])]))
         assert Image.open(tmp_path / "a" / row["file"]).size == (8, 8)
     changes = torch.tensor([float(row["change"]) for row in found])
@@ -342,6 +344,10 @@ def test_so_many_images_are_of_all_classes_however_they_lie(gvae: Path, command:
     assert command(*words, 20, "--out", tmp_path / "few").code == 0
     assert command(*words, 30, "--out", tmp_path / "more").code == 0
     few, more = ({row["index"]: row["class"] for row in rows(tmp_path / name)} for name in ("few", "more"))
-    assert len(few) == 20
-    assert len(set(few.values())) > 5, "the first 20 are of two classes"
+    assert sorted(few.values()) == sorted([*map(str, range(10))] * 2), "the classes in turn"
     assert few.keys() < more.keys(), "as of the other commands: the first of one order"
+    for row in rows(tmp_path / "more"):
+        made_of = Image.open(tmp_path / "set" / row["source"])
+        dataset = reparam.data.load(f"folder:{tmp_path / 'set'}", DataOptions(colour="grey"))
+        assert np.array_equal(np.asarray(made_of), dataset.train.images[int(row["index"]), 0].numpy())
+        assert row["source"].split("/")[0] == row["class"]

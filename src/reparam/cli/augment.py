@@ -1,5 +1,6 @@
 """New images of the same classes: `augment`."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import click
 
 from reparam.cli.common import answer, data_option, images_of, open_run, progress, run_command
 from reparam.cli.options import OptionsCommand, UserPath
-from reparam.terminal import say
+from reparam.terminal import output, say
 
 
 @run_command(
@@ -22,7 +23,7 @@ def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, 
     """New pictures of a labelled set, each of its original's class: OUT/CLASS/INDEX-COPY.png and OUT/manifest.csv."""
     import torch
 
-    from reparam.data.selection import random_indices
+    from reparam.data.selection import class_balanced_indices, random_indices
     from reparam.latent.augmentation import AugmentationOptions
     from reparam.reports.augmented import write_augmented
 
@@ -35,8 +36,9 @@ def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, 
     index = torch.arange(len(source)) if spec else opened.config.labelled_index(dataset, options.split)
     if len(index) < len(source):
         say(f"the {len(index):,} images that had a label in training (--data: all)")
-    if options.images:  # data may lie in the order of its classes
-        index = index[random_indices(source.choose(index), options.images).sort().values]
+    if options.images:
+        index = index[random_indices(source.choose(index), len(index))]
+        index = index[class_balanced_indices(source.labels[index], options.images)].sort().values
     augmenter = opened.augmenter(
         options.strength,
         options.change,
@@ -46,11 +48,25 @@ def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, 
         apply=options.apply,
         keep_class=options.keep_class,
     )
+    flips = None
+    if options.max_flips is not None or (len(dataset.classes) > 1 and not options.no_judge):
+        flips = opened.flips(augmenter, dataset if spec else None, progress(), say)
+        if options.max_flips is not None:
+            flips.require(options.max_flips)
     count = write_augmented(
-        opened, augmenter, source, index, dataset.classes, out, options.per_image, options.seed, progress()
+        opened, augmenter, dataset, options.split, index, out, options.per_image, options.seed, progress()
     )
-    outcome = {"out": str(out), "images": count, "strength": augmenter.strength}
+    outcome = {
+        "out": str(out),
+        "images": count,
+        "strength": augmenter.strength,
+        "flips": flips and dataclasses.asdict(flips),
+    }
     answer(as_json, outcome, f"{count:,} pictures at strength {augmenter.strength:.3g}: {out}")
+    if flips and not as_json:
+        output(flips.text)
+    if flips and flips.worse:
+        say(flips.warning)
 
 
 COMMANDS = (augment,)

@@ -92,7 +92,8 @@ class Dataset:
     """Three splits of images of one shape.
 
     `name` is the canonical spec (`mnist`, `folder:/abs/path`); `classes` names label 0, 1, ... (empty without labels);
-    `map_values` names the values of label maps (empty without maps); `notes` are the decisions that a user should see.
+    `map_values` names the values of label maps (empty without maps); `notes` are the decisions that a user should see;
+    `files` names the pictures of the three splits, one after the other (empty where they are not files of their own).
     Raises `DataError` where the splits differ in shape, or a label or a map's value has no name.
     """
 
@@ -103,6 +104,7 @@ class Dataset:
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
     map_values: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for split in SPLITS:
@@ -144,6 +146,14 @@ class Dataset:
                 digest.update(part.maps.contiguous().numpy().data)
         return digest.hexdigest()
 
+    def source(self, split: str, index: int) -> str:
+        """Where an image of a split comes from: the name of its file, else its split and its place there (`train/17`)."""
+        if split == "all":
+            split, index = ("train", index) if index < len(self.train) else ("validation", index - len(self.train))
+        if self.files:
+            return self.files[index + sum(len(self.split(name)) for name in SPLITS[: SPLITS.index(split)])]
+        return f"{split}/{index}"
+
     def split(self, name: str) -> Images:
         """`train`, `validation`, `test`, or `all` = train and validation. Raises `DataError` for another name."""
         if name == "all":
@@ -166,10 +176,11 @@ def cut(
     notes: tuple[str, ...] = (),
     maps: Tensor | None = None,
     map_values: tuple[str, ...] = (),
+    files: tuple[str, ...] = (),
 ) -> Dataset:
     """A nameless `Dataset` whose splits, `counts` images each, follow each other in `images`, `labels` and `maps`, and
     are views of them."""
     sizes = list(counts)
     of_maps = (None, None, None) if maps is None else maps.split(sizes)
     train, validation, test = map(Images, images.split(sizes), labels.split(sizes), of_maps)
-    return Dataset("", train, validation, test, classes, notes, map_values)
+    return Dataset("", train, validation, test, classes, notes, map_values, files)

@@ -28,7 +28,7 @@ from reparam.errors import ConfigError, short
 from reparam.latent.directions import DEFAULT, DIRECTIONS, ClassLatents, Code, find_direction, kept_share
 from reparam.models import Model
 
-STRONGEST = 1000.0
+STRENGTH, STRONGEST = 2.0, 1000.0  # by default, and at most
 Strength = Annotated[float, Field(ge=0, le=STRONGEST)]
 Change = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 CALIBRATED_ON = 1000  # images, at most
@@ -44,7 +44,8 @@ class AugmentationOptions:
         Field(description="Which images; all: training and validation."),
     ] = "train"
     images: Annotated[
-        int | None, Field(ge=1, description="So many of them, at random, the same every time (default: all).")
+        int | None,
+        Field(ge=1, description="So many of them, the classes in turn, at random, the same every time (default: all)."),
     ] = None
     per_image: Annotated[int, Field(ge=1, le=1000, description="New pictures of each.")] = 1
     strength: Annotated[
@@ -62,7 +63,20 @@ class AugmentationOptions:
     keep_class: Annotated[
         bool, Field(description="Cut a move back where the model's own head would read another class.")
     ] = False
+    max_flips: Annotated[
+        float | None,
+        Field(
+            ge=0, le=1, description="Refuse where the judge reads a larger share as another class than their images."
+        ),
+    ] = None
+    no_judge: Annotated[
+        bool, Field(description="Do not measure flips: for their judge a classifier is trained, once for a data set.")
+    ] = False
     seed: Annotated[int, Field(ge=0, lt=2**63, description="Of random draws.")] = 0
+
+    def __post_init__(self) -> None:
+        if self.no_judge and self.max_flips is not None:
+            raise ConfigError("--max-flips goes by what a judge reads: leave --no-judge out")
 
 
 class BaseAugmenter(nn.Module, ABC):
@@ -160,7 +174,8 @@ class Augmenter(BaseAugmenter):
     """`augmenter(images, labels)`: moves in a model's latent space; a batched module for any PyTorch loop, on any device.
 
     model: a VAE, a G-VAE, or a CVAE whose condition is the class; or a `Run` of one. directions: a row of `DIRECTIONS`; share: of
-    the latents, for those rows that choose some. strength: in units of the directions, sigmas for most. apply: "decoded", the
+    the latents, for those rows that choose some. strength: in units of the directions, sigmas for most (default 2); or change:
+    the mean L2 distance by which images like `images` (and `labels`), up to 1,000 of them, are to be moved. apply: "decoded", the
     decoder's image, or "change", x + decode(z') - decode(mu), which keeps the detail that the decoder blurs. keep_class: a move
     is cut back to where the model's own head still reads the class that it reads unmoved, right or wrong. Images [B, C, H, W] are
     floats in [0, 1] or uint8 from 0 to 255, results floats in [0, 1]; labels int64 [B] (-1: not known) are needed by a CVAE and
@@ -168,7 +183,8 @@ class Augmenter(BaseAugmenter):
     Augmenters of one seed give the same results, call by call; in the processes of a `DataLoader`, where the loader's own seed
     and number of processes are the same too.
 
-    Raises ConfigError for a model that cannot, unknown directions, a strength that is negative or not finite; DataError for
+    Raises ConfigError for a model that cannot, unknown directions, a strength that is negative or not finite, a change that no
+    strength reaches, or one without images; DataError for
     images of another type or range and labels out of range.
     """
 
@@ -178,7 +194,10 @@ class Augmenter(BaseAugmenter):
         model: Model | Any,
         *,
         directions: str = DEFAULT,
-        strength: Strength = 2.0,
+        strength: Strength | None = None,
+        change: Change | None = None,
+        images: Tensor | None = None,
+        labels: Tensor | None = None,
         share: Annotated[float, Field(gt=0, le=1)] = 0.1,
         apply: Literal["decoded", "change"] = "decoded",
         keep_class: bool = False,
@@ -191,7 +210,13 @@ class Augmenter(BaseAugmenter):
             )
         shape = None if isinstance(model, Model) else model.spec.image_shape  # known of a run alone
         model = model if isinstance(model, Model) else model.model
-        super().__init__(strength, seed, next(model.parameters()).device)
+        if strength is not None and change is not None:
+            raise ConfigError("strength and change both say how far images are moved: give one")
+        if change is not None and images is None:
+            raise ConfigError(
+                "a change is that of images: give images= like those that are to be moved, or use run.augmenter(change=...)"
+            )
+        super().__init__(STRENGTH if strength is None else strength, seed, next(model.parameters()).device)
         self.shape = shape
         by_class = Ability.SAMPLE_BY_CLASS in model.abilities
         if Ability.AUGMENT not in model.abilities:
@@ -222,6 +247,9 @@ class Augmenter(BaseAugmenter):
         classes = model.context.classes if by_class else 0 if latents is None else len(latents.mean)
         self.classes = classes if by_class or self.direction.needs == "latents" else 0
         self.eval()
+        if change is not None:
+            assert images is not None
+            self.calibrate(images, labels, change)
 
     def train(self, mode: bool = True) -> "Augmenter":
         """As part of a module in training too, the model stays as it is for evaluation."""

@@ -122,6 +122,10 @@ class TrainingOptions:
         tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...],
         Field(description="how far, a number for each of them (default: pixels 1, a run 2 sigmas)"),
     ] = ()
+    augment_change: Annotated[
+        tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...],
+        Field(description="instead of strengths: how far in the image, a mean L2 distance for each of them"),
+    ] = ()
     augment_share: Annotated[
         float, Field(gt=0, le=1, description="share of a batch's images that each of them moves, at random")
     ] = 0.5
@@ -350,11 +354,13 @@ def _consistent(config: RunConfig, family: Family) -> RunConfig:
     _check_owners(config, family, chosen)
     if training.augment and (config.task.task != "unconditional" or config.task.binarise != "none"):
         raise ConfigError("augment moves grey or coloured images of models without a condition: leave --augment out")
-    if training.augment_strength and len(training.augment_strength) != len(training.augment):
-        raise ConfigError(
-            f"augment-strength has {len(training.augment_strength)} numbers for {len(training.augment)} moves: give one "
-            "for each of --augment"
-        )
+    for option in ("augment_strength", "augment_change"):
+        if (count := len(getattr(training, option))) not in (0, len(training.augment)):
+            raise ConfigError(
+                f"{flag(option)} has {count} numbers for {len(training.augment)} moves: give one for each of --augment"
+            )
+    if training.augment_strength and training.augment_change:
+        raise ConfigError("augment-strength and augment-change both say how far images are moved: give one")
     for option in ("augment_share", "augment_directions", "augment_apply", "augment_keep_class"):
         if option in chosen and not [name for name in training.augment if name != PIXELS or option == "augment_share"]:
             raise ConfigError(f"{flag(option)} is for images that a run moves: add --augment RUN")

@@ -255,12 +255,11 @@ class LoadedRun:
         direction = find_direction(options.get("directions", DEFAULT))
         if direction.needs == "latents" and options.get("latents") is None:
             options["latents"] = self.class_latents()
-        augmenter = Augmenter(self, strength=2.0 if strength is None else strength, **options)
         if change is not None:
             split = self._of_its_shape(self.dataset.train if images is None else images)
             part = split.take(random_indices(split, CALIBRATED_ON)).to(self.device)
-            augmenter.calibrate(to_float(part.pixels), part.labels, change)
-        return augmenter
+            options |= {"change": change, "images": to_float(part.pixels), "labels": part.labels}
+        return Augmenter(self, strength=strength, **options)
 
     def labelled_as_here(self, dataset: Dataset) -> None:
         """Raises DataError for a data set whose classes are others than the run's, where the model knows classes."""

@@ -50,7 +50,8 @@ def load_celeba(path: Path, options: CelebaOptions) -> Dataset:
     notes = [f"{kept} is resized to {size} x {size}", f"splits are those of {_PARTITION}"]
     if not chosen:
         notes.append(f"no labels: {_ATTRIBUTES} lacks {' or '.join(_DEFAULT)}; choose with --attributes")
-    return cut(images, labels, np.bincount(list(splits.values())).tolist(), _classes(chosen), tuple(notes))
+    counts = np.bincount(list(splits.values())).tolist()
+    return cut(images, labels, counts, _classes(chosen), tuple(notes), files=tuple(names))
 
 
 def _find(path: Path, *names: str) -> Path:

@@ -18,6 +18,7 @@ from reparam.data.io.pictures import decode, decode_one, measure, refuse_all
 from reparam.data.io.resize import choose_size
 from reparam.data.options import FolderOptions, ImageOptions
 from reparam.data.sources.layout import arrange, find_pictures, require_enough
+from reparam.errors import escaped
 
 _SKIP = " (or leave such pictures out: --damaged skip)"
 
@@ -61,7 +62,9 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
     if unreadable:
         listed = "; ".join(list(unreadable.values())[:10])
         notes = (*notes, f"pictures that cannot be read are left out: {len(unreadable):,} ({listed})")
-    return cut(images, found.labels, found.counts, found.classes, (*notes, *found.notes, *size_notes, *more))
+    notes = (*notes, *found.notes, *size_notes, *more)
+    files = tuple(escaped(name) for name in in_order[: found.kept])
+    return cut(images, found.labels, found.counts, found.classes, notes, files=files)
 
 
 class FolderReader:

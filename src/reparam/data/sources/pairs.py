@@ -19,7 +19,7 @@ from reparam.data.io.resize import choose_size
 from reparam.data.options import ImageOptions, PairsOptions
 from reparam.data.sources.layout import arrange, find_pictures, require_enough
 from reparam.distributions import IGNORED
-from reparam.errors import DataError
+from reparam.errors import DataError, escaped
 
 TWO_VALUES = ("background", "foreground")
 _SIDES = ("images", "masks")
@@ -54,7 +54,8 @@ def load_pairs(path: Path, options: PairsOptions) -> Dataset:
         table, map_values, map_note = _meaning(tree, masks, pairs.held, options.ignore)
     notes = (*notes, *found.notes, *pairs.notes, map_note)
     maps = torch.from_numpy(table[pairs.maps[: found.kept].numpy()])
-    return cut(pairs.images[: found.kept], found.labels, found.counts, found.classes, notes, maps, map_values)
+    kept, files = pairs.images[: found.kept], tuple(escaped(name) for name in images[: found.kept])
+    return cut(kept, found.labels, found.counts, found.classes, notes, maps, map_values, files)
 
 
 def has_pairs(path: Path) -> bool:
