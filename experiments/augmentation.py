@@ -18,8 +18,8 @@ QUALITY = ("sharpness_moved", "fid_classifier")
 SEEDS = 3
 SHOWN = 4  # test images of a picture
 SAME = {"hidden": (800, 800), "latent": 16, "epochs": 10}  # the G-VAE's default, for both
-PHOTOS = {"recipe": "photos"}
-PHOTOS_REHEARSAL = {"recipe": "default", "size": None}
+PHOTOS = {"recipe": "photos", "fit_prior": "none"}
+PHOTOS_REHEARSAL = {"recipe": "default", "size": None, "fit_prior": "none"}
 SETS: dict[str, tuple[int, dict[str, Any]]] = {  # seeds, options of both models
     "mnist": (SEEDS, SAME),
     "fashion-mnist": (SEEDS, SAME),

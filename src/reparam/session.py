@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import math
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -24,27 +23,28 @@ from reparam.errors import (
     ImageError,
     MemoryShortError,
     ReparamError,
-    RunError,
     StepError,
     memory_watched,
 )
 from reparam.files import file_names, user_path, why_refused
 from reparam.latent.directions import PIXELS
+from reparam.latent.prior_fitting import check_can_fit
 from reparam.models import Model, Schedule, Spec
 from reparam.networks.products import has_onednn, use_onednn
 from reparam.reports.previews import PreviewWriter
-from reparam.run.command import calmer_command, own_command, training_command
+from reparam.run.command import calmer_command, own_command
 from reparam.run.config import RunConfig
 from reparam.run.data import check_fingerprint, open_data, own_data, stored_spec
 from reparam.run.device import choose_device
 from reparam.run.documents import RunDocument
 from reparam.run.folder import RunFolder
-from reparam.run.weights import check_weights, load_weights
+from reparam.run.prior_fit import fit_after_training, lacks_prior
+from reparam.run.weights import load_weights
 from reparam.training import Loop, Outcome, Progress, processes, settle_process, training_alone
 from reparam.training.augmentation import augmenting_runs, build_augmentation
-from reparam.training.checkpoint import kept_weights
 from reparam.training.divergence import DivergedError
 from reparam.training.length import enough_steps, fitted_to_minutes
+from reparam.training.lost import check_checkpoint, has_weights, remedy_for_checkpoint, write_again
 from reparam.training.memory import check_memory, larger_options
 from reparam.training.products import Products, check_onednn, choose_products
 from reparam.training.validation import Validator
@@ -93,7 +93,7 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
             command = own_command(sys.argv)
             if note := folder.create(config, stored_spec(dataset), _data_facts(config, dataset), place, command):
                 progress.note(note)
-        return folder, _run(loop, config, folder)
+        return folder, _run(loop, config, folder, dataset)
 
 
 @contextlib.contextmanager
@@ -122,14 +122,18 @@ def _new_run(folder: RunFolder, loop: Loop) -> Iterator[None]:
         raise
 
 
-def _run(loop: Loop, config: RunConfig, folder: RunFolder, resumed: bool = False) -> Outcome:
-    """Trains. Errors name the command that works then, which continues the run or, where it would end so again, begins one."""
+def _run(loop: Loop, config: RunConfig, folder: RunFolder, dataset: Dataset, resumed: bool = False) -> Outcome:
+    """Trains, and fits the prior that is asked for. Errors name the command that works then, which continues the run or, where it
+    would end so again, begins one."""
     remedy = (
         f"take a smaller {' or '.join([*larger_options(config), '--batch-size'])}, or --accumulate parts of a batch"
     )
     try:
         with memory_watched(f"to train with batches of {loop.options.batch_size:,}", remedy):
-            return loop.run()
+            outcome = loop.run()
+        if processes.rank() == 0:
+            fit_after_training(folder, config, dataset, loop.device, loop.progress)
+        return outcome
     except StepError:
         raise
     except (ReparamError, OSError) as error:
@@ -168,22 +172,26 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
     device = choose_device(config.training.device)
     processes.join(device)
     if folder.ended():
-        lost = not _has_weights(folder)
+        lost = not has_weights(folder)
         if (damaged or lost) and processes.rank() == 0:
             with folder.locked():
                 if damaged:
                     folder.amend_data(damaged=damaged)
                 if lost:
-                    _write_again(folder)
+                    write_again(folder)
                     progress.note("the weights were lost: they are written again, from the checkpoint")
+        if processes.rank() == 0 and lacks_prior(folder, config):  # it was killed before it had one
+            dataset = own_data(folder.path, config, spec)
+            with folder.locked():
+                fit_after_training(folder, config, dataset, device, progress)
         return folder, _outcome(folder)
     if damaged:
         config = replace(config, data=replace(config.data, damaged=damaged))
     _check_place(document, config, device)
     check_memory(config, spec, device)
-    lost = not _has_weights(folder)
-    remedy = _remedy_for_checkpoint(folder, config, lost)
-    _check_checkpoint(folder, lost, remedy)
+    lost = not has_weights(folder)
+    remedy = remedy_for_checkpoint(folder, config, lost)
+    check_checkpoint(folder, lost, remedy)
     dataset = own_data(folder.path, config, spec)
     check_fingerprint(folder.path, document, config, dataset)
     runs = document.data.moved_by
@@ -200,7 +208,7 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
         loop.restore(remedy)
         if lost:
             loop.keep_anew()
-        return folder, _run(loop, config, folder, resumed=True)
+        return folder, _run(loop, config, folder, dataset, resumed=True)
 
 
 def build(config: RunConfig, spec: Spec) -> Model:
@@ -223,6 +231,8 @@ def _make_loop(
     steps_per_epoch = len(images) / config.training.batch_size
     schedule = Schedule(steps_per_epoch, max(1, math.ceil(steps_per_epoch * config.training.epochs)))
     model = build(config, spec)
+    if config.training.fit_prior != "none":
+        check_can_fit(model, config.training.fit_prior)
     augment = build_augmentation(config, dataset, images, device, folder.trust)
     objective = config.family.objective(config.options, schedule)
     # Of several players none has a loss to choose weights by.
@@ -335,54 +345,6 @@ def _check_place(document: RunDocument, config: RunConfig, device: torch.device)
             "this run was begun with products by oneDNN, which this torch does not have, and continues exactly only with them; "
             "to go on without, start a new run with --init-from"
         )
-
-
-def _has_weights(folder: RunFolder) -> bool:
-    """Whether there are any that can be read, and are the run's."""
-    own = folder.untrained_model().state_dict()
-    try:
-        folder.weights(own)
-    except RunError:
-        if folder.weights_path.exists() and not os.access(folder.weights_path, os.R_OK):
-            raise  # they are not lost
-        return False
-    return True
-
-
-def _write_again(folder: RunFolder) -> None:
-    """The kept weights of a run that has ended, from its checkpoint. Raises RunError where that does not hold them."""
-    status, own = folder.status(), folder.untrained_model().state_dict()
-    if not folder.checkpoint_holds_weights(status):
-        folder.weights(own)  # says what helps
-    facts = folder.checkpoint_facts()
-    weights = kept_weights(folder.checkpoint_path, status.kept)
-    check_weights(own, weights, folder.checkpoint_path)
-    epoch = status.epoch if facts.epoch is None else facts.epoch
-    folder.write_weights(weights, status.kept, facts.step, epoch, folder.id)
-
-
-def _remedy_for_checkpoint(folder: RunFolder, config: RunConfig, lost: bool) -> str:
-    """What helps where the checkpoint of a run that has not ended is gone, damaged or another run's."""
-    names = [] if lost else [folder.weights_path.name]
-    names += [folder.checkpoint_path.name] if os.path.lexists(folder.checkpoint_path) else []
-    begin = f"delete {' and '.join(names)}, and 'reparam resume {folder.typed}' begins again"
-    if lost:
-        return f"restore it from a copy, or {begin}"
-    new = training_command(config, folder.path, init_from=str(folder.path.absolute()))
-    return f"restore it from a copy; or train on from the kept weights in a new run with: {new}; or {begin}"
-
-
-def _check_checkpoint(folder: RunFolder, lost: bool, remedy: str) -> None:
-    """Raises RunError where a checkpoint is gone: training would begin again, over the weights that there are."""
-    if folder.checkpoint_path.exists() or lost:
-        return
-    with contextlib.suppress(RunError):
-        if folder.status().state != "not started" and folder.status().step == 0:
-            return  # killed before the first
-    raise RunError(
-        f"{folder.checkpoint_path} is gone, and training would begin again, over the weights of step "
-        f"{folder.weights_facts().step:,}: {remedy}"
-    )
 
 
 def _outcome(folder: RunFolder) -> Outcome:

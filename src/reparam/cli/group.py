@@ -2,7 +2,7 @@
 
 import click
 
-from reparam.cli import augment, compress, conditional, data, measure, pictures, reproduce, train
+from reparam.cli import augment, compress, conditional, data, measure, pictures, prior, reproduce, train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -11,6 +11,6 @@ def cli() -> None:
     """Latent-variable image models: train, measure honestly, look, and use."""
 
 
-for module in (train, data, measure, pictures, conditional, augment, compress, reproduce):
+for module in (train, data, prior, measure, pictures, conditional, augment, compress, reproduce):
     for one in module.COMMANDS:
         cli.add_command(one)

@@ -66,6 +66,8 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
         output(text.getvalue().rstrip("\n"), styled=True)
         for line in diagnosis_lines(findings):
             output(line)
+        if opened.kept.prior:
+            output(f"prior: {opened.kept.prior}")
         output(f"written: {opened.folder.evaluation_path}")
 
 

@@ -54,10 +54,12 @@ class Encoder(Conditional):
 class Prior(Conditional):
     """p(z): batch shape [] (given c: [B] or []), event shape [K].
 
-    `components`: how many a mixture has, 0 for what is no mixture; `standard_normal`: whether it is N(0, I).
+    `components`: how many a mixture has that finds clusters, else 0; `standard_normal`: whether it is N(0, I); `factorises`:
+    whether it is a product over latents, where it is no mixture.
     """
 
     components: int = 0
+    factorises: ClassVar[bool] = True
     standard_normal: ClassVar[bool] = False
 
 

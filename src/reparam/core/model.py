@@ -160,7 +160,9 @@ ABILITIES: dict[Ability, Callable[[Model], bool]] = {
     Ability.BOUND: _bounds,
     Ability.LIKELIHOOD: lambda model: _bounds(model) and _free(model),
     Ability.CONDITIONAL_LIKELIHOOD: lambda model: _bounds(model) and not _free(model),
-    Ability.FACTORISE: lambda model: _bounds(model) and _free(model) and not model.prior.components,
+    Ability.FACTORISE: lambda model: (
+        _bounds(model) and _free(model) and model.prior.factorises and not model.prior.components
+    ),
     Ability.CLUSTER: lambda model: _bounds(model) and _free(model) and model.prior.components > 1,
     Ability.STANDARD_NORMAL: lambda model: model.has("prior") and model.prior.standard_normal,
     Ability.PREDICT: _predicts,

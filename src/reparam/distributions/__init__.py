@@ -1,10 +1,11 @@
 """What `torch.distributions` lacks: a continuous Bernoulli for any logit, points, mass on integer levels, label maps, partly
-known images, divergences from mixtures, and sampling with a generator."""
+known images, Gaussians with a full covariance, divergences from mixtures, and sampling with a generator."""
 
 from reparam.distributions.bernoulli import Bernoulli
 from reparam.distributions.continuous_bernoulli import ContinuousBernoulli
 from reparam.distributions.default_generator import default_generators, default_generators_kept
 from reparam.distributions.delta import Delta
+from reparam.distributions.gaussians import Affine, full_mixture, full_normal
 from reparam.distributions.isda import isda_bound
 from reparam.distributions.mixtures import (
     kl_at,
@@ -21,6 +22,7 @@ from reparam.distributions.sampling import detached, drawn_by, keyed_generator, 
 
 __all__ = [
     "IGNORED",
+    "Affine",
     "Bernoulli",
     "Completion",
     "ContinuousBernoulli",
@@ -31,6 +33,8 @@ __all__ = [
     "default_generators_kept",
     "detached",
     "drawn_by",
+    "full_mixture",
+    "full_normal",
     "isda_bound",
     "keyed_generator",
     "kl_at",

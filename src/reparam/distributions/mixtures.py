@@ -64,10 +64,12 @@ def responsibilities(q_z: Independent, p_z: MixtureSameFamily) -> Tensor:
 
 
 def kl_at(q_z: Distribution, p_z: Distribution, z: Tensor) -> Tensor:
-    """KL(q || p), [B]: in closed form, or of a mixture the mean of log q(z) - log p(z) over draws z of q, [B, K] or [L, B, K]."""
-    if not isinstance(p_z, MixtureSameFamily):
+    """KL(q || p), [B]: in closed form where torch knows one (of Gaussians, also to one with a full covariance), else, as to a
+    mixture or a flow, the mean of log q(z) - log p(z) over draws z of q, [B, K] or [L, B, K]."""
+    try:
         return kl_divergence(q_z, p_z)
-    return monte_carlo_kl(q_z, p_z, z)
+    except NotImplementedError:
+        return monte_carlo_kl(q_z, p_z, z)
 
 
 def monte_carlo_kl(q_z: Distribution, p_z: Distribution, z: Tensor) -> Tensor:

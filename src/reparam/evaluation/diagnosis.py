@@ -212,5 +212,10 @@ def _unfilled(context: EvaluationContext) -> Finding | None:
         "prior not filled",
         f"{marginal.value:.2g} of the KL's {kl:.3g} nats are distance between the prior and the latents of images: samples will "
         "look worse than reconstructions",
-        "train longer, or raise --beta a little",
+        (
+            "fit a prior to them with 'reparam fit-prior RUN'; else "
+            if Ability.STANDARD_NORMAL in context.model.abilities
+            else ""
+        )
+        + "train longer, or raise --beta a little",
     )

@@ -11,13 +11,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Distribution, MixtureSameFamily
+from torch.distributions import Distribution, MixtureSameFamily, MultivariateNormal
 
 from reparam.core.blocks import BLOCK, full_block, in_blocks
 from reparam.core.model import ConditionedModel
 from reparam.distributions import keyed_generator, prediction, rsample, with_parameters
 from reparam.distributions import responsibilities as responsibilities_of
 from reparam.models import Model
+
+REACH_DRAWS = 1000
 
 
 def device_of(model: Model) -> torch.device:
@@ -200,14 +202,38 @@ def interpolate(model: Model, start: Tensor, end: Tensor, steps: int) -> Tensor:
     return decode(model, z.flatten(0, 1)).unflatten(0, (len(a), steps))
 
 
+@torch.no_grad()
 def walks(model: Model, n: int, steps: int, seed: int = 0) -> Tensor:
-    """Decodings between n pairs of random latents, [n, T, C, H, W], on the great circle: all of N(0, I) but a sliver lies at one
-    distance from 0, where a straight line does not stay (White 2016, section 2.1)."""
-    a, b = sample_latents(model, 2 * n, seed).cpu().chunk(2)
-    angle = torch.nn.functional.cosine_similarity(a, b)[:, None, None].clamp(-1, 1).acos().clamp(min=1e-4)
+    """Decodings between n pairs of random latents, [n, T, C, H, W].
+
+    On the great circle: all of N(0, I) but a sliver lies at one distance from 0, where a straight line does not stay (White 2016,
+    section 2.1). Of a full Gaussian N(m, R R^T) it is that of u, z = m + R u; of a fitted mixture or flow, where no circle is
+    known, the straight line."""
+    p_z, z = model.prior(), sample_latents(model, 2 * n, seed).cpu()
     t = torch.linspace(0, 1, steps)[:, None]
-    z = (((1 - t) * angle).sin() * a[:, None] + (t * angle).sin() * b[:, None]) / angle.sin()
-    return decode(model, z.flatten(0, 1)).unflatten(0, (n, steps))
+    if isinstance(p_z, MultivariateNormal):
+        loc, root = p_z.loc.cpu(), p_z.scale_tril.cpu()
+        ends = torch.linalg.solve_triangular(root.mT, z - loc, upper=True, left=False)
+        between = loc + _great_circle(ends, t) @ root.mT
+    elif model.prior.factorises:
+        between = _great_circle(z, t)
+    else:
+        a, b = z.chunk(2)
+        between = (1 - t) * a[:, None] + t * b[:, None]
+    return decode(model, between.flatten(0, 1)).unflatten(0, (n, steps))
+
+
+def _great_circle(ends: Tensor, t: Tensor) -> Tensor:
+    """From the first half of the ends [2 n, K] to the second, at the shares t [T, 1] of the angle between them, [n, T, K]."""
+    a, b = ends.chunk(2)
+    angle = torch.nn.functional.cosine_similarity(a, b)[:, None, None].clamp(-1, 1).acos().clamp(min=1e-4)
+    return (((1 - t) * angle).sin() * a[:, None] + (t * angle).sin() * b[:, None]) / angle.sin()
+
+
+def reach(model: Model) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each latent over `REACH_DRAWS` draws of the prior, [K] each."""
+    z = sample_latents(model, REACH_DRAWS, 0).cpu()
+    return z.mean(0), z.std(0)
 
 
 def traverse(model: Model, z: Tensor, dimensions: list[int], low: float, high: float, steps: int) -> Tensor:
@@ -219,15 +245,24 @@ def traverse(model: Model, z: Tensor, dimensions: list[int], low: float, high: f
     return decode(model, walks.flatten(0, 1)).unflatten(0, (len(dimensions), steps))
 
 
-def latent_grid(model: Model, latent: int, extent: float, steps: int, dimensions: tuple[int, int] = (0, 1)) -> Tensor:
+def latent_grid(
+    model: Model,
+    latent: int,
+    extent: float,
+    steps: int,
+    dimensions: tuple[int, int] = (0, 1),
+    unit: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """The VAE report's figure 4: decodings over [-extent, extent], a strip [1, T, ...] for one latent, else a grid [T, T, ...].
 
-    Rows run from the top, +extent of the second dimension, to -extent; other latents are at 0.
+    Rows run from the top, +extent of the second dimension, to -extent; other latents are at 0. `unit`: the place of 0 and the
+    length of 1 of each latent, [K] each (None: 0 and 1).
     """
+    middle, scale = unit or (torch.zeros(latent), torch.ones(latent))
     values = torch.linspace(-extent, extent, steps)
     if latent == 1:
-        return decode(model, values[:, None])[None]
+        return decode(model, middle + scale * values[:, None])[None]
     z = torch.zeros(steps, steps, latent)
     z[:, :, dimensions[0]] = values[None, :]
     z[:, :, dimensions[1]] = values.flip(0)[:, None]
-    return decode(model, z.flatten(0, 1)).unflatten(0, (steps, steps))
+    return decode(model, (middle + scale * z).flatten(0, 1)).unflatten(0, (steps, steps))

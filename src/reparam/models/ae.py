@@ -54,6 +54,7 @@ PHOTOS: dict[str, Any] = {
     "clip": 100.0,
     "epochs": 150,
     "patience": 20,
+    "fit_prior": "auto",
 }
 PHOTOS_DOC = "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale; stops on validation"
 

@@ -141,4 +141,5 @@ def _facts(run: LoadedRun) -> dict[str, str]:
         "epochs": epochs,
         "training": training,
         "likelihood": likelihood_of(run),
+        "prior": run.kept.prior or ("its own" if run.model.has("prior") else "none"),
     }

@@ -117,6 +117,7 @@ def _facts(run: LoadedRun, no_model: str, say: Callable[[str], None]) -> dict[st
         "trained": f"{_when(run.document.created)}, for {seconds}",
         "status": state,
         "weights": no_model or _weights(run.kept),
+        "prior": "" if no_model else run.kept.prior,
     }
 
 
@@ -168,7 +169,7 @@ def _numbers(run: LoadedRun, no_model: str, say: Callable[[str], None]) -> dict[
         row = Number(name, value.replace("-", "−"), error, one.unit, f"{one.n:,}", meaning(name), one.note)
         found["rows"].append(row)
     if not no_model and evaluation.metrics and evaluation.weights != run.kept.stamp:
-        found["remark"] = "These were measured on earlier weights of this run: measure again."
+        found["remark"] = "These were measured on earlier weights of this run, or under another prior: measure again."
     elif evaluation.pending:
         found["remark"] = (
             f"Not measured, for an evaluation was interrupted or goes on: {', '.join(evaluation.pending)}. Measure them with"

@@ -136,6 +136,10 @@ class TrainingOptions:
     augment_keep_class: Annotated[
         bool, Field(description="cut a move back where the run's own head would read another class")
     ] = False
+    fit_prior: Annotated[
+        Literal["none", "auto", "gaussian", "mixture", "flow"],
+        Field(description="after training: fit a prior to the latents of its images, as 'reparam fit-prior' does"),
+    ] = "none"
     log_every: Annotated[
         int, Field(ge=1, le=10**6, description="steps between lines of metrics.jsonl, at most 1,000,000")
     ] = 50

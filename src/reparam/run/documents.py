@@ -195,18 +195,21 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class WeightsFacts:
-    """Metadata of weights.safetensors: which weights were kept (best, last, ema), of which step; run: the `id` of their run."""
+    """Metadata of weights.safetensors: which weights were kept (best, last, ema), of which step; run: the `id` of their run.
+    prior: the fitted one that the model has with them, which is in a file of its own, and a part of its digest ("": its own)."""
 
     kept: Text
     step: Count
     epoch: Length
     format: Format = 1
     run: Text = ""  # of an earlier version
+    prior: Text = ""
+    prior_digest: Text = ""
 
     @property
     def stamp(self) -> tuple[int, str]:
-        """Which weights they are, as figures of them say it in evaluation.json."""
-        return self.step, self.kept
+        """Which weights they are, under which prior, as figures of them say it in evaluation.json."""
+        return self.step, f"{self.kept}; prior: {self.prior} ({self.prior_digest})" if self.prior else self.kept
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ status.json           running, finished, interrupted, stopped early, diverged or
 metrics.jsonl         every logged term by name
 pictures/             samples and reconstructions as training went on
 tensorboard/          the same numbers for TensorBoard
+prior.safetensors     a prior fitted to the kept weights' latents after training
 evaluation.json       what `evaluate` measured
 report.html           the page
 """
@@ -19,7 +20,7 @@ import platform
 import secrets
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,6 +60,7 @@ from reparam.run.documents import (
     checked,
     finite_figures,
 )
+from reparam.run.fitted_prior import prior_path, put_prior
 from reparam.run.known_code import folders_of, recall, remember
 from reparam.run.weights import check_weights
 from reparam.tensor_files import SHA256, digest, read_metadata, read_tensors, write_tensors
@@ -382,9 +384,15 @@ class RunFolder:
             why = str(error).partition("\n")[0]
             raise RunError(f"the model that {self._document_path} describes cannot be made ({why}): {LOST}") from error
 
-    def model(self) -> tuple[Model, WeightsFacts]:
-        """The model with its kept weights, on the CPU, in evaluation mode; and which weights they are."""
+    def trained_model(self) -> tuple[Model, dict[str, Tensor], WeightsFacts]:
+        """The model as it was trained, on the CPU, in evaluation mode; its kept weights, and which they are."""
         model = self.untrained_model()
         tensors, facts = self.weights(model.state_dict())
         model.load_state_dict(tensors)
-        return model.eval(), facts
+        return model.eval(), tensors, facts
+
+    def model(self) -> tuple[Model, WeightsFacts]:
+        """The same model, with the prior that was fitted to these weights where there is one; and which weights and prior."""
+        model, tensors, facts = self.trained_model()
+        prior, its_digest = put_prior(model, tensors, prior_path(self.path), self.spec().image_shape)
+        return model, replace(facts, prior=prior, prior_digest=its_digest)

@@ -28,12 +28,16 @@ from reparam.files import user_path
 from reparam.latent import compression, generation
 from reparam.latent.augmentation import CALIBRATED_ON, Augmenter, Change, Strength
 from reparam.latent.directions import DEFAULT, ClassLatents, class_latents, find_direction
+from reparam.latent.prior_fitting import PriorKind
 from reparam.models import Model, Spec
+from reparam.progress import Progress, Silent
 from reparam.run.config import RunConfig
 from reparam.run.data import own_data
 from reparam.run.device import choose_device, memory_of
 from reparam.run.documents import RunDocument, WeightsFacts
+from reparam.run.fitted_prior import PriorFacts, prior_path, stale_note
 from reparam.run.folder import RunFolder
+from reparam.run.prior_fit import fit_run_prior
 from reparam.tensor_files import has_digest
 
 
@@ -55,7 +59,8 @@ class LoadedRun:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What whoever uses the run should know: that its training has not ended, that damage to its weights goes unnoticed."""
+        """What whoever uses the run should know: that its training has not ended, that damage to its weights goes unnoticed,
+        that a fitted prior is of other weights."""
         notes = []
         with contextlib.suppress(RunError):  # what is missing or damaged is said where it is needed
             status, kept = self.folder.status(), self.folder.weights_facts()
@@ -72,7 +77,9 @@ class LoadedRun:
                 notes.append(
                     f"the weights of {self.path} are of an earlier version and have no digest: damage goes unnoticed"
                 )
-        return tuple(notes)
+            if prior_path(self.path).exists():
+                notes.append(stale_note(prior_path(self.path), self.folder.weights()[0]))
+        return tuple(filter(None, notes))
 
     @property
     def model(self) -> Model:
@@ -81,13 +88,32 @@ class LoadedRun:
 
     @property
     def kept(self) -> WeightsFacts:
-        """Which weights `model` has, whatever a training that still goes on has written since."""
+        """Which weights and fitted prior `model` has, whatever a training that still goes on has written since."""
         return self._loaded[1]
 
     @cached_property
     def _loaded(self) -> tuple[Model, WeightsFacts]:
         model, facts = self.folder.model()
         return model.to(self.device), facts
+
+    def fit_prior(
+        self,
+        kind: PriorKind = "auto",
+        components: tuple[Count, ...] = (),
+        seed: Seed = 0,
+        progress: Progress | None = None,
+    ) -> PriorFacts:
+        """Fits p(z) to the latents of the training images, and keeps it as the model's prior, in RUN/prior.safetensors. By
+        validation images it chooses among a full Gaussian, mixtures of `components` (default: 5, 10 and 20) and the model's own
+        prior; or among those of a `kind`; `own`: back to the model's own. `model` is loaded anew.
+
+        Raises ConfigError where the model encodes no images, or its prior is a mixture; for a flow without zuko.
+        """
+        facts = fit_run_prior(
+            self.folder, self.config, self.dataset, self.device, progress or Silent(), kind, components, seed
+        )
+        self.__dict__.pop("_loaded", None)
+        return facts
 
     @cached_property
     def dataset(self) -> Dataset:

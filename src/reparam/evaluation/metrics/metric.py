@@ -85,9 +85,10 @@ def ratio(part: Tensor, whole: Tensor, unit: str, note: str = "", without: str =
     return Measure(value, stderr, len(part), unit, note)
 
 
-def has_no_prior(model: Model) -> bool:
-    """An autoencoder, whose purpose is its latents; models with a prior are for generating images."""
-    return not model.has("prior")
+def trained_without_prior(model: Model) -> bool:
+    """An autoencoder, whose purpose is its latents, also where a prior has been fitted to them; models that were trained with a
+    prior are for generating images."""
+    return not model.has("prior") or (model.has("encoder") and model.encoder.point)
 
 
 def few_images(context: EvaluationContext) -> str | None:

@@ -16,7 +16,7 @@ from reparam.data.tasks import to_float
 from reparam.errors import ConfigError, RunError
 from reparam.evaluation import fidelity
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, has_no_prior, mean
+from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean, trained_without_prior
 from reparam.evaluation.metrics.representation import principal_components
 from reparam.latent import compression
 from reparam.latent.generation import decode
@@ -102,7 +102,9 @@ def no_room(context: EvaluationContext) -> str | None:
     return None
 
 
-_row = partial(Metric, Ability.RECONSTRUCT, obstacle=no_room, best="high", reads=("bytes",), by_default=has_no_prior)
+_row = partial(
+    Metric, Ability.RECONSTRUCT, obstacle=no_room, best="high", reads=("bytes",), by_default=trained_without_prior
+)
 
 RATES: dict[str, Metric] = {
     "rate_psnr": _row(rate_psnr),

@@ -17,7 +17,7 @@ from reparam.data.selection import random_indices
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
 from reparam.evaluation.context import EvaluationContext, finite
-from reparam.evaluation.metrics.metric import Measure, Metric, has_no_prior, mean, no_classifier, none_labelled
+from reparam.evaluation.metrics.metric import Measure, Metric, mean, no_classifier, none_labelled, trained_without_prior
 from reparam.latent.generation import decode, encode, sample_latents
 
 NEIGHBOURS = 5
@@ -162,7 +162,7 @@ def no_noise(context: EvaluationContext) -> str | None:
     return None if context.task.task == "denoising" else "its images are not noisy"
 
 
-_row = partial(Metric, best="high", by_default=has_no_prior)
+_row = partial(Metric, best="high", by_default=trained_without_prior)
 
 
 def _beside_pca(name: str, measure: Callable[..., Measure]) -> dict[str, Metric]:

@@ -81,7 +81,7 @@ def traversals(view: RunView, options: TraversalOptions) -> Drawing:
     """A row a latent dimension: it runs over [-extent, extent] and all others stay at the code of one image.
 
     Codes of a model without a prior have a scale of their own: there the unit is their standard deviation over test
-    images, around their mean.
+    images, around their mean. Under a fitted prior it is the prior's.
     """
     run, extent, steps = view.run, options.extent, options.steps
     run.require(Ability.RECONSTRUCT, "traverse the latent space")
@@ -91,7 +91,9 @@ def traversals(view: RunView, options: TraversalOptions) -> Drawing:
             raise ConfigError(f"the model has no latent dimension {dimension}: choose 0 to {len(z) - 1}")
     dimensions = options.dimensions or view.most_active(options.count)
     middle, scale, unit = torch.zeros_like(z), torch.ones_like(z), ""
-    if Ability.DECODE not in run.model.abilities:
+    if run.kept.prior:
+        (middle, scale), unit = generation.reach(run.model), " sd"
+    elif Ability.DECODE not in run.model.abilities:
         codes, _ = view.codes
         middle, scale, unit = codes.mean(0), codes.std(0, correction=0), " sd"
     rows = []
@@ -100,7 +102,9 @@ def traversals(view: RunView, options: TraversalOptions) -> Drawing:
         rows.append(generation.traverse(run.model, z, [d], low, high, steps)[0])
     which = "all latents" if len(dimensions) == len(z) else f"the {len(dimensions)} most active of {len(z)} latents"
     note = f"Shown: {which}, most active first."
-    if unit:
+    if run.kept.prior:
+        note += " The unit is the standard deviation of the fitted prior, around its mean."
+    elif unit:
         note += " Without a prior, the unit is the standard deviation of the codes."
     return Drawing((Panel(torch.cat(rows), steps, [f"z{d}" for d in dimensions], _axis(extent, steps, unit)),), note)
 
@@ -113,12 +117,16 @@ def grid(view: RunView, options: GridOptions) -> Drawing:
     if Ability.RECONSTRUCT not in run.model.abilities:
         run.require(Ability.DECODE, "draw a grid of the latent space")
     across, up = view.most_active(2) if latent > 2 and encodes else (0, 1)
-    tiles = generation.latent_grid(run.model, latent, options.extent, options.steps, (across, up))
-    names = _axis(options.extent, options.steps)
+    unit = generation.reach(run.model) if run.kept.prior else None
+    tiles = generation.latent_grid(run.model, latent, options.extent, options.steps, (across, up), unit)
+    names = _axis(options.extent, options.steps, " sd" if unit else "")
     panel = Panel(tiles.flatten(0, 1), options.steps, names[::-1] if latent > 1 else (), names)
     note = "The model has one latent, z0." if latent == 1 else f"z{across} grows to the right, z{up} upwards."
     if latent > 2:
-        note += f" They are the {'two most active' if encodes else 'first two'} of {latent} latents, the others are 0."
+        chosen, rest = "two most active" if encodes else "first two", "at their means" if unit else "0"
+        note += f" They are the {chosen} of {latent} latents, the others are {rest}."
+    if unit:
+        note += " The unit is the standard deviation of the fitted prior, around its mean."
     if Ability.STANDARD_NORMAL in run.model.abilities:
         note += " Nearly all latents of the prior N(0, I) are between -3 and 3: the rim shows what is rarely sampled."
     return Drawing((panel,), note)
