@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from reparam.core.callback import Callback
 from reparam.data import Dataset, Images
 from reparam.data.dataset import SPLITS
 from reparam.data.options import Damaged
@@ -252,8 +253,14 @@ def _make_loop(
         draw=PreviewWriter(folder, dataset, config),
         progress=progress,
         augment=augment,
-        callbacks=config.family.callbacks(config.options, schedule),
+        callbacks=_callbacks(config, schedule),
     )
+
+
+def _callbacks(config: RunConfig, schedule: Schedule) -> tuple[Callback, ...]:
+    """The family's; weights of another run are not initialised again."""
+    found = config.family.callbacks(config.options, schedule)
+    return tuple(one for one in found if one.step or not config.training.init_from)
 
 
 def _absolute_paths(config: RunConfig, dataset: Dataset) -> RunConfig:

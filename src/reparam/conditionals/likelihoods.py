@@ -94,8 +94,14 @@ class LearnedGaussianLikelihood(Likelihood):
 
     def __init__(self, network: nn.Module | None, scale: Scale = 1.0) -> None:
         super().__init__(network)
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.begin_at(scale)
+
+    @torch.no_grad()
+    def begin_at(self, scale: float) -> None:
+        """Sets the scale, within its range: outside it would never move."""
         low, high = LOG_PIXEL_SCALE_RANGE
-        self.log_scale = nn.Parameter(torch.tensor(min(max(math.log(scale), low), high)))  # outside it would never move
+        self.log_scale.fill_(min(max(math.log(scale), low), high))
 
     def pixels(self, output: Tensor) -> Distribution:
         loc = torch.sigmoid(output)

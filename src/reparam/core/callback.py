@@ -5,6 +5,7 @@ Shapes: `N C H W` images.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -17,10 +18,12 @@ CALLBACK_IMAGES = 5_000  # training images that a callback is given, at most
 class Callback(ABC):
     """Changes a model once, just before step number `step`: an initialisation that needs data, or a trained encoder.
 
-    A moving average of the weights starts anew afterwards.
+    A moving average of the weights starts anew afterwards. `validated`: what it makes is a model that may be the best of the run,
+    and is validated at once.
     """
 
     step: int
+    validated: ClassVar[bool] = False
 
     @property
     def best_from(self) -> int:

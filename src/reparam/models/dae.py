@@ -1,6 +1,6 @@
 """The denoising autoencoder: an autoencoder from noisy images to clean ones (the task `denoising`)."""
 
-from reparam.models.ae import AutoencoderOptions, build, objective
+from reparam.models.ae import AutoencoderOptions, build, callbacks, objective
 from reparam.models.family import Family, Recipe
 
 DENOISING_AUTOENCODER = Family(
@@ -10,6 +10,7 @@ DENOISING_AUTOENCODER = Family(
     options=AutoencoderOptions,
     build=build,
     objective=objective,
+    callbacks=callbacks,
     recipes={
         "default": Recipe("as the autoencoder's, with Gaussian noise of 0.3 on the input", {"task": "denoising"}),
         "masking": Recipe(

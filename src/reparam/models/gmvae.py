@@ -22,7 +22,7 @@ from reparam.core.spec import Schedule, Spec
 from reparam.data import warp
 from reparam.distributions import log_responsibilities, mixture, with_parameters
 from reparam.errors import ConfigError
-from reparam.models import vae
+from reparam.models import ae, vae
 from reparam.models.family import Family, Recipe
 from reparam.objectives import ELBO, ramp
 
@@ -258,9 +258,10 @@ class PlaceComponents(Callback):
 
 
 def callbacks(options: GMVAEOptions, schedule: Schedule) -> tuple[Callback, ...]:
+    first = ae.callbacks(options, schedule)
     if not options.place_after:
-        return ()
-    return (PlaceComponents(schedule.at(options.place_after), options.place_after, options.components),)
+        return first
+    return (*first, PlaceComponents(schedule.at(options.place_after), options.place_after, options.components))
 
 
 GMVAE = Family(

@@ -17,7 +17,7 @@ from reparam.core.objective import Objective, Term, Terms
 from reparam.core.spec import Schedule, Spec
 from reparam.distributions import isda_bound
 from reparam.errors import ConfigError
-from reparam.models import vae
+from reparam.models import ae, vae
 from reparam.models.ae import PHOTOS
 from reparam.models.family import Family, Recipe
 from reparam.objectives import ELBO, class_error, ramp
@@ -96,6 +96,7 @@ GVAE = Family(
     options=GVAEOptions,
     build=build,
     objective=objective,
+    callbacks=ae.callbacks,
     recipes={
         "default": Recipe(
             "two hidden layers of 800, 16 latents, Bernoulli, 10 epochs; KL and class weighted 1 and 100, lambda 20",

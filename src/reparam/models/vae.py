@@ -10,6 +10,7 @@ from reparam.core.model import Model
 from reparam.core.options import InEpochs
 from reparam.core.spec import Schedule, Spec
 from reparam.errors import ConfigError
+from reparam.models import ae
 from reparam.models.ae import PHOTOS, PHOTOS_DOC, AutoencoderOptions, networks
 from reparam.models.family import Family, Recipe
 from reparam.objectives import ELBO, ImportanceWeighted, Objective
@@ -77,6 +78,7 @@ VAE = Family(
     options=VAEOptions,
     build=build,
     objective=objective,
+    callbacks=ae.callbacks,
     recipes={
         "default": Recipe("two hidden layers (512, 256), 20 latents, Bernoulli, cosine schedule, best on validation"),
         "notes": Recipe(

@@ -14,8 +14,14 @@ from reparam.networks.conditional import CONDITIONAL_NETWORKS, Parts, Shapes
 from reparam.networks.convolutional import plain_pair
 from reparam.networks.mlp import MLP, mlp_pair
 from reparam.networks.pair import Pair
+from reparam.networks.patches import patch_pair
 from reparam.networks.residual import residual_pair
 
-NETWORKS: dict[str, Callable[..., Pair]] = {"mlp": mlp_pair, "conv": plain_pair, "residual": residual_pair}
+NETWORKS: dict[str, Callable[..., Pair]] = {
+    "mlp": mlp_pair,
+    "conv": plain_pair,
+    "residual": residual_pair,
+    "patches": patch_pair,
+}
 
 __all__ = ["CONDITIONAL_NETWORKS", "GAN_NETWORKS", "MLP", "NETWORKS", "Pair", "Parts", "Shapes"]

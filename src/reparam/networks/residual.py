@@ -26,10 +26,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         act = ACTIVATIONS[activation]
         self.body = nn.Sequential(
-            _norm(channels),
+            group_norm(channels),
             act(),
             nn.Conv2d(channels, channels, 3, padding=1),
-            _norm(channels),
+            group_norm(channels),
             act(),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
@@ -71,7 +71,7 @@ class Centre(nn.Module):
         return 2 * x - 1
 
 
-def _norm(channels: int) -> nn.GroupNorm:
+def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(8 if channels % 8 == 0 else 1, channels)
 
 
@@ -109,7 +109,7 @@ class Shape(NamedTuple):
     def output_head(self, channels: int, outputs: int) -> nn.Sequential:
         """The last layers of a network whose maps have `channels`."""
         return nn.Sequential(
-            _norm(channels), ACTIVATIONS[self.activation](), nn.Conv2d(channels, outputs, 3, padding=1)
+            group_norm(channels), ACTIVATIONS[self.activation](), nn.Conv2d(channels, outputs, 3, padding=1)
         )
 
     def encoder(self, inputs: int) -> tuple[nn.Sequential, int]:
@@ -119,7 +119,7 @@ class Shape(NamedTuple):
         for (_, above), (_, channels) in itertools.pairwise(levels):
             layers += [nn.Conv2d(above, channels, 3, stride=2, padding=1), *self.stack(channels)]
         side, channels = levels[-1]
-        layers += [_norm(channels), ACTIVATIONS[self.activation](), nn.Flatten()]
+        layers += [group_norm(channels), ACTIVATIONS[self.activation](), nn.Flatten()]
         return nn.Sequential(*layers), channels * side * side
 
     def decoder(self, latent: int) -> list[nn.Module]:

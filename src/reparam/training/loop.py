@@ -235,6 +235,8 @@ class Loop:
             model.train()
             processes.take_first(model.state_dict().values())
             self.state.restart_average()
+            if callback.validated and self.validate:
+                self._validate()
 
     def _log(self) -> None:
         """Reads the terms since the last log point from the device, looks for one that is not finite, writes the means."""

@@ -1,0 +1,128 @@
+r"""Networks that begin at the principal components of the training images: a linear path, to which a network adds.
+
+Probabilistic PCA (Tipping and Bishop 1999) is the maximum-likelihood model with a linear decoder and one noise scale s,
+
+    p(x|z) = N(m + V diag(l - s^2)^{1/2} z, s^2 I),   q(z|x) = N(diag(l - s^2)^{1/2} diag(l)^{-1} V^T (x - m), s^2 diag(l)^{-1}),
+
+with the mean m, components V and variances l of the images. A network whose last layer is zero leaves it as it is: training
+starts at this baseline, in place of far below it.
+
+Shapes: `N B` images, `C H W` image, `F` features, `K` latent, `P` parameters of the likelihood a pixel.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from reparam.distributions import keyed_generator
+from reparam.networks.pair import Pair
+
+EXTRA, ROUNDS = 32, 4  # directions beyond K, and passes, of the randomised decomposition
+DARKEST = 1 / 510  # half a grey level: a sigmoid is not quite 0 or 1
+
+
+class Components(nn.Module):
+    """Mean [C H W], components [K, C H W] and variances [K] of images, and the variance a pixel of what is left, as buffers."""
+
+    mean: Tensor
+    basis: Tensor
+    variance: Tensor
+    noise: Tensor
+
+    def __init__(self, shape: tuple[int, int, int], count: int) -> None:
+        super().__init__()
+        self.shape, size = shape, math.prod(shape)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("basis", torch.zeros(count, size))
+        self.register_buffer("variance", torch.ones(count))
+        self.register_buffer("noise", torch.ones(()))
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """To images [N, C, H, W]: a randomised decomposition (Halko et al. 2011), with random numbers of its own. Components
+        beyond the images' rank are zero."""
+        flat = x.flatten(1)
+        mean, count = flat.mean(0), len(self.basis)
+        centred = flat - mean
+        generator = keyed_generator("cpu", "components")
+        wide = min(count + EXTRA, *centred.shape)
+        sketch = centred @ torch.randn(centred.shape[1], wide, generator=generator).to(flat)
+        for _ in range(ROUNDS):
+            sketch = centred @ (centred.mT @ torch.linalg.qr(sketch).Q)
+        values, basis = torch.linalg.svd(torch.linalg.qr(sketch).Q.mT @ centred, full_matrices=False)[1:]
+        kept = min(count, wide)
+        variance = values[:kept].square() / max(len(flat) - 1, 1)
+        left = centred.square().sum() / max(len(flat) - 1, 1) - variance.sum()
+        self.noise.copy_((left / max(flat.shape[1] - kept, 1)).clamp(min=DARKEST**2))
+        self.mean.copy_(mean)
+        self.basis.zero_()[:kept] = basis[:kept]
+        self.variance.fill_(float(self.noise))[:kept] = variance.clamp(min=float(self.noise))
+
+    def project(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] to coefficients of unit variance [B, K]."""
+        return (x.flatten(1) - self.mean) @ self.basis.mT / self.variance.sqrt()
+
+    def image(self, coefficients: Tensor) -> Tensor:
+        """The inverse, [..., K] -> [..., C, H, W]."""
+        return ((coefficients * self.variance.sqrt()) @ self.basis + self.mean).unflatten(-1, self.shape)
+
+
+class WithCoefficients(nn.Module):
+    """A network's features and the coefficients of components behind them: [B, C, H, W] -> [B, F + K]."""
+
+    def __init__(self, network: nn.Module, components: Components) -> None:
+        super().__init__()
+        self.network, self.components = network, components
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.network(x), self.components.project(x)], -1)
+
+
+class OnComponents(nn.Module):
+    """A decoder [..., K] -> [..., P * C, H, W] whose first C maps, the locations before their sigmoid, are added to those of an
+    image that is linear in z."""
+
+    def __init__(self, network: nn.Module, components: Components) -> None:
+        super().__init__()
+        self.network, self.components = network, components
+        self.linear = nn.Linear(len(components.basis), len(components.basis), bias=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        output = self.network(z)
+        location = self.components.image(self.linear(z)).clamp(DARKEST, 1 - DARKEST).logit()
+        channels = location.shape[-3]
+        if channels == output.shape[-3]:
+            return output + location
+        return torch.cat([output[..., :channels, :, :] + location, output[..., channels:, :, :]], -3)
+
+
+def on_components(pair: Pair, shape: tuple[int, int, int], latent: int) -> Pair:
+    """The pair with a linear path beside it, see `start_at_components`."""
+    encoder = WithCoefficients(pair.encoder, Components(shape, latent))
+    return Pair(encoder, pair.features + latent, OnComponents(pair.decoder, Components(shape, latent)))
+
+
+@torch.no_grad()
+def start_at_components(encoder: WithCoefficients, head: nn.Linear, decoder: OnComponents, x: Tensor) -> float:
+    """Sets the weights so that encoder, head and decoder are probabilistic PCA of images x [N, C, H, W], or of a head of K
+    outputs PCA; returns the noise's standard deviation s, of a pixel."""
+    encoder.components.fit(x)
+    found = encoder.components
+    decoder.components.load_state_dict(found.state_dict())
+    latent = len(found.basis)
+    is_point = head.out_features == latent
+    shares = torch.ones_like(found.variance) if is_point else (1 - found.noise / found.variance).clamp(min=0).sqrt()
+    head.weight.zero_()
+    head.weight[:latent, -latent:] = shares.diag()
+    head.bias.zero_()
+    if not is_point:
+        head.bias[latent:] = 0.5 * (found.noise / found.variance).log()
+    decoder.linear.weight.copy_(shares.diag())
+    last = [
+        layer for layer in decoder.network.modules() if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
+    ][-1]
+    last.weight.zero_()
+    if last.bias is not None:
+        last.bias.zero_()
+    return float(found.noise.sqrt())
