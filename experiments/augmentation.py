@@ -66,9 +66,10 @@ def _cells(data: str) -> list[Cell]:
     for seed in range(seeds):
         chosen = {"data": data, **options, "seed": seed}
         fast = PHOTOS_REHEARSAL if "recipe" in options else {}
+        plain = {**chosen, "recipe": "photos-residual"} if "recipe" in options else chosen
         trained = {
             "gvae": Cell(_name(data, "gvae", seed), chosen, (*CHANGES, *QUALITY, "accuracy"), model="gvae", fast=fast),
-            "vae": Cell(_name(data, "vae", seed), chosen, (*CHANGES, *QUALITY), model="vae", fast=fast),
+            "vae": Cell(_name(data, "vae", seed), plain, (*CHANGES, *QUALITY), model="vae", fast=fast),
         }
         if "cvae" in _arms(data):
             by_class = {**chosen, "task": "labelled"}

@@ -44,7 +44,7 @@ from reparam.run.weights import load_weights
 from reparam.training import Loop, Outcome, Progress, processes, settle_process, training_alone
 from reparam.training.augmentation import augmenting_runs, build_augmentation
 from reparam.training.divergence import DivergedError
-from reparam.training.length import enough_steps, fitted_to_minutes
+from reparam.training.length import enough_steps, fitted_to_minutes, fitting_batch
 from reparam.training.lost import check_checkpoint, has_weights, remedy_for_checkpoint, write_again
 from reparam.training.memory import check_memory, larger_options
 from reparam.training.products import Products, check_onednn, choose_products
@@ -77,7 +77,7 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
         progress.note(note)
     if config.data.train_on == "all":
         progress.note(f"training on all {len(images):,} training and validation images")
-    config = _fit_batch(_absolute_paths(config, dataset), len(images), progress)
+    config = fitting_batch(_absolute_paths(config, dataset), len(images), progress.note)
     config = enough_steps(config, len(images), progress.note)
     spec = with_condition(stored_spec(dataset), config.task)
     check_memory(config, spec, device)
@@ -274,17 +274,6 @@ def _absolute_paths(config: RunConfig, dataset: Dataset) -> RunConfig:
     training = replace(training, init_from=training.init_from and absolute(training.init_from), augment=runs)
     data = replace(config.data, data=dataset.name, data_root=absolute(root) if root else None)
     return replace(config, data=data, training=training)
-
-
-def _fit_batch(config: RunConfig, count: int, progress: Progress) -> RunConfig:
-    """With batches no larger than the number of images."""
-    size = config.training.batch_size
-    if size <= count:
-        return config
-    parts = config.training.accumulate * processes.world()
-    fitting = max(count // parts * parts, parts)
-    progress.note(f"batches of {fitting}, not {size}: there are {count} images to train on")
-    return replace(config, training=replace(config.training, batch_size=fitting))
 
 
 def _with_products(config: RunConfig, loop: Loop, progress: Progress) -> RunConfig:

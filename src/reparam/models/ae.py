@@ -62,7 +62,8 @@ class StartAtComponents(Callback):
 
     def act(self, model: Model, x: Tensor) -> None:
         encoder: Any = model.encoder
-        noise = start_at_components(encoder.network, encoder.head, model.decoder.network, x)
+        decoder: Any = model.decoder
+        noise = start_at_components(encoder.network, encoder.head, decoder.network, x)
         if isinstance(model.decoder, LearnedGaussianLikelihood):
             model.decoder.begin_at(noise)
 
@@ -72,6 +73,25 @@ def callbacks(options: AutoencoderOptions, schedule: Schedule) -> tuple[Callback
 
 
 PHOTOS: dict[str, Any] = {
+    "network": "patches",
+    "activation": "silu",
+    "pca_start": True,
+    "latent": 64,
+    "likelihood": "gaussian-learned",
+    "flip": True,
+    "batch_size": 32,
+    "learning_rate": 2e-3,
+    "clip": 100.0,
+    "epochs": 30,
+    "least_steps": 2000,
+    "patience": 8,
+    "fit_prior": "auto",
+}
+PHOTOS_DOC = (
+    "photographs from 8 pixels up: network on patches, mirrored images, starts as PCA, Gaussian with a learned scale; stops on "
+    "validation"
+)
+PHOTOS_RESIDUAL: dict[str, Any] = {
     "network": "residual",
     "activation": "silu",
     "width": 16,
@@ -82,9 +102,10 @@ PHOTOS: dict[str, Any] = {
     "clip": 100.0,
     "epochs": 150,
     "patience": 20,
-    "fit_prior": "auto",
 }
-PHOTOS_DOC = "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale; stops on validation"
+PHOTOS_RESIDUAL_DOC = (
+    "residual network at full resolution for photographs of 28 to 128 pixels, Gaussian with a learned scale"
+)
 
 AUTOENCODER = Family(
     name="ae",

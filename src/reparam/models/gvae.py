@@ -18,7 +18,7 @@ from reparam.core.spec import Schedule, Spec
 from reparam.distributions import isda_bound
 from reparam.errors import ConfigError
 from reparam.models import ae, vae
-from reparam.models.ae import PHOTOS
+from reparam.models.ae import PHOTOS_RESIDUAL, PHOTOS_RESIDUAL_DOC
 from reparam.models.family import Family, Recipe
 from reparam.objectives import ELBO, class_error, ramp
 
@@ -111,10 +111,9 @@ GVAE = Family(
             {**_DOCUMENT, "class_weight": 1.0, "latent": 128},
         ),
         "photos": Recipe(
-            "residual network for photographs of 28 to 128 pixels, Gaussian with a learned scale, class weighted 1,000; stops on "
-            "validation",
+            f"{PHOTOS_RESIDUAL_DOC}, class weighted 1,000; stops on validation",
             # Its reconstruction counts for more: on validation faces a weight of 100 leaves the head at 76%, this one at 80.
-            {**PHOTOS, "class_weight": 1000.0},
+            {**PHOTOS_RESIDUAL, "fit_prior": "auto", "class_weight": 1000.0},
         ),
     },
 )

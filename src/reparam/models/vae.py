@@ -11,7 +11,7 @@ from reparam.core.options import InEpochs
 from reparam.core.spec import Schedule, Spec
 from reparam.errors import ConfigError
 from reparam.models import ae
-from reparam.models.ae import PHOTOS, PHOTOS_DOC, AutoencoderOptions, networks
+from reparam.models.ae import PHOTOS, PHOTOS_DOC, PHOTOS_RESIDUAL, PHOTOS_RESIDUAL_DOC, AutoencoderOptions, networks
 from reparam.models.family import Family, Recipe
 from reparam.objectives import ELBO, ImportanceWeighted, Objective
 
@@ -118,5 +118,6 @@ VAE = Family(
             },
         ),
         "photos": Recipe(PHOTOS_DOC, PHOTOS),
+        "photos-residual": Recipe(f"{PHOTOS_RESIDUAL_DOC} (photos of version 0.1)", PHOTOS_RESIDUAL),
     },
 )

@@ -1,7 +1,8 @@
-"""How long a training is: enough steps where data are few, or as many as fit into the minutes that were asked for.
+"""How long a training is: enough steps where data are few, or as many as fit into the minutes that were asked for; and how large
+its batches are.
 
-Both change `epochs` before training begins, and with it every other length in epochs that was not asked for, by the same factor:
-a schedule keeps its shape, and a run as many validations.
+Both lengths change `epochs` before training begins, and with it every other length in epochs that was not asked for, by the same
+factor: a schedule keeps its shape, and a run as many validations.
 """
 
 import dataclasses
@@ -31,6 +32,17 @@ def stretched(config: RunConfig, epochs: float) -> RunConfig:
         parts[section] = dataclasses.replace(options, **{name: getattr(options, name) * factor for name in names})
     training = dataclasses.replace(parts["training"], epochs=epochs)
     return dataclasses.replace(config, options=parts["options"], training=training)
+
+
+def fitting_batch(config: RunConfig, count: int, note: Callable[[str], None]) -> RunConfig:
+    """`config`, with batches no larger than the number of images."""
+    size = config.training.batch_size
+    if size <= count:
+        return config
+    parts = config.training.accumulate * processes.world()
+    fitting = max(count // parts * parts, parts)
+    note(f"batches of {fitting}, not {size}: there are {count} images to train on")
+    return _with(config, batch_size=fitting)
 
 
 def enough_steps(config: RunConfig, images: int, note: Callable[[str], None]) -> RunConfig:
