@@ -24,12 +24,13 @@ def diagonal_normal(output: Tensor) -> Independent:
 
 
 class DiagonalNormal(Encoder):
-    """x [B, C, H, W] -> N(loc, diag(scale^2)), batch shape [B], event shape [K]."""
+    """x [B, C, H, W] -> N(loc, diag(scale^2)), batch shape [B], event shape [K]. `head`: [B, F] -> loc and log scale [B, 2 K],
+    where it is not to be a linear layer."""
 
-    def __init__(self, network: nn.Module, features: int, latent: int) -> None:
+    def __init__(self, network: nn.Module, features: int, latent: int, head: nn.Module | None = None) -> None:
         super().__init__()
         self.network = network
-        self.head = nn.Linear(features, 2 * latent)
+        self.head = head or nn.Linear(features, 2 * latent)
 
     def forward(self, x: Tensor) -> Independent:
         return diagonal_normal(self.head(self.network(x)))
@@ -52,14 +53,15 @@ class ConditionalNormal(Encoder):
 
 
 class Point(Encoder):
-    """x [B, C, H, W] -> a point, batch shape [B], event shape [K]: a plain autoencoder's encoder."""
+    """x [B, C, H, W] -> a point, batch shape [B], event shape [K]: a plain autoencoder's encoder. `head`: [B, F] -> [B, K], where
+    it is not to be a linear layer."""
 
     point = True
 
-    def __init__(self, network: nn.Module, features: int, latent: int) -> None:
+    def __init__(self, network: nn.Module, features: int, latent: int, head: nn.Module | None = None) -> None:
         super().__init__()
         self.network = network
-        self.head = nn.Linear(features, latent)
+        self.head = head or nn.Linear(features, latent)
 
     def forward(self, x: Tensor) -> Delta:
         return Delta(self.head(self.network(x)).float(), event_dim=1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from reparam.conditionals import LIKELIHOODS, Likelihood, Point
 from reparam.conditionals.likelihoods import LearnedGaussianLikelihood
@@ -14,7 +14,7 @@ from reparam.core.options import choice, options_of, part
 from reparam.core.spec import Schedule, Spec
 from reparam.models.family import Family, Recipe
 from reparam.networks import NETWORKS, Pair
-from reparam.networks.components import on_components, start_at_components
+from reparam.networks.components import LinearPath, on_components, start_at_components
 from reparam.objectives import Reconstruction
 
 
@@ -43,10 +43,16 @@ def networks(options: AutoencoderOptions, spec: Spec) -> tuple[Pair, Likelihood]
     return pair, part(options, "likelihood")(pair.decoder)
 
 
+def head(options: AutoencoderOptions, pair: Pair, outputs: int) -> nn.Module | None:
+    """What an encoder's head has to be, where that is no linear layer."""
+    return LinearPath(pair.features - options.latent, options.latent, outputs) if options.pca_start else None
+
+
 def build(options: AutoencoderOptions, spec: Spec) -> Model:
     """f: x -> z, g: z -> p(x|z)."""
     pair, decoder = networks(options, spec)
-    return Model(encoder=Point(pair.encoder, pair.features, options.latent), decoder=decoder)
+    encoder = Point(pair.encoder, pair.features, options.latent, head(options, pair, options.latent))
+    return Model(encoder=encoder, decoder=decoder)
 
 
 def objective(options: AutoencoderOptions, schedule: Schedule) -> Reconstruction:

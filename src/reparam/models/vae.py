@@ -47,7 +47,7 @@ class VAEOptions(AutoencoderOptions):
 def build(options: VAEOptions, spec: Spec) -> Model:
     pair, decoder = networks(options, spec)
     return Model(
-        encoder=DiagonalNormal(pair.encoder, pair.features, options.latent),
+        encoder=DiagonalNormal(pair.encoder, pair.features, options.latent, ae.head(options, pair, 2 * options.latent)),
         prior=StandardNormal(options.latent),
         decoder=decoder,
     )

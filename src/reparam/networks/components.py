@@ -79,18 +79,42 @@ class WithCoefficients(nn.Module):
         return torch.cat([self.network(x), self.components.project(x)], -1)
 
 
+class LinearPath(nn.Module):
+    """A head [B, F + K] -> [B, O] on a network's features and the coefficients behind them: a linear layer of the former, which
+    begins at zero, and fixed multiples of the latter in the first K outputs; `offset` is added to the others.
+
+    The multiples do not learn: a step that is right for a network moves the first components by many times their noise.
+    """
+
+    multiple: Tensor
+    offset: Tensor
+
+    def __init__(self, features: int, latent: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, outputs)
+        self.register_buffer("multiple", torch.zeros(latent))
+        self.register_buffer("offset", torch.zeros(outputs - latent))
+
+    def forward(self, features: Tensor) -> Tensor:
+        known, coefficients = features.tensor_split([self.linear.in_features], -1)
+        offset = self.offset.expand(*coefficients.shape[:-1], -1)
+        return self.linear(known) + torch.cat([coefficients * self.multiple, offset], -1)
+
+
 class OnComponents(nn.Module):
     """A decoder [..., K] -> [..., P * C, H, W] whose first C maps, the locations before their sigmoid, are added to those of an
     image that is linear in z."""
 
+    multiple: Tensor
+
     def __init__(self, network: nn.Module, components: Components) -> None:
         super().__init__()
         self.network, self.components = network, components
-        self.linear = nn.Linear(len(components.basis), len(components.basis), bias=False)
+        self.register_buffer("multiple", torch.zeros(len(components.basis)))
 
     def forward(self, z: Tensor) -> Tensor:
         output = self.network(z)
-        location = self.components.image(self.linear(z)).clamp(DARKEST, 1 - DARKEST).logit()
+        location = self.components.image(z * self.multiple).clamp(DARKEST, 1 - DARKEST).logit()
         channels = location.shape[-3]
         if channels == output.shape[-3]:
             return output + location
@@ -98,31 +122,34 @@ class OnComponents(nn.Module):
 
 
 def on_components(pair: Pair, shape: tuple[int, int, int], latent: int) -> Pair:
-    """The pair with a linear path beside it, see `start_at_components`."""
+    """The pair with a linear path beside it: its encoder's head is to be a `LinearPath`. See `start_at_components`."""
     encoder = WithCoefficients(pair.encoder, Components(shape, latent))
     return Pair(encoder, pair.features + latent, OnComponents(pair.decoder, Components(shape, latent)))
 
 
 @torch.no_grad()
-def start_at_components(encoder: WithCoefficients, head: nn.Linear, decoder: OnComponents, x: Tensor) -> float:
+def start_at_components(encoder: WithCoefficients, head: LinearPath, decoder: OnComponents, x: Tensor) -> float:
     """Sets the weights so that encoder, head and decoder are probabilistic PCA of images x [N, C, H, W], or of a head of K
     outputs PCA; returns the noise's standard deviation s, of a pixel."""
     encoder.components.fit(x)
     found = encoder.components
     decoder.components.load_state_dict(found.state_dict())
-    latent = len(found.basis)
-    is_point = head.out_features == latent
-    shares = torch.ones_like(found.variance) if is_point else (1 - found.noise / found.variance).clamp(min=0).sqrt()
-    head.weight.zero_()
-    head.weight[:latent, -latent:] = shares.diag()
-    head.bias.zero_()
-    if not is_point:
-        head.bias[latent:] = 0.5 * (found.noise / found.variance).log()
-    decoder.linear.weight.copy_(shares.diag())
-    last = [
+    if len(head.offset):
+        multiple = (1 - found.noise / found.variance).clamp(min=0).sqrt()
+        head.offset.copy_(0.5 * (found.noise / found.variance).log())
+    else:
+        multiple = torch.ones_like(found.variance)
+    head.multiple.copy_(multiple)
+    decoder.multiple.copy_(multiple)
+    _zero(head.linear)
+    layers = [
         layer for layer in decoder.network.modules() if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
-    ][-1]
-    last.weight.zero_()
-    if last.bias is not None:
-        last.bias.zero_()
+    ]
+    _zero(layers[-1])
     return float(found.noise.sqrt())
+
+
+def _zero(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> None:
+    layer.weight.zero_()
+    if layer.bias is not None:
+        layer.bias.zero_()
