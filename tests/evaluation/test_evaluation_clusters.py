@@ -98,6 +98,18 @@ def test_images_in_the_wrong_component_count_against_it() -> None:
     assert measured(data)["cluster_accuracy"] == pytest.approx(3 / 5)
 
 
+def test_k_means_and_a_mixture_stand_beside_the_components() -> None:
+    data = dataset([1, 1, 0, 0, 0, 0], [(0, 0), (0, 0), (1, 0), (1, 0), (0, 1), (0, 1)])
+    measure = METRICS["cluster_accuracy"].measure(
+        EvaluationContext(corners(), data, TaskOptions(), EvaluationOptions())
+    )
+    # Three places, two classes, one place to a class: four of six are right, whoever finds the places.
+    assert measure.value == pytest.approx(4 / 6)
+    names = {f"{kind} in 2 principal components" for kind in ("k-means", "Gaussian mixture")}
+    assert {one.name: one.value for one in measure.baselines} == dict.fromkeys(names, pytest.approx(4 / 6))
+    assert not any(METRICS["cluster_accuracy"].loses(measure, one) for one in measure.baselines)
+
+
 def test_responsibilities_are_the_posterior_of_components() -> None:
     x = torch.rand(250, 1, SIDE, SIDE, generator=keyed_generator("cpu", 1))
     model = corners()

@@ -80,4 +80,4 @@ def test_published_weights_give_the_reference_features_and_distance(
     distance = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(
         np.cov(a, rowvar=False) + np.cov(b, rowvar=False) - 2 * root
     )
-    assert frechet_distance(*features) == pytest.approx(distance, rel=1e-3)
+    assert frechet_distance(*features).value == pytest.approx(distance, rel=1e-3)

@@ -216,7 +216,7 @@ def test_evaluate_writes_figure_by_figure_and_the_diagnosis_with_all_of_them(tmp
         raise KeyboardInterrupt
 
     before = set(written["metrics"])
-    row = dataclasses.replace(METRICS["mse"], measure=interrupted)
+    row = dataclasses.replace(METRICS["mse"], compute=interrupted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(METRICS, "mse", row)
         document.unlink()

@@ -139,6 +139,22 @@ def test_squared_error_of_a_mean_answer_is_that_of_its_mean() -> None:
     assert METRICS["diversity"].measure(context).value == pytest.approx(0.5 * math.sqrt(0.9), abs=0.01)
 
 
+def test_the_mean_mask_stands_beside_segmentations(maps: Dataset) -> None:
+    task = TaskOptions(task="segmentation")
+    context = context_of(model_of("nn", maps, task), maps, task)
+    assert maps.train.maps is not None
+    share = (maps.train.maps == 1).float().mean(0)[0]
+    marked, truth = share > 0.5, context.x[:, 0] == 1
+    for name, value in (
+        ("pixel_accuracy", float((truth == marked).double().mean())),
+        ("iou", float((truth & marked).sum() / (truth | marked).sum())),
+    ):
+        (baseline,) = METRICS[name].measure(context).baselines
+        assert (baseline.name, baseline.value) == ("mean mask", pytest.approx(value, rel=1e-5))
+        assert baseline.apart is not None
+        assert baseline.apart > 0
+
+
 def test_answers_of_an_image_do_not_depend_on_how_many_are_asked(maps: Dataset) -> None:
     task = TaskOptions(task="segmentation")
     model = model_of("cvae", maps, task, latent=2)

@@ -9,13 +9,14 @@ import reparam
 from reparam.api import Run
 from reparam.core.abilities import Ability
 from reparam.data.selection import task_images
+from reparam.data.tasks import to_float
 from reparam.errors import ConfigError
 from reparam.latent import generation
 from reparam.reports.figures import FIGURES, Drawing
 from reparam.reports.figures.figure import SPREAD_DRAWS
 from reparam.reports.figures.latents import ellipses
 from reparam.reports.figures.reconstructions import grid, interpolations, posterior, reconstructions, traversals, walks
-from reparam.reports.figures.samples import components, samples
+from reparam.reports.figures.samples import components, neighbours, samples
 from reparam.reports.options import (
     GridOptions,
     InterpolationOptions,
@@ -50,6 +51,17 @@ def only(drawing: Drawing) -> Panel:
     (panel,) = drawing.parts
     assert isinstance(panel, Panel)
     return panel
+
+
+def test_nearest_training_images_of_training_images_are_these(
+    trained: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained["two"]
+    images = to_float(run.dataset.train.images[[5, 900, 33]])
+    monkeypatch.setattr(Run, "sample", lambda self, n, seed: images + 0.01)
+    tiles = only(neighbours(RunView(run), SampleOptions(n=3))).tiles
+    assert torch.equal(tiles[3:], images)
+    assert torch.allclose(tiles[:3], images + 0.01)
 
 
 def tile(image: Image.Image, row: int, column: int, side: int = TILE) -> np.ndarray:

@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from reparam.evaluation.metrics.table import METRICS, Measure
-from reparam.reports.tables import evaluation_table, meaning, with_error
+from reparam.reports.tables import evaluation_table, meaning, plain_figures, with_error
+from reparam.run.documents import Baseline
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,15 @@ def test_the_table_has_a_row_a_metric() -> None:
     assert "-104.46  ± 0.23  nats/image  10,000" in " ".join(text.split("\n")).replace("   ", "  ")
     assert "evidence lower bound" in text
     assert "[of 8]" in text
+
+
+def test_plain_baselines_stand_beside_with_a_mark_where_they_are_better() -> None:
+    plain = (Baseline("64 principal components", 22.9, 0.2, 0.05), Baseline("mean image", 14.1, 0.2, 0.2))
+    measure = Measure(21.63, 0.21, 500, "dB", baselines=plain)
+    assert [one.better for one in plain_figures("psnr", measure)] == [True, False]
+    console = Console(width=200, record=True)
+    console.print(evaluation_table({"psnr": measure}))
+    lines = console.export_text().split("\n")
+    assert "22.90 (64 principal components): better" in lines[1]
+    assert "14.10 (mean image)" in lines[2]
+    assert "better" not in lines[2]

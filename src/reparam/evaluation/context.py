@@ -3,9 +3,11 @@
 Shapes: `N` images, `C H W` image, `K` latent, `F` features, `L` predictions of one image, `D` classes or values of a label map.
 """
 
+import copy
+import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,10 +19,20 @@ from reparam.data.tasks import TaskOptions, to_float
 from reparam.distributions import IGNORED
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation import distances, latents, likelihood, structured
+from reparam.evaluation.baselines import FITTED, LARGEST_FITTED, Components, mean_map, principal_components
 from reparam.evaluation.networks.features import NETWORKS, FeatureNetwork
 from reparam.evaluation.options import EvaluationOptions
 from reparam.files import cache_folder
-from reparam.latent.generation import device_of, encode, predict, predict_draws, reconstruct, sample
+from reparam.latent.generation import (
+    device_of,
+    encode,
+    predict,
+    predict_draws,
+    reconstruct,
+    responsibilities,
+    sample,
+    sample_latents,
+)
 from reparam.models import Model
 from reparam.progress import Progress, Silent, silent
 from reparam.run.documents import NoValueError
@@ -28,6 +40,7 @@ from reparam.tensor_files import read_tensors, write_tensors
 
 T = TypeVar("T")
 LARGEST_PREDICTIONS = 250_000_000  # floats of predictions that are held at one time (1 GB)
+TOGETHER = 1000  # images
 
 
 def finite(values: Tensor, what: str) -> Tensor:
@@ -35,6 +48,15 @@ def finite(values: Tensor, what: str) -> Tensor:
     if not values.isfinite().all():
         raise NoValueError(f"the model's {what} are not finite numbers")
     return values
+
+
+class StandIn(NamedTuple):
+    """What is measured in place of the model: `value` where the context has `of`; `floor`: the best that can be expected."""
+
+    name: str
+    of: Literal["samples", "reconstructions", "average_prediction", "clusters"]
+    value: Tensor
+    floor: bool = False
 
 
 class EvaluationContext:
@@ -56,6 +78,20 @@ class EvaluationContext:
         self.device = device_of(model)
         self.split = dataset.split(options.split)
         self._found: dict[str, Any] = {}
+        self._made: dict[str, Any] = {}
+        self.stand_in: StandIn | None = None
+
+    def beside(self, stand_in: StandIn) -> "EvaluationContext":
+        """The same test images and networks, with a plain baseline in place of the model."""
+
+        def make() -> EvaluationContext:
+            _ = self.batch, self.grey  # shared from here on, like all that is found once
+            other = copy.copy(self)
+            other._made, other.stand_in = {}, stand_in
+            other.__dict__[stand_in.of] = stand_in.value
+            return other
+
+        return self.once(f"{stand_in.name} as {stand_in.of}", make)
 
     def once(self, what: str, compute: Callable[[], T]) -> T:
         """What `compute` returns at the first call, stored under a name."""
@@ -94,6 +130,50 @@ class EvaluationContext:
     def training(self) -> Batch:
         """As many of the images it was trained on, as the task gives them."""
         return task_images(self.trained_on, self.task, random_indices(self.trained_on, len(self.index)))
+
+    # -- plain baselines ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def fitted(self) -> Tensor:
+        """Places of the training images that baselines are fitted to: all, or as many as are quick and fit into memory."""
+        return random_indices(self.trained_on, min(FITTED, LARGEST_FITTED // math.prod(self.dataset.shape)))
+
+    def fitted_images(self, grey: bool = False) -> Tensor:
+        """These images as the model's targets, or in grey values before binarisation."""
+        if grey:
+            return to_float(self.trained_on.take(self.fitted).pixels)
+        return task_images(self.trained_on, self.task, self.fitted).x
+
+    def components(self, grey: bool = False) -> Components:
+        """As many principal components of these images as the model has latents."""
+        grey = grey and self.task.binarise != "none"
+        name = f"{'grey ' if grey else ''}components"
+        return self.once(name, lambda: principal_components(self.fitted_images(grey), self.latent))
+
+    @cached_property
+    def mean_image(self) -> Tensor:
+        """The mean of the training images [C, H, W]; of grey values under dynamic binarisation."""
+        total = torch.zeros(self.dataset.shape, dtype=torch.float64)
+        for part in self.fitted.sort().values.split(TOGETHER):
+            if self.task.binarise == "dynamic":
+                x = to_float(self.trained_on.take(part).pixels)
+            else:
+                x = task_images(self.trained_on, self.task, part).x
+            total += x.double().sum(0)
+        return (total / len(self.fitted)).float()
+
+    @cached_property
+    def mean_map(self) -> Tensor:
+        """Share of each value at each pixel of the training label maps, [D, H, W]."""
+        return mean_map(self.fitted_images(), len(self.dataset.map_values))
+
+    @cached_property
+    def latent(self) -> int:
+        """K."""
+        if self.model.has("encoder") and not self.model.has("context"):
+            return self.codes[0].shape[1]
+        c = torch.zeros(1, dtype=torch.long) if self.model.has("context") else None
+        return sample_latents(self.model, 1, 0, c).shape[1]
 
     # -- likelihoods and latents ----------------------------------------------------------------------------------------
 
@@ -140,6 +220,16 @@ class EvaluationContext:
     def samples(self) -> Tensor:
         """As many as test images: means of p(x|z), z ~ p(z); of a model by class, of the test images' classes."""
         return finite(sample(self.model, len(self.grey), self.options.seed, c=self.c), "samples")
+
+    @cached_property
+    def responsibilities(self) -> Tensor:
+        """q(m|x) of the components of a mixture prior, [N, M]."""
+        return responsibilities(self.model, self.batch.input)
+
+    @cached_property
+    def clusters(self) -> Tensor:
+        """The most probable component of each test image, [N]."""
+        return self.responsibilities.argmax(1)
 
     # -- predictions of conditional models --------------------------------------------------------------------------------
 
@@ -201,41 +291,52 @@ class EvaluationContext:
 
     def features(self, name: str) -> tuple[Tensor, Tensor]:
         """Of test images and of samples, [N, F] each."""
-
-        def compute() -> tuple[Tensor, Tensor]:
-            network = self.network(name)
-            generated = network.features(self.samples, self.progress, f"{name} features of samples")
-            return self._test_features(network), generated
-
-        return self.once(f"{name} features", compute)
-
-    def reference(self, name: str) -> Tensor:
-        """Features of as many training images: how near real images come to the test images."""
-        train = to_float(self.dataset.train.take(random_indices(self.dataset.train, len(self.grey))).pixels)
-        return self.once(f"{name} reference", lambda: self.network(name).features(train, self.progress, "reference"))
-
-    def manifolds(self, name: str) -> distances.Manifolds:
-        return self.once(f"{name} manifolds", lambda: distances.manifolds(*self.features(name)))
-
-    def _test_features(self, network: FeatureNetwork) -> Tensor:
-        """From the cache, where the network has a key there."""
+        network = self.network(name)
+        test = self.once(
+            f"{name} of test images", lambda: self._stored(network, self.split, self.grey[: network.most], "chosen")
+        )
 
         def compute() -> Tensor:
-            return network.features(self.grey, self.progress, "features of test images")
+            samples = self.samples[: network.most]
+            if self.stand_in and self.stand_in.floor:
+                return self._stored(network, self.dataset.train, samples, "training")
+            return network.features(samples, self.progress, f"{name} features of {self._samples_named}")
 
-        if not network.key or self.options.split != "test":
+        return test, self._of_made(name, compute)
+
+    def manifolds(self, name: str) -> distances.Manifolds:
+        return self._of_made(f"{name} manifolds", lambda: distances.manifolds(*self.features(name)))
+
+    @property
+    def _samples_named(self) -> str:
+        return self.stand_in.name if self.stand_in else "samples"
+
+    def _of_made(self, what: str, compute: Callable[[], T]) -> T:
+        """As `once`, of the model alone or of what stands in for it."""
+        if what not in self._made:
+            self._made[what] = compute()
+        return self._made[what]
+
+    def _stored(self, network: FeatureNetwork, split: Images, images: Tensor, which: str) -> Tensor:
+        """Features of images of a split, from the cache where the network has a key there."""
+        what = f"{'training' if which == 'training' else 'test'} images"
+
+        def compute() -> Tensor:
+            return network.features(images, self.progress, f"features of {what}")
+
+        if not network.key or (which == "chosen" and self.options.split != "test"):
             return compute()
-        path = cache_folder() / "features" / f"{network.key}-chosen-{len(self.grey)}.safetensors"
+        path = cache_folder() / "features" / f"{network.key}-{which}-{len(images)}.safetensors"
         if path.exists():
             try:
                 return read_tensors(path)[0]["features"]
             except RunError as error:
                 self.say(f"{error}; it is computed again")
         found = compute()
-        if self.split.skipped:  # other images stand in for some: they are not what the file's name says
+        if split.skipped:  # other images stand in for some: they are not what the file's name says
             return found
         try:
             write_tensors(path, {"features": found}, {"network": network.about})
         except ReparamError as error:
-            self.say(f"features of the test images cannot be stored, and will be computed again: {error}")
+            self.say(f"features of the {what} cannot be stored, and will be computed again: {error}")
         return found

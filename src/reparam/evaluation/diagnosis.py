@@ -7,8 +7,6 @@ import torch
 from torch import Tensor
 
 from reparam.core.abilities import Ability
-from reparam.data.selection import random_indices, task_images
-from reparam.data.tasks import to_float
 from reparam.evaluation import fidelity, likelihood
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.latents import active_units
@@ -21,9 +19,6 @@ WORSE_THAN_MEAN, NO_BETTER_THAN_MEAN = -0.1, 0.05
 COLLAPSED_KL = 0.5  # nats for all latents together
 # A code of R nats explains at most 1 - exp(-2 R) of a normal's variance: below this, never what would be better than the mean.
 NEGLIGIBLE_KL = -0.5 * math.log1p(-NO_BETTER_THAN_MEAN)
-# Training images in the mean image, at most: its squared error is then within a ten-thousandth of that of all of them.
-AVERAGED = 10_000
-TOGETHER = 1000  # images
 ALIKE = 1e-10  # squared error of a pixel: rounding in float32
 SURE = 1.96  # standard errors: 95% of a normal
 OVERFITTED = 0.2  # of the standard deviation between test images: a small effect, whatever the scale of the likelihood
@@ -128,24 +123,13 @@ def _error(context: EvaluationContext) -> _Error | None:
     """Of reconstructions; of grey values under dynamic binarisation, whose noise no model explains. None where the mean image has
     no error."""
     images = context.grey if context.task.binarise == "dynamic" else context.x
-    plain = fidelity.squared_error(images, _mean_image(context).expand_as(images))
+    plain = fidelity.squared_error(images, context.mean_image.expand_as(images))
     reconstructions = context.reconstructions
     try:
         found = ratio(fidelity.squared_error(images, reconstructions), torch.where(plain > ALIKE, plain, 0.0), "")
     except NoValueError:
         return None
     return _Error(found.value, math.inf if found.stderr is None else found.stderr)
-
-
-def _mean_image(context: EvaluationContext) -> Tensor:
-    """The mean of all training images [C, H, W], or of `AVERAGED` of them."""
-    images, task = context.trained_on, context.task
-    index = random_indices(images, AVERAGED).sort().values
-    total = torch.zeros(context.dataset.shape, dtype=torch.float64)
-    for part in index.split(TOGETHER):
-        x = to_float(images.take(part).pixels) if task.binarise == "dynamic" else task_images(images, task, part).x
-        total += x.double().sum(0)
-    return (total / len(index)).float()
 
 
 def _losses(context: EvaluationContext) -> tuple[Tensor, Tensor]:

@@ -7,10 +7,11 @@ from typing import Any
 from reparam.errors import ConfigError, RunError
 from reparam.evaluation import EvaluationOptions, evaluate_run, run_context, without_value
 from reparam.evaluation.metrics import table as measuring
+from reparam.evaluation.metrics.metric import SURE
 from reparam.files import write_text
 from reparam.progress import Progress, silent
 from reparam.reports.charts import Chart
-from reparam.reports.comparison_table import SURE, likelihood_of, measured, table_rows
+from reparam.reports.comparison_table import likelihood_of, measured, table_rows
 from reparam.reports.figures import FIGURES, Drawing
 from reparam.reports.html import ShownFigure, reason, render_page, shown
 from reparam.reports.options import ReconstructionOptions, SampleOptions

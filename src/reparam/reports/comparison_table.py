@@ -10,20 +10,21 @@ from typing import Any
 
 from reparam.core.abilities import Ability
 from reparam.evaluation import METRICS, EvaluationOptions, Measure
+from reparam.evaluation.metrics.metric import SURE
 from reparam.evaluation.options import parse_stored_name
-from reparam.reports.tables import meaning, with_error
+from reparam.reports.tables import PlainFigure, meaning, plain_figures, with_error
 from reparam.run.loaded import LoadedRun
-
-SURE = 2.0  # standard errors of a difference
 
 
 @dataclass(frozen=True)
 class TableCell:
-    """A figure of one run: value and error as text (empty: it has none), and whether it is the best, as far as one can tell."""
+    """A figure of one run: value and error as text (empty: it has none), whether it is the best, as far as one can tell, and its
+    plain baselines."""
 
     value: str = ""
     error: str = ""
     best: bool = False
+    plain: tuple[PlainFigure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def table_rows(runs: Sequence[LoadedRun]) -> list[TableRow]:
         values = {key: [way.get(key, "none") for way in ways] for key in keys}
         note = "; ".join(f"{key} {', '.join(each)}" for key, each in values.items() if len(set(each)) > 1)
         best = METRICS[name].best if not note and name in METRICS else ""
-        cells = tuple(_cell(measure, known, best) for measure in measures)
+        cells = tuple(_cell(name, measure, known, best) for measure in measures)
         rows.append(TableRow(name, known[0].unit, meaning(name), note and f"not to be compared: {note}", cells))
     return rows
 
@@ -89,11 +90,12 @@ def likelihood_of(run: LoadedRun) -> str:
     return str(getattr(run.config.options, "likelihood", "none"))
 
 
-def _cell(measure: Measure | None, known: Sequence[Measure], best: str) -> TableCell:
+def _cell(name: str, measure: Measure | None, known: Sequence[Measure], best: str) -> TableCell:
     if measure is None:
         return TableCell()
     value, error = with_error(measure.value, measure.stderr)
-    return TableCell(value.replace("-", "−"), error, bool(best) and len(known) > 1 and leads(measure, known, best))
+    leading = bool(best) and len(known) > 1 and leads(measure, known, best)
+    return TableCell(value.replace("-", "−"), error, leading, plain_figures(name, measure))
 
 
 def leads(measure: Measure, known: Sequence[Measure], best: str) -> bool:

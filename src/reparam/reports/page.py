@@ -17,7 +17,7 @@ from reparam.progress import silent
 from reparam.reports.figures import FIGURES
 from reparam.reports.html import ShownFigure, reason, render_page, shown
 from reparam.reports.run_view import RunView
-from reparam.reports.tables import duration, meaning, with_error
+from reparam.reports.tables import PlainFigure, duration, meaning, plain_figures, with_error
 from reparam.reports.usage import commands, python_lines
 from reparam.run.config import sections
 from reparam.run.documents import WeightsFacts
@@ -150,6 +150,7 @@ class Number(NamedTuple):
     n: str
     meaning: str
     note: str
+    plain: Sequence[PlainFigure]
 
 
 def _numbers(run: LoadedRun, no_model: str, say: Callable[[str], None]) -> dict[str, Any]:
@@ -166,8 +167,10 @@ def _numbers(run: LoadedRun, no_model: str, say: Callable[[str], None]) -> dict[
         found["left_out"].setdefault(obstacle, []).append(name)
     for name, one in evaluation.metrics.items():
         value, error = with_error(one.value, one.stderr)
-        row = Number(name, value.replace("-", "−"), error, one.unit, f"{one.n:,}", meaning(name), one.note)
-        found["rows"].append(row)
+        shown_value, unit, n = value.replace("-", "−"), one.unit, f"{one.n:,}"
+        found["rows"].append(
+            Number(name, shown_value, error, unit, n, meaning(name), one.note, plain_figures(name, one))
+        )
     if not no_model and evaluation.metrics and evaluation.weights != run.kept.stamp:
         found["remark"] = "These were measured on earlier weights of this run, or under another prior: measure again."
     elif evaluation.pending:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from reparam.evaluation import METRICS, Finding, Measure
 from reparam.evaluation.options import parse_stored_name
@@ -46,6 +46,23 @@ def with_error(value: float, stderr: float | None) -> tuple[str, str]:
     return f"{value:,.{decimals}f}", f"{stderr:,.{decimals}f}"
 
 
+class PlainFigure(NamedTuple):
+    """A baseline's value and name, and whether it surpasses the model by more than two standard errors of the difference."""
+
+    value: str
+    name: str
+    better: bool
+
+
+def plain_figures(name: str, measure: Measure) -> tuple[PlainFigure, ...]:
+    """The baselines of a metric as text."""
+    metric = METRICS.get(parse_stored_name(name).metric)
+    return tuple(
+        PlainFigure(with_error(one.value, one.stderr)[0], one.name, metric is not None and metric.loses(measure, one))
+        for one in measure.baselines
+    )
+
+
 def duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
@@ -56,20 +73,23 @@ def duration(seconds: float) -> str:
 
 
 def evaluation_table(measures: Mapping[str, Measure]) -> "Table":
-    """A row a metric: name, value and standard error, unit, number of images, what it is."""
+    """A row a metric: name, value and standard error, unit, number of images, the same of plain baselines, what it is."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, side in {"metric": "left", "value": "right", "": "left", "unit": "left", "n": "right"}.items():
         table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("plain baseline")
     table.add_column("what it is; what goes with it", style="dim")
     for name, measure in measures.items():
         value, error = with_error(measure.value, measure.stderr)
         doc = "; ".join(part for part in (METRICS[name].doc if name in METRICS else "", measure.note) if part)
+        figures = plain_figures(name, measure)
+        plain = "\n".join(f"{one.value} ({one.name}){': better' if one.better else ''}" for one in figures)
         # Text, not markup: a unit or name may hold brackets, and of one's own metrics anything.
-        cells = (name, value, f"± {error}" if error else "", measure.unit, f"{measure.n:,}", doc)
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        cells = (name, value, f"± {error}" if error else "", measure.unit, f"{measure.n:,}", plain, doc)
+        table.add_row(*(Text("\n".join(map(printable, cell.split("\n")))) for cell in cells))
     return table
 
 

@@ -134,9 +134,22 @@ class NoValueError(Exception):
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """The same figure without the model. name: what stands in for it ("64 principal components"); apart: the standard error of
+    the difference from the model's value (None: unknown); floor: the best that can be expected, not to be surpassed."""
+
+    name: Text
+    value: Finite
+    stderr: Finite | None = None
+    apart: Finite | None = None
+    floor: bool = False
+
+
+@dataclass(frozen=True)
 class Measure:
     """A value, its standard error (None where it has none), the number of images and the unit; `note` belongs beside it, `parts`
-    are what the value is the sum of, where that is of interest (`kl`: by latent dimension).
+    are what the value is the sum of, where that is of interest (`kl`: by latent dimension); `baselines` are what it is without
+    the model.
 
     All of them are finite: raises NoValueError for others."""
 
@@ -146,6 +159,7 @@ class Measure:
     unit: Text
     note: Text = ""
     parts: tuple[Finite, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
 
     def __post_init__(self) -> None:
         for number in (self.value, self.stderr or 0.0, *self.parts):

@@ -11,8 +11,8 @@ from torch import Tensor
 from reparam.core.abilities import Ability
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.latents import entropy
-from reparam.evaluation.metrics.metric import Measure, Metric, mean, none_labelled, one_class
-from reparam.latent.generation import responsibilities
+from reparam.evaluation.metrics.metric import Estimate, Measure, Metric, by_image, none_labelled, one_class
+from reparam.evaluation.metrics.plain import k_means, mixture
 
 
 def best_assignment(counts: Tensor) -> Tensor:
@@ -34,31 +34,27 @@ def normalised_information(counts: Tensor) -> float:
     return 2 * (both - entropy(joint)) / both if both > 0 else 1.0
 
 
-def cluster_accuracy(context: EvaluationContext) -> Measure:
+def cluster_accuracy(context: EvaluationContext) -> Estimate:
     """Share of test images whose component is that of their class.
 
     How well the components found the classes without labels: each class is given one component, in the best way, and images in it
     are right. 1 is best; by chance it is somewhat above one over the number of classes."""
     known = context.batch.y >= 0
-    labels, chosen = context.batch.y[known], _responsibilities(context)[known].argmax(1)
+    labels, chosen = context.batch.y[known], context.clusters[known]
     components, classes = context.model.prior.components, len(context.dataset.classes)
     counts = torch.zeros(components, classes, dtype=torch.long)
     counts.index_put_((chosen, labels), torch.ones_like(chosen), accumulate=True)
     right = (best_assignment(counts)[labels] == chosen).double()
     information = f"normalised mutual information {normalised_information(counts):.3f}"
-    return mean(right, "share", f"{components} components, {classes} classes, one to one; {information}")
+    return by_image(right, "share", f"{components} components, {classes} classes, one to one; {information}")
 
 
 def components_used(context: EvaluationContext) -> Measure:
     """Number of components among test images: exp of the entropy of their mean responsibilities.
 
     How many components images are spread over; the others are dead. Components that are alike count each."""
-    shares = _responsibilities(context).double().mean(0)
+    shares = context.responsibilities.double().mean(0)
     return Measure(math.exp(entropy(shares)), None, len(context.x), f"of {len(shares)}")
-
-
-def _responsibilities(context: EvaluationContext) -> Tensor:
-    return context.once("responsibilities", lambda: responsibilities(context.model, context.batch.input))
 
 
 def no_classes(context: EvaluationContext) -> str | None:
@@ -66,6 +62,6 @@ def no_classes(context: EvaluationContext) -> str | None:
 
 
 CLUSTERS: dict[str, Metric] = {
-    "cluster_accuracy": Metric(Ability.CLUSTER, cluster_accuracy, no_classes, best="high"),
+    "cluster_accuracy": Metric(Ability.CLUSTER, cluster_accuracy, no_classes, best="high", beside=(k_means, mixture)),
     "components_used": Metric(Ability.CLUSTER, components_used),
 }

@@ -14,7 +14,7 @@ from reparam.core.blocks import BLOCK, in_blocks
 from reparam.errors import ConfigError
 from reparam.evaluation import fidelity
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean, one_class
+from reparam.evaluation.metrics.metric import Estimate, Measure, Metric, NoValueError, mean, one_class
 from reparam.evaluation.metrics.reconstruction import relative_sharpness
 from reparam.latent.augmentation import Augmenter, BaseAugmenter, PixelAugmenter
 from reparam.latent.directions import DEFAULT, PIXELS, class_latents, find_direction
@@ -93,7 +93,7 @@ def flips(context: EvaluationContext, change: float) -> Measure:
     return mean(found.flipped.float(), "share", found.how)
 
 
-def sharpness_moved(context: EvaluationContext, change: float) -> Measure:
+def sharpness_moved(context: EvaluationContext, change: float) -> Estimate:
     """Edges of augmented images over edges of test images, at a change of {change:g}.
 
     How sharp augmented images are: 1 is as sharp as images of the data, less is blurred, more is noisy."""

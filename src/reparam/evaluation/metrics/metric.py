@@ -6,18 +6,35 @@ Shapes: `N` images.
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
 from reparam.core.abilities import Ability
-from reparam.evaluation.context import EvaluationContext
+from reparam.evaluation.context import EvaluationContext, StandIn
 from reparam.models import Model
-from reparam.run.documents import Measure, NoValueError
+from reparam.run.documents import Baseline, Measure, NoValueError
 
 FEWEST_FOR_FID = 128  # twice the features of the small network: below, the covariance is mostly noise
+SURE = 2.0  # standard errors of a difference
+ROUNDING = 1e-5  # of a value computed in float32
+
+
+class Estimate(NamedTuple):
+    """A measure, and `spread` [N], an image each: numbers whose standard error is that of the measure, so that the error of a
+    difference on the same images is that of the differences of these. None: errors are independent."""
+
+    measure: Measure
+    spread: Tensor | None
+
+    def apart(self, other: "Estimate") -> float | None:
+        """Standard error of the difference of the two; None where it is not known."""
+        if self.spread is not None and other.spread is not None and len(self.spread) == len(other.spread):
+            return _stderr(self.spread - other.spread)
+        errors = self.measure.stderr, other.measure.stderr
+        return None if None in errors else math.hypot(*(error or 0.0 for error in errors))
 
 
 @dataclass(frozen=True)
@@ -28,16 +45,39 @@ class Metric:
     needs: the ability that a model must have. obstacle: why the metric does not apply although the model has the ability, or
     None. best: the better end, where there is one. reads: options that the value depends on, beside those that choose images.
     expensive: takes minutes to hours, and is measured on request only. by_default: of which models it is measured without a
-    request (None: of all).
+    request (None: of all). beside: the plain baselines of which the same is computed; each is None where there is no such.
     """
 
     needs: Ability
-    measure: Callable[[EvaluationContext], Measure]
+    compute: Callable[[EvaluationContext], Measure | Estimate]
     obstacle: Callable[[EvaluationContext], str | None] | None = None
     best: Literal["low", "high", ""] = ""
     reads: tuple[str, ...] = ()
     expensive: bool = False
     by_default: Callable[[Model], bool] | None = None
+    beside: tuple[Callable[[EvaluationContext], StandIn | None], ...] = ()
+
+    def measure(self, context: EvaluationContext) -> Measure:
+        """The figure, with its plain baselines. Raises NoValueError where it has no value."""
+        found = _estimate(self.compute(context))
+        stand_ins = [stand_in for make in self.beside if (stand_in := make(context))]
+        baselines = [self._baseline(context.beside(stand_in), stand_in, found) for stand_in in stand_ins]
+        return replace(found.measure, baselines=tuple(one for one in baselines if one))
+
+    def _baseline(self, context: EvaluationContext, stand_in: StandIn, model: Estimate) -> Baseline | None:
+        try:
+            plain = _estimate(self.compute(context))
+        except NoValueError:
+            return None
+        value, stderr = plain.measure.value, plain.measure.stderr
+        return Baseline(stand_in.name, value, stderr, model.apart(plain), stand_in.floor)
+
+    def loses(self, measure: Measure, baseline: Baseline) -> bool:
+        """Whether the model is worse than its baseline by more than `SURE` standard errors of the difference."""
+        if not self.best or baseline.floor or baseline.apart is None:
+            return False
+        ahead = (baseline.value - measure.value) * (1 if self.best == "high" else -1)
+        return ahead > SURE * baseline.apart + ROUNDING * abs(measure.value)
 
     @property
     def doc(self) -> str:
@@ -49,7 +89,7 @@ class Metric:
 
     @property
     def _text(self) -> tuple[str, str]:
-        function = self.measure
+        function = self.compute
         if isinstance(function, partial):
             text = (inspect.getdoc(function.func) or "").format(**function.keywords)
         else:
@@ -69,20 +109,38 @@ def mean(values: Tensor, unit: str, note: str = "") -> Measure:
     if not len(values):
         raise NoValueError("it is a mean over images, and none counts")
     values = values.double()
-    stderr = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
-    return Measure(float(values.mean()), stderr, len(values), unit, note)
+    return Measure(float(values.mean()), _stderr(values), len(values), unit, note)
+
+
+def by_image(values: Tensor, unit: str, note: str = "") -> Estimate:
+    """`mean`, whose errors are compared image by image."""
+    return Estimate(mean(values, unit, note), values.double())
 
 
 def ratio(part: Tensor, whole: Tensor, unit: str, note: str = "", without: str = "it is relative to 0") -> Measure:
     """Ratio of the means of paired values [N], with its standard error to first order (the delta method). Raises NoValueError
     where the whole is 0, which is `without` in words."""
+    return ratio_by_image(part, whole, unit, note, without).measure
+
+
+def ratio_by_image(
+    part: Tensor, whole: Tensor, unit: str, note: str = "", without: str = "it is relative to 0"
+) -> Estimate:
+    """`ratio`, whose errors are compared image by image."""
     part, whole = part.double(), whole.double()
     if float(whole.mean()) == 0:
         raise NoValueError(without)
     value = float(part.mean() / whole.mean())
-    spread = part - value * whole
-    stderr = float(spread.std() / math.sqrt(len(part)) / whole.mean()) if len(part) > 1 else None
-    return Measure(value, stderr, len(part), unit, note)
+    spread = (part - value * whole) / whole.mean()
+    return Estimate(Measure(value, _stderr(spread), len(part), unit, note), spread)
+
+
+def _stderr(values: Tensor) -> float | None:
+    return float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
+
+
+def _estimate(found: Measure | Estimate) -> Estimate:
+    return found if isinstance(found, Estimate) else Estimate(found, None)
 
 
 def trained_without_prior(model: Model) -> bool:

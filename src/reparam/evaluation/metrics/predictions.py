@@ -13,7 +13,19 @@ from reparam.distributions import IGNORED
 from reparam.evaluation import structured
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.likelihood import SAMPLING, effective, nll
-from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean, none_labelled, one_class, ratio
+from reparam.evaluation.metrics.metric import (
+    Estimate,
+    Measure,
+    Metric,
+    NoValueError,
+    by_image,
+    mean,
+    none_labelled,
+    one_class,
+    ratio,
+    ratio_by_image,
+)
+from reparam.evaluation.metrics.plain import mean_prediction
 
 NO_PIXEL = "no pixel of the label maps counts"
 
@@ -49,7 +61,7 @@ def _average(context: EvaluationContext) -> str:
     return "" if not context.model.has("prior") else f"of the average of {_draws(context)}"
 
 
-def pixel_accuracy(context: EvaluationContext) -> Measure:
+def pixel_accuracy(context: EvaluationContext) -> Estimate:
     """Share of pixels of test images whose predicted label is right.
 
     How often the label of a pixel is right. 1 is always; where maps are mostly background, a high share is easy."""
@@ -57,22 +69,23 @@ def pixel_accuracy(context: EvaluationContext) -> Measure:
     if not known.any():
         raise NoValueError(NO_PIXEL)
     right = structured.pixel_accuracy(context.average_prediction[known], context.predicted.x[known])
-    return mean(right, "share", _average(context))
+    return by_image(right, "share", _average(context))
 
 
-def iou(context: EvaluationContext) -> Measure:
+def iou(context: EvaluationContext) -> Estimate:
     """Intersection over union of everything but the background, pooled over test images.
 
     How well the shapes agree: what both maps mark over what either marks. 1 is equal, 0 has nothing in common."""
     n = len(context.predicted.x)
     found = structured.overlap(context.average_prediction, context.predicted.x)
     values = zip(found.intersection.T[1:], found.union.T[1:], strict=True)
-    ratios = [ratio(both, either, "") for both, either in values if either.any()]
+    ratios = [ratio_by_image(both, either, "") for both, either in values if either.any()]
     if not ratios:
         raise NoValueError("no image has, or is predicted to have, anything but background")
-    value = sum(one.value for one in ratios) / len(ratios)
-    stderr = ratios[0].stderr if len(ratios) == 1 else None
-    return Measure(value, stderr, n, "", _average(context))
+    value = sum(one.measure.value for one in ratios) / len(ratios)
+    stderr = ratios[0].measure.stderr if len(ratios) == 1 else None
+    spread = torch.stack([one.spread for one in ratios if one.spread is not None]).mean(0)
+    return Estimate(Measure(value, stderr, n, "", _average(context)), spread)
 
 
 def ece(context: EvaluationContext) -> Measure:
@@ -86,14 +99,14 @@ def ece(context: EvaluationContext) -> Measure:
     return Measure(structured.calibration_error(found), None, len(context.predicted.x), "", _average(context))
 
 
-def mean_of_n(context: EvaluationContext) -> Measure:
+def mean_of_n(context: EvaluationContext) -> Estimate:
     """The average of several predictions against the truth.
 
     How good the model is if it must give one prediction."""
     return _best(context, context.average_prediction[:, None], _average(context))
 
 
-def best_of_n(context: EvaluationContext) -> Measure:
+def best_of_n(context: EvaluationContext) -> Estimate:
     """The best of several predictions against the truth.
 
     How near the best of its predictions comes: models whose predictions differ gain."""
@@ -104,14 +117,14 @@ def best_of_n(context: EvaluationContext) -> Measure:
     return _best(context, predictions, f"{_draws(context)}, and its average prediction")
 
 
-def _best(context: EvaluationContext, predictions: Tensor, note: str) -> Measure:
+def _best(context: EvaluationContext, predictions: Tensor, note: str) -> Estimate:
     """The best of the predictions [N, L, ...] of each image."""
     truth, each = context.predicted.x, predictions.unbind(1)
     if context.of_maps:
         found = [structured.foreground_iou(structured.overlap(one, truth)) for one in each]
-        return mean(torch.stack(found).amax(0), "IoU", note)
+        return by_image(torch.stack(found).amax(0), "IoU", note)
     errors = [structured.masked_squared_error(one, truth, context.target_mask) for one in each]
-    return mean(torch.stack(errors).amin(0), "squared error", note)
+    return by_image(torch.stack(errors).amin(0), "squared error", note)
 
 
 def diversity(context: EvaluationContext) -> Measure:
@@ -163,10 +176,10 @@ _row = partial(Metric, reads=("draws",))
 PREDICTIONS: dict[str, Metric] = {
     "cnll_is": Metric(Ability.CONDITIONAL_LIKELIHOOD, cnll_is, best="low", reads=SAMPLING),
     "cnll_mc": Metric(Ability.PREDICT, cnll_mc, best="low", reads=SAMPLING),
-    "pixel_accuracy": _row(Ability.SEGMENT, pixel_accuracy, best="high"),
-    "iou": _row(Ability.SEGMENT, iou, best="high"),
+    "pixel_accuracy": _row(Ability.SEGMENT, pixel_accuracy, best="high", beside=(mean_prediction,)),
+    "iou": _row(Ability.SEGMENT, iou, best="high", beside=(mean_prediction,)),
     "ece": _row(Ability.SEGMENT, ece, best="low"),
-    "mean_of_n": _row(Ability.PREDICT, mean_of_n),
+    "mean_of_n": _row(Ability.PREDICT, mean_of_n, beside=(mean_prediction,)),
     "best_of_n": _row(Ability.PREDICT, best_of_n),
     "diversity": _row(Ability.PREDICT, diversity),
     "occluded_uncertainty": _row(Ability.SEGMENT, occluded_uncertainty, no_occlusion),

@@ -15,9 +15,9 @@ from reparam.core.abilities import Ability
 from reparam.data.tasks import to_float
 from reparam.errors import ConfigError, RunError
 from reparam.evaluation import fidelity
+from reparam.evaluation.baselines import principal_components
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean, trained_without_prior
-from reparam.evaluation.metrics.representation import principal_components
 from reparam.latent import compression
 from reparam.latent.generation import decode
 
@@ -46,15 +46,14 @@ def rate_psnr_pca(context: EvaluationContext) -> Measure:
     What a linear model achieves at the same bytes, with the number of components that is best for it."""
     x = context.batch.input[:TOGETHER]
     pca = context.once("all components", lambda: principal_components(context.training.input, max(COMPONENTS)))
-    z = torch.from_numpy(pca.transform(x.flatten(1).numpy())).float()
+    z = pca.encode(x)
     found = []
     for count in sorted({min(count, z.shape[1]) for count in (*COMPONENTS, context.codes[0].shape[1])}):
         with contextlib.suppress(ConfigError):  # a header of so many leaves no room
             # The components are orthonormal: images are equally sensitive to each.
             data = compression.fitted(z[:, :count], torch.ones(count), context.options.bytes, NOBODY)
             kept = F.pad(compression.restored(data, NOBODY), (0, z.shape[1] - count))
-            rebuilt = torch.from_numpy(pca.inverse_transform(kept.numpy())).view_as(x)
-            found.append(_psnr(context, rebuilt, len(data) / len(x), f", {count} components"))
+            found.append(_psnr(context, pca.decode(kept), len(data) / len(x), f", {count} components"))
     return max(found, key=lambda measure: measure.value)
 
 

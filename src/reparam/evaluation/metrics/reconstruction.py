@@ -7,55 +7,56 @@ from reparam.core.abilities import Ability
 from reparam.core.blocks import BLOCK, in_blocks
 from reparam.evaluation import fidelity
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.metrics.metric import Measure, Metric, mean, ratio
+from reparam.evaluation.metrics.metric import Estimate, Metric, by_image, ratio_by_image
+from reparam.evaluation.metrics.plain import mean_image, projection
 
 # Sums of five greys are rounded by up to 5e-7; a single pixel that is one grey level off makes edges of 3e-5 in 512 x 512.
 EDGELESS = 1e-6
 
 
-def mse(context: EvaluationContext) -> Measure:
+def mse(context: EvaluationContext) -> Estimate:
     """Squared error of reconstructions.
 
     Squared difference between a test image and its reconstruction, pixel values from 0 to 1. Lower is better."""
-    return mean(fidelity.squared_error(context.x, context.reconstructions), "per pixel")
+    return by_image(fidelity.squared_error(context.x, context.reconstructions), "per pixel")
 
 
-def psnr(context: EvaluationContext) -> Measure:
+def psnr(context: EvaluationContext) -> Estimate:
     """Peak signal-to-noise ratio of reconstructions.
 
     The squared error on the decibel scale of image compression. Higher is better."""
-    return mean(fidelity.psnr(context.x, context.reconstructions), "dB")
+    return by_image(fidelity.psnr(context.x, context.reconstructions), "dB")
 
 
-def ssim(context: EvaluationContext) -> Measure:
+def ssim(context: EvaluationContext) -> Estimate:
     """Structural similarity of reconstructions.
 
     Similarity of local structure between image and reconstruction. 1 is equal; higher is better."""
     rebuilt = context.reconstructions.split(BLOCK)
-    return mean(in_blocks(lambda part, number: fidelity.ssim(part, rebuilt[number]), context.x), "")
+    return by_image(in_blocks(lambda part, number: fidelity.ssim(part, rebuilt[number]), context.x), "")
 
 
 def too_small(context: EvaluationContext) -> str | None:
     return "its window needs images of at least 11 pixels" if context.dataset.shape[1] < 11 else None
 
 
-def sharpness(context: EvaluationContext) -> Measure:
+def sharpness(context: EvaluationContext) -> Estimate:
     """Edges of reconstructions over edges of test images.
 
     How sharp reconstructions are beside their originals: 1 is as sharp, less is blurred, more is noisy."""
     return relative_sharpness(context, fidelity.sharpness(context.reconstructions))
 
 
-def relative_sharpness(context: EvaluationContext, edges: Tensor, note: str = "") -> Measure:
+def relative_sharpness(context: EvaluationContext, edges: Tensor, note: str = "") -> Estimate:
     """Edges of images [N], over those of test images."""
     own = fidelity.sharpness(context.grey)
     own = torch.where(own > EDGELESS, own, 0.0)
-    return ratio(edges, own, "of test images'", note, "test images have no edges: each is of one colour")
+    return ratio_by_image(edges, own, "of test images'", note, "test images have no edges: each is of one colour")
 
 
 RECONSTRUCTION: dict[str, Metric] = {
-    "mse": Metric(Ability.RECONSTRUCT, mse, best="low"),
-    "psnr": Metric(Ability.RECONSTRUCT, psnr, best="high"),
-    "ssim": Metric(Ability.RECONSTRUCT, ssim, too_small, best="high"),
-    "sharpness": Metric(Ability.RECONSTRUCT, sharpness),
+    "mse": Metric(Ability.RECONSTRUCT, mse, best="low", beside=(projection, mean_image)),
+    "psnr": Metric(Ability.RECONSTRUCT, psnr, best="high", beside=(projection, mean_image)),
+    "ssim": Metric(Ability.RECONSTRUCT, ssim, too_small, best="high", beside=(projection,)),
+    "sharpness": Metric(Ability.RECONSTRUCT, sharpness, beside=(projection,)),
 }

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,28 +34,8 @@ def _latents(context: EvaluationContext) -> Codes:
 
 def _components(context: EvaluationContext) -> Codes:
     """As many principal components of the training images as there are latents."""
-    pca = _pca(context)
-    train, test = (torch.from_numpy(pca.transform(_flat(batch.input))) for batch in (context.training, context.batch))
-    return train, test
-
-
-def _pca(context: EvaluationContext) -> Any:
-    return context.once("pca", lambda: principal_components(context.training.input, context.codes[0].shape[1]))
-
-
-def principal_components(x: Tensor, count: int) -> Any:
-    """scikit-learn's PCA of images [N, C, H, W] with `count` components, or as many as there are."""
-    from sklearn.decomposition import PCA
-
-    flat = _flat(x)
-    with np.errstate(
-        invalid="ignore"
-    ):  # images that are all alike have no variance to explain, of which it takes shares
-        return PCA(min(count, *flat.shape), random_state=0).fit(flat)
-
-
-def _flat(x: Tensor) -> Any:
-    return x.flatten(1).numpy()
+    components = context.components()
+    return components.encode(context.training.input), components.encode(context.batch.input)
 
 
 CODES: dict[str, Callable[[EvaluationContext], Codes]] = {"latents": _latents, "principal components": _components}
@@ -112,9 +91,8 @@ def psnr_pca(context: EvaluationContext) -> Measure:
     """Peak signal-to-noise ratio of as many principal components.
 
     What psnr is for the best linear model with as many numbers: a model should be above it."""
-    pca, x = _pca(context), context.batch.input
-    rebuilt = torch.from_numpy(pca.inverse_transform(pca.transform(_flat(x)))).view_as(x).clamp(0, 1)
-    return mean(fidelity.psnr(context.x, rebuilt), "dB", f"{pca.n_components_} components")
+    rebuilt = context.components().project(context.batch.input)
+    return mean(fidelity.psnr(context.x, rebuilt), "dB", f"{len(context.components().vectors)} components")
 
 
 def confident_samples(context: EvaluationContext) -> Measure:

@@ -1,4 +1,5 @@
-"""Networks whose features say how similar two sets of images are: a classifier trained on this data, and Inception.
+"""Networks whose features say how similar two sets of images are: a classifier trained on this data, Inception, and random
+convolutions.
 
 Shapes: `N` images, `C H W` image, `F` features, `D` classes.
 """
@@ -15,10 +16,12 @@ from torch import Tensor
 
 from reparam.core.blocks import BLOCK
 from reparam.data import Dataset
+from reparam.data.selection import random_indices
 from reparam.data.tasks import to_float
 from reparam.distributions import default_generators, default_generators_kept
 from reparam.errors import ReparamError, RunError
-from reparam.evaluation.networks import inception
+from reparam.evaluation.networks import inception, random_convolutions
+from reparam.evaluation.networks.random_convolutions import RandomConvolutions
 from reparam.files import cache_folder, json_text
 from reparam.latent.generation import class_probabilities, classify
 from reparam.models import Model, Schedule, Spec
@@ -35,13 +38,15 @@ LEAST_STEPS = 600  # of a small data set's classifier, for which the recipe's ep
 JUDGE_SEED = 1_000_003
 SCALED_ON = 10_000  # training images, at most
 TESTED_AT_ONCE = 10_000  # images
+CENTRED_ON = RANDOM_MOST = 2000  # images
 INCEPTION_BATCH = 20  # 299 x 299 images fill a processor's caches soon
 
 
 @dataclass(frozen=True)
 class FeatureNetwork:
     """`network` turns images [n, C, H, W] in [0, 1] into features [n, F], `batch` at a time; `about` goes into the note of every
-    metric. Features of test images are stored in the cache under `key`, if there is one: they are expensive."""
+    metric. Features of test and training images are stored in the cache under `key`, if there is one: they are expensive. most:
+    images that are enough (None: all are used)."""
 
     about: str
     network: Callable[[Tensor], Tensor]
@@ -49,6 +54,7 @@ class FeatureNetwork:
     batch: int = BLOCK
     key: str = ""
     head: Callable[[Tensor], Tensor] | None = None  # of a classifier: images to probabilities of classes [n, D]
+    most: int | None = None
 
     def classes(self, x: Tensor) -> Tensor:
         """The most probable class of each image [N, C, H, W], [N]."""
@@ -96,12 +102,28 @@ def classifier_network(
     )
 
 
+def random_network(
+    dataset: Dataset, device: torch.device, progress: Progress | None = None, say: Callable[[str], None] = silent
+) -> FeatureNetwork:
+    """Random convolutions, which need neither labels nor training. Their features are centred, and divided by one number so that
+    their mean square is 1, over training images."""
+    network = RandomConvolutions(dataset.shape[0]).to(device).eval()
+    plain = FeatureNetwork("", network, device)
+    seen = dataset.train.take(random_indices(dataset.train, CENTRED_ON)).pixels
+    features = plain.features(to_float(seen), progress, f"{random_convolutions.NAME} features of training images")
+    mean = features.mean(0)
+    scale = max(float((features - mean).square().mean().sqrt()), 1e-6)
+    about = f"{random_convolutions.NAME}, {len(mean):,} features"
+    return FeatureNetwork(about, lambda x: (network(x) - mean.to(x.device)) / scale, device, most=RANDOM_MOST)
+
+
 # Another such classifier, of a seed that no model is trained with: it judges classes, and is nobody's feature network.
 judge_network = partial(classifier_network, seed=JUDGE_SEED)
 NETWORKS: dict[str, Callable[..., FeatureNetwork]] = {
     "classifier": classifier_network,
     "judge": judge_network,
     "inception": inception_network,
+    "random": random_network,
 }
 
 

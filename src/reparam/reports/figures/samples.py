@@ -8,6 +8,8 @@ import math
 import torch
 
 from reparam.core.abilities import Ability
+from reparam.data.selection import random_indices
+from reparam.data.tasks import to_float
 from reparam.errors import ConfigError
 from reparam.latent import generation
 from reparam.latent.generation import mixture_prior
@@ -18,6 +20,7 @@ from reparam.reports.run_view import RunView
 
 HEAVIEST = 20  # components that are shown, at most
 SAMPLES, COMPONENT_SAMPLES = 64, 15
+SEARCHED, TOGETHER = 20_000, 1000  # training images: looked through, and at one time
 SHORT_NAME = 10  # letters of a class that fit above a tile
 
 
@@ -43,6 +46,24 @@ def components(view: RunView, options: SampleOptions) -> Drawing:
     rows = torch.cat([run.sample(across, options.seed, options.draw, component=m) for m in order])
     panel = Panel(rows, across, [f"{m}: {float(weights[m]):.0%}" for m in order])
     return Drawing((panel,), f"The {HEAVIEST} heaviest of {len(weights):,}." if len(weights) > HEAVIEST else "")
+
+
+def neighbours(view: RunView, options: SampleOptions) -> Drawing:
+    """Samples above the training images that are nearest to them, by squared distance of pixels."""
+    trained_on = view.run.config.training_images(view.run.dataset)
+    made = view.run.sample(options.n or view.page.across, options.seed)
+    flat = made.cpu().flatten(1)
+    nearest = torch.full((len(made),), torch.inf)
+    found = torch.zeros_like(made, device="cpu")
+    searched = random_indices(trained_on, SEARCHED).sort().values
+    for part in searched.split(TOGETHER):
+        images = to_float(trained_on.take(part).pixels)
+        distances, index = torch.cdist(flat, images.flatten(1)).min(1)
+        closer = distances < nearest
+        nearest[closer], found[closer] = distances[closer], images[index[closer]]
+    rows = ["samples", "nearest of training"]
+    of = f"Of {len(searched):,} of the {len(trained_on):,} training images." if len(searched) < len(trained_on) else ""
+    return Drawing((Panel(torch.cat([made.cpu(), found]), len(made), rows),), of)
 
 
 def classes(view: RunView) -> Drawing:

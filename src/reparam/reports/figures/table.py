@@ -23,6 +23,14 @@ FIGURES: dict[str, Figure] = {
         samples.samples,
         lambda view: options.SampleOptions(n=view.page.across * view.page.rows, across=view.page.across),
     ),
+    "neighbours": Figure(
+        "Nearest training images",
+        "Samples above the training images that they are nearest to, pixel by pixel. A sample that is one of them again was "
+        "memorised, not generated.",
+        Ability.SAMPLE,
+        samples.neighbours,
+        lambda view: options.SampleOptions(n=view.page.across),
+    ),
     "predictions": Figure(
         "Predictions",
         "A row for each test image: what the model was given; its first guess from that alone, of a model that makes one; the "
