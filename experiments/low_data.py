@@ -54,8 +54,16 @@ def _cells(data: str, labels: int, seed: int) -> list[Cell]:
     few: dict[str, Any] = {"data": data, "labels_per_class": labels, "seed": seed}
     alone = {**few, "unlabelled": "drop", "validate_every": NEVER}
     images = CLASSES * labels
-    # The last weights are kept: labels to validate on would be more than there are to train on.
-    classifier = {**alone, "epochs": STEPS * min(BATCH, images) / images, "batch_size": BATCH, "keep": "last"}
+    # The last weights are kept: labels to validate on would be more than there are to train on. No dropout, which the recipe has
+    # got since.
+    classifier = {
+        **alone,
+        "epochs": STEPS * min(BATCH, images) / images,
+        "batch_size": BATCH,
+        "learning_rate": 2e-3,
+        "dropout": 0.0,
+        "keep": "last",
+    }
     small = {**alone, **NETWORK, "epochs": FEW_IMAGES / images}
     unlabelled = {**few, **NETWORK, **LIGHT, "epochs": GENERATIVE_EPOCHS}
     models = {

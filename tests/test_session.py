@@ -212,7 +212,7 @@ def fail(error: BaseException) -> Callable[..., None]:
     "error", [KeyboardInterrupt(), ReparamError("the disk is full"), ValueError("a fault")], ids=repr
 )
 @pytest.mark.parametrize(
-    "where", ["reparam.session._make_loop", "reparam.training.loop.MetricsLog", "reparam.training.loop.Loop._train"]
+    "where", ["reparam.session.make_loop", "reparam.training.loop.MetricsLog", "reparam.training.loop.Loop._train"]
 )
 def test_a_start_that_fails_leaves_nothing(
     where: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

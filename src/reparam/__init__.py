@@ -16,6 +16,7 @@ _HOMES = {
     "load": "reparam.api",
     "evaluate": "reparam.api",
     "relocate": "reparam.api",
+    "augment_test": "reparam.api",
     "Augmenter": "reparam.latent.augmentation",
     "Run": "reparam.api",
     "Decoder": "reparam.core.conditional",
@@ -33,7 +34,7 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
-    from reparam.api import Run, evaluate, load, relocate, resume, train
+    from reparam.api import Run, augment_test, evaluate, load, relocate, resume, train
     from reparam.core.conditional import Decoder, Discriminator, Encoder, Head, Prior
     from reparam.errors import ReparamError
     from reparam.latent.augmentation import Augmenter

@@ -22,6 +22,7 @@ from reparam.run.folder import RunFolder
 from reparam.run.loaded import LoadedRun
 from reparam.session import continue_run, start
 from reparam.training import Progress, Silent
+from reparam.trial import Answer, AugmentTestOptions, Trial
 
 ARRAY = Remedy(
     "give a name, 'folder:PATH' or 'array:FILE'; to train on an array, numpy.savez('images.npz', images=...) and "
@@ -100,6 +101,27 @@ def train(
         raise ConfigError("which images? give data='mnist', 'folder:PATH' or 'array:FILE'")
     folder, _ = start(config, out, progress or Silent(), trust)
     return Run(folder.path, config.training.device, trust=True)  # its code has just run
+
+
+@checked
+def augment_test(
+    data: Annotated[str, ARRAY],
+    *,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = silent,
+    **options: Any,
+) -> Answer:
+    """Whether augmentation helps on images: trains classifiers without it, with pixel moves, with a G-VAE's and with both,
+    several seeds of each, and tests them on held-out images (`trial.Answer`; also OUT/augment-test.json).
+
+    `options` are those of `reparam augment-test`, with underscores: labels_per_class, seeds, strength, ... `say` is told first
+    how many minutes it will take. An interruption keeps what has ended; the same call goes on from there. Raises ConfigError for
+    unknown options and for a folder of another test, DataError for images without classes.
+    """
+    trial = Trial(data, out, AugmentTestOptions.of(options), progress or Silent())
+    say(trial.estimate())
+    return trial.run()
 
 
 @checked

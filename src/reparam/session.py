@@ -82,11 +82,11 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
     spec = with_condition(stored_spec(dataset), config.task)
     check_memory(config, spec, device)
 
-    def make_loop(config: RunConfig) -> Loop:
-        return _make_loop(folder, config, spec, dataset, images, progress)
+    def make(config: RunConfig) -> Loop:
+        return make_loop(folder, config, spec, dataset, images, progress)
 
-    config = fitted_to_minutes(config, make_loop, progress.note)
-    loop = make_loop(config)
+    config = fitted_to_minutes(config, make, progress.note)
+    loop = make(config)
     config = _with_products(config, loop, progress)
     with _new_run(folder, loop):
         if processes.rank() == 0:
@@ -203,7 +203,7 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
     if folder.checkpoint_path.exists():  # weights come from there: the run that they began from may be gone
         config = replace(config, training=replace(config.training, init_from=""))
     with _locked(folder):
-        loop = _make_loop(folder, config, spec, dataset, config.training_images(dataset), progress)
+        loop = make_loop(folder, config, spec, dataset, config.training_images(dataset), progress)
         if damaged and processes.rank() == 0:
             folder.amend_data(damaged=damaged)
         loop.restore(remedy)
@@ -224,7 +224,7 @@ def build(config: RunConfig, spec: Spec) -> Model:
     return model
 
 
-def _make_loop(
+def make_loop(
     folder: RunFolder, config: RunConfig, spec: Spec, dataset: Dataset, images: Images, progress: Progress
 ) -> Loop:
     """The loop of a configuration; nothing is written yet. Raises ConfigError for options that do not hold."""

@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from reparam.data import load
-from reparam.evaluation.networks.features import classifier_network
+from reparam.evaluation.networks.features import _document, _untrained, classifier_network, judge_network
+from reparam.importing import TYPED
+from reparam.models.classifier import ClassifierOptions
+from reparam.run.config import from_json
 from reparam.training import Silent
 
 
@@ -37,3 +40,20 @@ def test_a_stored_network_leaves_the_global_random_numbers_alone() -> None:
     before = torch.get_rng_state()
     classifier_network(data, device)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_network_is_the_one_that_its_name_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics of other versions are compared by it: neither options that runs have got since nor the classifier's recipe of today
+    change its name or its weights."""
+    monkeypatch.setenv("REPARAM_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        "reparam.evaluation.networks.features._trained", lambda config, dataset, *_: _untrained(config, dataset)
+    )
+    for network in (classifier_network, judge_network):
+        network(load("digits"), torch.device("cpu"))
+    found = {path.name for path in tmp_path.rglob("*.safetensors")}
+    assert found == {f"classifier-v2-4010b01a44f7fc08-{recipe}-cpu.safetensors" for recipe in ("ff2c981d", "596a9bfd")}
+    config = from_json(_document(60_000, 0), TYPED)
+    assert (config.training.epochs, config.training.batch_size, config.training.learning_rate) == (4, 128, 2e-3)
+    assert config.options == ClassifierOptions(channels=32, features=64, dropout=0.0)
+    assert config.training.least_steps == 0

@@ -2,13 +2,16 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from reparam.cli.common import answer, data_option, images_of, open_run, progress, run_command
+from reparam.cli.common import answer, data_option, example, images_of, json_option, open_run, progress, run_command
 from reparam.cli.options import OptionsCommand, UserPath
 from reparam.terminal import output, say
+
+if TYPE_CHECKING:
+    from reparam.trial import Answer
 
 
 @run_command(
@@ -69,4 +72,41 @@ def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, 
         say(flips.warning)
 
 
-COMMANDS = (augment,)
+@click.command(
+    "augment-test",
+    cls=OptionsCommand,
+    options="reparam.trial:AugmentTestOptions",
+    epilog=example(
+        "reparam augment-test --data folder:my-photos",
+        "reparam augment-test --data fashion-mnist --labels-per-class 50 --out runs/clothes",
+    ),
+)
+@click.option("--data", required=True, help="Images with classes: folder:PATH, array:FILE, mnist, ...")
+@click.option("--out", type=UserPath(), help="A folder for its runs (default: runs/augment-test-DATA).")
+@json_option
+def augment_test(data: str, out: Path | None, as_json: bool, **chosen: Any) -> None:
+    """Does augmentation help on these images? Classifiers without it, with pixel moves, with a G-VAE's and with both, several
+    seeds of each, on held-out images. Says first how long it takes; stopped, the same command goes on."""
+    from reparam import api
+
+    found = api.augment_test(data, out=out, progress=progress(), say=say, **chosen)
+    answer(as_json, dataclasses.asdict(found), "\n".join(_lines(found)))
+
+
+def _lines(found: "Answer") -> list[str]:
+    """The answer as a small table."""
+    lines = [f"{'augmentation':<14}{'accuracy':>9}{'gain (points)':>16}  verdict"]
+    for arm in found.arms:
+        gain = "" if arm.gain is None or arm.stderr is None else f"{100 * arm.gain:+.2f} ± {100 * arm.stderr:.2f}"
+        lines.append(f"{arm.name:<14}{arm.accuracy:>9.2%}{gain:>16}  {arm.verdict}".rstrip())
+    seeds = len(found.arms[0].by_seed)
+    lines += [
+        f"{found.images:,} test images, {found.labels:,} labelled training images, {seeds} seed{'s' * (seeds > 1)}; ±: paired "
+        "standard errors over images and seeds",
+        f"take: {found.best.command}",
+        f"written: {found.out}/augment-test.json",
+    ]
+    return lines
+
+
+COMMANDS = (augment, augment_test)

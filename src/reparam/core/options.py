@@ -18,14 +18,15 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from reparam.errors import ConfigError, ReparamError, short
+from reparam.errors import ConfigError, ReparamError, short, suggest
 
 Part = Callable[..., Any]
+Section = TypeVar("Section")
 
 
 @functools.cache
@@ -49,6 +50,15 @@ def check_fields(options: Any, error: type[ReparamError] = ConfigError, strict: 
             adapter.validate_python(value, strict=strict)
         except ValidationError as found:
             raise error(f"option '{name}': {refusal(found.errors()[0])}") from None
+
+
+def by_name(section: type[Section], options: Mapping[str, Any], what: str) -> Section:
+    """An instance of a dataclass of options. Raises ConfigError for an unknown one, with the nearest."""
+    known = [field.name for field in dataclasses.fields(section)]  # type: ignore[arg-type]
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"{what} has no option '{name}'{suggest(name, known)} (known: {', '.join(known)})")
+    return section(**options)
 
 
 class InEpochs:

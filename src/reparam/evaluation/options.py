@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field
 
-from reparam.core.options import check_fields
-from reparam.errors import ConfigError, suggest
+from reparam.core.options import by_name, check_fields
 from reparam.latent.directions import DEFAULT, DIRECTIONS, PIXELS, find_direction
 
 VALIDATED = " on validation"  # ends the name of a metric of validation images
@@ -62,13 +61,7 @@ class EvaluationOptions:
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
         """By name. Raises ConfigError for an unknown one, with the nearest."""
-        known = [field.name for field in fields(cls)]
-        for name in options:
-            if name not in known:
-                raise ConfigError(
-                    f"evaluation has no option '{name}'{suggest(name, known)} (known: {', '.join(known)})"
-                )
-        return cls(**options)
+        return by_name(cls, options, "evaluation")
 
 
 def stored_name(metric: str, reads: tuple[str, ...], options: EvaluationOptions) -> str:

@@ -60,8 +60,8 @@ class ClassCovariance(nn.Module):
 class ISDAClassifier(ConvolutionalClassifier):
     """The classifier, and what is known of the covariance of its features."""
 
-    def __init__(self, channels: int, width: int, features: int, classes: int) -> None:
-        super().__init__(channels, width, features, classes)
+    def __init__(self, channels: int, width: int, features: int, classes: int, dropout: float = 0.0) -> None:
+        super().__init__(channels, width, features, classes, dropout)
         self.covariance = ClassCovariance(classes, features)
 
 

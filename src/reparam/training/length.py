@@ -70,7 +70,7 @@ def fitted_to_minutes(
     seconds = 60 * training.minutes
     began = time.monotonic()
     loop = make_loop(dataclasses.replace(config, training=dataclasses.replace(training, minutes=None)))
-    a_step, a_validation = processes.from_first(_rates(loop, min(MEASURED_SHARE * seconds, MEASURED_SECONDS)))
+    a_step, a_validation = processes.from_first(rates(loop, min(MEASURED_SHARE * seconds, MEASURED_SECONDS)))
     left = seconds - (time.monotonic() - began)
     validations = training.epochs / training.validate_every if loop.validate else 0
     share = min(validations * a_validation, VALIDATION_SHARE * left)
@@ -95,7 +95,7 @@ def _with(config: RunConfig, **changed: Any) -> RunConfig:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, **changed))
 
 
-def _rates(loop: Loop, seconds: float) -> tuple[float, float]:
+def rates(loop: Loop, seconds: float) -> tuple[float, float]:
     """Seconds that a step and a validation take."""
     try:
         for _ in range(WARM_UP):

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,12 +23,13 @@ from reparam.distributions import default_generators, default_generators_kept
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation.networks import inception, random_convolutions
 from reparam.evaluation.networks.random_convolutions import RandomConvolutions
-from reparam.files import cache_folder, json_text
+from reparam.files import cache_folder, json_text, read_json
+from reparam.importing import TYPED
 from reparam.latent.generation import class_probabilities, classify
 from reparam.models import Model, Schedule, Spec
 from reparam.models.classifier import ConvolutionalClassifier
 from reparam.progress import Progress, Silent, silent
-from reparam.run.config import RunConfig, resolve
+from reparam.run.config import RunConfig, from_json
 from reparam.run.weights import load_weights
 from reparam.tensor_files import read_tensors, write_tensors
 from reparam.terminal import ending
@@ -131,12 +133,10 @@ def _from_cache(
     dataset: Dataset, device: torch.device, progress: Progress | None, say: Callable[[str], None], seed: int
 ) -> tuple[Model, dict[str, Any]]:
     """A trained classifier, its accuracy on test images, and the scale of its features."""
-    config = resolve("classifier", keep="last", seed=seed)
-    fewest = LEAST_STEPS * config.training.batch_size / len(dataset.train)
-    if config.training.epochs < fewest:
-        config = resolve("classifier", keep="last", seed=seed, epochs=fewest)
+    document = _document(len(dataset.train), seed)
+    config = from_json(document, TYPED)
     # Everything that the weights depend on: data, options, and the kind of device that sums.
-    recipe = hashlib.sha256(json_text(config.to_json(), sort_keys=True).encode()).hexdigest()[:8]
+    recipe = hashlib.sha256(json_text(document, sort_keys=True).encode()).hexdigest()[:8]
     name = f"{CLASSIFIER}-{dataset.fingerprint[:16]}-{recipe}-{device.type}.safetensors"
     path = cache_folder() / "features" / name
     if path.exists():
@@ -157,6 +157,15 @@ def _from_cache(
         remedy = "set REPARAM_CACHE to a folder of yours"
         say(f"the feature network cannot be stored, and will be trained again ({error}): {remedy}")
     return model, facts
+
+
+def _document(images: int, seed: int) -> dict[str, Any]:
+    """The configuration that `CLASSIFIER` names, for so many training images. It is kept in a file, since metrics of other
+    versions are compared by this network: it changes neither with the classifier's recipe nor with options that runs get."""
+    document = read_json(Path(__file__).with_name(f"{CLASSIFIER}.json"))
+    training = document["training"]
+    training |= {"seed": seed, "epochs": max(training["epochs"], LEAST_STEPS * training["batch_size"] / images)}
+    return document
 
 
 def _head(model: Model) -> ConvolutionalClassifier:
