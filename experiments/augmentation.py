@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, ExperimentRunner
+from experiments.cells import Cell, ExperimentRunner, protocol
 from experiments.experiment import DATA_TITLES, Experiment, Row, metric_columns, write_figure
-from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.metrics.latent_moves import CHANGES
 from reparam.reports.charts import Chart
 from reparam.reports.figures import latent_moves
@@ -76,7 +75,7 @@ def _cells(data: str) -> list[Cell]:
             trained["cvae"] = Cell(_name(data, "cvae", seed), by_class, tuple(CHANGES), model="cvae")
         found += trained.values()
         for arm, (source, directions) in ALONG.items():
-            run, along = trained[source], EvaluationOptions(directions=directions)
+            run, along = trained[source], protocol(directions=directions)
             name = _name(data, arm, seed)
             found.append(dataclasses.replace(run, name=name, metrics=tuple(CHANGES), evaluation=along, of=run.name))
     return found

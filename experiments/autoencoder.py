@@ -5,9 +5,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, ExperimentRunner
+from experiments.cells import Cell, ExperimentRunner, protocol
 from experiments.experiment import DATA_TITLES, GREY_DATA, Experiment, Row, metric_columns, write_figure
-from reparam.evaluation import EvaluationOptions
 from reparam.reports import charts
 from reparam.reports.figures.reconstructions import reconstructions
 from reparam.reports.options import ReconstructionOptions
@@ -50,7 +49,7 @@ def _compression(data: str) -> list[Cell]:
         dataclasses.replace(
             run,
             name=f"ae-{data}-compression-{budget:g}",
-            evaluation=EvaluationOptions(bytes=budget),
+            evaluation=protocol(bytes=budget),
             of="" if budget == BUDGETS[0] else run.name,
         )
         for budget in BUDGETS

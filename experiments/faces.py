@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, ExperimentRunner
+from experiments.cells import Cell, ExperimentRunner, protocol
 from experiments.experiment import Experiment, Row, metric_columns, write_figure
-from reparam.evaluation import EvaluationOptions
 from reparam.reports.figures.predictions import predictions
 from reparam.reports.options import PredictionOptions
 from reparam.reports.run_view import RunView
 
 SHOWN, DRAWS = 5, 10  # test faces of a picture, and predictions of each
-EVALUATION = EvaluationOptions(samples=100)
+EVALUATION = protocol(samples=100)
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {  # title, options
     "half": ("left half observed", {"task": "half", "half": "left"}),
     "boxes": ("all but a box observed", {"task": "boxes", "box": 0.6}),

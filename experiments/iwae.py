@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, ExperimentRunner
+from experiments.cells import Cell, ExperimentRunner, protocol
 from experiments.experiment import Experiment, Row, write_figure
-from reparam.evaluation import EvaluationOptions
 from reparam.reports import charts
 
 EPOCHS = {1: (10, 40, 160), 50: (3, 12, 48)}  # by k
@@ -14,7 +13,7 @@ SEVERAL = {
     "batch_size": 20,
     "learning_rate": 2e-3,
 }  # a step with k > 1 costs as much as k images: smaller batches, more steps
-ALL_IMAGES = EvaluationOptions(nll_images=10_000)  # of the longest runs
+ALL_IMAGES = protocol(nll_images=10_000)  # of the longest runs
 
 
 def _cell(k: int, epochs: int) -> Cell:
@@ -22,7 +21,7 @@ def _cell(k: int, epochs: int) -> Cell:
         f"iwae-k{k}-epochs{epochs}",
         {"recipe": "iwae", "k": k, "epochs": epochs, **(SEVERAL if k > 1 else {})},
         ("nll", "elbo", "kl", "active_units"),
-        evaluation=ALL_IMAGES if epochs == max(EPOCHS[k]) else EvaluationOptions(),
+        evaluation=ALL_IMAGES if epochs == max(EPOCHS[k]) else protocol(),
     )
 
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, ExperimentRunner
+from experiments.cells import Cell, ExperimentRunner, protocol
 from experiments.experiment import Experiment, Row, metric_columns, write_figure
-from reparam.evaluation import EvaluationOptions
 from reparam.reports.figures.latents import latents
 from reparam.reports.figures.samples import components
 from reparam.reports.options import SampleOptions
@@ -22,7 +21,7 @@ PRIORS: dict[str, tuple[str, str, dict[str, Any]]] = {  # title, model, options
     "vamp": ("VampPrior, 500 images", "gmvae", {"recipe": "vamp"}),
     "report": ("10 Gaussians, the report's eq. 16", "gmvae", {"kl": "report"}),
 }
-PAIRED = EvaluationOptions(nll_images=500)  # the same for all: differences need fewer than the figures themselves
+PAIRED = protocol(nll_images=500)  # the same for all: differences need fewer than the figures themselves
 LIKELIHOOD = ("nll", "elbo", "kl")
 CLUSTERED = ("cluster_accuracy", "components_used")
 VAMP_REHEARSAL, CLUSTERS_REHEARSAL = {"components": 20}, {"place_after": 0.2}

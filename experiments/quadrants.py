@@ -4,17 +4,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, ExperimentRunner
+from experiments.cells import Cell, ExperimentRunner, protocol
 from experiments.experiment import Experiment, Row, metric_columns, write_figure
-from reparam.evaluation import EvaluationOptions
 from reparam.reports.figures.predictions import predictions
 from reparam.reports.options import PredictionOptions
 from reparam.reports.run_view import RunView
 
 OBSERVED = (1, 2, 3)
 SHOWN = 10  # test images of a picture, and predictions of each
-HUNDRED = EvaluationOptions(samples=100, nll_images=10_000)
-MANY = EvaluationOptions(samples=10_000, nll_images=1000)
+HUNDRED = protocol(samples=100, nll_images=10_000)
+MANY = protocol(samples=10_000, nll_images=1000)
 
 # By quadrants observed: Sohn et al., table 1, test, and Pyro's tutorial on conditional VAEs, whose two models are on test images.
 PAPER = {

@@ -4,10 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from experiments.cells import Cell, ExperimentRunner
+from experiments.cells import Cell, ExperimentRunner, protocol
 from experiments.experiment import Experiment, Row, metric_columns, write_figure
 from reparam.data.selection import class_balanced_indices, task_images
-from reparam.evaluation import EvaluationOptions
 from reparam.reports.figures.predictions import predictions
 from reparam.reports.options import PredictionOptions
 from reparam.reports.run_view import RunView
@@ -15,7 +14,7 @@ from reparam.reports.run_view import RunView
 SPLITS = 5
 SHOWN, DRAWS = 5, 10  # test images of a picture, and predictions of each
 BOX = 0.4  # side of the hidden box, and largest side of omission noise
-PLAIN = EvaluationOptions(samples=100)
+PLAIN = protocol(samples=100)
 OCCLUDED = dataclasses.replace(PLAIN, occlusion=BOX)
 HORSES = {
     "data": "weizmann-horses",

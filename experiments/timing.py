@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from experiments.cells import Cell, ExperimentRunner
+from experiments.cells import Cell, ExperimentRunner, protocol
 from reparam.core.abilities import Ability
 from reparam.data import Dataset
 from reparam.data.tasks import with_condition
-from reparam.evaluation import EvaluationOptions
 from reparam.evaluation.context import EvaluationContext
+from reparam.evaluation.likelihood import importance_nll, monte_carlo_nll
 from reparam.models import Schedule
 from reparam.objectives import Objective
 from reparam.run.config import RunConfig
@@ -22,7 +22,8 @@ from reparam.session import build
 from reparam.training import Loop
 
 TIMED_STEPS = 8
-TIMED_EVALUATION = EvaluationOptions(samples=20, nll_images=100, images=100)
+TIMED_DRAWS = 20
+TIMED_EVALUATION = protocol(images=100)
 SAMPLED_METRICS = {"nll", "cnll_is", "cnll_mc"}  # the others take moments, or are not estimated
 VALIDATION_COST = 1 / 3  # of a training step's: there is no backward pass
 
@@ -59,6 +60,8 @@ def estimate(runner: ExperimentRunner, cells: Sequence[Cell]) -> dict[str, float
             if kind not in paces:
                 paces[kind] = _time(config, dataset)
             options = one.evaluation_options(runner.fast)
+            assert options.samples
+            assert options.nll_images
             samples = sampled * options.samples * min(options.nll_images, len(dataset.test))
             found[cell.name] += epochs * _images_per_epoch(config, dataset) * paces[kind].image
             found[cell.name] += samples * paces[kind].sample
@@ -103,8 +106,9 @@ def _time(config: RunConfig, dataset: Dataset) -> _Pace:
     if not model.has("prior") or not {"likelihood", "predict"} & model.abilities:
         return _Pace(image, 0.0)
     context = EvaluationContext(model.eval(), dataset, config.task, TIMED_EVALUATION)
-    sampled = context.importance_nll if Ability.BOUND in model.abilities else context.monte_carlo
-    return _Pace(image, _seconds(lambda: sampled(context.x), 1) / (TIMED_EVALUATION.samples * len(context.x)))
+    estimator = importance_nll if Ability.BOUND in model.abilities else monte_carlo_nll
+    seconds = _seconds(lambda: estimator(model, context.x, TIMED_DRAWS, 0, c=context.c), 1)
+    return _Pace(image, seconds / (TIMED_DRAWS * len(context.x)))
 
 
 def _seconds(work: Callable[[], object], times: int) -> float:

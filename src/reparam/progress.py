@@ -3,6 +3,8 @@
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 from rich.console import Console
@@ -12,6 +14,7 @@ from rich.progress import Progress as Bar
 from reparam.terminal import printable, say
 
 T = TypeVar("T")
+PATIENCE = 2.0  # seconds without a word
 
 
 @runtime_checkable
@@ -43,6 +46,42 @@ class Silent:
 
     def track(self, items: Sequence[T], what: str) -> Iterator[T]:
         return iter(items)
+
+
+@dataclass
+class _Watcher:
+    """Who shows loops, what they are part of, and whether one is shown."""
+
+    progress: Progress
+    what: str
+    busy: bool = False
+
+
+_watcher: ContextVar[_Watcher | None] = ContextVar("watcher", default=None)
+
+
+@contextlib.contextmanager
+def watching(progress: Progress | None, what: str = "") -> Iterator[None]:
+    """Within it, loops over `watched` items are shown on `progress` as parts of `what`; with None they are not."""
+    before = _watcher.get()
+    _watcher.set(_Watcher(progress, what) if progress else None)
+    try:
+        yield
+    finally:
+        _watcher.set(before)
+
+
+def watched(items: Sequence[T]) -> Iterator[T]:
+    """The items one by one, shown where someone is `watching`; a loop within a loop is not."""
+    watcher = _watcher.get()
+    if watcher is None or watcher.busy:
+        yield from items
+        return
+    watcher.busy = True
+    try:
+        yield from watcher.progress.track(items, watcher.what)
+    finally:
+        watcher.busy = False
 
 
 def describe(terms: dict[str, float]) -> str:
@@ -82,8 +121,17 @@ class RichProgress:
     def track(self, items: Sequence[T], what: str) -> Iterator[T]:
         text = TextColumn(printable(what, self.bar.console.encoding), markup=False)
         columns = (SpinnerColumn(), text, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Bar(*columns, console=self.bar.console, transient=True) as bar:
-            yield from bar.track(items)
+        began = time.monotonic()
+        with Bar(*columns, console=self.bar.console, transient=True, disable=True) as bar:
+            task = bar.add_task(what, total=len(items))
+            for item in items:
+                yield item
+                bar.advance(task)
+                if (
+                    bar.disable and not bar.finished and time.monotonic() - began >= PATIENCE
+                ):  # what is over by then needs no bar
+                    bar.disable = False
+                    bar.start()
 
 
 class LineProgress:
@@ -113,7 +161,8 @@ class LineProgress:
     def close(self) -> None: ...
 
     def track(self, items: Sequence[T], what: str) -> Iterator[T]:
-        began = last = time.monotonic()
+        began = time.monotonic()
+        last = began + PATIENCE - self.seconds  # the first line comes soon
         for done, item in enumerate(items):
             now = time.monotonic()
             if done and now - last >= self.seconds:

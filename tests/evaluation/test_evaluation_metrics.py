@@ -80,7 +80,7 @@ def test_a_model_that_ignores_its_latent_has_the_figures_of_its_one_distribution
 
 def test_equal_weights_are_all_effective(digits: Dataset) -> None:
     model = flat(BernoulliLikelihood, torch.zeros(1, SIDE, SIDE))
-    _, sizes = context_of(model, digits, samples=300).nll
+    sizes = context_of(model, digits, samples=300).by_draws.nll.effective
     torch.testing.assert_close(sizes, torch.full((50,), 300.0), rtol=1e-3, atol=0)
 
 

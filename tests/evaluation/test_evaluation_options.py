@@ -18,6 +18,9 @@ from reparam.run.config import resolve
     ("option", "value"),
     [
         ("samples", 0),
+        ("error", 0.0),
+        ("error", math.inf),
+        ("quick", 1),
         ("samples", 1.5),
         ("nll_images", "5"),
         ("images", 0),
@@ -38,6 +41,11 @@ def test_a_bad_value_is_one_line_that_names_the_option(option: str, value: Any) 
     assert "\n" not in str(caught.value)
 
 
+def test_draws_are_stated_or_an_error_is() -> None:
+    with pytest.raises(ConfigError, match="leave one of the two out"):
+        EvaluationOptions(samples=10, error=0.1)
+
+
 def test_every_option_has_a_description() -> None:
     for kind in get_type_hints(EvaluationOptions, include_extras=True).values():
         assert [extra for extra in kind.__metadata__ if getattr(extra, "description", "")]
@@ -51,6 +59,11 @@ def test_every_option_has_a_description() -> None:
             StoredName("flips_2", directions="neutral", validation=True),
             {"directions": "neutral", "split": "validation"},
             "flips_2 along neutral on validation",
+        ),
+        (
+            StoredName("rate_psnr", bytes="16", validation=True, quick=True),
+            {"bytes": 16.0, "split": "validation", "quick": True},
+            "rate_psnr at 16 bytes on validation quick",
         ),
         (StoredName("elbo"), {"directions": "neutral", "bytes": 16.0}, "elbo"),
         (StoredName("rate_psnr", bytes="16"), {"bytes": 16.0}, "rate_psnr at 16 bytes"),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam.distributions import keyed_generator
+from reparam.progress import watched
 
 BLOCK = 100
 
@@ -23,7 +24,7 @@ def full_block(part: Tensor) -> Tensor:
 def in_blocks(function: Callable[[Tensor, int], Tensor], values: Tensor) -> Tensor:
     """`function(block of values, block number)` over blocks of `BLOCK`, on the CPU, as one tensor."""
     found: Tensor | None = None
-    for number, part in enumerate(values.split(BLOCK)):
+    for number, part in enumerate(watched(values.split(BLOCK))):
         block = function(part, number).cpu()
         if found is None:  # filled as blocks come: joining them at the end would take the memory twice
             found = block.new_empty(len(values), *block.shape[1:])

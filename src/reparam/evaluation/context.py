@@ -6,6 +6,7 @@ Shapes: `N` images, `C H W` image, `K` latent, `F` features, `L` predictions of 
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -20,8 +21,10 @@ from reparam.distributions import IGNORED
 from reparam.errors import ReparamError, RunError
 from reparam.evaluation import distances, latents, likelihood, structured
 from reparam.evaluation.baselines import FITTED, LARGEST_FITTED, Components, mean_map, principal_components
-from reparam.evaluation.networks.features import NETWORKS, FeatureNetwork
-from reparam.evaluation.options import EvaluationOptions
+from reparam.evaluation.budget import Budget
+from reparam.evaluation.by_draws import LikelihoodsByDraws
+from reparam.evaluation.networks.features import NETWORKS, FeatureNetwork, seconds_to_train
+from reparam.evaluation.options import QUICK_IMAGES, EvaluationOptions
 from reparam.files import cache_folder
 from reparam.latent.generation import (
     device_of,
@@ -71,8 +74,12 @@ class EvaluationContext:
         trained_on: Images | None = None,
         progress: Progress | None = None,
         say: Callable[[str], None] = silent,
+        budget: Budget | None = None,
     ) -> None:
+        if options.quick:
+            options = replace(options, images=min(options.images, QUICK_IMAGES))
         self.model, self.dataset, self.task, self.options = model, dataset, task, options
+        self.budget = budget or Budget.of(0, options.quick)
         self.trained_on = trained_on or dataset.train
         self.progress, self.say = progress or Silent(), say
         self.device = device_of(model)
@@ -182,23 +189,19 @@ class EvaluationContext:
         """The two parts of the negative ELBO, see `likelihood.bound`."""
         return likelihood.bound(self.model, self.x, self.options.seed, c=self.c)
 
+    @property
+    def grey_levels(self) -> str:
+        """What the likelihood is on 256 grey levels: a "mass", a "density", or "" where it is neither."""
+        density = getattr(self.model.decoder, "density", "")
+        return density if self.task.binarise == "none" and density in ("mass", "density") else ""
+
     @cached_property
-    def nll(self) -> tuple[Tensor, Tensor]:
-        return self.importance_nll(self.x)
-
-    def importance_nll(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(-log p(x), effective sample size) of the first images of x; of a conditional model -log p(x|c)."""
-        return self._estimated(likelihood.importance_nll, x)
-
-    def monte_carlo(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(-log p(x|c), effective sample size) of the first images of x, from draws of the prior."""
-        return self._estimated(likelihood.monte_carlo_nll, x)
-
-    def _estimated(self, estimate: Callable[..., tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
-        options, n = self.options, self.options.nll_images
-        c = None if self.c is None else self.c[:n]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
-            return estimate(self.model, x[:n], options.samples, options.seed, self.progress, c)
+    def by_draws(self) -> LikelihoodsByDraws:
+        """-log p(x) of the first test images; a density also that of their dequantised grey levels."""
+        levels = self.grey if self.grey_levels == "density" else None
+        return LikelihoodsByDraws(
+            self.model, self.x, self.c, levels, self.options, self.budget, self.progress, self.say
+        )
 
     @cached_property
     def codes(self) -> tuple[Tensor, Tensor]:
@@ -288,6 +291,21 @@ class EvaluationContext:
 
     def network(self, name: str) -> FeatureNetwork:
         return self.once(name, lambda: NETWORKS[name](self.dataset, self.device, self.progress, self.say))
+
+    def network_waits(self, name: str) -> str:
+        """Why it is not trained without a request; empty where it is, or was before."""
+
+        def estimate() -> float:
+            return seconds_to_train(self.dataset, self.device, name, timed=not self.options.quick)
+
+        seconds = self.once(f"{name} seconds", estimate)
+        if seconds <= self.budget.network:
+            return ""
+        if self.options.quick:
+            return "a quick look trains no feature network"
+        return (
+            f"their feature network trains for about {seconds:.0f} s, and {self.budget.network:.0f} s are allowed here"
+        )
 
     def features(self, name: str) -> tuple[Tensor, Tensor]:
         """Of test images and of samples, [N, F] each."""

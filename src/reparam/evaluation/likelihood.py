@@ -4,6 +4,7 @@ Shapes: `N` images, `B` block, `K` latent, `S` importance samples.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -106,30 +107,47 @@ def monte_carlo_nll(
     return nll, torch.ones_like(nll)
 
 
+class LogWeights:
+    """log p(x|z) p(z) / proposal(z) at draws of the proposal, which is q(z|x) or the prior, for the images of block `number`.
+
+    targets: versions of the same images, [N, C, H, W] each, that the weights are for; q(z|x) is of the first. Noise is drawn for
+    whole blocks and `SAMPLES_AT_ONCE` draws, so that it depends on nothing else; networks run on the images alone.
+    """
+
+    def __init__(
+        self, model: Model, targets: Sequence[Tensor], number: int, seed: int, c: Tensor | None, posterior: bool
+    ) -> None:
+        device = device_of(model)
+        self.parts = [x[number * BLOCK :][:BLOCK].to(device) for x in targets]
+        self.n, self.posterior = len(self.parts[0]), posterior
+        self.rows = PIXELS_AT_ONCE.get(device.type, PIXELS_ON_A_GPU) // self.parts[0][0].numel()
+        self.generator = keyed_generator(device, seed, "importance" if posterior else "monte carlo", number)
+        model_c = model.given(None if c is None else c[number * BLOCK :][: self.n].to(device))
+        self.decoder, self.p_z = model_c.decoder, model_c.prior()
+        self.q_z = model_c.encoder(self.parts[0]) if posterior else self.p_z
+        self.whole = with_parameters(self.q_z, full_block)
+
+    def draw(self, count: int = SAMPLES_AT_ONCE) -> Tensor:
+        """Those of the next draws, `SAMPLES_AT_ONCE` at most, [T, count, n] for T targets."""
+        drawn = rsample(self.whole, (SAMPLES_AT_ONCE,), self.generator)[:count, : self.n]
+        log_w = []
+        for z in drawn.split(max(1, self.rows // self.n)):
+            p_x = self.decoder(z)
+            log_p = torch.stack([p_x.log_prob(x) for x in self.parts])
+            log_w.append(log_p + self.p_z.log_prob(z) - self.q_z.log_prob(z) if self.posterior else log_p)
+        return torch.cat(log_w, 1)
+
+
 def _estimate(
     model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None, c: Tensor | None, posterior: bool
 ) -> tuple[Tensor, Tensor]:
-    """From weights p(x|z) p(z) / proposal(z) at draws of the proposal: q(z|x), or the prior."""
-    device = device_of(model)
-    rows = PIXELS_AT_ONCE.get(device.type, PIXELS_ON_A_GPU) // x[0].numel()
-    purpose = "importance" if posterior else "monte carlo"
+    """From so many draws for each image."""
     parts = [(block, start) for block in range(-(-len(x) // BLOCK)) for start in range(0, samples, SAMPLES_AT_ONCE)]
     nlls, sizes = [], []
     for number, start in (progress or Silent()).track(parts, "nll" if posterior else "monte carlo nll"):
         if start == 0:
-            part = x[number * BLOCK :][:BLOCK].to(device)
-            n = len(part)
-            model_c = model.given(None if c is None else c[number * BLOCK :][:n].to(device))
-            generator = keyed_generator(device, seed, purpose, number)
-            p_z = model_c.prior()
-            q_z = model_c.encoder(part) if posterior else p_z
-            # Noise is drawn for whole blocks, networks run on the images alone.
-            whole = with_parameters(q_z, full_block)
-            log_w: list[Tensor] = []
-        drawn = rsample(whole, (SAMPLES_AT_ONCE,), generator)[: samples - start, :n]
-        for z in drawn.split(max(1, rows // n)):
-            log_p = model_c.decoder(z).log_prob(part)
-            log_w.append(log_p + p_z.log_prob(z) - q_z.log_prob(z) if posterior else log_p)
+            block, log_w = LogWeights(model, [x], number, seed, c, posterior), list[Tensor]()
+        log_w.append(block.draw(samples - start)[0])
         if start + SAMPLES_AT_ONCE >= samples:
             weights = torch.cat(log_w)
             total = weights.logsumexp(0)

@@ -6,14 +6,15 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from reparam.core.abilities import Ability
-from reparam.errors import ConfigError
+from reparam.errors import ConfigError, RunError
+from reparam.evaluation.budget import Budget
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.diagnosis import diagnose
 from reparam.evaluation.metrics.metric import Measure, NoValueError
 from reparam.evaluation.metrics.table import ALL, METRICS, choose, evaluate
 from reparam.evaluation.options import EvaluationOptions, stored_name
 from reparam.files import write_json
-from reparam.progress import Progress, silent
+from reparam.progress import Progress, silent, watching
 from reparam.run.data import check_fingerprint
 from reparam.run.loaded import LoadedRun
 
@@ -28,7 +29,11 @@ def run_context(
 ) -> EvaluationContext:
     """The run's model with the images that it is measured on."""
     trained_on = run.config.training_images(run.dataset)
-    return EvaluationContext(run.model, run.dataset, run.config.task, options, trained_on, progress, say)
+    seconds = 0.0
+    with contextlib.suppress(RunError):  # a damaged status hinders no evaluation
+        seconds = run.folder.status().seconds
+    budget = Budget.of(seconds, options.quick)
+    return EvaluationContext(run.model, run.dataset, run.config.task, options, trained_on, progress, say, budget)
 
 
 def evaluate_run(
@@ -82,9 +87,11 @@ def evaluate_run(
             document.setdefault("options", {})[key] = asdict(options)
             document.get("left_out", {}).pop(key, None)
     if diagnosed:
-        findings = [asdict(finding) for finding in diagnose(context)]
+        with watching(context.progress, DIAGNOSIS):
+            findings = [asdict(finding) for finding in diagnose(context)]
         with _amended(run, stamp, DIAGNOSIS) as document:
-            document[DIAGNOSIS] = findings
+            if not options.quick or DIAGNOSIS not in document:  # one of all images stays
+                document[DIAGNOSIS] = findings
     return measures
 
 

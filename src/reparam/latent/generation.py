@@ -18,6 +18,7 @@ from reparam.core.model import ConditionedModel
 from reparam.distributions import keyed_generator, prediction, rsample, with_parameters
 from reparam.distributions import responsibilities as responsibilities_of
 from reparam.models import Model
+from reparam.progress import watched
 
 REACH_DRAWS = 1000
 
@@ -145,7 +146,7 @@ def encode(model: Model, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Te
     q(z|x, c) for each of c."""
     device = device_of(model)
     means, scales = [], []
-    for number, part in enumerate(x.split(BLOCK)):
+    for number, part in enumerate(watched(x.split(BLOCK))):
         known = None if c is None else c[number * BLOCK :][: len(part)].to(device)
         q_z = model.given(known).encoder(part.to(device))
         means.append(q_z.mean.cpu())

@@ -74,7 +74,8 @@ def _way(run: LoadedRun, name: str, measure: Measure, options: dict[str, Any]) -
     defaults = asdict(EvaluationOptions())
     metric = METRICS.get(parse_stored_name(name).metric)
     reads = (*(metric.reads if metric else ()), "occlusion", "split")
-    way = {"n =": f"{measure.n:,}"} | {key: str(options.get(key, defaults[key])) for key in reads}
+    chosen = {key: options.get(key, defaults[key]) for key in reads}
+    way = {"n =": f"{measure.n:,}"} | {key: "by default" if one is None else str(one) for key, one in chosen.items()}
     if metric and metric.needs == Ability.SAMPLE:
         return way
     task = run.config.task
@@ -99,9 +100,11 @@ def _cell(name: str, measure: Measure | None, known: Sequence[Measure], best: st
 
 
 def leads(measure: Measure, known: Sequence[Measure], best: str) -> bool:
-    """Whether none of the others is better by more than `SURE` standard errors of the difference (taken as independent)."""
+    """Whether none of the others is better by more than `SURE` standard errors of the difference (taken as independent) and the
+    bias that is left."""
     sign = 1.0 if best == "high" else -1.0
     return all(
-        sign * (other.value - measure.value) <= SURE * math.hypot(other.stderr or 0.0, measure.stderr or 0.0)
+        sign * (other.value - measure.value)
+        <= SURE * math.hypot(other.stderr or 0.0, measure.stderr or 0.0) + max(other.bias or 0.0, measure.bias or 0.0)
         for other in known
     )

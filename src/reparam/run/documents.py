@@ -149,7 +149,7 @@ class Baseline:
 class Measure:
     """A value, its standard error (None where it has none), the number of images and the unit; `note` belongs beside it, `parts`
     are what the value is the sum of, where that is of interest (`kl`: by latent dimension); `baselines` are what it is without
-    the model.
+    the model; `bias` is how far the value is expected to be too high, where that was estimated.
 
     All of them are finite: raises NoValueError for others."""
 
@@ -160,6 +160,7 @@ class Measure:
     note: Text = ""
     parts: tuple[Finite, ...] = ()
     baselines: tuple[Baseline, ...] = ()
+    bias: Finite | None = None
 
     def __post_init__(self) -> None:
         for number in (self.value, self.stderr or 0.0, *self.parts):

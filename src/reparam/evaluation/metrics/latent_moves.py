@@ -105,7 +105,7 @@ def has_head(model: Model) -> bool:
     return model.has("head")
 
 
-_row = partial(Metric, Ability.AUGMENT, obstacle=one_class, reads=("directions",), by_default=has_head)
+_row = partial(Metric, Ability.AUGMENT, obstacle=one_class, reads=("directions",), by_default=has_head, network="judge")
 
 MOVES: dict[str, Metric] = {
     **{name: _row(partial(flips, change=change), best="low") for name, change in CHANGES.items()},

@@ -7,14 +7,13 @@ import math
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 from torch.distributions import Independent, Normal
 
 from reparam.core.abilities import Ability
-from reparam.core.blocks import BLOCK, in_blocks
+from reparam.core.blocks import in_blocks
 from reparam.data.tasks import to_float
-from reparam.distributions import keyed_generator
 from reparam.evaluation import latents
+from reparam.evaluation.adaptive import Sampled
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.likelihood import kl_by_dimension, point_reconstruction
 from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean
@@ -22,7 +21,7 @@ from reparam.evaluation.options import EvaluationOptions
 
 FEW_SAMPLES = 10  # effective ones: below, few draws have all the weight
 SATURATED = 0.9  # of log n: a mutual information above it says little but that it is large
-SAMPLING = ("samples", "precision")  # options that estimates by draws depend on
+SAMPLING = ("samples", "error", "precision")  # options that estimates by draws depend on
 
 
 def elbo(context: EvaluationContext) -> Measure:
@@ -37,21 +36,29 @@ def nll(context: EvaluationContext) -> Measure:
     """-log p(x) by importance sampling.
 
     How surprised the model is by a test image, in nats (1.44 bits each). Lower is better."""
-    values, sizes = context.nll
-    note = effective(sizes, context.options)
-    if len(values) < len(context.x):  # elbo is of more images: it may look the better of the two by chance
+    found = context.by_draws.nll
+    note = draws_note(found, context.options)
+    if len(found.nll) < len(context.x):  # elbo is of more images: it may look the better of the two by chance
         reconstruction, kl = context.bound
-        note += f"; -elbo of these images is {float((reconstruction + kl)[: len(values)].mean()):.2f}"
-    return mean(values, "nats/image", note)
+        note += f"; -elbo of these images is {float((reconstruction + kl)[: len(found.nll)].mean()):.2f}"
+    return replace(mean(found.nll, "nats/image", note), bias=known(found.bias))
 
 
-def effective(sizes: Tensor, options: EvaluationOptions) -> str:
-    """A note on effective sample sizes [N]."""
-    typical, low = (float(sizes.quantile(q)) for q in (0.5, 0.05))
-    note = f"S = {options.samples:,}, effective {typical:.0f} (5% of images below {low:.1f})"
+def known(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def draws_note(found: Sampled, options: EvaluationOptions) -> str:
+    """A note on draws and effective sample sizes, and on the error that is left where it was estimated."""
+    typical, low = (float(found.effective.quantile(q)) for q in (0.5, 0.05))
+    note = f"S = {found.draws:,}, effective {typical:.0f} (5% of images below {low:.1f})"
+    if math.isfinite(found.left):
+        note += f"; too high by about {found.bias:.2g}, ± {found.error:.2g} by the draws"
+    if options.error and not found.left <= options.error:
+        note += f", not within the {options.error:g} that were wanted"
     if options.precision != "float32":
         note += f"; {options.precision} products"
-    few = typical < min(FEW_SAMPLES, options.samples / 2)
+    few = typical < min(FEW_SAMPLES, found.draws / 2)
     return note + ("; few draws dominate: the true value may be lower" if few else "")
 
 
@@ -59,23 +66,20 @@ def bits_per_dim(context: EvaluationContext) -> Measure:
     """-log2 of the probability of grey levels, per pixel and channel.
 
     How many bits a lossless compressor built on the model would need for a pixel. 8 is no compression; lower is better."""
-    size = math.prod(context.dataset.shape)
-    if context.model.decoder.density == "mass":
-        values, sizes = context.nll
-        return mean(values / (size * math.log(2)), "bits", effective(sizes, context.options))
-    # Of a density, with uniformly dequantised images: Theis et al. 2016, section 3.1.
-    levels, seed = context.grey[: context.options.nll_images] * 255, context.options.seed
-    generators = (keyed_generator("cpu", seed, "dequantise", number) for number in range(-(-len(levels) // BLOCK)))
-    noise = torch.cat([torch.rand(BLOCK, *levels.shape[1:], generator=generator) for generator in generators])
-    values, sizes = context.importance_nll((levels + noise[: len(levels)]) / 256)
-    note = f"{effective(sizes, context.options)}; uniform dequantisation: an upper bound"
-    return mean(values / (size * math.log(2)) + 8, "bits", note)
+    size = math.prod(context.dataset.shape) * math.log(2)
+    mass = context.grey_levels == "mass"
+    found = context.by_draws.nll if mass else context.by_draws.dequantised
+    scaled = found._replace(bias=found.bias / size, error=found.error / size)
+    note = draws_note(scaled, replace(context.options, error=None))
+    if not mass:
+        note += "; uniform dequantisation: an upper bound"
+    return replace(mean(found.nll / size + (0 if mass else 8), "bits", note), bias=known(scaled.bias))
 
 
 def no_bits(context: EvaluationContext) -> str | None:
     if context.task.binarise != "none":
         return "images were binarised: it is for 256 levels"
-    if getattr(context.model.decoder, "density", "") in ("mass", "density"):
+    if context.grey_levels:
         return None
     return "its likelihood is no mass on 256 levels and no density (a Bernoulli on grey values is a cross-entropy)"
 

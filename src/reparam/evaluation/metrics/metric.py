@@ -45,7 +45,8 @@ class Metric:
     needs: the ability that a model must have. obstacle: why the metric does not apply although the model has the ability, or
     None. best: the better end, where there is one. reads: options that the value depends on, beside those that choose images.
     expensive: takes minutes to hours, and is measured on request only. by_default: of which models it is measured without a
-    request (None: of all). beside: the plain baselines of which the same is computed; each is None where there is no such.
+    request (None: of all). network: the feature network that it takes; measured without a request where its training is short.
+    beside: the plain baselines of which the same is computed; each is None where there is no such.
     """
 
     needs: Ability
@@ -55,6 +56,7 @@ class Metric:
     reads: tuple[str, ...] = ()
     expensive: bool = False
     by_default: Callable[[Model], bool] | None = None
+    network: str = ""
     beside: tuple[Callable[[EvaluationContext], StandIn | None], ...] = ()
 
     def measure(self, context: EvaluationContext) -> Measure:
@@ -97,11 +99,13 @@ class Metric:
         doc, _, meaning = text.partition("\n\n")
         return " ".join(doc.split()), " ".join(meaning.split())
 
-    def waits(self, model: Model) -> str:
+    def waits(self, context: EvaluationContext) -> str:
         """Why it is measured on request only; empty where it is measured by default."""
         if self.expensive:
             return "they take minutes to hours on a processor"
-        return "" if self.by_default is None or self.by_default(model) else "measured by default of other models"
+        if self.by_default and not self.by_default(context.model):
+            return "measured by default of other models"
+        return context.network_waits(self.network) if self.network else ""
 
 
 def mean(values: Tensor, unit: str, note: str = "") -> Measure:

@@ -3,6 +3,7 @@
 Shapes: `N` images, `L` predictions of one image.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -12,7 +13,7 @@ from reparam.core.abilities import Ability
 from reparam.distributions import IGNORED
 from reparam.evaluation import structured
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.metrics.likelihood import SAMPLING, effective, nll
+from reparam.evaluation.metrics.likelihood import SAMPLING, draws_note, known, nll
 from reparam.evaluation.metrics.metric import (
     Estimate,
     Measure,
@@ -43,10 +44,11 @@ def cnll_mc(context: EvaluationContext) -> Measure:
 
     As cnll_is, but from latents drawn without knowing the target, as in use. Far above cnll_is: the draws seldom come near
     the target. Lower is better."""
-    values, sizes = context.monte_carlo(context.x)
+    found = context.by_draws.of_prior
     if not context.model.has("prior"):
-        return mean(values, "nats/image", "exact: there is no latent")
-    return mean(values, "nats/image", effective(sizes, context.options) + "; biased upwards for few draws")
+        return mean(found.nll, "nats/image", "exact: there is no latent")
+    note = draws_note(found, context.options) + "; biased upwards for few draws"
+    return replace(mean(found.nll, "nats/image", note), bias=known(found.bias))
 
 
 def _draws(context: EvaluationContext) -> str:
@@ -183,6 +185,6 @@ PREDICTIONS: dict[str, Metric] = {
     "best_of_n": _row(Ability.PREDICT, best_of_n),
     "diversity": _row(Ability.PREDICT, diversity),
     "occluded_uncertainty": _row(Ability.SEGMENT, occluded_uncertainty, no_occlusion),
-    "class_hit": _row(Ability.COMPLETE, class_hit, no_completion, best="high"),
-    "class_log_loss": _row(Ability.COMPLETE, class_log_loss, no_completion, best="low"),
+    "class_hit": _row(Ability.COMPLETE, class_hit, no_completion, best="high", network="classifier"),
+    "class_log_loss": _row(Ability.COMPLETE, class_log_loss, no_completion, best="low", network="classifier"),
 }

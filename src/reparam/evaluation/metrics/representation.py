@@ -152,7 +152,7 @@ REPRESENTATION: dict[str, Metric] = {
     **_beside_pca("neighbour_accuracy", neighbour_accuracy),
     **_beside_pca("probe_accuracy", probe_accuracy),
     "psnr_pca": _row(Ability.RECONSTRUCT, psnr_pca),
-    "confident_samples": _row(Ability.RECONSTRUCT, confident_samples, no_classifier),
+    "confident_samples": _row(Ability.RECONSTRUCT, confident_samples, no_classifier, network="classifier"),
     "psnr_gain": Metric(Ability.RECONSTRUCT, psnr_gain, no_noise, best="high"),
     "psnr_gain_median": Metric(Ability.RECONSTRUCT, psnr_gain_median, no_noise, best="high"),
 }

@@ -128,6 +128,7 @@ def _by_features(network: str, suffix: str) -> dict[str, Metric]:
         Ability.SAMPLE,
         obstacle=few_images if expensive else no_classifier,
         expensive=expensive,
+        network="" if expensive else network,
         beside=(gaussian,),
     )
     distance = partial(row, best="low", beside=(gaussian, training_images))
@@ -152,6 +153,6 @@ SAMPLES: dict[str, Metric] = {
     ),
     "memorised": Metric(Ability.SAMPLE, memorised, two_images, beside=(gaussian,)),
     **_by_features("classifier", ""),
-    "classes_made": Metric(Ability.SAMPLE, classes_made, no_classifier, best="high"),
+    "classes_made": Metric(Ability.SAMPLE, classes_made, no_classifier, best="high", network="classifier"),
     **_by_features("inception", "_inception"),
 }

@@ -1,5 +1,6 @@
 """`METRICS`: everything that can be measured, subject by subject, and which of it applies to a model."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
@@ -15,6 +16,7 @@ from reparam.evaluation.metrics.rates import RATES
 from reparam.evaluation.metrics.reconstruction import RECONSTRUCTION
 from reparam.evaluation.metrics.representation import REPRESENTATION
 from reparam.evaluation.metrics.samples import SAMPLES
+from reparam.progress import watching
 
 # In the order of output.
 METRICS: dict[str, Metric] = {
@@ -30,6 +32,7 @@ METRICS: dict[str, Metric] = {
 }
 
 NOUNS = ("bound", "likelihood", "conditional likelihood")  # abilities that a model has; others are what it can do
+NOTICED = 0.1  # seconds
 ALL = "all"  # in place of names: the expensive ones too
 
 
@@ -53,8 +56,8 @@ def choose(context: EvaluationContext, names: Sequence[str] = ()) -> tuple[list[
             left_out[name] = reason
     if any(name in left_out for name in names):
         _refuse(names, left_out)
-    for name, metric in METRICS.items():
-        if name not in left_out and name not in names and ALL not in names and (reason := metric.waits(context.model)):
+    for name, metric in METRICS.items() if not names else ():
+        if name not in left_out and (reason := metric.waits(context)):
             left_out[name] = f"{reason}: request it by name, or with --metrics all"
     chosen = names if names and ALL not in names else METRICS
     return [name for name in METRICS if name not in left_out and name in chosen], left_out
@@ -72,7 +75,15 @@ def evaluate(context: EvaluationContext, names: Sequence[str]) -> Iterator[tuple
     """The named metrics one by one, or why one has no value on these images."""
     for number, name in enumerate(names, 1):
         context.say(f"[{number}/{len(names)}] {name}: {METRICS[name].doc}")
+        began, found = time.monotonic(), _measured(context, name)
+        if (seconds := time.monotonic() - began) >= NOTICED:
+            context.say(f"  {name}: {seconds:.1f} s")
+        yield name, found
+
+
+def _measured(context: EvaluationContext, name: str) -> Measure | NoValueError:
+    with watching(context.progress, name):
         try:
-            yield name, METRICS[name].measure(context)
+            return METRICS[name].measure(context)
         except NoValueError as why:
-            yield name, why
+            return why

@@ -6,6 +6,7 @@ Shapes: `N` images, `C H W` image, `F` features, `D` classes.
 
 import hashlib
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,7 @@ from reparam.importing import TYPED
 from reparam.latent.generation import class_probabilities, classify
 from reparam.models import Model, Schedule, Spec
 from reparam.models.classifier import ConvolutionalClassifier
-from reparam.progress import Progress, Silent, silent
+from reparam.progress import Progress, Silent, silent, watching
 from reparam.run.config import RunConfig, from_json
 from reparam.run.weights import load_weights
 from reparam.tensor_files import read_tensors, write_tensors
@@ -38,6 +39,7 @@ from reparam.training import Loop, training_alone
 CLASSIFIER = "classifier-v2"  # its name and version: part of the names of files in the cache
 LEAST_STEPS = 600  # of a small data set's classifier, for which the recipe's epochs are too few
 JUDGE_SEED = 1_000_003
+TIMED_STEPS = 4
 SCALED_ON = 10_000  # training images, at most
 TESTED_AT_ONCE = 10_000  # images
 CENTRED_ON = RANDOM_MOST = 2000  # images
@@ -129,16 +131,41 @@ NETWORKS: dict[str, Callable[..., FeatureNetwork]] = {
 }
 
 
-def _from_cache(
-    dataset: Dataset, device: torch.device, progress: Progress | None, say: Callable[[str], None], seed: int
-) -> tuple[Model, dict[str, Any]]:
-    """A trained classifier, its accuracy on test images, and the scale of its features."""
+def seconds_to_train(dataset: Dataset, device: torch.device, name: str, timed: bool = True) -> float:
+    """How long the classifier of a row of `NETWORKS` will be trained here at its first use, from a few of its steps; 0 where it
+    is kept from before. Not `timed`: without an estimate, infinite."""
+    config, path = _recipe(dataset, device, JUDGE_SEED if name == "judge" else 0)
+    if path.exists():
+        return 0.0
+    return _seconds(config, dataset, device) if timed else math.inf
+
+
+def _seconds(config: RunConfig, dataset: Dataset, device: torch.device) -> float:
+    with training_alone(silent), default_generators():
+        loop = _loop(config, _untrained(config, dataset), dataset, device, None)
+        times = []
+        for _ in range(TIMED_STEPS):
+            began = time.perf_counter()
+            loop.cycle()
+            times.append(time.perf_counter() - began)
+    return min(times[1:]) * loop.steps  # the first one is slower
+
+
+def _recipe(dataset: Dataset, device: torch.device, seed: int) -> tuple[RunConfig, Path]:
+    """How it is trained, and where it is kept."""
     document = _document(len(dataset.train), seed)
     config = from_json(document, TYPED)
     # Everything that the weights depend on: data, options, and the kind of device that sums.
     recipe = hashlib.sha256(json_text(document, sort_keys=True).encode()).hexdigest()[:8]
     name = f"{CLASSIFIER}-{dataset.fingerprint[:16]}-{recipe}-{device.type}.safetensors"
-    path = cache_folder() / "features" / name
+    return config, cache_folder() / "features" / name
+
+
+def _from_cache(
+    dataset: Dataset, device: torch.device, progress: Progress | None, say: Callable[[str], None], seed: int
+) -> tuple[Model, dict[str, Any]]:
+    """A trained classifier, its accuracy on test images, and the scale of its features."""
+    config, path = _recipe(dataset, device, seed)
     if path.exists():
         try:
             tensors, facts = read_tensors(path)
@@ -148,7 +175,8 @@ def _from_cache(
             return model.to(device).eval(), facts
         except RunError as error:
             say(f"{error}; it is trained again")
-    say(f"training the feature network {CLASSIFIER} for this data (once; stored in {path.parent})")
+    about = f"about {_seconds(config, dataset, device):.0f} s, once; stored in {path.parent}"
+    say(f"training the feature network {CLASSIFIER} for this data ({about})")
     model = _trained(config, dataset, device, progress, say)
     facts = {"accuracy": _accuracy(model, dataset), "scale": _scale(model, dataset, device)}
     try:
@@ -184,12 +212,16 @@ def _trained(
         with default_generators():
             torch.manual_seed(config.training.seed)
             model = _untrained(config, dataset)
-        objective = config.family.objective(config.options, Schedule(1, 1))
-        loop = Loop(model, objective, dataset.train, config.task, config.training, device, progress=progress)
-        outcome = loop.run()
+        with watching(None):  # it shows itself
+            outcome = _loop(config, model, dataset, device, progress).run()
         if outcome.state == "interrupted":
             raise ending(outcome.signal)  # a network that is half trained would be kept, and judge later runs
     return model.eval()
+
+
+def _loop(config: RunConfig, model: Model, dataset: Dataset, device: torch.device, progress: Progress | None) -> Loop:
+    objective = config.family.objective(config.options, Schedule(1, 1))
+    return Loop(model, objective, dataset.train, config.task, config.training, device, progress=progress)
 
 
 def _accuracy(model: Model, dataset: Dataset) -> float | None:
