@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field
 
 from reparam.core.options import by_name, check_fields
+from reparam.errors import ConfigError
 from reparam.latent.directions import DEFAULT, DIRECTIONS, PIXELS, find_direction
 
 VALIDATED = " on validation"  # ends the name of a metric of validation images
