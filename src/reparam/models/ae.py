@@ -12,7 +12,7 @@ from reparam.core.callback import Callback
 from reparam.core.model import Model
 from reparam.core.options import choice, options_of, part
 from reparam.core.spec import Schedule, Spec
-from reparam.models.family import Family, Recipe
+from reparam.models.family import ENOUGH, Family, Recipe
 from reparam.networks import NETWORKS, Pair
 from reparam.networks.components import LinearPath, on_components, start_at_components
 from reparam.objectives import Reconstruction
@@ -122,7 +122,7 @@ AUTOENCODER = Family(
     objective=objective,
     callbacks=callbacks,
     recipes={
-        "default": Recipe("two hidden layers (512, 256), 20 latents, Bernoulli, cosine schedule"),
+        "default": Recipe("two hidden layers (512, 256), 20 latents, Bernoulli, cosine schedule", ENOUGH),
         "notes": Recipe(
             "the VAE notes' network 784-400-20-400-784 without its noise, on all training images",
             {"hidden": (400,), "latent": 20, "schedule": "constant", "train_on": "all", "keep": "last"},

@@ -25,7 +25,7 @@ from reparam.core.model import Model
 from reparam.core.options import InEpochs, choice, options_of, part
 from reparam.core.spec import Spec
 from reparam.errors import ConfigError
-from reparam.models.family import Recipe
+from reparam.models.family import ENOUGH, Recipe
 from reparam.networks import CONDITIONAL_NETWORKS, Parts, Shapes
 
 TASKS = ("quadrants", "half", "boxes", "segmentation", "labelled")
@@ -141,7 +141,7 @@ def build(options: NormalPriorOptions, spec: Spec, recognition: bool) -> Model:
     )
 
 
-_QUADRANTS: dict[str, Any] = {"task": "quadrants", "epochs": 30, "patience": 10}
+_QUADRANTS: dict[str, Any] = {**ENOUGH, "task": "quadrants", "epochs": 30, "patience": 10}
 _MAPS: dict[str, Any] = {
     "task": "segmentation",
     "network": "residual",

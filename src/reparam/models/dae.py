@@ -1,7 +1,7 @@
 """The denoising autoencoder: an autoencoder from noisy images to clean ones (the task `denoising`)."""
 
 from reparam.models.ae import AutoencoderOptions, build, callbacks, objective
-from reparam.models.family import Family, Recipe
+from reparam.models.family import ENOUGH, Family, Recipe
 
 DENOISING_AUTOENCODER = Family(
     name="dae",
@@ -12,10 +12,12 @@ DENOISING_AUTOENCODER = Family(
     objective=objective,
     callbacks=callbacks,
     recipes={
-        "default": Recipe("as the autoencoder's, with Gaussian noise of 0.3 on the input", {"task": "denoising"}),
+        "default": Recipe(
+            "as the autoencoder's, with Gaussian noise of 0.3 on the input", {**ENOUGH, "task": "denoising"}
+        ),
         "masking": Recipe(
             "a quarter of the pixels set to zero on the input, as in the paper",
-            {"task": "denoising", "corruption": "mask", "noise": 0.25},
+            {**ENOUGH, "task": "denoising", "corruption": "mask", "noise": 0.25},
         ),
     },
     tasks=("denoising",),

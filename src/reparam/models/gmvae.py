@@ -23,7 +23,7 @@ from reparam.data import warp
 from reparam.distributions import log_responsibilities, mixture, with_parameters
 from reparam.errors import ConfigError
 from reparam.models import ae, vae
-from reparam.models.family import Family, Recipe
+from reparam.models.family import ENOUGH, Family, Recipe
 from reparam.objectives import ELBO, ramp
 
 ENCODED_AT_ONCE = 500  # images
@@ -274,10 +274,12 @@ GMVAE = Family(
     objective=objective,
     callbacks=callbacks,
     recipes={
-        "default": Recipe("two hidden layers (512, 256), 20 latents, Bernoulli, 10 components, the tight bound"),
+        "default": Recipe(
+            "two hidden layers (512, 256), 20 latents, Bernoulli, 10 components, the tight bound", ENOUGH
+        ),
         "vamp": Recipe(
             "the VampPrior: 500 learned images, the KL estimated from the draws",
-            {"prior": "vamp", "components": 500, "kl": "monte-carlo", "gradient": "path"},
+            {**ENOUGH, "prior": "vamp", "components": 500, "kl": "monte-carlo", "gradient": "path"},
         ),
         "clusters": Recipe(
             "10 latents, 10 components placed after 4 epochs of telling images by their turned, shifted and bent copies; "

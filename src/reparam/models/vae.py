@@ -12,7 +12,7 @@ from reparam.core.spec import Schedule, Spec
 from reparam.errors import ConfigError
 from reparam.models import ae
 from reparam.models.ae import PHOTOS, PHOTOS_DOC, PHOTOS_RESIDUAL, PHOTOS_RESIDUAL_DOC, AutoencoderOptions, networks
-from reparam.models.family import Family, Recipe
+from reparam.models.family import ENOUGH, Family, Recipe
 from reparam.objectives import ELBO, ImportanceWeighted, Objective
 
 
@@ -80,7 +80,9 @@ VAE = Family(
     objective=objective,
     callbacks=ae.callbacks,
     recipes={
-        "default": Recipe("two hidden layers (512, 256), 20 latents, Bernoulli, cosine schedule, best on validation"),
+        "default": Recipe(
+            "two hidden layers (512, 256), 20 latents, Bernoulli, cosine schedule, best on validation", ENOUGH
+        ),
         "notes": Recipe(
             "the VAE notes: 784-400-20-400-784, Bernoulli on grey values, batch 128, Adam 1e-3, all training images",
             {
