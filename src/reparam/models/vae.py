@@ -120,6 +120,6 @@ VAE = Family(
             },
         ),
         "photos": Recipe(PHOTOS_DOC, PHOTOS),
-        "photos-residual": Recipe(f"{PHOTOS_RESIDUAL_DOC} (photos of version 0.1)", PHOTOS_RESIDUAL),
+        "photos-residual": Recipe(f"{PHOTOS_RESIDUAL_DOC} (photos of the first version)", PHOTOS_RESIDUAL),
     },
 )
