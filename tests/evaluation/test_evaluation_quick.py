@@ -77,7 +77,7 @@ def test_a_network_that_takes_longer_than_it_may_waits(tmp_path: Path, monkeypat
 
 
 def test_the_time_follows_that_of_training() -> None:
-    assert Budget.of(100, quick=False) == (15, 40)
+    assert Budget.of(100, quick=False) == (25, 30)
     assert Budget.of(1, quick=False).sampled == FEWEST_SAMPLED
     assert Budget.of(1e5, quick=False).sampled == MOST_SAMPLED
     assert Budget.of(1e5, quick=True).network == 0

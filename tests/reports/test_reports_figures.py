@@ -130,6 +130,25 @@ def test_traversals_move_one_latent_of_one_image(trained: dict[str, Run]) -> Non
         traversals(view, TraversalOptions(dimensions=(7,)))
 
 
+def test_latents_that_reach_further_are_walked_in_their_own_unit(trained: dict[str, Run]) -> None:
+    """Unless an extent is given: then it is what was asked for."""
+    view = RunView(trained["five"])
+    codes, labels = view.codes
+    wide = codes.clone()
+    wide[:, 3] = torch.linspace(-2, 9, len(codes))
+    view.__dict__["codes"] = (wide, labels)
+    z = view.run.encode(view.examples(1, (4,)).x)[0][0].tolist()
+    middle, spread = float(wide[:, 3].mean()), float(wide[:, 3].std(correction=0))
+    drawn = traversals(view, TraversalOptions(index=4, dimensions=(3,), steps=3))
+    assert "standard deviation of test images' latents" in drawn.note
+    for column, value in enumerate((middle - 3 * spread, middle, middle + 3 * spread)):
+        assert near(only(drawn), 0, column, decoded(view.run, [*z[:3], value, z[4]]))
+    assert only(drawn).columns == ["-3 sd", "mean", "3 sd"]
+    plain = only(traversals(view, TraversalOptions(index=4, dimensions=(3,), steps=3, extent=3.0)))
+    assert plain.columns == ["-3", "0", "3"]
+    assert near(plain, 0, 2, decoded(view.run, [*z[:3], 3.0, z[4]]))
+
+
 def test_codes_without_a_prior_are_walked_in_their_own_unit(trained: dict[str, Run]) -> None:
     view = RunView(trained["ae"])
     part = only(traversals(view, TraversalOptions(index=None, dimensions=(2,), steps=3)))

@@ -32,7 +32,7 @@ SMALL = 0.1  # of the standard error over images: an error by draws that adds ne
 SLOWEST = 0.9  # r: the steps to come are nine times the last one at most
 FEWEST_IMAGES = 10
 COUNTS = (1000, 500, 200, 100, 50, 20, FEWEST_IMAGES)  # images; few numbers, so that figures of several runs compare
-TIMED = 0.1  # seconds of draws that say how fast they are, at least
+TIMED = 0.5  # seconds of draws that say how fast they are, at least, unless that is all at once
 
 
 class Sampled(NamedTuple):

@@ -3,8 +3,8 @@
 from typing import NamedTuple, Self
 
 # Shares of the time that training took, and the fewest and most seconds.
-LIKELIHOOD, FEWEST_SAMPLED, MOST_SAMPLED = 0.15, 5.0, 60.0
-NETWORK, FEWEST_TRAINED = 0.4, 30.0
+LIKELIHOOD, FEWEST_SAMPLED, MOST_SAMPLED = 0.25, 5.0, 60.0
+NETWORK, FEWEST_TRAINED = 0.3, 20.0
 QUICK_SAMPLED = 1.0  # seconds
 
 

@@ -13,7 +13,12 @@ from reparam.errors import ConfigError, flag
 
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="Of random draws.")]
 Steps = Annotated[int, Field(ge=2, le=100, description="Decoded latents a row.")]
-Extent = Annotated[float, Field(gt=0, le=1000, description="How far from 0.")]
+GRID_EXTENT, TRAVERSAL_EXTENT = 5.0, 3.0
+
+
+_FAR = "How far from 0 (default: {:g}; where images reach further, so many standard deviations)."
+GridExtent = Annotated[float | None, Field(gt=0, le=1000, description=_FAR.format(GRID_EXTENT))]
+TraversalExtent = Annotated[float | None, Field(gt=0, le=1000, description=_FAR.format(TRAVERSAL_EXTENT))]
 Predictions = Annotated[int, Field(ge=1, le=100, description="Predictions for each image.")]
 
 # The options of `TraversalOptions` that mean something in some modes alone.
@@ -58,7 +63,7 @@ class InterpolationOptions:
 
 @dataclass(frozen=True)
 class GridOptions:
-    extent: Extent = 5.0
+    extent: GridExtent = None
     steps: Steps = 21
 
 
@@ -73,7 +78,7 @@ class TraversalOptions:
     index: Annotated[int | None, Field(ge=0, description="The test image to start from.")] = 0
     dimensions: Annotated[tuple[int, ...], Field(description="Latents to move (default: the most active ones).")] = ()
     count: Annotated[int, Field(ge=1, le=1000, description="How many, without --dimensions.")] = 10
-    extent: Extent = 3.0
+    extent: TraversalExtent = None
     steps: Steps = 11
     directions: Annotated[
         int | None,

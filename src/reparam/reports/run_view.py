@@ -17,7 +17,7 @@ from reparam.data.selection import class_balanced_indices, random_indices, task_
 from reparam.errors import ConfigError, RunError
 from reparam.evaluation.likelihood import kl_by_dimension
 from reparam.evaluation.networks.features import FeatureNetwork, judge_network
-from reparam.latent.generation import encode, sample_latents
+from reparam.latent.generation import encode, reach, sample_latents
 from reparam.progress import Progress, silent
 from reparam.run.loaded import LoadedRun
 
@@ -26,6 +26,15 @@ CODES_A_CLASS = 1000
 # Floats of test images held at one time (160 MB), and of those that are encoded to place them in latent space.
 LARGEST_SELECTION = 40_000_000
 LARGEST_ENCODING = 10_000_000
+BEYOND = 0.02  # share of codes that are many
+
+
+class Unit(NamedTuple):
+    """Mean and standard deviation of each latent, [K] each, and of what they are, in words."""
+
+    middle: Tensor
+    scale: Tensor
+    of: str
 
 
 class PageSize(NamedTuple):
@@ -114,6 +123,19 @@ class RunView:
         if Ability.DECODE in self.run.model.abilities:
             return sample_latents(self.run.model, 1, 0).shape[-1]
         return encode(self.run.model, torch.zeros(1, *self.shape))[0].shape[-1]
+
+    def unit(self, dimensions: Sequence[int], enough: float) -> Unit | None:
+        """What latents are walked in, where that is not their own unit around 0: standard deviations of a fitted prior, or of
+        test images' codes where there is no prior, or where many of them lie beyond `enough` in one of the dimensions."""
+        if self.run.kept.prior:
+            return Unit(*reach(self.run.model), "of the fitted prior")
+        if Ability.ENCODE not in self.run.model.abilities:
+            return None
+        codes, _ = self.codes
+        beyond = (codes[:, list(dimensions)].abs() > enough).float().mean(0) > BEYOND
+        if Ability.DECODE in self.run.model.abilities and not beyond.any():
+            return None
+        return Unit(codes.mean(0), codes.std(0, correction=0), "of test images' latents")
 
     def most_active(self, count: int) -> list[int]:
         """The latent dimensions whose posterior mean varies most over test images, most active first."""

@@ -3,6 +3,8 @@
 Shapes: `n` images, `C H W` image, `K` latent, `T` steps of a walk.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,8 @@ from reparam.errors import ConfigError, DataError
 from reparam.latent import generation
 from reparam.reports.figures.figure import SPREAD_DRAWS, Drawing
 from reparam.reports.options import (
+    GRID_EXTENT,
+    TRAVERSAL_EXTENT,
     GridOptions,
     InterpolationOptions,
     ReconstructionOptions,
@@ -80,33 +84,28 @@ def walks(view: RunView, options: InterpolationOptions) -> Drawing:
 def traversals(view: RunView, options: TraversalOptions) -> Drawing:
     """A row a latent dimension: it runs over [-extent, extent] and all others stay at the code of one image.
 
-    Codes of a model without a prior have a scale of their own: there the unit is their standard deviation over test
-    images, around their mean. Under a fitted prior it is the prior's.
+    Where codes have a scale of their own, since there is no prior or they reach beyond the extent, the unit is their standard
+    deviation over test images, around their mean. Under a fitted prior it is the prior's.
     """
-    run, extent, steps = view.run, options.extent, options.steps
+    run, extent, steps = view.run, options.extent or TRAVERSAL_EXTENT, options.steps
     run.require(Ability.RECONSTRUCT, "traverse the latent space")
     z = run.encode(view.examples(1, () if options.index is None else (options.index,)).input)[0][0]
     for dimension in options.dimensions:
         if not 0 <= dimension < len(z):
             raise ConfigError(f"the model has no latent dimension {dimension}: choose 0 to {len(z) - 1}")
     dimensions = options.dimensions or view.most_active(options.count)
-    middle, scale, unit = torch.zeros_like(z), torch.ones_like(z), ""
-    if run.kept.prior:
-        (middle, scale), unit = generation.reach(run.model), " sd"
-    elif Ability.DECODE not in run.model.abilities:
-        codes, _ = view.codes
-        middle, scale, unit = codes.mean(0), codes.std(0, correction=0), " sd"
+    unit = view.unit(dimensions, math.inf if options.extent else extent)
+    middle, scale = (unit.middle, unit.scale) if unit else (torch.zeros_like(z), torch.ones_like(z))
     rows = []
     for d in dimensions:
         low, high = float(middle[d] - extent * scale[d]), float(middle[d] + extent * scale[d])
         rows.append(generation.traverse(run.model, z, [d], low, high, steps)[0])
     which = "all latents" if len(dimensions) == len(z) else f"the {len(dimensions)} most active of {len(z)} latents"
     note = f"Shown: {which}, most active first."
-    if run.kept.prior:
-        note += " The unit is the standard deviation of the fitted prior, around its mean."
-    elif unit:
-        note += " Without a prior, the unit is the standard deviation of the codes."
-    return Drawing((Panel(torch.cat(rows), steps, [f"z{d}" for d in dimensions], _axis(extent, steps, unit)),), note)
+    if unit:
+        note += f" The unit is the standard deviation {unit.of}, around the mean."
+    names = _axis(extent, steps, " sd" if unit else "")
+    return Drawing((Panel(torch.cat(rows), steps, [f"z{d}" for d in dimensions], names),), note)
 
 
 def grid(view: RunView, options: GridOptions) -> Drawing:
@@ -117,17 +116,19 @@ def grid(view: RunView, options: GridOptions) -> Drawing:
     if Ability.RECONSTRUCT not in run.model.abilities:
         run.require(Ability.DECODE, "draw a grid of the latent space")
     across, up = view.most_active(2) if latent > 2 and encodes else (0, 1)
-    unit = generation.reach(run.model) if run.kept.prior else None
-    tiles = generation.latent_grid(run.model, latent, options.extent, options.steps, (across, up), unit)
-    names = _axis(options.extent, options.steps, " sd" if unit else "")
+    extent = options.extent or GRID_EXTENT
+    unit = view.unit((across, up)[:latent], math.inf if options.extent else extent)
+    reach = (unit.middle, unit.scale) if unit else None
+    tiles = generation.latent_grid(run.model, latent, extent, options.steps, (across, up), reach)
+    names = _axis(extent, options.steps, " sd" if unit else "")
     panel = Panel(tiles.flatten(0, 1), options.steps, names[::-1] if latent > 1 else (), names)
     note = "The model has one latent, z0." if latent == 1 else f"z{across} grows to the right, z{up} upwards."
     if latent > 2:
         chosen, rest = "two most active" if encodes else "first two", "at their means" if unit else "0"
         note += f" They are the {chosen} of {latent} latents, the others are {rest}."
     if unit:
-        note += " The unit is the standard deviation of the fitted prior, around its mean."
-    if Ability.STANDARD_NORMAL in run.model.abilities:
+        note += f" The unit is the standard deviation {unit.of}, around the mean."
+    elif Ability.STANDARD_NORMAL in run.model.abilities:
         note += " Nearly all latents of the prior N(0, I) are between -3 and 3: the rim shows what is rarely sampled."
     return Drawing((panel,), note)
 
