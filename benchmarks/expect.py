@@ -6,7 +6,7 @@
 Each cell is `reparam train MODEL --recipe ... --minutes N` and `reparam evaluate`, kept as a file of its own as soon as it is
 there; what is there is not run again. `vae` is measured twice, with the prior fitted after training and with N(0, I). The
 baseline, a Gaussian in as many principal components as there are latents, is measured by `evaluate` itself, on the same images.
-Runs and a picture of 36 samples, not chosen, are left in `--runs`.
+Runs and a picture of 36 samples, not chosen, are left in `--runs`. DIR holds `celeba-5k`, in CelebA's layout, and `cifar10`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from contest import keep, machine
 import reparam
 from reparam.reports.pictures import sheet, write_png
 
-DATA: dict[str, dict[str, Any]] = {"celeba": {"data": "celeba", "size": 64}, "cifar10": {"data": "cifar10"}}
+DATA: dict[str, dict[str, Any]] = {"celeba": {"data": "celeba-5k", "size": 64}, "cifar10": {"data": "cifar10"}}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "vae": ("vae", {"recipe": "photos"}),
     "ae": ("ae", {"recipe": "photos"}),
@@ -37,13 +37,18 @@ def measured(run: reparam.Run, names: tuple[str, ...]) -> dict[str, dict[str, An
     return {name: dataclasses.asdict(measure) for name, measure in run.evaluate(able).items()}
 
 
+def typed(model: str, data: str, options: dict[str, Any], minutes: float, seed: int) -> str:
+    chosen = {**DATA[data], "data": f"{data}:{DATA[data]['data']}", **options, "minutes": f"{minutes:g}", "seed": seed}
+    words = ["--flip" if value is True else f"--{name} {value}" for name, value in chosen.items()]
+    return " ".join(["reparam train", model, *words])
+
+
 def cell(
     data: str, arm: str, minutes: float, seed: int, root: Path, folder: Path, names: tuple[str, ...]
 ) -> dict[str, Any]:
     model, options = ARMS[arm]
-    run = reparam.train(
-        model, **DATA[data], **options, data_root=str(root), minutes=minutes, seed=seed, pictures=0, out=folder
-    )
+    images = {**DATA[data], "data": f"{data}:{root / DATA[data]['data']}"}
+    run = reparam.train(model, **images, **options, minutes=minutes, seed=seed, pictures=0, out=folder)
     status = run.folder.status()
     found = {
         "data": data,
@@ -51,7 +56,7 @@ def cell(
         "minutes": minutes,
         "seed": seed,
         "machine": f"{machine()}, torch {torch.__version__}",
-        "command": run.document.command,
+        "command": typed(model, data, options, minutes, seed),
         "steps": status.step,
         "epochs": status.epoch,
         "seconds": status.seconds,
