@@ -1,7 +1,7 @@
 """What to expect after so many minutes of training on photographs, beside the plain baseline.
 
     python benchmarks/expect.py --data-root DIR [--data celeba cifar10] [--arms vae ae gan] [--minutes 1 3 10]
-        [--seeds 0 1 2] [--inception] [--runs DIR] [--out benchmarks/results/expect]
+        [--seeds 0 1 2] [--inception] [--runs DIR] [--out benchmarks/results]
 
 Each cell is `reparam train MODEL --recipe ... --minutes N` and `reparam evaluate`, kept as a file of its own as soon as it is
 there; what is there is not run again. `vae` is measured twice, with the prior fitted after training and with N(0, I). The
@@ -37,6 +37,16 @@ def measured(run: reparam.Run, names: tuple[str, ...]) -> dict[str, dict[str, An
     return {name: dataclasses.asdict(measure) for name, measure in run.evaluate(able).items()}
 
 
+def of_components(metrics: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The baseline's figure beside each of the run's."""
+    return {
+        name: baseline
+        for name, measure in metrics.items()
+        for baseline in measure["baselines"]
+        if "principal components" in baseline["name"]
+    }
+
+
 def typed(model: str, data: str, options: dict[str, Any], minutes: float, seed: int) -> str:
     chosen = {**DATA[data], "data": f"{data}:{DATA[data]['data']}", **options, "minutes": f"{minutes:g}", "seed": seed}
     words = ["--flip" if value is True else f"--{name} {value}" for name, value in chosen.items()]
@@ -63,6 +73,7 @@ def cell(
         "prior": run.kept.prior,
         "metrics": measured(run, names),
     }
+    found["components"] = of_components(found["metrics"])
     run.report()
     write_png(folder / "samples.png", sheet(run.sample(SAMPLES), 12))
     if arm == "vae":
@@ -81,7 +92,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--inception", action="store_true")
     parser.add_argument("--runs", type=Path, default=Path("runs/expect"))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "expect")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     names = METRICS + (INCEPTION if arguments.inception else ())
     for seed in arguments.seeds:
@@ -89,7 +100,7 @@ def main() -> None:
             for data in arguments.data:
                 for arm in arguments.arms:
                     name = f"{data}-{arm}-{minutes:g}min-seed{seed}"
-                    out = arguments.out / f"{name}.json"
+                    out = arguments.out / f"expect-{name}.json"
                     if out.exists():
                         continue
                     found = cell(data, arm, minutes, seed, arguments.data_root, arguments.runs / name, names)

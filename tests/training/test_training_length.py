@@ -35,8 +35,8 @@ def test_lengths_that_were_asked_for_stay() -> None:
 def test_few_images_are_seen_more_often(images: int, epochs: float) -> None:
     notes: list[str] = []
     config = enough_steps(resolve("vae", least_steps=1000), images, notes.append)
-    assert config.training.epochs == pytest.approx(max(epochs, 1000 * 128 / images))
-    assert math.ceil(config.training.epochs * images / 128) >= 1000 or not notes
+    assert config.training.epochs == pytest.approx(max(epochs, 1000 * 128 / images), rel=1e-3)
+    assert math.ceil(config.training.epochs * images / 128) == 1000 or not notes
     assert bool(notes) == (config.training.epochs > 30)
 
 
@@ -49,7 +49,7 @@ def test_a_small_data_set_gets_its_steps(tmp_path: Path) -> None:
     run = reparam.train("vae", **SMALL, least_steps=400, out=tmp_path / "run")
     document = json.loads((run.path / "run.json").read_text())
     assert run.folder.status().step == 400
-    assert document["config"]["training"]["epochs"] == pytest.approx(400 * 128 / DIGITS)
+    assert document["config"]["training"]["epochs"] == pytest.approx(399.5 * 128 / DIGITS)
 
 
 def test_minutes_and_epochs_are_two_lengths() -> None:

@@ -48,7 +48,7 @@ def fitting_batch(config: RunConfig, count: int, note: Callable[[str], None]) ->
 def enough_steps(config: RunConfig, images: int, note: Callable[[str], None]) -> RunConfig:
     """`config`, with more epochs where so few images give fewer than `least_steps` steps."""
     training = config.training
-    epochs = training.least_steps * training.batch_size / images
+    epochs = _epochs(training.least_steps, images / training.batch_size)
     if training.minutes or epochs <= training.epochs:
         return config
     stops = f", or until validation has not improved {training.patience} times" if training.patience else ""
@@ -79,7 +79,7 @@ def fitted_to_minutes(
         raise ConfigError(
             f"a step takes {a_step:.2g} s here: {training.minutes:g} minutes are too few, give more --minutes"
         )
-    epochs = (steps - 0.5) / loop.steps_per_epoch  # half a step less, so that rounding up gives `steps`
+    epochs = _epochs(steps, loop.steps_per_epoch)
     found = stretched(config, epochs)
     every = epochs * a_validation / share if share else 0.0
     if "validate_every" not in config.chosen and every > found.training.validate_every:
@@ -89,6 +89,11 @@ def fitted_to_minutes(
         f"a validation {a_validation:.2g} s"
     )
     return _with(found, minutes=None)
+
+
+def _epochs(steps: int, steps_per_epoch: float) -> float:
+    """Epochs that are exactly so many steps: half a step less, since the last one is rounded up."""
+    return (steps - 0.5) / steps_per_epoch
 
 
 def _with(config: RunConfig, **changed: Any) -> RunConfig:
