@@ -8,7 +8,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +94,9 @@ def test_a_training_leaves_the_process_as_it_was(error: BaseException | None, fl
 def test_an_evaluation_leaves_the_process_as_it_was(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a feature network that is trained for it, here for a step or two."""
     monkeypatch.setenv("REPARAM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(features, "LEAST_STEPS", 1)
-    monkeypatch.setattr(features, "resolve", partial(resolve, epochs=0.1))
+    document = features._document(1000, 0)
+    document["training"]["epochs"] = 0.1
+    monkeypatch.setattr(features, "_document", lambda images, seed: document)
     before = settings()
     reparam.evaluate(run, ["fid_classifier", "nll", "active_units"], samples=10, images=130, nll_images=10, seed=1)
     reparam.load(run).diagnose()

@@ -14,7 +14,7 @@ from reparam.core.abilities import Ability
 from reparam.core.batch import Batch
 from reparam.data import Images
 from reparam.data.selection import class_balanced_indices, random_indices, task_images
-from reparam.errors import ConfigError, RunError
+from reparam.errors import ConfigError, DataError, RunError
 from reparam.evaluation.likelihood import kl_by_dimension
 from reparam.evaluation.networks.features import FeatureNetwork, judge_network
 from reparam.latent.generation import encode, reach, sample_latents
@@ -131,7 +131,12 @@ class RunView:
             return Unit(*reach(self.run.model), "of the fitted prior")
         if Ability.ENCODE not in self.run.model.abilities:
             return None
-        codes, _ = self.codes
+        try:
+            codes, _ = self.codes
+        except DataError:
+            if Ability.DECODE in self.run.model.abilities:
+                return None  # the prior is there without the images
+            raise
         beyond = (codes[:, list(dimensions)].abs() > enough).float().mean(0) > BEYOND
         if Ability.DECODE in self.run.model.abilities and not beyond.any():
             return None
