@@ -280,7 +280,7 @@ def test_an_interrupted_evaluation_leaves_word_of_what_is_missing(
     def interrupt(context: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(METRICS, "psnr", dataclasses.replace(METRICS["psnr"], measure=interrupt))
+    monkeypatch.setitem(METRICS, "psnr", dataclasses.replace(METRICS["psnr"], compute=interrupt))
     assert command("evaluate", run, "--metrics", "mse,psnr,kl").code == 130
     monkeypatch.undo()
     measured = set(reparam.load(run).folder.evaluation().metrics)
