@@ -266,7 +266,9 @@ def test_evaluate_ends_in_words(command: Callable, run: Path) -> None:
     )
     assert done.code == 0, done.err
     last = [line for line in done.out.splitlines() if line.strip()]
-    assert any(line.startswith(("healthy:", "untrained:", "learnt little:", "collapsed:")) for line in last), done.out
+    assert any(
+        line.startswith(("healthy:", "untrained:", "learnt little:", "collapsed:", "hardly trained:")) for line in last
+    ), done.out
     assert "bfloat16 products" in done.out
     assert "left out: fid_inception" in done.err
 

@@ -15,7 +15,7 @@ from reparam.data import Dataset, Images, load
 from reparam.data.selection import random_indices
 from reparam.data.tasks import TaskOptions, to_float
 from reparam.distributions import IGNORED, keyed_generator
-from reparam.evaluation import METRICS, EvaluationOptions, Measure
+from reparam.evaluation import METRICS, EvaluationOptions, Measure, diagnose
 from reparam.evaluation.baselines import Components, clusters, mean_map, principal_components
 from reparam.evaluation.context import EvaluationContext, StandIn
 from reparam.models import Model
@@ -118,6 +118,28 @@ def test_a_model_that_is_the_projection_ties_its_baseline_and_a_worse_one_loses(
         unpaired = math.hypot(measure.stderr or 0, components.stderr or 0)
         assert components.apart is not None
         assert components.apart < unpaired / 4
+
+
+def test_whoever_is_worse_than_the_components_is_told_so(digits: Dataset) -> None:
+    same, shifted = (context_of(linear(digits, shift), digits) for shift in (0.0, 0.03))
+    assert "baseline not reached" not in {finding.state for finding in diagnose(same)}
+    found = {finding.state: finding for finding in diagnose(shifted)}
+    assert "healthy" not in found
+    assert f"those of the plain baseline ({K} principal components)" in found["baseline not reached"].evidence
+    again = context_of(linear(digits), digits)
+    again.samples = again.mean_image.expand_as(again.grey)
+    (finding,) = [one for one in diagnose(again) if one.state == "baseline not reached"]
+    assert "samples are at a distance (kid_classifier)" in finding.evidence
+    assert "reparam fit-prior RUN" in finding.advice
+
+
+def test_repeated_training_images_are_called_memorised(digits: Dataset) -> None:
+    context = context_of(linear(digits), digits)
+    context.samples = to_float(context.trained_on.take(random_indices(context.trained_on, 300)).pixels)
+    found = {finding.state: finding for finding in diagnose(context)}
+    assert "healthy" not in found
+    assert "100% of samples are nearer" in found["memorised"].evidence
+    assert "--keep best --patience 10" in found["memorised"].advice
 
 
 def test_psnr_beside_the_model_is_psnr_pca(digits: Dataset) -> None:

@@ -323,6 +323,7 @@ def test_what_few_images_cannot_tell_is_not_told(
     monkeypatch.setattr(diagnosis, "_losses", lambda _: (torch.linspace(100, 140, test),) * 2)  # no gap
     shrunk = torch.tensor(better).sqrt()[:, None, None, None]
     context.reconstructions = context.x + shrunk * (mean - context.x)
+    context.samples = context.grey  # nothing is wrong with these
     assert diagnose(context)[0].state == expected
 
 
@@ -344,7 +345,7 @@ def test_noise_of_binarisation_is_not_held_against_a_model(digits: Dataset) -> N
         model, dataset, TaskOptions(binarise="dynamic"), EvaluationOptions(samples=2, images=200)
     )
     assert [finding.state for finding in diagnose(context)] == ["collapsed"]  # the mean image explains nothing
-    context.reconstructions = context.grey  # a perfect model's
+    context.reconstructions = context.samples = context.grey  # a perfect model's
     assert diagnose(context)[0].state == "healthy"
 
 

@@ -10,7 +10,7 @@ import reparam
 from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions, with_condition
 from reparam.distributions import IGNORED
-from reparam.evaluation import EvaluationOptions
+from reparam.evaluation import EvaluationOptions, diagnose
 from reparam.evaluation import structured as judged
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.table import METRICS
@@ -137,6 +137,25 @@ def test_squared_error_of_a_mean_answer_is_that_of_its_mean() -> None:
     assert METRICS["mean_of_n"].measure(context).value == pytest.approx(0.25)
     assert METRICS["cnll_mc"].measure(context).value == pytest.approx(32 * math.log(2), rel=1e-5)
     assert METRICS["diversity"].measure(context).value == pytest.approx(0.5 * math.sqrt(0.9), abs=0.01)
+
+
+def test_answers_that_hardly_differ_beside_their_error_are_alike(maps: Dataset) -> None:
+    """Maps of two values of probability p + e and p - e: they differ by e, and are wrong by about 1/2."""
+    task = TaskOptions(task="segmentation")
+    model = model_of("cvae", maps, task, latent=2)
+    for apart, alike in ((0.02, True), (0.4, False)):
+        context = context_of(model, maps, task, images=200)
+        context.bound = (torch.zeros(len(context.x)), torch.full((len(context.x),), 2.0))
+        signs = torch.tensor([1.0, -1.0]).repeat(5)[None, :, None, None, None]
+        one = (0.5 + apart * signs).expand(len(context.x), 10, 1, *context.x.shape[2:])
+        context.predictions = torch.cat([1 - one, one], 2)
+        found = {finding.state: finding for finding in diagnose(context)}
+        assert ("answers alike" in found) == alike
+        if alike:
+            assert (
+                "differ by 0.02 (standard deviation), though their average is wrong by 0.5"
+                in found["answers alike"].evidence
+            )
 
 
 def test_the_mean_mask_stands_beside_segmentations(maps: Dataset) -> None:

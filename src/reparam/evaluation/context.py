@@ -23,6 +23,7 @@ from reparam.evaluation import distances, latents, likelihood, structured
 from reparam.evaluation.baselines import FITTED, LARGEST_FITTED, Components, mean_map, principal_components
 from reparam.evaluation.budget import Budget
 from reparam.evaluation.by_draws import LikelihoodsByDraws
+from reparam.evaluation.history import History
 from reparam.evaluation.networks.features import NETWORKS, FeatureNetwork, seconds_to_train
 from reparam.evaluation.options import QUICK_IMAGES, EvaluationOptions
 from reparam.files import cache_folder
@@ -75,13 +76,14 @@ class EvaluationContext:
         progress: Progress | None = None,
         say: Callable[[str], None] = silent,
         budget: Budget | None = None,
+        history: History | None = None,
     ) -> None:
         if options.quick:
             options = replace(options, images=min(options.images, QUICK_IMAGES))
         self.model, self.dataset, self.task, self.options = model, dataset, task, options
         self.budget = budget or Budget.of(0, options.quick)
         self.trained_on = trained_on or dataset.train
-        self.progress, self.say = progress or Silent(), say
+        self.progress, self.say, self.history = progress or Silent(), say, history
         self.device = device_of(model)
         self.split = dataset.split(options.split)
         self._found: dict[str, Any] = {}

@@ -10,8 +10,8 @@ from reparam.core.abilities import Ability
 from reparam.evaluation import fidelity, likelihood
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.latents import active_units
-from reparam.evaluation.metrics.likelihood import marginal_kl, no_normal_posterior
 from reparam.evaluation.metrics.metric import mean, ratio
+from reparam.evaluation.shortcomings import answers_alike, shortcomings, stop_early, train_longer, unfilled
 from reparam.run.documents import Finding, NoValueError
 
 # Shares of the pixels' variance that reconstructions explain: below the first, one grey image is better.
@@ -23,9 +23,6 @@ ALIKE = 1e-10  # squared error of a pixel: rounding in float32
 SURE = 1.96  # standard errors: 95% of a normal
 OVERFITTED = 0.2  # of the standard deviation between test images: a small effect, whatever the scale of the likelihood
 _UNSTABLE = "if the loss did not fall, lower --learning-rate or set --clip, and look at the training curves"
-LARGE_MARGINAL = 0.25  # of the KL
-# The aggregate posterior of few images is a poor stand-in for that of all: its KL to the prior comes out too high.
-ENOUGH_FOR_MARGINAL, FAR_FROM_LIMIT = 1000, 0.7
 
 
 def diagnose(context: EvaluationContext) -> tuple[Finding, ...]:
@@ -45,14 +42,15 @@ def diagnose(context: EvaluationContext) -> tuple[Finding, ...]:
 
 
 def _findings(context: EvaluationContext) -> tuple[Finding, ...]:
-    if Ability.CONDITIONAL_LIKELIHOOD in context.model.abilities:
-        return (_conditional(context),)
-    if Ability.RECONSTRUCT not in context.model.abilities:
-        return ()
+    abilities = context.model.abilities
+    if Ability.CONDITIONAL_LIKELIHOOD in abilities:
+        return _conditional(context)
+    if Ability.RECONSTRUCT not in abilities:
+        return tuple(shortcomings(context, None)) if Ability.SAMPLE in abilities else ()
     n, error = len(context.x), _error(context)
     if error is None:
         return (Finding("nothing to learn", "the images are all alike: nothing is left of them but their mean"),)
-    kl = float(context.bound[1].mean()) if Ability.LIKELIHOOD in context.model.abilities else math.inf
+    kl = float(context.bound[1].mean()) if Ability.LIKELIHOOD in abilities else math.inf
     low, high = (_level(1 - error.value + sign * SURE * error.stderr) for sign in (-1, 1))
     evidence = f"reconstructions' squared error is {error.value:.2f} times that of the mean training image"
     if kl < NEGLIGIBLE_KL and high != "untrained" and low != "good":
@@ -65,16 +63,25 @@ def _findings(context: EvaluationContext) -> tuple[Finding, ...]:
             Finding(
                 "untrained",
                 f"{evidence}: that image would be the better reconstruction",
-                f"train longer; {_UNSTABLE}",
+                f"{train_longer(context)}; {_UNSTABLE}",
             ),
         )
     if level == "poor":
         if kl < COLLAPSED_KL:
             return (_collapsed(context, evidence, kl),)
         more = f", though the latents carry {kl:.3g} nats" if math.isfinite(kl) else ""
-        return (Finding("learnt little", evidence + more, f"train longer, or use larger networks; {_UNSTABLE}"),)
+        return (
+            Finding("learnt little", evidence + more, f"{train_longer(context)}; or use larger networks; {_UNSTABLE}"),
+        )
     first = _generalisation(context, f"reconstructions explain {1 - error.value:.0%} of the test pixels' variance")
-    return tuple(finding for finding in (first, _unfilled(context), _unused(context)) if finding)
+    found = [*shortcomings(context, 1 - error.value), unfilled(context)]
+    return _together(first, [*(one for one in found if one), *(one for one in (_unused(context),) if one)])
+
+
+def _together(first: Finding, others: list[Finding]) -> tuple[Finding, ...]:
+    """Nothing that has something to mend is called healthy."""
+    healthy = first.state == "healthy" and any(one.advice for one in others)
+    return tuple(others) if healthy else (first, *others)
 
 
 def _level(explained: float) -> str:
@@ -90,26 +97,37 @@ def _too_few(n: int, evidence: str) -> Finding:
 
 
 def _collapsed(context: EvaluationContext, evidence: str, kl: float) -> Finding:
+    more = "lower --beta, let it rise with --beta-warmup, give every latent --free-bits 0.1, or choose a likelihood with less "
+    longer = (
+        f"{train_longer(context)}; if it stays so, "
+        if context.history and context.history.too_short
+        else "train longer if it was a few epochs; else "
+    )
     return Finding(
         "collapsed",
         f"{evidence}, and all {context.codes[0].shape[1]} latents together carry {kl:.2g} nats: the decoder ignores them",
-        "train longer if it was a few epochs; else lower --beta, let it rise with --beta-warmup, give every latent "
-        "--free-bits 0.1, or choose a likelihood with less noise (--scale)",
+        f"{longer}{more}noise (--scale)",
     )
 
 
-def _conditional(context: EvaluationContext) -> Finding:
+def _conditional(context: EvaluationContext) -> tuple[Finding, ...]:
     measure = mean(context.bound[1], "nats/image")
     kl, reach = measure.value, SURE * (math.inf if measure.stderr is None else measure.stderr)
     if kl >= NEGLIGIBLE_KL and abs(kl - COLLAPSED_KL) < reach and reach > COLLAPSED_KL / 2:
-        return _too_few(measure.n, f"all latents together carry {kl:.2g} nats")
+        return (_too_few(measure.n, f"all latents together carry {kl:.2g} nats"),)
     if kl < COLLAPSED_KL:
-        return Finding(
+        unused = Finding(
             "latent unused",
             f"all latents together carry {kl:.2g} nats: predictions of one image are alike",
             "train longer if it was a few epochs; else a longer --beta-warmup or --free-bits 0.1; leave --guess-weight at 0",
         )
-    return _generalisation(context, f"the latents carry {kl:.3g} nats of what is not seen")
+        return (unused,)
+    first = _generalisation(context, f"the latents carry {kl:.3g} nats of what is not seen")
+    found = [
+        answers_alike(context),
+        *(shortcomings(context, None) if Ability.SAMPLE in context.model.abilities else []),
+    ]
+    return _together(first, [one for one in found if one])
 
 
 class _Error(NamedTuple):
@@ -155,7 +173,7 @@ def _generalisation(context: EvaluationContext, explains: str) -> Finding:
             "overfitted",
             f"the loss is {gap:.3g} ± {stderr:.2g} nats an image higher on test than on the images it was trained on "
             f"({gap / spread:.2f} of the deviation between images)",
-            "more images; else stop on validation (--keep best --patience 10), or a smaller network or latent",
+            f"more images; else {stop_early(context)}",
         )
     if gap > 3 * stderr:
         words = f"the loss is {gap:.3g} ± {stderr:.2g} nats higher on test than on training images, which is little"
@@ -179,27 +197,4 @@ def _unused(context: EvaluationContext) -> Finding | None:
         "unused latents",
         f"the posterior means of {latent - used} of {latent} latents hardly change with the image: they carry next to nothing; "
         f"{max(used, 1)} would do, or --free-bits would put more to use",
-    )
-
-
-def _unfilled(context: EvaluationContext) -> Finding | None:
-    """Only where there are enough images to tell: see `mutual_information`."""
-    if Ability.LIKELIHOOD not in context.model.abilities or no_normal_posterior(context):
-        return None
-    kl, n = float(context.bound[1].mean()), len(context.x)
-    if n < ENOUGH_FOR_MARGINAL or kl > FAR_FROM_LIMIT * math.log(n):
-        return None
-    marginal = marginal_kl(context)
-    if marginal.value < LARGE_MARGINAL * kl:
-        return None
-    return Finding(
-        "prior not filled",
-        f"{marginal.value:.2g} of the KL's {kl:.3g} nats are distance between the prior and the latents of images: samples will "
-        "look worse than reconstructions",
-        (
-            "fit a prior to them with 'reparam fit-prior RUN'; else "
-            if Ability.STANDARD_NORMAL in context.model.abilities
-            else ""
-        )
-        + "train longer, or raise --beta a little",
     )

@@ -10,6 +10,7 @@ from reparam.errors import ConfigError, RunError
 from reparam.evaluation.budget import Budget
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.diagnosis import diagnose
+from reparam.evaluation.history import history_of
 from reparam.evaluation.metrics.metric import Measure, NoValueError
 from reparam.evaluation.metrics.table import ALL, METRICS, choose, evaluate
 from reparam.evaluation.options import EvaluationOptions, stored_name
@@ -32,8 +33,10 @@ def run_context(
     seconds = 0.0
     with contextlib.suppress(RunError):  # a damaged status hinders no evaluation
         seconds = run.folder.status().seconds
-    budget = Budget.of(seconds, options.quick)
-    return EvaluationContext(run.model, run.dataset, run.config.task, options, trained_on, progress, say, budget)
+    budget, history = Budget.of(seconds, options.quick), history_of(run)
+    return EvaluationContext(
+        run.model, run.dataset, run.config.task, options, trained_on, progress, say, budget, history
+    )
 
 
 def evaluate_run(

@@ -59,6 +59,11 @@ class Metric:
     network: str = ""
     beside: tuple[Callable[[EvaluationContext], StandIn | None], ...] = ()
 
+    def is_usual(self, context: EvaluationContext) -> bool:
+        """Whether it applies, and is measured without a request."""
+        applies = self.needs in context.model.abilities and not (self.obstacle and self.obstacle(context))
+        return applies and not self.waits(context)
+
     def measure(self, context: EvaluationContext) -> Measure:
         """The figure, with its plain baselines. Raises NoValueError where it has no value."""
         found = _estimate(self.compute(context))

@@ -1,0 +1,73 @@
+"""What is known of how a model was trained, for a diagnosis that names the commands that help."""
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reparam.errors import RunError
+from reparam.run.command import training_command
+from reparam.run.loaded import LoadedRun
+
+ENOUGH_STEPS = 3000
+STILL_FALLING = 0.05  # of all that the loss fell, in the second half of the training
+LONGER = 4  # times as long, at least
+
+
+@dataclass(frozen=True)
+class History:
+    """How a run was trained. steps: of the optimiser; losses: the validation loss, each time it was computed."""
+
+    run: LoadedRun
+    steps: int
+    losses: tuple[float, ...]
+
+    @property
+    def second_half(self) -> float:
+        """As `share_of_second_half`, of the validation loss."""
+        return share_of_second_half(self.losses)
+
+    @property
+    def too_short(self) -> bool:
+        """Whether it was few steps, and more would have helped."""
+        return self.steps < ENOUGH_STEPS and self.second_half > STILL_FALLING
+
+    def retrain(self, **changed: Any) -> str:
+        """The command that trains the same model anew with other options, as far as it has them."""
+        return training_command(self.run.config, self.run.path, **changed)
+
+    @property
+    def longer(self) -> str:
+        """The command that trains it long enough."""
+        training = self.run.config.training
+        factor = max(LONGER, ENOUGH_STEPS / max(self.steps, 1))
+        return self.retrain(epochs=math.ceil(training.epochs * factor))
+
+    @property
+    def fit_prior(self) -> str:
+        """The command that fits a prior to its latents."""
+        return f"reparam fit-prior {shlex.quote(str(self.run.path))}"
+
+
+def share_of_second_half(losses: Sequence[float]) -> float:
+    """The part of all that losses fell that they fell in the second half; 0 where the lowest is not among the last tenth, and of
+    fewer than four."""
+    n = len(losses)
+    if n < 4:
+        return 0.0
+    fell = losses[0] - min(losses)
+    lowest = min(range(n), key=lambda i: losses[i])
+    if fell <= 0 or lowest < 0.9 * (n - 1):
+        return 0.0
+    return (min(losses[: n // 2]) - losses[lowest]) / fell
+
+
+def history_of(run: LoadedRun) -> History | None:
+    """None where its records cannot be read."""
+    try:
+        status, lines = run.folder.status(), run.folder.metrics()
+    except RunError:
+        return None
+    losses = (line.terms.get("total", math.nan) for line in lines if line.phase == "validation")
+    return History(run, status.step, tuple(loss for loss in losses if math.isfinite(loss)))
