@@ -24,6 +24,8 @@ from reparam.run.folder import RunFolder
 from reparam.training import Loop
 
 SPEC = Spec((1, 28, 28), 10)
+# The network whose stored results these are.
+THEN = {"convolutions": 3, "regions": 4, "features": 64, "dropout": 0.0, "learning_rate": 2e-3}
 SHARES = {"half": 0.5, "all": 1.0}
 
 
@@ -32,6 +34,7 @@ def make_loop(split: Images, folder: Path, augment: Compose | None, channels: in
         "classifier",
         data="mnist",
         channels=channels,
+        **THEN,
         epochs=100.0,
         batch_size=64,
         keep="last",

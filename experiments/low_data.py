@@ -13,6 +13,7 @@ GENERATIVE_EPOCHS = 10  # of a generative model of all images
 FEW_IMAGES = 100_000  # that a generative model of labelled images alone is trained on, with repetition
 NEVER = 1e6  # epochs
 NETWORK = {"hidden": (800, 800), "latent": 16, "keep": "last"}
+CLASSIFIER = {"convolutions": 3, "regions": 4, "features": 64, "dropout": 0.0, "learning_rate": 2e-3}
 # With few labels among many images a light class term is best: a heavy one overfits the labelled images.
 LIGHT = {"class_weight": 2.0, "isda_lambda": 20.0}
 HEAVY = {"class_weight": 100.0, "isda_lambda": 20.0}
@@ -54,14 +55,12 @@ def _cells(data: str, labels: int, seed: int) -> list[Cell]:
     few: dict[str, Any] = {"data": data, "labels_per_class": labels, "seed": seed}
     alone = {**few, "unlabelled": "drop", "validate_every": NEVER}
     images = CLASSES * labels
-    # The last weights are kept: labels to validate on would be more than there are to train on. No dropout, which the recipe has
-    # got since.
+    # The last weights are kept: labels to validate on would be more than there are to train on.
     classifier = {
         **alone,
         "epochs": STEPS * min(BATCH, images) / images,
         "batch_size": BATCH,
-        "learning_rate": 2e-3,
-        "dropout": 0.0,
+        **CLASSIFIER,
         "keep": "last",
     }
     small = {**alone, **NETWORK, "epochs": FEW_IMAGES / images}

@@ -21,7 +21,7 @@ SMALL = {
     "vae": {"hidden": (32,), "latent": 4},
     "gmvae": {"hidden": (32,), "latent": 4, "components": 3},
     "gvae": {"hidden": (32,), "latent": 4},
-    "classifier": {"channels": 4, "features": 8},
+    "classifier": {"channels": 4, "features": 8, "dropout": 0.0},  # of so few, half would be too much
     "isda": {"channels": 4, "features": 8},
     **{name: {"hidden": (32,), "latent": 4} for name in ("cvae", "gsnn", "hybrid", "sfnn")},
     "nn": {"hidden": (32,)},

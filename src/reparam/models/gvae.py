@@ -99,8 +99,9 @@ GVAE = Family(
     callbacks=ae.callbacks,
     recipes={
         "default": Recipe(
-            "two hidden layers of 800, 16 latents, Bernoulli, 10 epochs; KL and class weighted 1 and 100, lambda 20",
-            {"hidden": (800, 800), "latent": 16, "epochs": 10},
+            "two hidden layers of 800, 16 latents, Bernoulli, 10 epochs, at least 1,000 steps; KL and class weighted 1 and 100, "
+            "lambda 20",
+            {"hidden": (800, 800), "latent": 16, "epochs": 10, "least_steps": 1000},
         ),
         "paper": Recipe(
             "the G-VAE note's weights: KL 2.5e-3, squared error 20, class 1, lambda 1; 512 latents",

@@ -4,7 +4,7 @@ Shapes: `B` batch, `F` features, `D` classes.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from reparam.core.spec import Schedule, Spec
 from reparam.distributions import isda_bound
 from reparam.models import classifier
 from reparam.models.classifier import ClassifierOptions, ConvolutionalClassifier
-from reparam.models.family import Family
+from reparam.models.family import Family, Recipe
 from reparam.objectives import class_error, ramp
 
 
@@ -60,8 +60,8 @@ class ClassCovariance(nn.Module):
 class ISDAClassifier(ConvolutionalClassifier):
     """The classifier, and what is known of the covariance of its features."""
 
-    def __init__(self, channels: int, width: int, features: int, classes: int, dropout: float = 0.0) -> None:
-        super().__init__(channels, width, features, classes, dropout)
+    def __init__(self, channels: int, width: int, features: int, classes: int, *others: Any) -> None:
+        super().__init__(channels, width, features, classes, *others)
         self.covariance = ClassCovariance(classes, features)
 
 
@@ -117,5 +117,10 @@ ISDA_CLASSIFIER = Family(
     options=ISDAOptions,
     build=build,
     objective=objective,
-    recipes=classifier.RECIPES,
+    recipes={
+        "default": Recipe(
+            "three convolutions (32, 64, 64), 64 features, at least 600 steps",
+            {"epochs": 4, "least_steps": 600, "learning_rate": 2e-3},
+        )
+    },
 )
