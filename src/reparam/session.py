@@ -39,6 +39,7 @@ from reparam.run.data import check_fingerprint, open_data, own_data, stored_spec
 from reparam.run.device import choose_device
 from reparam.run.documents import RunDocument
 from reparam.run.folder import RunFolder
+from reparam.run.photographs import for_photographs
 from reparam.run.prior_fit import fit_after_training, lacks_prior
 from reparam.run.weights import load_weights
 from reparam.training import Loop, Outcome, Progress, processes, settle_process, training_alone
@@ -77,6 +78,7 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
         progress.note(note)
     if config.data.train_on == "all":
         progress.note(f"training on all {len(images):,} training and validation images")
+    config = for_photographs(config, dataset.shape, progress.note)
     config = fitting_batch(_absolute_paths(config, dataset), len(images), progress.note)
     config = enough_steps(config, len(images), progress.note)
     spec = with_condition(stored_spec(dataset), config.task)

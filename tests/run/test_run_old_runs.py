@@ -47,6 +47,8 @@ def test_weights_keep_their_names_and_shapes(number: int) -> None:
     family, own = MODELS[case["model"]], dict(case["options"])
     task = resolve(family.name, task=own.pop("task")).task if "task" in own else resolve(family.name).task
     spec = with_condition(Spec(tuple(case["shape"]), 10, case["map_values"]), task)
-    options = dataclasses.replace(family.options(), **own)  # what a stored run does not name has the default of its field
+    options = dataclasses.replace(
+        family.options(), **own
+    )  # what a stored run does not name has the default of its field
     found = family.build(options, spec).state_dict()
     assert {name: list(value.shape) for name, value in found.items()} == case["weights"]

@@ -129,4 +129,5 @@ AUTOENCODER = Family(
         ),
         "photos": Recipe(PHOTOS_DOC, PHOTOS),
     },
+    photographs="photos",
 )

@@ -29,7 +29,8 @@ ENOUGH: Mapping[str, Any] = {"least_steps": 5000}
 @dataclass(frozen=True)
 class Family:
     """One row of `MODELS`. `options` is a frozen dataclass type; `build` and `objective` unpack it into plain arguments.
-    `task_recipes`: the recipe of tasks that do not take the default one. `callbacks`: how the model is changed during training,
+    `task_recipes`: the recipe of tasks that do not take the default one; `photographs`: that of colour and of large images.
+    `callbacks`: how the model is changed during training,
     besides by optimisers; of options and schedule."""
 
     name: str
@@ -41,6 +42,7 @@ class Family:
     recipes: Mapping[str, Recipe]
     tasks: tuple[str, ...] = ("unconditional",)
     task_recipes: Mapping[str, str] = field(default_factory=dict)
+    photographs: str | None = None
     callbacks: Callable[[Any, Schedule], tuple[Callback, ...]] = lambda options, schedule: ()
 
     def model(self, options: Any, spec: Spec) -> Model:

@@ -122,4 +122,5 @@ VAE = Family(
         "photos": Recipe(PHOTOS_DOC, PHOTOS),
         "photos-residual": Recipe(f"{PHOTOS_RESIDUAL_DOC} (photos of the first version)", PHOTOS_RESIDUAL),
     },
+    photographs="photos",
 )

@@ -149,13 +149,14 @@ class TrainingOptions:
     ] = 8
 
 
+DEFAULT_RECIPE = "default"
 NOT_STORED = frozenset({"origin", "chosen"})  # fields of RunConfig that are no part of what a run is
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """A resolved run. `options` is of the family's own type; `origin` says who named its code, `chosen` which options were
-    asked for."""
+    asked for ('recipe' among them)."""
 
     model: str
     recipe: str
@@ -254,8 +255,9 @@ def resolve(model: str, recipe: str | None = None, **options: Any) -> RunConfig:
 
 def resolve_family(family: Family, model: str, recipe: str | None, options: Mapping[str, Any]) -> RunConfig:
     """`resolve` for a family that is at hand; `model` is the name that the run will carry."""
+    chosen = frozenset(options if recipe is None else {"recipe": recipe, **options})
     if recipe is None:
-        recipe = family.task_recipes.get(str(options.get("task")), "default")
+        recipe = family.task_recipes.get(str(options.get("task")), DEFAULT_RECIPE)
     if recipe not in family.recipes:
         known = ", ".join(family.recipes)
         raise ConfigError(f"model '{model}' has no recipe '{recipe}'{suggest(recipe, family.recipes)} (known: {known})")
@@ -273,7 +275,7 @@ def resolve_family(family: Family, model: str, recipe: str | None, options: Mapp
     config = RunConfig(
         model=model,
         recipe=recipe,
-        chosen=frozenset(options),
+        chosen=chosen,
         **{section: _validate(cls, values[section]) for section, cls in sections(family).items()},
     )
     for _, name, kind in fields(family):

@@ -1,0 +1,33 @@
+"""Which recipe suits the images, where nobody asked for one."""
+
+import dataclasses
+from collections.abc import Callable
+
+from reparam.errors import ConfigError
+from reparam.networks.patches import SMALLEST
+from reparam.run.config import DEFAULT_RECIPE, RunConfig, fields, resolve_family
+
+LARGEST_DRAWING = 32  # pixels a side, of grey images
+
+
+def for_photographs(config: RunConfig, shape: tuple[int, int, int], note: Callable[[str], None]) -> RunConfig:
+    """`config`, with the model's recipe for photographs in place of its default one where images [C, H, W] are in colour, or
+    larger than 32 pixels, and no recipe was asked for; as it is, with a note, where that recipe does not take what was asked for.
+    """
+    family, (channels, *sides) = config.family, shape
+    recipe = family.photographs
+    if recipe is None or config.recipe != DEFAULT_RECIPE or "recipe" in config.chosen:
+        return config
+    if (channels == 1 and max(sides) <= LARGEST_DRAWING) or min(sides) < SMALLEST:
+        return config
+    what = f"{'grey' if channels == 1 else 'colour'} images of {sides[0]} x {sides[1]} pixels"
+    asked = {
+        name: getattr(getattr(config, section), name) for section, name, _ in fields(family) if name in config.chosen
+    }
+    try:
+        found = resolve_family(family, config.model, recipe, asked)
+    except ConfigError as error:
+        note(f"not recipe '{recipe}', which is made for {what}: {error}")
+        return config
+    note(f"recipe '{recipe}', for {what}; --recipe {DEFAULT_RECIPE} is made for small grey ones")
+    return dataclasses.replace(found, origin=config.origin, chosen=config.chosen)
