@@ -90,7 +90,7 @@ def main() -> None:
             "processor_seconds": {kind: round(value, 1) for kind, value in seconds.items()},
         }
         print(one, results[f"{name}-{labels}"], flush=True)
-    keep(options.out, {"machine": f"{machine()}, torch {torch.__version__}", "seeds": options.seeds, **results})
+    keep({"machine": f"{machine()}, torch {torch.__version__}", "seeds": options.seeds, **results}, options.out)
 
 
 if __name__ == "__main__":
