@@ -28,7 +28,7 @@ docs: $(VENV)/.ready-docs
 	@echo "docs: build/docs/index.html"
 
 bench: $(VENV)/.ready-bench
-	for name in demo throughput residual processes scaling structured augmentation nll precision notes; do \
+	for name in demo throughput residual processes scaling structured augmentation nll precision clusters notes; do \
 	$(BIN)/python benchmarks/$$name.py || exit 1; done
 
 setup: $(VENV)/.ready-dev

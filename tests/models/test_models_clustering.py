@@ -1,5 +1,6 @@
 """Clusters: targets, contrast and agreement against their formulas, where gradients go, the loss before components are placed."""
 
+import dataclasses
 import math
 
 import pytest
@@ -105,6 +106,33 @@ def test_after_placing_it_is_the_bound_and_the_cross_entropy(model: Model, batch
     torch.testing.assert_close(found.named["kl"].value, bound.named["kl"].value)
     torch.testing.assert_close(found.total, bound.total + weight * term)
     same_gradients(found.total, bound.total + weight * term, model)  # none through the target
+
+
+def test_free_weights_have_the_gradient_of_the_bound_alone(model: Model, batch: Batch) -> None:
+    _, bound, _ = apart(model, batch, copies=True)
+    logits = model.prior.logits
+    (expected,) = torch.autograd.grad(bound.total.sum(), logits, retain_graph=True)
+    found = {}
+    for free in (False, True):
+        objective = Clustering(ELBO(kl="tight"), PLACE_AT, 3.0, free_weights=free)
+        terms = objective("model", model, batch, AFTER, keyed_generator("cpu", "noise"))
+        found[free] = terms.total, torch.autograd.grad(terms.total.sum(), logits, retain_graph=True)[0]
+    torch.testing.assert_close(found[True][0], found[False][0])
+    torch.testing.assert_close(found[True][1], expected)
+    q = responsibilities(model.encoder(batch.x), model.prior())
+    torch.testing.assert_close(expected, (model.prior().mixture_distribution.probs - q).sum(0))
+    assert (found[False][1] - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("step", [BEFORE, AFTER], ids=["before", "after"])
+def test_copies_are_of_the_images_near(model: Model, batch: Batch, step: Tensor) -> None:
+    near = batch.x.flip(0)
+    found = clustering(model, dataclasses.replace(batch, near=near), step, 3.0)
+    q_z, p_z = model.encoder(batch.x), model.prior()
+    moved = model.encoder(warp.random_warp(near, keyed_generator("cpu", "noise"))(1.0))
+    target = sharpened(responsibilities(q_z, p_z))
+    torch.testing.assert_close(found.named["agreement"].value, -(target * responsibilities(moved, p_z).log()).sum(1))
+    torch.testing.assert_close(found.named["contrast"].value, contrast(q_z.mean, moved.mean))
 
 
 def test_before_it_the_prior_is_standard_and_left_alone(model: Model, batch: Batch) -> None:

@@ -63,14 +63,15 @@ def test_the_vamp_prior_shares_the_encoder_and_owns_its_images_alone() -> None:
     assert model.prior().component_distribution.base_dist.loc.any()
 
 
-def test_placed_components_are_the_clusters() -> None:
+@pytest.mark.parametrize("by", ["likelihood", "links"])
+def test_placed_components_are_the_clusters(by: str) -> None:
     n, loc = 4000, torch.tensor([[-4.0, 0.0], [4.0, 1.0], [0.0, 8.0]])
     spread, own = torch.tensor([[0.5, 1.0], [1.0, 0.3], [0.7, 0.7]]), 0.4
     g = keyed_generator("cpu", "clusters")
     which = torch.multinomial(torch.tensor([0.5, 0.3, 0.2]), n, replacement=True, generator=g)
     means = loc[which] + spread[which] * torch.randn(n, 2, generator=g)
     prior = MixturePrior(2, 3, spread=1.0)
-    prior.place(Independent(Normal(means, torch.full_like(means, own)), 1))
+    prior.place(Independent(Normal(means, torch.full_like(means, own)), 1), by)
     order = torch.cdist(loc, prior.loc.detach()).argmin(1)
     assert sorted(order.tolist()) == [0, 1, 2]
     share = torch.bincount(which, minlength=3) / n
@@ -81,11 +82,25 @@ def test_placed_components_are_the_clusters() -> None:
     torch.testing.assert_close(prior.log_scale.detach().exp()[order], expected, atol=0, rtol=4 / 1600**0.5)
 
 
+@pytest.mark.parametrize("by", ["likelihood", "links"])
+def test_weights_are_those_of_clusters_of_very_unequal_size(by: str) -> None:
+    n, latent, g = 2600, 10, keyed_generator("cpu", "unequal")
+    weights = torch.tensor([1.0, 3.0, 9.0]) / 13
+    which = torch.multinomial(weights, n, replacement=True, generator=g)
+    loc = 4 * torch.eye(3, latent)  # 5.7 deviations apart
+    means = loc[which] + torch.randn(n, latent, generator=g)
+    prior = MixturePrior(latent, 3, spread=1.0)
+    prior.place(Independent(Normal(means, torch.full_like(means, 0.1)), 1), by)
+    order = torch.cdist(loc, prior.loc.detach()).argmin(1)
+    found = prior().mixture_distribution.probs[order].detach()
+    assert ((found - weights).abs() < 3 * (weights * (1 - weights) / n).sqrt()).all()
+
+
 def test_components_are_not_placed_on_fewer_latents() -> None:
     prior = MixturePrior(2, 3, spread=1.0)
     means = torch.tensor([[0.0, 0.0], [1.0, 1.0]]).repeat(50, 1)
     with pytest.raises(ConfigError, match="on 2 different latents"):
-        prior.place(Independent(Normal(means, torch.ones_like(means)), 1))
+        prior.place(Independent(Normal(means, torch.ones_like(means)), 1), "links")
 
 
 def fitted(kl) -> Tensor:

@@ -174,6 +174,7 @@ def _clusters(place_at: int) -> dict:
         _clusters(3),
         _clusters(4),
         _clusters(6),
+        {**_clusters(3), "neighbours": 3},
     ],
     ids=[
         "momentum",
@@ -183,6 +184,7 @@ def _clusters(place_at: int) -> dict:
         "placed before",
         "placed just then",
         "placed after",
+        "copies of neighbours",
     ],
 )
 def test_others_go_on_with_the_same_bits(options: dict, tmp_path: Path) -> None:

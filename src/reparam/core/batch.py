@@ -17,7 +17,8 @@ class Batch:
 
     x: the target image, float in [0, 1], [B, C, H, W], or the target label map, int64 [B, 1, H, W] (`IGNORED` where it does not
     count); c: what is known, a class [B] or an image [B, C', H, W], see `Condition`; y: int64 [B], -1 where unlabelled;
-    index: int64 [B], place in the split; source: the encoder's input where that is not x, [B, C, H, W] (a noisy image).
+    index: int64 [B], place in the split; source: the encoder's input where that is not x, [B, C, H, W] (a noisy image); near: an
+    image that resembles x, [B, C, H, W], in training under an objective that asks for `neighbours`.
     """
 
     x: Tensor
@@ -25,6 +26,7 @@ class Batch:
     y: Tensor
     index: Tensor
     source: Tensor | None = None
+    near: Tensor | None = None
 
     @property
     def input(self) -> Tensor:

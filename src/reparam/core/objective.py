@@ -51,9 +51,11 @@ class Objective(ABC):
 
     It never reduces over the batch, never calls backward and never steps an optimiser (`autograd.grad` is allowed).
     `step` is an int64 scalar on the device; weights that change with time are functions of it, never of a host number.
+    `neighbours`: among how many nearest images `Batch.near` is drawn in training (0: there is none).
     """
 
     players: tuple[Player, ...] = (Player("model"),)
+    neighbours: int = 0
 
     @abstractmethod
     def __call__(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.distributions import Independent, MixtureSameFamily, Normal, kl_divergence
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
 from reparam.conditionals.encoders import LOG_SCALE_RANGE
 from reparam.core.batch import Batch
@@ -18,16 +18,17 @@ from reparam.core.callback import Callback
 from reparam.core.conditional import Encoder, Prior
 from reparam.core.model import Model
 from reparam.core.objective import Objective, Term, Terms
+from reparam.core.options import InEpochs
 from reparam.core.spec import Schedule, Spec
 from reparam.data import warp
 from reparam.distributions import log_responsibilities, mixture, with_parameters
 from reparam.errors import ConfigError
 from reparam.models import ae, vae
 from reparam.models.family import ENOUGH, Family, Recipe
+from reparam.models.placement import PLACEMENTS
 from reparam.objectives import ELBO, ramp
 
 ENCODED_AT_ONCE = 500  # images
-STARTS = 10  # of the fit that places components
 # Before the components are placed, where copies are to agree. The reconstruction keeps slant and width in the latents, across
 # which classes overlap; what an image shares with its copies is what is left when it counts for little.
 CONTRAST, RECONSTRUCTION = 50.0, 0.02
@@ -48,14 +49,12 @@ class MixturePrior(Prior):
         self.log_scale = nn.Parameter(torch.zeros(components, latent))
 
     @torch.no_grad()
-    def place(self, q_z: Independent) -> None:
+    def place(self, q_z: Independent, by: str) -> None:
         """A component where each cluster of posteriors [N, K] is, with its weight, mean and scales, the posteriors' own variance
-        included. Clusters are the parts of the likeliest of `STARTS` mixtures with full covariances (EM, each from a k-means of
-        its own) of the posteriors' means.
+        included. Clusters are those of the posteriors' means, found `by` one of `PLACEMENTS`.
 
         Raises ConfigError where there are fewer different latents than components.
         """
-        from sklearn.mixture import GaussianMixture
         from threadpoolctl import threadpool_limits
 
         means, variance = q_z.mean.cpu().double(), q_z.variance.cpu().double()
@@ -64,15 +63,13 @@ class MixturePrior(Prior):
                 f"{self.components} components cannot be placed on {places} different latents: take fewer --components, or "
                 "let them begin apart (--place-after 0)"
             )
-        ridge = 1e-6 * max(float(means.var(0).mean()), 1e-6)  # for a latent in which a cluster has no width
-        fit = GaussianMixture(self.components, n_init=STARTS, reg_covar=ridge, random_state=0)
         with threadpool_limits(1):  # several threads add up in any order, and a resumed run is to be the same
-            share = torch.as_tensor(fit.fit(means.numpy()).predict_proba(means.numpy()))
+            found = PLACEMENTS[by](means.numpy(), self.components)
+        weights, loc, spread, share = map(torch.as_tensor, found)
         own = share.T @ variance / share.sum(0)[:, None]
-        spread = torch.as_tensor(fit.covariances_).diagonal(dim1=1, dim2=2) + own
-        self.logits.copy_(torch.as_tensor(fit.weights_).log())
-        self.loc.copy_(torch.as_tensor(fit.means_))
-        self.log_scale.copy_(0.5 * spread.log())
+        self.logits.copy_(weights.log())
+        self.loc.copy_(loc)
+        self.log_scale.copy_(0.5 * (spread + own).log())
 
     def forward(self) -> MixtureSameFamily:
         return mixture(self.logits, self.loc, self.log_scale.clamp(*LOG_SCALE_RANGE).exp())
@@ -118,25 +115,35 @@ class Clustering(Objective):
     r"""An ELBO under a mixture prior, from step `place_at` on with `weight` times the agreement of copies; before it that of
     N(0, I).
 
-    agreement = -sum_m t_m(x) log q(m|x'), x' the image rotated, shifted and bent (`random_warp`), q(m|x) the responsibilities,
-    t the `sharpened` ones of the batch, a target without gradient (Guo et al. 2018, Deep embedded clustering with data
-    augmentation, eq. 6; there by distances, here by the mixture's own posterior). The encoder and the prior alone see copies: the
-    likelihood is of the images as they are.
+    agreement = -sum_m t_m(x) log q(m|x'), x' the image, or one of `neighbours` that are near it (`Batch.near`), rotated, shifted
+    and bent (`random_warp`), q(m|x) the responsibilities, t the `sharpened` ones of the batch, a target without gradient (Guo et
+    al. 2018, Deep embedded clustering with data augmentation, eq. 6; there by distances, here by the mixture's own posterior).
+    The encoder and the prior alone see copies: the likelihood is of the images as they are.
 
     Before `place_at` (the components are placed there by whoever trains) the loss is the ELBO under N(0, I), right for a prior
     that has no clusters yet; with a weight it is 0.02 times the reconstruction, that KL and 50 times the `contrast` of images and
     their copies. `weight` 0: no copies are made. Batch statistics are those of each process's part, and of each part of an
     accumulated batch. `agreement`, `contrast`: nats/image.
+
+    `free_weights`: the agreement moves means, scales and the encoder, and leaves pi to the likelihood, whose gradient in pi's
+    logits is pi - mean q(m|x), which is 0 at the shares of images. That of the agreement, mean q(m|x') - t_m, is not, and with a
+    weight of hundreds it decides.
     """
 
-    def __init__(self, elbo: ELBO, place_at: float, weight: float) -> None:
-        self.elbo, self.place_at, self.weight = elbo, place_at, weight
+    def __init__(
+        self, elbo: ELBO, place_at: float, weight: float, neighbours: int = 0, free_weights: bool = False
+    ) -> None:
+        self.elbo, self.place_at, self.weight, self.free_weights = elbo, place_at, weight, free_weights
+        self.neighbours = neighbours if weight else 0  # only copies are of them
 
     def __call__(
         self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
     ) -> Terms:
         x, n = batch.x, len(batch.x)
-        both: Any = model.encoder(torch.cat([x, warp.random_warp(x, generator)(1.0)]) if self.weight else x)  # one pass
+        like = x if batch.near is None else batch.near
+        both: Any = model.encoder(
+            torch.cat([x, warp.random_warp(like, generator)(1.0)]) if self.weight else x
+        )  # one pass
         q_z = _rows(both, slice(n))
         terms = self.elbo.at(q_z, model, batch, step, generator)
         reconstruction, total = terms.named["reconstruction"].value, terms.total
@@ -148,7 +155,8 @@ class Clustering(Objective):
         if self.weight:
             q_moved, p_z = _rows(both, slice(n, None)), model.prior()
             target = sharpened(log_responsibilities(q_z, p_z).exp().detach())
-            agreement = -(target * log_responsibilities(q_moved, p_z)).sum(-1)
+            moved_p = _weights_fixed(p_z) if self.free_weights else p_z
+            agreement = -(target * log_responsibilities(q_moved, moved_p)).sum(-1)
             shared = contrast(q_z.mean, q_moved.mean)
             early = RECONSTRUCTION * reconstruction + kl + CONTRAST * shared
             total = total + self.weight * agreement
@@ -156,6 +164,11 @@ class Clustering(Objective):
         placed = step >= self.place_at
         named["kl"] = Term(torch.where(placed, terms.named["kl"].value, kl), "nats/image")
         return Terms(torch.where(placed, total, early), terms.named | named)
+
+
+def _weights_fixed(p_z: MixtureSameFamily) -> MixtureSameFamily:
+    weights = Categorical(logits=p_z.mixture_distribution.logits.detach(), validate_args=False)
+    return MixtureSameFamily(weights, p_z.component_distribution, validate_args=False)
 
 
 def _rows(q_z: Independent, part: slice) -> Any:
@@ -186,13 +199,36 @@ class GMVAEOptions(vae.VAEOptions):
             description="epochs under N(0, I), after which the components are placed where latents have clusters (0: they begin "
             "at random)",
         ),
+        InEpochs,
     ] = 0.0
+    place_by: Annotated[
+        Literal["likelihood", "links"],
+        Field(
+            description="place-after: on the parts of the likeliest mixture, or where links between near latents are within "
+            "parts, which tells clusters of unequal size"
+        ),
+    ] = "likelihood"
     agreement: Annotated[
         float,
         Field(
             ge=0, description="weight of the agreement of an image's component with that of its turned and bent copy"
         ),
     ] = 0.0
+    free_weights: Annotated[
+        bool,
+        Field(
+            description="agreement: it leaves the components' weights to the likelihood, so that they need not become equal"
+        ),
+    ] = False
+    neighbours: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="agreement: the copy is of one of so many images that are nearest in pixels, where each is among the "
+            "other's nearest (0: of the image itself)",
+        ),
+    ] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -224,7 +260,9 @@ def objective(options: GMVAEOptions, schedule: Schedule) -> Objective:
     if not (options.agreement or options.place_after):
         return bound
     assert isinstance(bound, ELBO)
-    return Clustering(bound, schedule.at(options.place_after), options.agreement)
+    return Clustering(
+        bound, schedule.at(options.place_after), options.agreement, options.neighbours, options.free_weights
+    )
 
 
 @dataclass(frozen=True)
@@ -233,6 +271,7 @@ class PlaceComponents(Callback):
 
     epochs: float
     components: int
+    by: str
 
     @property
     def best_from(self) -> int:
@@ -254,14 +293,15 @@ class PlaceComponents(Callback):
         found: list[Any] = [model.encoder(part) for part in x.split(ENCODED_AT_ONCE)]
         loc, scale = (torch.cat([getattr(q_z.base_dist, name) for q_z in found]) for name in ("loc", "scale"))
         assert isinstance(model.prior, MixturePrior)
-        model.prior.place(Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False))
+        model.prior.place(Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False), self.by)
 
 
 def callbacks(options: GMVAEOptions, schedule: Schedule) -> tuple[Callback, ...]:
     first = ae.callbacks(options, schedule)
     if not options.place_after:
         return first
-    return (*first, PlaceComponents(schedule.at(options.place_after), options.place_after, options.components))
+    at = schedule.at(options.place_after)
+    return (*first, PlaceComponents(at, options.place_after, options.components, options.place_by))
 
 
 GMVAE = Family(
@@ -282,16 +322,20 @@ GMVAE = Family(
             {**ENOUGH, "prior": "vamp", "components": 500, "kl": "monte-carlo", "gradient": "path"},
         ),
         "clusters": Recipe(
-            "10 latents, 10 components placed after 4 epochs of telling images by their turned, shifted and bent copies; "
-            "from then on an image and its copy are to agree on a component",
+            "10 latents, 10 components placed after a quarter of the training, which tells images by turned, shifted and bent "
+            "copies of them and of their neighbours; from then on an image and its copy are to agree on a component",
             {
                 "latent": 10,
                 "place_after": 4.0,
+                "place_by": "links",
                 "agreement": 200.0,
+                "neighbours": 10,
+                "free_weights": True,
                 "batch_size": 256,
                 "learning_rate": 2e-3,
                 "keep": "last",
                 "epochs": 16,
+                "least_steps": 3000,
             },
         ),
     },

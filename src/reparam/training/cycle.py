@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reparam.data import Images
 from reparam.data.io.on_disk import OnDiskImages
+from reparam.data.neighbours import mutual_neighbours
 from reparam.data.tasks import TaskOptions, make_batch, mirrored
 from reparam.run.config import TrainingOptions
 from reparam.training import processes
@@ -37,6 +38,7 @@ class Cycle:
         options: TrainingOptions,
         device: torch.device,
         augment: Augment | None = None,
+        neighbours: int = 0,
     ) -> None:
         self.state, self.split, self.task, self.options = state, split, task, options
         self.device, self.augment = device, augment
@@ -46,6 +48,8 @@ class Cycle:
         on_disk = isinstance(split.images, OnDiskImages)  # other processes read them, without the device
         self.order = DataOrder(len(split), options.seed, torch.device("cpu") if on_disk else device)
         self.omitted = (0.0, task.omission_noise) if task.omission_noise else None  # noise: in training alone
+        # Of images on disk there are none: they would be read out of turn.
+        self.near = mutual_neighbours(split.pixels, neighbours) if neighbours and not on_disk else None
         self._reader: BatchReader | None = None
 
     def __call__(self) -> None:
@@ -85,6 +89,8 @@ class Cycle:
             batch = make_batch(images, index, self.task, omitted=self.omitted)
             if self.augment:
                 batch = dataclasses.replace(batch, x=self.augment(batch.x, batch.y))
+            if self.near is not None:
+                batch = dataclasses.replace(batch, near=self._near(self.near, index))
             means = player.differentiate(batch, self.state.clock, last=number == parts - 1)
             total = means if total is None else total + means
         assert total is not None
@@ -94,6 +100,13 @@ class Cycle:
         for parameter in player.own:
             parameter.grad = None
         player.remember(total / parts if parts > 1 else total)
+
+    def _near(self, places: Tensor, index: Tensor) -> Tensor:
+        """For each image one of its neighbours, at random, or the image itself: as the encoder is given images."""
+        column = torch.randint(places.shape[1], index.shape, device=index.device)
+        chosen = places[index, column]
+        images = self.split.take(chosen)
+        return make_batch(mirrored(images) if self.task.flip else images, chosen, self.task).input
 
     def stop_reading(self) -> None:
         """Ends the processes that read images; the next cycle reads from where the state then is."""

@@ -90,7 +90,9 @@ class Loop:
         self.state = TrainingState(model, players, torch.zeros((), dtype=torch.int64, device=device), average)
 
         self.split = split.to(device)
-        self.cycle = Cycle(self.state, self.split, task, options, device, augment)
+        self.cycle = Cycle(self.state, self.split, task, options, device, augment, objective.neighbours)
+        if objective.neighbours and self.cycle.near is None:
+            self.progress.note("neighbours are not looked for among images on disk: each image stands for itself")
         self.steps, self.steps_per_epoch = self.cycle.steps, self.cycle.steps_per_epoch
         for callback in callbacks:
             callback.check(self.steps, options.epochs, min(len(split), CALLBACK_IMAGES))
