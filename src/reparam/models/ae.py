@@ -86,7 +86,7 @@ PHOTOS: dict[str, Any] = {
     "likelihood": "gaussian-learned",
     "flip": True,
     "batch_size": 32,
-    # A start that is good already is lost to larger steps: on 45,000 images of CIFAR-10 and 4,000 faces, 1,200 steps at 2e-3 gain less
+    # Larger steps lose a start that is good already: on 45,000 images of CIFAR-10 and on 4,000 faces 1,200 steps at 2e-3 gain less
     # than half of what they gain at 5e-4, and with gradients clipped to a norm of 100 about 85%.
     "learning_rate": 5e-4,
     "epochs": 30,
