@@ -86,8 +86,8 @@ PHOTOS: dict[str, Any] = {
     "likelihood": "gaussian-learned",
     "flip": True,
     "batch_size": 32,
-    # Larger steps lose a start that is good already: on 45,000 images of CIFAR-10 and on 4,000 faces 1,200 steps at 2e-3 gain less
-    # than half of what they gain at 5e-4, and with gradients clipped to a norm of 100 about 85%.
+    # Larger steps lose a start that is good already: on 45,000 images of CIFAR-10 and on 4,000 faces 1,200 steps at 2e-3 gain
+    # less than half of what they gain at 5e-4, and with gradients clipped to a norm of 100 about 85%.
     "learning_rate": 5e-4,
     "epochs": 30,
     "least_steps": 2000,
