@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import reparam
+from reparam.errors import ConfigError
 from reparam.run.config import RunConfig, resolve
 from reparam.run.photographs import for_photographs
 
@@ -50,6 +51,14 @@ def test_options_that_the_recipe_does_not_take_keep_the_default_one() -> None:
     same, (note,) = found(config, COLOUR)
     assert same is config
     assert note.startswith("not recipe 'photos', which is made for colour images of 32 x 32 pixels: --hidden is for")
+
+
+def test_moves_give_way_to_what_they_cannot_do_and_are_refused_where_they_are_asked_for() -> None:
+    assert resolve("vae", "photos").task.moves == 0.3
+    binary = {"binarise": "threshold", "likelihood": "bernoulli", "pca_start": False}
+    assert resolve("vae", "photos", **binary).task.moves == 0
+    with pytest.raises(ConfigError, match="--moves is for grey or coloured images"):
+        resolve("vae", "photos", moves=0.1, **binary)
 
 
 def test_a_run_says_which_it_took(tmp_path: Path) -> None:

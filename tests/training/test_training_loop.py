@@ -291,6 +291,26 @@ def test_training_images_are_mirrored_where_that_is_asked_for(flip: bool) -> Non
     assert bool(mirrored) == flip
 
 
+@pytest.mark.parametrize("epochs", [4, 5])
+def test_training_images_are_moved_where_they_are_seen_often(epochs: int) -> None:
+    seen: list[Batch] = []
+
+    class Watch(Quadratic):
+        def __call__(self, player: str, model: Plain, batch: Batch, *rest: Any, **others: Any) -> Terms:
+            seen.append(batch)
+            return super().__call__(player, model, batch, *rest, **others)
+
+    options = TrainingOptions(batch_size=8, keep="last", pictures=0, epochs=epochs)
+    loop = Loop(Plain(), Watch(), digits(), TaskOptions(moves=0.3), options, CPU)
+    loop.run()
+    stored = loop.split.images / 255
+    moved = [(batch.x - stored[batch.index]).abs().amax((1, 2, 3)) > 1e-3 for batch in seen]
+    assert bool(torch.cat(moved).all()) == (epochs == 5)
+    apart = torch.cat([(batch.x - stored[batch.index]).flatten(1).norm(dim=1) for batch in seen])
+    others = (stored.roll(1, 0) - stored).flatten(1).norm(dim=1)
+    assert apart.mean() < others.mean() / 2  # still the same image
+
+
 class Poison(Objective):
     """A finite loss with a NaN gradient from a step on: sqrt(0) has value 0 and slope infinity, times 0."""
 

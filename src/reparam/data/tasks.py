@@ -218,6 +218,15 @@ class TaskOptions(options_of(TASKS)):  # type: ignore[misc]
     flip: Annotated[
         bool, Field(description="in training, mirror an image left to right with probability 1/2, with its label map")
     ] = False
+    moves: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="in trainings of 5 epochs or more, turn, shift and bend each image, by up to this times what --augment "
+            "pixels does",
+        ),
+    ] = 0.0
 
 
 @functools.cache

@@ -85,6 +85,8 @@ PHOTOS: dict[str, Any] = {
     "latent": 64,
     "likelihood": "gaussian-learned",
     "flip": True,
+    # On 4,000 faces, after 2,400 steps: 20.82 dB with these moves, 20.74 without, 20.75 with shifts of up to two pixels.
+    "moves": 0.3,
     "batch_size": 32,
     # Larger steps lose a start that is good already: on 45,000 images of CIFAR-10 and on 4,000 faces 1,200 steps at 2e-3 gain
     # less than half of what they gain at 5e-4, and with gradients clipped to a norm of 100 about 85%.
@@ -95,8 +97,8 @@ PHOTOS: dict[str, Any] = {
     "fit_prior": "auto",
 }
 PHOTOS_DOC = (
-    "photographs from 8 pixels up: network on patches, mirrored images, starts as PCA, Gaussian with a learned scale; stops on "
-    "validation"
+    "photographs from 8 pixels up: network on patches, mirrored and slightly moved images, starts as PCA, Gaussian with a "
+    "learned scale; stops on validation"
 )
 PHOTOS_RESIDUAL: dict[str, Any] = {
     "network": "residual",

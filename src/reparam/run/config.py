@@ -358,8 +358,13 @@ def _consistent(config: RunConfig, family: Family) -> RunConfig:
             f"'{config.task.task}' is for {', '.join(others)}"
         )
     _check_owners(config, family, chosen)
-    if training.augment and (config.task.task != "unconditional" or config.task.binarise != "none"):
-        raise ConfigError("augment moves grey or coloured images of models without a condition: leave --augment out")
+    if config.task.task != "unconditional" or config.task.binarise != "none":
+        for option, given in (("augment", training.augment), ("moves", config.task.moves if "moves" in chosen else 0)):
+            if given:
+                raise ConfigError(
+                    f"{flag(option)} is for grey or coloured images and models without a condition: leave it out"
+                )
+        config = dataclasses.replace(config, task=dataclasses.replace(config.task, moves=0.0))
     for option in ("augment_strength", "augment_change"):
         if (count := len(getattr(training, option))) not in (0, len(training.augment)):
             raise ConfigError(

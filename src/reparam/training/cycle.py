@@ -16,6 +16,7 @@ from reparam.data import Images
 from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.neighbours import mutual_neighbours
 from reparam.data.tasks import TaskOptions, make_batch, mirrored
+from reparam.data.warp import random_warp
 from reparam.run.config import TrainingOptions
 from reparam.training import processes
 from reparam.training.data_order import DataOrder
@@ -25,6 +26,7 @@ from reparam.training.reader import BatchReader
 from reparam.training.state import TrainingState
 
 Augment = Callable[[Tensor, Tensor], Tensor]  # images and labels -> images
+OFTEN = 5  # epochs
 
 
 class Cycle:
@@ -48,6 +50,8 @@ class Cycle:
         on_disk = isinstance(split.images, OnDiskImages)  # other processes read them, without the device
         self.order = DataOrder(len(split), options.seed, torch.device("cpu") if on_disk else device)
         self.omitted = (0.0, task.omission_noise) if task.omission_noise else None  # noise: in training alone
+        # What is seen a few times only is not overfitted, and a moved image is not quite as sharp.
+        self.moves = task.moves if options.epochs >= OFTEN else 0.0
         # Of images on disk there are none: they would be read out of turn.
         self.near = mutual_neighbours(split.pixels, neighbours) if neighbours and not on_disk else None
         self._reader: BatchReader | None = None
@@ -87,6 +91,8 @@ class Cycle:
             if self.task.flip:
                 images = mirrored(images)
             batch = make_batch(images, index, self.task, omitted=self.omitted)
+            if self.moves:
+                batch = dataclasses.replace(batch, x=random_warp(batch.x)(self.moves))
             if self.augment:
                 batch = dataclasses.replace(batch, x=self.augment(batch.x, batch.y))
             if self.near is not None:
