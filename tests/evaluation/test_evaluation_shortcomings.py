@@ -17,10 +17,11 @@ from reparam.conditionals.likelihoods import BernoulliLikelihood
 from reparam.core.conditional import Encoder
 from reparam.data import load
 from reparam.data.tasks import TaskOptions, to_float
-from reparam.evaluation import EvaluationOptions, shortcomings
+from reparam.evaluation import EvaluationOptions, diagnosis, shortcomings
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.history import share_of_second_half
+from reparam.evaluation.history import History, share_of_second_half
 from reparam.models import Model
+from reparam.run.documents import Finding
 
 SMALL: dict[str, Any] = {"data": "digits", "hidden": (64,), "latent": 4, "pictures": 0, "device": "cpu"}
 
@@ -39,7 +40,7 @@ def follow(advice: str) -> Path:
 
 def test_a_collapse_after_few_steps_is_met_by_more_of_them_first(tmp_path: Path) -> None:
     reparam.train("vae", **SMALL, epochs=4, batch_size=32, learning_rate=3e-3, out=tmp_path / "short")
-    assert states(tmp_path / "short")["collapsed"].startswith("train longer: reparam train vae")
+    assert states(tmp_path / "short")["collapsed"].startswith("train longer, about 1 min: reparam train vae")
 
 
 def test_a_short_training_is_told_to_go_on_and_then_is_not(tmp_path: Path) -> None:
@@ -98,6 +99,26 @@ def test_the_distance_of_moments_is_that_of_their_gaussian(shift: float) -> None
     n = len(pixels)
     expected = exact - latent * (latent + 3) / 4 / n
     assert shortcomings._moments_apart(context) == pytest.approx(expected, rel=1e-4)
+
+
+def test_to_stop_early_is_offered_where_the_loss_rose_again() -> None:
+    run: Any = None
+    assert not History(run, 9, 1.0, ()).rose
+    assert not History(run, 9, 1.0, (5.0, 4.0, 3.0, 2.0)).rose
+    assert History(run, 9, 1.0, (5.0, 2.0, 3.0, 4.0)).rose
+
+
+def test_whose_validation_loss_still_falls_is_not_overfitted() -> None:
+    overfitted, healthy, short, unused = (
+        Finding("overfitted", "", "more images"),
+        Finding("healthy", ""),
+        Finding("too few steps", "", "train longer"),
+        Finding("unused latents", ""),
+    )
+    assert diagnosis._together(overfitted, [short, unused]) == (short, unused)
+    assert diagnosis._together(overfitted, [unused]) == (overfitted, unused)
+    assert diagnosis._together(healthy, [short]) == (short,)
+    assert diagnosis._together(healthy, [unused]) == (healthy, unused)
 
 
 def test_the_second_half_is_that_of_what_the_loss_fell() -> None:

@@ -31,3 +31,10 @@ def test_after_divergence_the_recipe_s_rate_is_advised_or_a_lower_one(recipe: st
 def test_of_another_program_its_own_words_are_recorded() -> None:
     assert own_command(["my scripts/train.py", "a b"]) == "'my scripts/train.py' 'a b'"
     assert own_command(["/other/__main__.py"]) == "/other/__main__.py"
+
+
+def test_lengths_have_as_many_digits_as_one_can_read() -> None:
+    config = resolve("vae", data="digits", epochs=1599.7333333333333, learning_rate=1e-5, latent=20)
+    words = shlex.split(calmer_command(config, Path("run")))
+    assert words[words.index("--epochs") + 1] == "1599.73"
+    assert words[words.index("--learning-rate") + 1] == "1e-06"

@@ -11,7 +11,14 @@ from reparam.evaluation import fidelity, likelihood
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.metrics.metric import mean, ratio
-from reparam.evaluation.shortcomings import answers_alike, shortcomings, stop_early, train_longer, unfilled
+from reparam.evaluation.shortcomings import (
+    TOO_FEW_STEPS,
+    answers_alike,
+    shortcomings,
+    stop_early,
+    train_longer,
+    unfilled,
+)
 from reparam.run.documents import Finding, NoValueError
 
 # Shares of the pixels' variance that reconstructions explain: below the first, one grey image is better.
@@ -79,9 +86,11 @@ def _findings(context: EvaluationContext) -> tuple[Finding, ...]:
 
 
 def _together(first: Finding, others: list[Finding]) -> tuple[Finding, ...]:
-    """Nothing that has something to mend is called healthy."""
-    healthy = first.state == "healthy" and any(one.advice for one in others)
-    return tuple(others) if healthy else (first, *others)
+    """Nothing that has something to mend is called healthy. Nor is a model overfitted whose validation loss was falling still: to
+    go on is then what helps."""
+    mended = first.state == "healthy" and any(one.advice for one in others)
+    falling = first.state == "overfitted" and any(one.state == TOO_FEW_STEPS for one in others)
+    return tuple(others) if mended or falling else (first, *others)
 
 
 def _level(explained: float) -> str:

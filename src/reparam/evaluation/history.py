@@ -13,14 +13,17 @@ from reparam.run.loaded import LoadedRun
 ENOUGH_STEPS = 3000
 STILL_FALLING = 0.05  # of all that the loss fell, in the second half of the training
 LONGER = 4  # times as long, at least
+LATE = 0.9  # of the training
 
 
 @dataclass(frozen=True)
 class History:
-    """How a run was trained. steps: of the optimiser; losses: the validation loss, each time it was computed."""
+    """How a run was trained. steps: of the optimiser; seconds: that they took; losses: the validation loss, each time it was
+    computed."""
 
     run: LoadedRun
     steps: int
+    seconds: float
     losses: tuple[float, ...]
 
     @property
@@ -33,16 +36,23 @@ class History:
         """Whether it was few steps, and more would have helped."""
         return self.steps < ENOUGH_STEPS and self.second_half > STILL_FALLING
 
+    @property
+    def rose(self) -> bool:
+        """Whether the validation loss was lowest before the last tenth of the training: to stop there changes something."""
+        n = len(self.losses)
+        return n > 0 and min(range(n), key=lambda i: self.losses[i]) < LATE * (n - 1)
+
     def retrain(self, **changed: Any) -> str:
         """The command that trains the same model anew with other options, as far as it has them."""
         return training_command(self.run.config, self.run.path, **changed)
 
     @property
     def longer(self) -> str:
-        """The command that trains it long enough."""
+        """How long it takes to train it long enough, at the rate that it had, and the command."""
         training = self.run.config.training
         factor = max(LONGER, ENOUGH_STEPS / max(self.steps, 1))
-        return self.retrain(epochs=math.ceil(training.epochs * factor))
+        command = self.retrain(epochs=math.ceil(training.epochs * factor))
+        return f"about {max(1, round(self.seconds * factor / 60)):,} min: {command}"
 
     @property
     def fit_prior(self) -> str:
@@ -58,7 +68,7 @@ def share_of_second_half(losses: Sequence[float]) -> float:
         return 0.0
     fell = losses[0] - min(losses)
     lowest = min(range(n), key=lambda i: losses[i])
-    if fell <= 0 or lowest < 0.9 * (n - 1):
+    if fell <= 0 or lowest < LATE * (n - 1):
         return 0.0
     return (min(losses[: n // 2]) - losses[lowest]) / fell
 
@@ -70,4 +80,4 @@ def history_of(run: LoadedRun) -> History | None:
     except RunError:
         return None
     losses = (line.terms.get("total", math.nan) for line in lines if line.phase == "validation")
-    return History(run, status.step, tuple(loss for loss in losses if math.isfinite(loss)))
+    return History(run, status.step, status.seconds, tuple(loss for loss in losses if math.isfinite(loss)))

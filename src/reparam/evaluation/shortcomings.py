@@ -23,6 +23,7 @@ from reparam.evaluation.metrics.samples import SAMPLES
 from reparam.latent.generation import encode
 from reparam.run.documents import Finding
 
+TOO_FEW_STEPS = "too few steps"
 HALF = 0.5  # of the pixels' variance
 LARGE_MARGINAL, LEAST_APART = 0.25, 0.1  # of the KL; nats
 # The aggregate posterior of few images is a poor stand-in for that of all: its KL to the prior comes out too high.
@@ -46,7 +47,7 @@ def shortcomings(context: EvaluationContext, explained: float | None) -> list[Fi
 
 def train_longer(context: EvaluationContext) -> str:
     """What to do about too little training: the command, where the run is known."""
-    return f"train longer: {context.history.longer}" if context.history else "train longer"
+    return f"train longer, {context.history.longer}" if context.history else "train longer"
 
 
 def _too_few_steps(context: EvaluationContext) -> Finding | None:
@@ -57,7 +58,7 @@ def _too_few_steps(context: EvaluationContext) -> Finding | None:
         f"training was {history.steps:,} steps (fewer than {ENOUGH_STEPS:,}) and the validation loss was still falling: its "
         f"second half brought {history.second_half:.0%} of all that it fell"
     )
-    return Finding("too few steps", evidence, train_longer(context))
+    return Finding(TOO_FEW_STEPS, evidence, train_longer(context))
 
 
 class _Behind(NamedTuple):
@@ -157,12 +158,12 @@ def _memorised(context: EvaluationContext) -> Finding | None:
 
 
 def stop_early(context: EvaluationContext) -> str:
-    """What to do about too much training: the command, where the run is known and does not do so already."""
+    """What to do about too much training: the command, where the run is known, does not do so already and would end earlier."""
     history, smaller = context.history, "a smaller network or latent"
     if history is None:
         return f"stop on validation (--keep best --patience 10), or {smaller}"
     training = history.run.config.training
-    if training.keep == "best" and training.patience:
+    if not history.rose or (training.keep == "best" and training.patience):
         return smaller
     return f"stop on validation: {history.retrain(keep='best', patience=10)}; or {smaller}"
 

@@ -121,6 +121,7 @@ RECIPES = {
             "regions": 0,
             "features": 128,
             "dropout": 0.5,
+            "unlabelled": "drop",
             "epochs": 4,
             "least_steps": 600,
             "batch_size": 64,

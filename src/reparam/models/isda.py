@@ -120,7 +120,7 @@ ISDA_CLASSIFIER = Family(
     recipes={
         "default": Recipe(
             "three convolutions (32, 64, 64), 64 features, at least 600 steps",
-            {"epochs": 4, "least_steps": 600, "learning_rate": 2e-3},
+            {"unlabelled": "drop", "epochs": 4, "least_steps": 600, "learning_rate": 2e-3},
         )
     },
 )

@@ -47,6 +47,8 @@ def _words(option: str, value: Any) -> list[str]:
         return [flag(option if value else f"no_{option}")]
     if value is None:  # no word for it, where a recipe says otherwise
         return []
+    if isinstance(value, float):  # lengths that follow from a number of steps have any number of digits
+        return [flag(option), f"{value:.6g}"]
     return [flag(option), ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
 
 
