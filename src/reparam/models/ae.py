@@ -88,8 +88,8 @@ PHOTOS: dict[str, Any] = {
     # On 4,000 faces, after 2,400 steps: 20.82 dB with these moves, 20.74 without, 20.75 with shifts of up to two pixels.
     "moves": 0.3,
     "batch_size": 32,
-    # Larger steps lose a start that is good already: on 45,000 images of CIFAR-10 and on 4,000 faces 1,200 steps at 2e-3 gain
-    # less than half of what they gain at 5e-4, and with gradients clipped to a norm of 100 about 85%.
+    # Larger steps lose a start that is good already. Ten minutes on CIFAR-10 lower the validation loss by 232 nats, and by 87 at
+    # 2e-3 with gradients clipped to 100; 1,200 steps on 4,000 faces of 32 pixels by 101 and 43, and by 85 at 5e-4 with clipping.
     "learning_rate": 5e-4,
     "epochs": 30,
     "least_steps": 2000,
