@@ -268,8 +268,8 @@ def test_bfloat16_products_keep_float32_weights_and_losses() -> None:
     assert math.isfinite(float(loop.state.players[0].history.sum()))
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_training_images_are_mirrored_where_that_is_asked_for(flip: bool) -> None:
+def batches_of(task: TaskOptions, epochs: float) -> tuple[list[Batch], torch.Tensor]:
+    """What the objective of a training is given, and the images in their places."""
     seen: list[Batch] = []
 
     class Watch(Quadratic):
@@ -277,10 +277,15 @@ def test_training_images_are_mirrored_where_that_is_asked_for(flip: bool) -> Non
             seen.append(batch)
             return super().__call__(player, model, batch, *rest, **others)
 
-    options = TrainingOptions(batch_size=8, keep="last", pictures=0, epochs=4)
-    loop = Loop(Plain(), Watch(), digits(), TaskOptions(flip=flip), options, CPU)
+    options = TrainingOptions(batch_size=8, keep="last", pictures=0, epochs=epochs)
+    loop = Loop(Plain(), Watch(), digits(), task, options, CPU)
     loop.run()
-    stored = loop.split.images / 255
+    return seen, loop.split.images / 255
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_training_images_are_mirrored_where_that_is_asked_for(flip: bool) -> None:
+    seen, stored = batches_of(TaskOptions(flip=flip), epochs=4)
     mirrored = [
         bool((x == stored[i].flip(-1)).all())
         for batch in seen
@@ -293,17 +298,7 @@ def test_training_images_are_mirrored_where_that_is_asked_for(flip: bool) -> Non
 
 @pytest.mark.parametrize("epochs", [4, 5])
 def test_training_images_are_moved_where_they_are_seen_often(epochs: int) -> None:
-    seen: list[Batch] = []
-
-    class Watch(Quadratic):
-        def __call__(self, player: str, model: Plain, batch: Batch, *rest: Any, **others: Any) -> Terms:
-            seen.append(batch)
-            return super().__call__(player, model, batch, *rest, **others)
-
-    options = TrainingOptions(batch_size=8, keep="last", pictures=0, epochs=epochs)
-    loop = Loop(Plain(), Watch(), digits(), TaskOptions(moves=0.3), options, CPU)
-    loop.run()
-    stored = loop.split.images / 255
+    seen, stored = batches_of(TaskOptions(moves=0.3), epochs)
     moved = [(batch.x - stored[batch.index]).abs().amax((1, 2, 3)) > 1e-3 for batch in seen]
     assert bool(torch.cat(moved).all()) == (epochs == 5)
     apart = torch.cat([(batch.x - stored[batch.index]).flatten(1).norm(dim=1) for batch in seen])

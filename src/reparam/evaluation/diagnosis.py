@@ -81,8 +81,8 @@ def _findings(context: EvaluationContext) -> tuple[Finding, ...]:
             Finding("learnt little", evidence + more, f"{train_longer(context)}; or use larger networks; {_UNSTABLE}"),
         )
     first = _generalisation(context, f"reconstructions explain {1 - error.value:.0%} of the test pixels' variance")
-    found = [*shortcomings(context, 1 - error.value), unfilled(context)]
-    return _together(first, [*(one for one in found if one), *(one for one in (_unused(context),) if one)])
+    found = [*shortcomings(context, 1 - error.value), unfilled(context), _unused(context)]
+    return _together(first, [one for one in found if one])
 
 
 def _together(first: Finding, others: list[Finding]) -> tuple[Finding, ...]:
@@ -106,7 +106,6 @@ def _too_few(n: int, evidence: str) -> Finding:
 
 
 def _collapsed(context: EvaluationContext, evidence: str, kl: float) -> Finding:
-    more = "lower --beta, let it rise with --beta-warmup, give every latent --free-bits 0.1, or choose a likelihood with less "
     longer = (
         f"{train_longer(context)}; if it stays so, "
         if context.history and context.history.too_short
@@ -115,7 +114,8 @@ def _collapsed(context: EvaluationContext, evidence: str, kl: float) -> Finding:
     return Finding(
         "collapsed",
         f"{evidence}, and all {context.codes[0].shape[1]} latents together carry {kl:.2g} nats: the decoder ignores them",
-        f"{longer}{more}noise (--scale)",
+        f"{longer}lower --beta, let it rise with --beta-warmup, give every latent --free-bits 0.1, or choose a likelihood with "
+        "less noise (--scale)",
     )
 
 

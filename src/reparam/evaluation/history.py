@@ -39,8 +39,7 @@ class History:
     @property
     def rose(self) -> bool:
         """Whether the validation loss was lowest before the last tenth of the training: to stop there changes something."""
-        n = len(self.losses)
-        return n > 0 and min(range(n), key=lambda i: self.losses[i]) < LATE * (n - 1)
+        return bool(self.losses) and not lowest_late(self.losses)
 
     def retrain(self, **changed: Any) -> str:
         """The command that trains the same model anew with other options, as far as it has them."""
@@ -60,17 +59,22 @@ class History:
         return f"reparam fit-prior {shlex.quote(str(self.run.path))}"
 
 
+def lowest_late(losses: Sequence[float]) -> bool:
+    """Whether the lowest of the losses is among the last tenth. Of equal ones the first counts."""
+    return losses.index(min(losses)) >= LATE * (len(losses) - 1)
+
+
 def share_of_second_half(losses: Sequence[float]) -> float:
     """The part of all that losses fell that they fell in the second half; 0 where the lowest is not among the last tenth, and of
     fewer than four."""
     n = len(losses)
     if n < 4:
         return 0.0
-    fell = losses[0] - min(losses)
-    lowest = min(range(n), key=lambda i: losses[i])
-    if fell <= 0 or lowest < LATE * (n - 1):
+    lowest = min(losses)
+    fell = losses[0] - lowest
+    if fell <= 0 or not lowest_late(losses):
         return 0.0
-    return (min(losses[: n // 2]) - losses[lowest]) / fell
+    return (min(losses[: n // 2]) - lowest) / fell
 
 
 def history_of(run: LoadedRun) -> History | None:

@@ -215,12 +215,13 @@ def answers_alike(context: EvaluationContext) -> Finding | None:
     whole = float(error.mean())
     if whole == 0 or float(spread.mean()) >= ALIKE_ANSWERS * whole:
         return None
-    history, less = context.history, "--free-bits 0.1, or a longer --beta-warmup"
+    history = context.history
     return Finding(
         "answers alike",
         f"predictions of one image differ by {math.sqrt(float(spread.mean())):.2g} (standard deviation), though their average is "
         f"wrong by {math.sqrt(whole):.2g}: they show little of what is open",
-        f"let latents carry more: {history.retrain(free_bits=0.1)}" if history else f"let latents carry more ({less})",
+        "let latents carry more"
+        + (f": {history.retrain(free_bits=0.1)}" if history else " (--free-bits 0.1, or a longer --beta-warmup)"),
     )
 
 

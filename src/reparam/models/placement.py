@@ -40,7 +40,7 @@ class Placement(NamedTuple):
 
 
 def by_likelihood(points: np.ndarray, parts: int) -> Placement:
-    """The likeliest of `STARTS` mixtures with full covariances (EM, each from a k-means of its own)."""
+    """A mixture with full covariances, fitted by EM from `STARTS` different k-means; the one with the highest likelihood."""
     from sklearn.mixture import GaussianMixture
 
     ridge = 1e-6 * max(float(points.var(0).mean()), 1e-6)  # for a dimension in which a cluster has no width

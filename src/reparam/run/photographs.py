@@ -11,8 +11,11 @@ LARGEST_DRAWING = 32  # pixels a side, of grey images
 
 
 def for_photographs(config: RunConfig, shape: tuple[int, int, int], note: Callable[[str], None]) -> RunConfig:
-    """`config`, with the model's recipe for photographs in place of its default one where images [C, H, W] are in colour, or
-    larger than 32 pixels, and no recipe was asked for; as it is, with a note, where that recipe does not take what was asked for.
+    """`config` with the recipe that suits images [C, H, W]: the model's recipe for photographs if they are in colour or larger
+    than 32 pixels, else the default one.
+
+    A recipe that was asked for stays. So does the default one if the other does not accept an option that was asked for; `note`
+    is told the reason.
     """
     family, (channels, *sides) = config.family, shape
     recipe = family.photographs

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from reparam.core.batch import Batch
 from reparam.data import Images
 from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.neighbours import mutual_neighbours
@@ -88,9 +89,7 @@ class Cycle:
         total = None
         for number in range(parts):
             index, images = next(batches)
-            if self.task.flip:
-                images = mirrored(images)
-            batch = make_batch(images, index, self.task, omitted=self.omitted)
+            batch = self._batch(images, index)
             if self.moves:
                 batch = dataclasses.replace(batch, x=random_warp(batch.x)(self.moves))
             if self.augment:
@@ -111,8 +110,11 @@ class Cycle:
         """For each image one of its neighbours, at random, or the image itself: as the encoder is given images."""
         column = torch.randint(places.shape[1], index.shape, device=index.device)
         chosen = places[index, column]
-        images = self.split.take(chosen)
-        return make_batch(mirrored(images) if self.task.flip else images, chosen, self.task).input
+        return self._batch(self.split.take(chosen), chosen).input
+
+    def _batch(self, images: Images, index: Tensor) -> Batch:
+        """The task's, of images some of which are mirrored where that is asked for."""
+        return make_batch(mirrored(images) if self.task.flip else images, index, self.task, omitted=self.omitted)
 
     def stop_reading(self) -> None:
         """Ends the processes that read images; the next cycle reads from where the state then is."""

@@ -18,6 +18,7 @@ from reparam.models import Model
 from reparam.run.documents import Baseline, Measure, NoValueError
 
 FEWEST_FOR_FID = 128  # twice the features of the small network: below, the covariance is mostly noise
+NOUNS = ("bound", "likelihood", "conditional likelihood")  # abilities that a model has; others are what it can do
 SURE = 2.0  # standard errors of a difference
 ROUNDING = 1e-5  # of a value computed in float32
 
@@ -59,10 +60,15 @@ class Metric:
     network: str = ""
     beside: tuple[Callable[[EvaluationContext], StandIn | None], ...] = ()
 
+    def refuses(self, context: EvaluationContext) -> str:
+        """Why it does not apply to this model and these images, else ""."""
+        if self.needs not in context.model.abilities:
+            return f"{'it has no' if self.needs in NOUNS else 'the model cannot'} {self.needs}"
+        return (self.obstacle and self.obstacle(context)) or ""
+
     def is_usual(self, context: EvaluationContext) -> bool:
         """Whether it applies, and is measured without a request."""
-        applies = self.needs in context.model.abilities and not (self.obstacle and self.obstacle(context))
-        return applies and not self.waits(context)
+        return not (self.refuses(context) or self.waits(context))
 
     def measure(self, context: EvaluationContext) -> Measure:
         """The figure, with its plain baselines. Raises NoValueError where it has no value."""

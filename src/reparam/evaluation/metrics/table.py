@@ -31,7 +31,6 @@ METRICS: dict[str, Metric] = {
     **CLASSES,
 }
 
-NOUNS = ("bound", "likelihood", "conditional likelihood")  # abilities that a model has; others are what it can do
 NOTICED = 0.1  # seconds
 ALL = "all"  # in place of names: the expensive ones too
 
@@ -48,12 +47,7 @@ def check_known(names: Sequence[str]) -> None:
 def choose(context: EvaluationContext, names: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
     """(metrics to measure, why each other one is left out). Raises ConfigError for a name that is unknown or does not apply."""
     check_known(names)
-    abilities, left_out = context.model.abilities, {}
-    for name, metric in METRICS.items():
-        if metric.needs not in abilities:
-            left_out[name] = f"{'it has no' if metric.needs in NOUNS else 'the model cannot'} {metric.needs}"
-        elif metric.obstacle and (reason := metric.obstacle(context)):
-            left_out[name] = reason
+    left_out = {name: reason for name, metric in METRICS.items() if (reason := metric.refuses(context))}
     if any(name in left_out for name in names):
         _refuse(names, left_out)
     for name, metric in METRICS.items() if not names else ():
