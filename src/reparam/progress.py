@@ -48,6 +48,20 @@ class Silent:
         return iter(items)
 
 
+class SaidOnce:
+    """Another one, for work of many alike parts: what was noted before is not noted again."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._said = progress, set[str]()
+        self.start, self.update = progress.start, progress.update
+        self.close, self.track = progress.close, progress.track
+
+    def note(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._progress.note(text)
+
+
 @dataclass
 class _Watcher:
     """Who shows loops, what they are part of, and whether one is shown."""

@@ -26,7 +26,7 @@ from reparam.files import file_names, read_json, user_path, write_json
 from reparam.latent.augmentation import STRENGTH, STRONGEST
 from reparam.latent.directions import PIXELS
 from reparam.latent.generation import classify
-from reparam.progress import Progress, Silent, silent
+from reparam.progress import Progress, SaidOnce, Silent, silent
 from reparam.run.command import training_command
 from reparam.run.config import RunConfig, resolve
 from reparam.run.data import stored_spec
@@ -166,7 +166,7 @@ class Trial:
     DataError for images without classes."""
 
     def __init__(self, data: str, out: str | Path | None, options: AugmentTestOptions, progress: Progress) -> None:
-        self.options, self.progress = options, progress
+        self.options, self.progress = options, SaidOnce(progress)
         self.dataset = load_data(data, self._config("classifier", 0, data).data)
         self.data = self.dataset.name
         self.out = user_path(out) if out else self._usual_folder()

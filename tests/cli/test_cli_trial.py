@@ -11,6 +11,7 @@ import torch
 import reparam
 from reparam import trial
 from reparam.errors import ConfigError
+from reparam.progress import SaidOnce, Silent
 from reparam.trial import HARMS, HELPS, NEITHER, RESULT, paired_gain, verdict
 
 SIDE = 12
@@ -31,6 +32,11 @@ def shape(generator: np.random.Generator) -> tuple[np.ndarray, int]:
     radius = np.hypot(y - centre[0], x - centre[1])
     label = int(generator.integers(2))
     return ((radius < 3) & (radius >= 1.2 * label)).astype(float), label
+
+
+class Noting(Silent):
+    def __init__(self, said: list[str]) -> None:
+        self.note = said.append
 
 
 def drawn(path: Path, draw: Callable, count: int = 3000) -> str:
@@ -69,6 +75,14 @@ def test_what_is_called_help_helps_and_harm_harms(
     assert len(said) == 1
     assert "minutes here: 4 classifiers" in said[0]
     assert json.loads((tmp_path / "out" / RESULT).read_text())["arms"][1]["verdict"] == expected
+
+
+def test_what_was_said_of_one_training_is_not_said_again() -> None:
+    said: list[str] = []
+    progress = SaidOnce(Noting(said))
+    for text in ("600 steps", "600 steps", "800 steps", "600 steps"):
+        progress.note(text)
+    assert said == ["600 steps", "800 steps"]
 
 
 def test_gains_are_paired_over_images_and_seeds() -> None:

@@ -11,9 +11,9 @@ from reparam.core.conditional import Decoder, Encoder
 from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions
 from reparam.distributions import keyed_generator
-from reparam.evaluation import EvaluationOptions
+from reparam.evaluation import EvaluationOptions, shortcomings
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.metrics.clusters import best_assignment, normalised_information
+from reparam.evaluation.metrics.clusters import CLUSTERS, best_assignment, normalised_information
 from reparam.evaluation.metrics.table import METRICS, choose
 from reparam.latent import generation
 from reparam.models import Model, Spec
@@ -140,3 +140,13 @@ def test_a_plain_vae_has_no_clusters_and_data_without_classes_no_accuracy() -> N
     run, left_out = choose(EvaluationContext(corners(), alone, TaskOptions(), EvaluationOptions()))
     assert "components_used" in run
     assert "two classes" in left_out["cluster_accuracy"]
+
+
+def test_whoever_is_below_k_means_is_told_so() -> None:
+    where = [(0, 0), (1, 0)] * 40
+    data = dataset([0, 1] * 40, where)
+    contexts = [EvaluationContext(corners(), data, TaskOptions(), EvaluationOptions()) for _ in range(2)]
+    contexts[1].clusters = torch.zeros(80, dtype=torch.long)  # all in one
+    said = [shortcomings._surpassed(context, "cluster_accuracy", CLUSTERS) for context in contexts]
+    assert not said[0]
+    assert {(plain.value, value) for plain, value in said[1]} == {(1.0, 0.5)}

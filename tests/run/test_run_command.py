@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reparam.run.command import calmer_command, own_command
+from reparam.run.command import calmer_command, own_command, training_command
 from reparam.run.config import resolve
 
 WORDS = ["train", "vae", "--data", "folder:my pictures", "--out", "it's"]
@@ -38,3 +38,9 @@ def test_lengths_have_as_many_digits_as_one_can_read() -> None:
     words = shlex.split(calmer_command(config, Path("run")))
     assert words[words.index("--epochs") + 1] == "1599.73"
     assert words[words.index("--learning-rate") + 1] == "1e-06"
+
+
+def test_what_a_training_measures_for_itself_is_left_to_the_new_one() -> None:
+    config = resolve("vae", data="digits", products="onednn", latent=20)
+    assert "--products" not in shlex.split(training_command(config, Path("run")))
+    assert "--products onednn" in training_command(config, Path("run"), products="onednn")

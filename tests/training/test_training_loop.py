@@ -444,3 +444,12 @@ def test_weights_that_are_not_finite_never_reach_a_callback() -> None:
     loop.draw = lambda model, epoch: model.weight.data.fill_(math.nan) if epoch == 0 else None
     with pytest.raises(DivergedError):
         loop.run()
+
+
+def test_the_first_picture_is_of_what_the_callback_at_the_start_made() -> None:
+    loop = loop_of(Quadratic(), epochs=1, pictures=2)
+    loop.callbacks = (CallAt(0, lambda model, x: model.weight.data.fill_(0.25)),)
+    drawn: list[list[float]] = []
+    loop.draw = lambda model, epoch: drawn.append(model.weight.tolist())
+    loop.run()
+    assert drawn[0] == [0.25] * 3

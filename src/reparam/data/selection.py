@@ -3,6 +3,7 @@
 Shapes: `n` images.
 """
 
+from collections.abc import Sized
 from functools import partial
 
 import numpy as np
@@ -27,7 +28,7 @@ def class_balanced_indices(labels: Tensor, n: int) -> Tensor:
     return torch.from_numpy(order[:n])
 
 
-def random_indices(split: Images, n: int) -> Tensor:
+def random_indices(split: Sized, n: int) -> Tensor:
     """Indices of n images of a split, or of all in random order: the same every time, n of them the first of more.
 
     Data may lie in the order of its classes, where the first n would be no sample of it.

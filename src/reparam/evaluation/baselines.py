@@ -15,6 +15,7 @@ from reparam.distributions import IGNORED
 
 RESTARTS = 4  # of k-means
 STEPS = 100  # of expectation maximisation
+COMPARED = 1000  # images at a time
 FITTED = 10_000  # images, at most, and
 LARGEST_FITTED = 250_000_000  # floats of them (1 GB)
 
@@ -63,6 +64,13 @@ def mean_map(maps: Tensor, values: int) -> Tensor:
     counts = torch.stack([(maps == value).sum(0)[0] for value in range(values)]).float()
     total = (maps != IGNORED).sum(0)
     return torch.where(total > 0, counts / total.clamp(min=1), 1 / values)
+
+
+def nearest(x: Tensor, among: Tensor) -> Tensor:
+    """Place of the nearest of images `among` [n, C, H, W] to each of `x` [N, C, H, W] by squared error, [N]; the first of
+    equals."""
+    flat = among.flatten(1)
+    return torch.cat([torch.cdist(part.flatten(1), flat).argmin(1) for part in x.split(COMPARED)])
 
 
 def clusters(kind: str, train: Tensor, test: Tensor, count: int) -> Tensor:

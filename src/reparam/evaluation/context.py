@@ -28,6 +28,7 @@ from reparam.evaluation.networks.features import NETWORKS, FeatureNetwork, secon
 from reparam.evaluation.options import QUICK_IMAGES, EvaluationOptions
 from reparam.files import cache_folder
 from reparam.latent.generation import (
+    classify,
     device_of,
     encode,
     predict,
@@ -58,7 +59,7 @@ class StandIn(NamedTuple):
     """What is measured in place of the model: `value` where the context has `of`; `floor`: the best that can be expected."""
 
     name: str
-    of: Literal["samples", "reconstructions", "average_prediction", "clusters"]
+    of: Literal["samples", "reconstructions", "average_prediction", "clusters", "predicted_classes"]
     value: Tensor
     floor: bool = False
 
@@ -153,6 +154,14 @@ class EvaluationContext:
             return to_float(self.trained_on.take(self.fitted).pixels)
         return task_images(self.trained_on, self.task, self.fitted).x
 
+    @cached_property
+    def labelled(self) -> tuple[Tensor, Tensor]:
+        """Training images with labels, all or as many as of `fitted`: as the task gives them [n, C, H, W], and the labels [n]."""
+        known = (self.trained_on.labels >= 0).nonzero().squeeze(1)
+        most = min(FITTED, LARGEST_FITTED // math.prod(self.dataset.shape))
+        batch = task_images(self.trained_on, self.task, known[random_indices(known, most)])
+        return batch.x, batch.y
+
     def components(self, grey: bool = False) -> Components:
         """As many principal components of these images as the model has latents."""
         grey = grey and self.task.binarise != "none"
@@ -235,6 +244,11 @@ class EvaluationContext:
     def clusters(self) -> Tensor:
         """The most probable component of each test image, [N]."""
         return self.responsibilities.argmax(1)
+
+    @cached_property
+    def predicted_classes(self) -> Tensor:
+        """The class that the model names for each test image, [N]."""
+        return classify(self.model, self.x)
 
     # -- predictions of conditional models --------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from reparam.evaluation.metrics.metric import mean, ratio
 from reparam.evaluation.shortcomings import (
     TOO_FEW_STEPS,
     answers_alike,
+    misread,
     shortcomings,
     stop_early,
     train_longer,
@@ -33,7 +34,7 @@ _UNSTABLE = "if the loss did not fall, lower --learning-rate or set --clip, and 
 
 
 def diagnose(context: EvaluationContext) -> tuple[Finding, ...]:
-    """Findings on a model that reconstructs, or on a conditional one with a bound; none on others.
+    """Findings on a model that reconstructs, or on a conditional one with a bound; on others where a plain baseline is better.
 
     untrained: the mean training image is a better reconstruction. collapsed: it is as good, and the latents carry next to
     nothing; or they carry nothing at all, on however few images. overfitted: the loss (negative ELBO; -log p(x|z) of an
@@ -53,7 +54,8 @@ def _findings(context: EvaluationContext) -> tuple[Finding, ...]:
     if Ability.CONDITIONAL_LIKELIHOOD in abilities:
         return _conditional(context)
     if Ability.RECONSTRUCT not in abilities:
-        return tuple(shortcomings(context, None)) if Ability.SAMPLE in abilities else ()
+        images = shortcomings(context, None) if Ability.SAMPLE in abilities else []
+        return (*images, *(misread(context) if Ability.CLASSIFY in abilities else []))
     n, error = len(context.x), _error(context)
     if error is None:
         return (Finding("nothing to learn", "the images are all alike: nothing is left of them but their mean"),)
@@ -63,7 +65,7 @@ def _findings(context: EvaluationContext) -> tuple[Finding, ...]:
     if kl < NEGLIGIBLE_KL and high != "untrained" and low != "good":
         return (_collapsed(context, evidence, kl),)
     if low != high and SURE * error.stderr > NO_BETTER_THAN_MEAN:
-        return (_too_few(n, f"{evidence}, ± {error.stderr:.2g}"),)
+        return (_too_few(context, n, f"{evidence}, ± {error.stderr:.2g}"),)
     level = _level(1 - error.value)
     if level == "untrained":
         return (
@@ -98,11 +100,11 @@ def _level(explained: float) -> str:
     return "untrained" if explained < WORSE_THAN_MEAN else "poor" if explained < NO_BETTER_THAN_MEAN else "good"
 
 
-def _too_few(n: int, evidence: str) -> Finding:
+def _too_few(context: EvaluationContext, n: int, evidence: str) -> Finding:
+    more = n < len(context.split)
+    advice = "evaluate on more images: --images" if more else "more images"
     what = "image is" if n == 1 else "images are"
-    return Finding(
-        "too few images to tell", f"{evidence}: {n:,} test {what} too few to say more", "evaluate on more images"
-    )
+    return Finding("too few images to tell", f"{evidence}: {n:,} test {what} too few to say more", advice)
 
 
 def _collapsed(context: EvaluationContext, evidence: str, kl: float) -> Finding:
@@ -123,7 +125,7 @@ def _conditional(context: EvaluationContext) -> tuple[Finding, ...]:
     measure = mean(context.bound[1], "nats/image")
     kl, reach = measure.value, SURE * (math.inf if measure.stderr is None else measure.stderr)
     if kl >= NEGLIGIBLE_KL and abs(kl - COLLAPSED_KL) < reach and reach > COLLAPSED_KL / 2:
-        return (_too_few(measure.n, f"all latents together carry {kl:.2g} nats"),)
+        return (_too_few(context, measure.n, f"all latents together carry {kl:.2g} nats"),)
     if kl < COLLAPSED_KL:
         unused = Finding(
             "latent unused",
@@ -174,7 +176,7 @@ def _generalisation(context: EvaluationContext, explains: str) -> Finding:
     test, train = _losses(context)
     n, gap = min(len(test), len(train)), float(test.mean() - train.mean())
     if n < 2:
-        return _too_few(len(test), explains)
+        return _too_few(context, len(test), explains)
     stderr = math.sqrt(float(test.var() / len(test) + train.var() / len(train)))
     spread = max(float(test.std()), 1e-12)
     if gap > 3 * stderr and gap / spread >= OVERFITTED:
@@ -188,7 +190,9 @@ def _generalisation(context: EvaluationContext, explains: str) -> Finding:
         words = f"the loss is {gap:.3g} ± {stderr:.2g} nats higher on test than on training images, which is little"
     elif SURE * stderr > OVERFITTED * spread:  # a gap that counts could not be seen
         return _too_few(
-            len(test), f"{explains}; the loss on them is {gap:.3g} ± {stderr:.2g} nats above that of training images"
+            context,
+            len(test),
+            f"{explains}; the loss on them is {gap:.3g} ± {stderr:.2g} nats above that of training images",
         )
     else:
         words = "the loss on test images is not measurably higher than that on training images"

@@ -4,6 +4,7 @@ Shapes: `N` images, `K` latent, `L` predictions of one image, `C H W` image, `D`
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -16,12 +17,14 @@ from reparam.distributions import IGNORED
 from reparam.evaluation import fidelity, structured
 from reparam.evaluation.context import EvaluationContext, finite
 from reparam.evaluation.history import ENOUGH_STEPS
+from reparam.evaluation.metrics.classes import CLASSES
+from reparam.evaluation.metrics.clusters import CLUSTERS
 from reparam.evaluation.metrics.likelihood import marginal_kl, no_normal_posterior
-from reparam.evaluation.metrics.metric import ROUNDING, SURE, mean
+from reparam.evaluation.metrics.metric import ROUNDING, SURE, Metric, mean
 from reparam.evaluation.metrics.plain import projection
 from reparam.evaluation.metrics.samples import SAMPLES
 from reparam.latent.generation import encode
-from reparam.run.documents import Finding
+from reparam.run.documents import Baseline, Finding
 
 TOO_FEW_STEPS = "too few steps"
 HALF = 0.5  # of the pixels' variance
@@ -111,9 +114,32 @@ def _baseline_not_reached(context: EvaluationContext, behind: _Behind | None) ->
             said.append(f"samples are at a distance ({name}) of {_against(measure.value, plain.value, plain.name)}")
             if can_fit_prior(context):
                 advice = "; ".join(part for part in (advice, f"fit a prior: {fit_prior(context)}") if part)
+    for plain, value in _surpassed(context, "cluster_accuracy", CLUSTERS):
+        said.append(
+            f"clusters agree with the classes on {value:.1%} of images, those of {plain.name} on {plain.value:.1%}"
+        )
+        advice = advice or f"--recipe clusters, which is made for them; else {train_longer(context)}"
     if not said:
         return None
     return Finding("baseline not reached", "; ".join(said), advice or train_longer(context))
+
+
+def misread(context: EvaluationContext) -> list[Finding]:
+    """Of a classifier that plain ones surpass."""
+    found = [
+        f"{value:.1%} of test images are classified rightly, {plain.value:.1%} by the {plain.name}"
+        for plain, value in _surpassed(context, "accuracy", CLASSES)
+    ]
+    return [Finding("baseline not reached", "; ".join(found), train_longer(context))] if found else []
+
+
+def _surpassed(context: EvaluationContext, name: str, rows: Mapping[str, Metric]) -> list[tuple[Baseline, float]]:
+    """The plain baselines that surely surpass the model by a metric that is measured by default, with the model's figure."""
+    row = rows[name]
+    if not row.is_usual(context):
+        return []
+    measure = row.measure(context)
+    return [(plain, measure.value) for plain in measure.baselines if row.loses(measure, plain)]
 
 
 def _carry_more(context: EvaluationContext) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from reparam.errors import flag
 from reparam.run.config import RunConfig, resolve_family
 
+MEASURED = ("products",)  # what a training settles by measurement: a new one measures again
+
 
 def training_command(config: RunConfig, out: Path, **changed: Any) -> str:
     """`reparam train MODEL ...` with every option that is not its recipe's, some of them changed, into a folder that is not there
@@ -19,7 +21,8 @@ def training_command(config: RunConfig, out: Path, **changed: Any) -> str:
         own, others = getattr(config, section), getattr(usual, section)
         for field in dataclasses.fields(own):
             value = changed.get(field.name, getattr(own, field.name))
-            if field.name in changed or value != getattr(others, field.name):
+            differs = value != getattr(others, field.name) and field.name not in MEASURED
+            if field.name in changed or differs:
                 words += _words(field.name, value)
     return shlex.join([*words, "--out", str(_free(out))])
 

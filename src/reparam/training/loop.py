@@ -178,11 +178,11 @@ class Loop:
             self.progress.note("compiling the step: seconds for small networks, minutes for large ones")
         else:
             self.progress.start(self.steps, state.step)
-        if state.step == 0 and 0 in pictures:
-            self._draw()
 
         while not self._done():
             self._run_callbacks()
+            if state.step == 0 and 0 in pictures:  # of the model as its training begins
+                self._draw()
             with default_generators():
                 runner.advance()
             if compiling:  # which does not count for the rate, nor for the time that is left

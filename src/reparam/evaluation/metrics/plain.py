@@ -69,6 +69,27 @@ def mean_prediction(context: EvaluationContext) -> StandIn:
     return StandIn(f"mean {'mask' if context.of_maps else 'image'}", "average_prediction", mean.expand(n, *mean.shape))
 
 
+def usual_class(context: EvaluationContext) -> StandIn | None:
+    """The class that most labelled training images have."""
+    _, labels = context.labelled
+    if not len(labels):
+        return None
+    usual = labels.mode().values
+    return StandIn("most frequent class", "predicted_classes", usual.expand(len(context.x)))
+
+
+def nearest_images(context: EvaluationContext) -> StandIn | None:
+    """The class of the labelled training image whose pixels are nearest."""
+    images, labels = context.labelled
+    if not len(labels):
+        return None
+
+    def make() -> StandIn:
+        return StandIn("nearest image", "predicted_classes", labels[baselines.nearest(context.x, images)])
+
+    return context.once("nearest image", make)
+
+
 def _clusters(context: EvaluationContext, kind: str) -> StandIn | None:
     """As many clusters of the training images as the prior has components, in as many principal components as latents."""
     count = context.model.prior.components
