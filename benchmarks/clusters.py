@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 import reparam
 from reparam.data import Dataset
 from reparam.data.loading import load
-from reparam.evaluation.metrics.clusters import best_assignment, normalised_information
+from reparam.metrics.clusters import best_assignment, normalised_information
 
 SETS = ("digits", "mnist-unequal", "fashion-mnist", "mnist")
 CLUSTERS, LATENT = 10, 10

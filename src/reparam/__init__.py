@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reparam.version import __version__
 
 _HOMES = {
+    "metrics": "reparam.metrics",  # a module, the others are names in one
     "train": "reparam.api",
     "resume": "reparam.api",
     "load": "reparam.api",
@@ -34,6 +35,7 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
+    from reparam import metrics
     from reparam.api import Run, augment_test, evaluate, load, relocate, resume, train
     from reparam.core.conditional import Decoder, Discriminator, Encoder, Head, Prior
     from reparam.errors import ReparamError
@@ -45,7 +47,12 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         state = random.getstate()
         try:
-            return getattr(import_module(_HOMES[name]), name)
+            home = import_module(_HOMES[name])
+            return home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
         finally:
             random.setstate(state)  # importing rich draws random numbers
     raise AttributeError(f"module 'reparam' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

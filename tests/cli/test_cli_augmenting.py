@@ -19,10 +19,10 @@ from reparam.core.blocks import BLOCK
 from reparam.data.options import DataOptions
 from reparam.data.selection import random_indices
 from reparam.errors import DataError
-from reparam.evaluation.fidelity import sharpness
 from reparam.evaluation.metrics.latent_moves import change_for
 from reparam.latent.directions import DIRECTIONS
 from reparam.latent.generation import encode
+from reparam.metrics.fidelity import sharpness
 from reparam.reports.charts import Chart
 from reparam.reports.figures import FIGURES
 from reparam.reports.figures.latent_moves import class_directions, latent_moves, short

@@ -13,9 +13,10 @@ from reparam.data.tasks import TaskOptions
 from reparam.distributions import keyed_generator
 from reparam.evaluation import EvaluationOptions, shortcomings
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.metrics.clusters import CLUSTERS, best_assignment, normalised_information
+from reparam.evaluation.metrics.clusters import CLUSTERS
 from reparam.evaluation.metrics.table import METRICS, choose
 from reparam.latent import generation
+from reparam.metrics.clusters import best_assignment, normalised_information
 from reparam.models import Model, Spec
 from reparam.models.gmvae import MixturePrior
 from reparam.run.config import resolve

@@ -24,6 +24,7 @@ from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.metric import ratio
 from reparam.evaluation.metrics.table import choose, evaluate
 from reparam.evaluation.networks.features import FeatureNetwork
+from reparam.metrics.likelihood import PIXELS_AT_ONCE
 from reparam.models import Model
 
 SIDE = 8
@@ -150,7 +151,7 @@ def test_nll_neither_depends_on_what_is_decoded_at_once_nor_on_how_many_images_c
     model = config.family.build(config.options, reparam.models.Spec((1, SIDE, SIDE))).eval()
     x = to_float(digits.test.images[:130])
     values, sizes = estimators.importance_nll(model, x, 250, 0)
-    monkeypatch.setitem(estimators.PIXELS_AT_ONCE, "cpu", 7 * SIDE * SIDE)
+    monkeypatch.setitem(PIXELS_AT_ONCE, "cpu", 7 * SIDE * SIDE)
     again, sizes_again = estimators.importance_nll(model, x[:103], 250, 0)
     torch.testing.assert_close(again, values[:103])
     torch.testing.assert_close(sizes_again, sizes[:103], rtol=1e-3, atol=1e-3)

@@ -11,9 +11,9 @@ from reparam.data import Dataset, Images
 from reparam.data.tasks import TaskOptions, with_condition
 from reparam.distributions import IGNORED
 from reparam.evaluation import EvaluationOptions, diagnose
-from reparam.evaluation import structured as judged
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.table import METRICS
+from reparam.metrics import structured as judged
 from reparam.models import Model
 from reparam.run.data import stored_spec
 from reparam.run.documents import NoValueError
@@ -54,20 +54,20 @@ def test_reliability_by_hand() -> None:
     assert found.confidence[used].tolist() == pytest.approx([0.5, 0.9])
     assert found.accuracy[used].tolist() == pytest.approx([0.6, 0.6])
     assert found.weight[used].tolist() == pytest.approx([0.5, 0.5])
-    assert judged.calibration_error(found) == pytest.approx(0.5 * 0.1 + 0.5 * 0.3)
+    assert judged.calibration_error(probs, MAP.expand(2, 1, 2, 3), bins=10) == pytest.approx(0.5 * 0.1 + 0.5 * 0.3)
 
 
 def test_a_calibrated_model_has_no_calibration_error() -> None:
     generator = torch.Generator().manual_seed(0)
     p = torch.rand(40, 1, 50, 50, generator=generator, dtype=torch.float64)
     truth = torch.bernoulli(p, generator=generator).long()
-    error = judged.calibration_error(judged.reliability(torch.cat([1 - p, p], 1), truth))
+    error = judged.calibration_error(torch.cat([1 - p, p], 1), truth)
     # 100,000 pixels in the 8 bins that two values reach: each bin's share is off by 0.004 on average, sqrt(p q / n) sqrt(2 /
     # pi).
     assert error < 0.01
     overconfident = torch.cat([1 - p, p], 1).square()
     overconfident /= overconfident.sum(1, keepdim=True)
-    assert judged.calibration_error(judged.reliability(overconfident, truth)) > 0.05
+    assert judged.calibration_error(overconfident, truth) > 0.05
 
 
 def test_spread_of_answers_by_hand() -> None:

@@ -15,8 +15,8 @@ SOURCE = Path(reparam.__file__).parent
 # and imports inside functions count like any other.
 LAYERS = [
     "version", "errors", "importing", "files", "tensor_files", "terminal", "progress", "distributions", "core", "data",
-    "networks", "conditionals", "objectives", "models", "latent", "run", "training", "evaluation", "reports", "session",
-    "trial", "api", "testing", "cli",
+    "networks", "conditionals", "objectives", "models", "latent", "run", "training", "metrics", "evaluation", "reports",
+    "session", "trial", "api", "testing", "cli",
 ]  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from reparam.conditionals import StandardNormal
 from reparam.conditionals.encoders import LOG_SCALE_RANGE
 from reparam.core.conditional import Decoder, Encoder
 from reparam.distributions import keyed_generator, mixture, report_kl, tight_kl
-from reparam.evaluation import latents
-from reparam.evaluation.latents import aggregate_posterior
 from reparam.evaluation.likelihood import bound, importance_nll
+from reparam.metrics import latents
+from reparam.metrics.latents import aggregate_posterior
 from reparam.models import Model
 from reparam.objectives.variational import kl_per_dimension
 

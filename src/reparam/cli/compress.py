@@ -43,8 +43,8 @@ def compress(
 
     from reparam.data.io.single_picture import read_picture
     from reparam.data.selection import task_images
-    from reparam.evaluation.fidelity import psnr
     from reparam.files import write_bytes
+    from reparam.metrics.fidelity import psnr
 
     opened = open_run(run, device)
     opened.require(Ability.RECONSTRUCT, "compress images")

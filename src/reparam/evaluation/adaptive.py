@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from reparam.core.blocks import BLOCK
-from reparam.evaluation.likelihood import SAMPLES_AT_ONCE, LogWeights
+from reparam.evaluation.likelihood import log_weights
+from reparam.metrics.likelihood import SAMPLES_AT_ONCE
 from reparam.models import Model
 from reparam.progress import Progress
 
@@ -63,7 +64,7 @@ class Goal(NamedTuple):
 def draws_per_second(model: Model, x: Tensor, c: Tensor | None, posterior: bool) -> float:
     """Draws of an image a second, for ten images: the best of three times, since other work disturbs single ones."""
     n, count = min(len(x), FEWEST_IMAGES), 1
-    block = LogWeights(model, [x[:n]], 0, 0, None if c is None else c[:n], posterior)
+    block = log_weights(model, [x[:n]], 0, 0, None if c is None else c[:n], posterior)
     block.draw(1)  # the first one is slower
     while True:
         times = []
@@ -93,10 +94,10 @@ def sampled_nll(
     c: Tensor | None = None,
     posterior: bool = True,
 ) -> list[Sampled]:
-    """-log p(x) of each target (see `LogWeights`), from draws of q(z|x) or the prior: `SAMPLES_AT_ONCE` for each image, then
+    """-log p(x) of each target (see `log_weights`), from draws of q(z|x) or the prior: `SAMPLES_AT_ONCE` for each image, then
     twice as many until the goal is reached. They are the first draws of `importance_nll` or `monte_carlo_nll`."""
     n, name = len(targets[0]), "nll" if posterior else "monte carlo nll"
-    blocks = [LogWeights(model, targets, number, seed, c, posterior) for number in range(-(-n // BLOCK))]
+    blocks = [log_weights(model, targets, number, seed, c, posterior) for number in range(-(-n // BLOCK))]
     sums, draws, began = None, SAMPLES_AT_ONCE, time.perf_counter()
     while True:
         new = draws if sums is None else draws // 2

@@ -19,7 +19,7 @@ from reparam.data.selection import random_indices, task_images
 from reparam.data.tasks import TaskOptions, to_float
 from reparam.distributions import IGNORED
 from reparam.errors import ReparamError, RunError
-from reparam.evaluation import distances, latents, likelihood, structured
+from reparam.evaluation import likelihood
 from reparam.evaluation.baselines import FITTED, LARGEST_FITTED, Components, mean_map, principal_components
 from reparam.evaluation.budget import Budget
 from reparam.evaluation.by_draws import LikelihoodsByDraws
@@ -38,6 +38,7 @@ from reparam.latent.generation import (
     sample,
     sample_latents,
 )
+from reparam.metrics import distances, latents, structured
 from reparam.models import Model
 from reparam.progress import Progress, Silent, silent
 from reparam.run.documents import NoValueError
@@ -336,10 +337,10 @@ class EvaluationContext:
                 return self._stored(network, self.dataset.train, samples, "training")
             return network.features(samples, self.progress, f"{name} features of {self._samples_named}")
 
-        return test, self._of_made(name, compute)
+        return finite(test, f"{name} features"), finite(self._of_made(name, compute), f"{name} features of samples")
 
     def manifolds(self, name: str) -> distances.Manifolds:
-        return self._of_made(f"{name} manifolds", lambda: distances.manifolds(*self.features(name)))
+        return self._of_made(f"{name} manifolds", lambda: distances.prdc(*self.features(name)))
 
     @property
     def _samples_named(self) -> str:

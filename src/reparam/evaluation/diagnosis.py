@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from reparam.core.abilities import Ability
-from reparam.evaluation import fidelity, likelihood
+from reparam.evaluation import likelihood
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.latents import active_units
 from reparam.evaluation.metrics.metric import mean, ratio
 from reparam.evaluation.shortcomings import (
     TOO_FEW_STEPS,
@@ -20,6 +19,8 @@ from reparam.evaluation.shortcomings import (
     train_longer,
     unfilled,
 )
+from reparam.metrics import fidelity
+from reparam.metrics.latents import active_units
 from reparam.run.documents import Finding, NoValueError
 
 # Shares of the pixels' variance that reconstructions explain: below the first, one grey image is better.

@@ -1,9 +1,8 @@
-"""Likelihoods and bounds, in nats per image.
+"""Likelihoods and bounds of models, in nats per image.
 
 Shapes: `N` images, `B` block, `K` latent, `S` importance samples.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -12,16 +11,12 @@ from torch.distributions import Independent
 
 from reparam.core.blocks import BLOCK, full_block, in_blocks
 from reparam.core.model import ConditionedModel
-from reparam.distributions import keyed_generator, kl_at, rsample, with_parameters
+from reparam.distributions import keyed_generator, kl_at, rsample
 from reparam.latent.generation import block_condition, device_of
+from reparam.metrics.likelihood import LogWeights, Sampled, estimated
 from reparam.models import Model
 from reparam.objectives.variational import kl_per_dimension
-from reparam.progress import Progress, Silent
-
-SAMPLES_AT_ONCE = 100  # importance samples of an image that are drawn in one call: it keys the noise
-# Decoded in one call: what a processor's caches hold, or enough to fill a GPU. No random number depends on it.
-PIXELS_AT_ONCE = {"cpu": 400_000}
-PIXELS_ON_A_GPU = 40_000_000
+from reparam.progress import Progress
 
 
 @torch.no_grad()
@@ -74,21 +69,16 @@ def point_reconstruction(model: Model, source: Tensor, x: Tensor) -> Tensor:
 @torch.no_grad()
 def importance_nll(
     model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None = None, c: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    r"""(-log p(x), effective sample size) of each image, [N] each; of a conditional model -log p(x|c).
-
-    log p(x) is estimated by log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x), z_s ~ q(z|x) (Rezende et al. 2014; Burda et al. 2016,
-    eq. 8; with c Sohn et al. 2015, eq. 11): a lower bound in expectation that tightens with S. The effective sample size is
-    (sum w)^2 / sum w^2, from 1 (one draw has all the weight: the estimate may be far too low) to S. The estimate of an image
-    depends on S, the seed and its place among the images alone. Memory grows with S by the weights only, [S, 100].
-    """
+) -> Sampled:
+    """`reparam.metrics.importance_nll` of a model's parts; of a conditional model -log p(x|c), from draws of q(z|x, c) (Sohn et
+    al. 2015, eq. 11). Memory grows with the samples by the weights only, [S, 100]."""
     return _estimate(model, x, samples, seed, progress, c, posterior=True)
 
 
 @torch.no_grad()
 def monte_carlo_nll(
     model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None = None, c: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+) -> Sampled:
     r"""(-log p(x|c), effective sample size) of each image, [N] each, from the prior alone.
 
     log p(x|c) is estimated by log 1/S sum_s p(x|z_s, c), z_s ~ p(z|c) (Sohn et al. 2015, eq. 10): a lower bound in expectation,
@@ -104,53 +94,25 @@ def monte_carlo_nll(
         return -p_x.log_prob(full_block(part).to(device_of(model)))[: len(part)]
 
     nll = in_blocks(block, x)
-    return nll, torch.ones_like(nll)
+    return Sampled(nll, torch.ones_like(nll))
 
 
-class LogWeights:
-    """log p(x|z) p(z) / proposal(z) at draws of the proposal, which is q(z|x) or the prior, for the images of block `number`.
-
-    targets: versions of the same images, [N, C, H, W] each, that the weights are for; q(z|x) is of the first. Noise is drawn for
-    whole blocks and `SAMPLES_AT_ONCE` draws, so that it depends on nothing else; networks run on the images alone.
-    """
-
-    def __init__(
-        self, model: Model, targets: Sequence[Tensor], number: int, seed: int, c: Tensor | None, posterior: bool
-    ) -> None:
-        device = device_of(model)
-        self.parts = [x[number * BLOCK :][:BLOCK].to(device) for x in targets]
-        self.n, self.posterior = len(self.parts[0]), posterior
-        self.rows = PIXELS_AT_ONCE.get(device.type, PIXELS_ON_A_GPU) // self.parts[0][0].numel()
-        self.generator = keyed_generator(device, seed, "importance" if posterior else "monte carlo", number)
-        model_c = model.given(None if c is None else c[number * BLOCK :][: self.n].to(device))
-        self.decoder, self.p_z = model_c.decoder, model_c.prior()
-        self.q_z = model_c.encoder(self.parts[0]) if posterior else self.p_z
-        self.whole = with_parameters(self.q_z, full_block)
-
-    def draw(self, count: int = SAMPLES_AT_ONCE) -> Tensor:
-        """Those of the next draws, `SAMPLES_AT_ONCE` at most, [T, count, n] for T targets."""
-        drawn = rsample(self.whole, (SAMPLES_AT_ONCE,), self.generator)[:count, : self.n]
-        log_w = []
-        for z in drawn.split(max(1, self.rows // self.n)):
-            p_x = self.decoder(z)
-            log_p = torch.stack([p_x.log_prob(x) for x in self.parts])
-            log_w.append(log_p + self.p_z.log_prob(z) - self.q_z.log_prob(z) if self.posterior else log_p)
-        return torch.cat(log_w, 1)
+def log_weights(
+    model: Model, targets: Sequence[Tensor], number: int, seed: int, c: Tensor | None, posterior: bool
+) -> LogWeights:
+    """Those of block `number` of the targets [N, C, H, W], given c where there is one, on the model's device."""
+    device = device_of(model)
+    parts = [x[number * BLOCK :][:BLOCK].to(device) for x in targets]
+    model_c = model.given(None if c is None else c[number * BLOCK :][: len(parts[0])].to(device))
+    return LogWeights(model_c.encoder if posterior else None, model_c.decoder, model_c.prior, parts, number, seed)
 
 
 def _estimate(
     model: Model, x: Tensor, samples: int, seed: int, progress: Progress | None, c: Tensor | None, posterior: bool
-) -> tuple[Tensor, Tensor]:
+) -> Sampled:
     """From so many draws for each image."""
-    parts = [(block, start) for block in range(-(-len(x) // BLOCK)) for start in range(0, samples, SAMPLES_AT_ONCE)]
-    nlls, sizes = [], []
-    for number, start in (progress or Silent()).track(parts, "nll" if posterior else "monte carlo nll"):
-        if start == 0:
-            block, log_w = LogWeights(model, [x], number, seed, c, posterior), list[Tensor]()
-        log_w.append(block.draw(samples - start)[0])
-        if start + SAMPLES_AT_ONCE >= samples:
-            weights = torch.cat(log_w)
-            total = weights.logsumexp(0)
-            nlls.append((math.log(samples) - total).cpu())
-            sizes.append(1 / (weights - total).exp().square().sum(0).cpu())
-    return torch.cat(nlls), torch.cat(sizes)
+
+    def weights(number: int) -> LogWeights:
+        return log_weights(model, [x], number, seed, c, posterior)
+
+    return estimated(weights, len(x), samples, progress, "nll" if posterior else "monte carlo nll")

@@ -14,7 +14,6 @@ from torch import Tensor
 from reparam.core.abilities import Ability
 from reparam.data.selection import random_indices, task_images
 from reparam.distributions import IGNORED
-from reparam.evaluation import fidelity, structured
 from reparam.evaluation.context import EvaluationContext, finite
 from reparam.evaluation.history import ENOUGH_STEPS
 from reparam.evaluation.metrics.classes import CLASSES
@@ -24,6 +23,7 @@ from reparam.evaluation.metrics.metric import ROUNDING, SURE, Metric, mean
 from reparam.evaluation.metrics.plain import projection
 from reparam.evaluation.metrics.samples import SAMPLES
 from reparam.latent.generation import encode
+from reparam.metrics import fidelity, structured
 from reparam.run.documents import Baseline, Finding
 
 TOO_FEW_STEPS = "too few steps"

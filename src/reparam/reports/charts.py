@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from reparam.errors import RunError
-from reparam.evaluation.structured import Reliability
+from reparam.metrics.structured import Reliability
 from reparam.run.documents import MetricsLine
 
 if TYPE_CHECKING:

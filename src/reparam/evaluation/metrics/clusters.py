@@ -5,33 +5,12 @@ Shapes: `N` images, `D` classes, `M` components.
 
 import math
 
-import torch
-from torch import Tensor
-
 from reparam.core.abilities import Ability
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.latents import entropy
 from reparam.evaluation.metrics.metric import Estimate, Measure, Metric, by_image, none_labelled, one_class
 from reparam.evaluation.metrics.plain import k_means, mixture
-
-
-def best_assignment(counts: Tensor) -> Tensor:
-    """The component of each class, [D], -1 where there are too few: of counts [M, D] of images by component and class, the
-    one-to-one assignment under which most images are in the component of their class (Hungarian method)."""
-    from scipy.optimize import linear_sum_assignment
-
-    components, classes = linear_sum_assignment(counts.numpy(), maximize=True)
-    found = torch.full((counts.shape[1],), -1)
-    found[torch.as_tensor(classes)] = torch.as_tensor(components)
-    return found
-
-
-def normalised_information(counts: Tensor) -> float:
-    """Mutual information of component and class over the mean of their entropies, of counts [M, D]: 0 for independent ones, 1 for
-    the same partition."""
-    joint = counts.double() / counts.sum()
-    both = entropy(joint.sum(1)) + entropy(joint.sum(0))
-    return 2 * (both - entropy(joint)) / both if both > 0 else 1.0
+from reparam.metrics import clusters
+from reparam.metrics.latents import entropy
 
 
 def cluster_accuracy(context: EvaluationContext) -> Estimate:
@@ -42,10 +21,9 @@ def cluster_accuracy(context: EvaluationContext) -> Estimate:
     known = context.batch.y >= 0
     labels, chosen = context.batch.y[known], context.clusters[known]
     components, classes = context.model.prior.components, len(context.dataset.classes)
-    counts = torch.zeros(components, classes, dtype=torch.long)
-    counts.index_put_((chosen, labels), torch.ones_like(chosen), accumulate=True)
-    right = (best_assignment(counts)[labels] == chosen).double()
-    information = f"normalised mutual information {normalised_information(counts):.3f}"
+    counts = clusters.joint_counts(chosen, labels, components, classes)
+    right = (clusters.best_assignment(counts)[labels] == chosen).double()
+    information = f"normalised mutual information {clusters.normalised_information(counts):.3f}"
     return by_image(right, "share", f"{components} components, {classes} classes, one to one; {information}")
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from reparam.core.abilities import Ability
 from reparam.core.blocks import BLOCK, in_blocks
 from reparam.errors import ConfigError
-from reparam.evaluation import fidelity
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.metric import Estimate, Measure, Metric, NoValueError, mean, one_class
 from reparam.evaluation.metrics.reconstruction import relative_sharpness
 from reparam.latent.augmentation import Augmenter, BaseAugmenter, PixelAugmenter
 from reparam.latent.directions import DEFAULT, PIXELS, class_latents, find_direction
+from reparam.metrics import fidelity
 from reparam.models import Model
 
 # Mean L2 of an image of 28 x 28 grey pixels in [0, 1]; of others, the same root mean square a pixel and channel.

@@ -12,12 +12,12 @@ from torch.distributions import Independent, Normal
 from reparam.core.abilities import Ability
 from reparam.core.blocks import in_blocks
 from reparam.data.tasks import to_float
-from reparam.evaluation import latents
 from reparam.evaluation.adaptive import Sampled
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.likelihood import kl_by_dimension, point_reconstruction
 from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean
 from reparam.evaluation.options import EvaluationOptions
+from reparam.metrics import latents
 
 FEW_SAMPLES = 10  # effective ones: below, few draws have all the weight
 SATURATED = 0.9  # of log n: a mutual information above it says little but that it is large

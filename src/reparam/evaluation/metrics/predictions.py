@@ -11,7 +11,6 @@ from torch import Tensor
 
 from reparam.core.abilities import Ability
 from reparam.distributions import IGNORED
-from reparam.evaluation import structured
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.likelihood import SAMPLING, draws_note, known, nll
 from reparam.evaluation.metrics.metric import (
@@ -27,6 +26,7 @@ from reparam.evaluation.metrics.metric import (
     ratio_by_image,
 )
 from reparam.evaluation.metrics.plain import mean_prediction
+from reparam.metrics import structured
 
 NO_PIXEL = "no pixel of the label maps counts"
 
@@ -84,7 +84,8 @@ def iou(context: EvaluationContext) -> Estimate:
     ratios = [ratio_by_image(both, either, "") for both, either in values if either.any()]
     if not ratios:
         raise NoValueError("no image has, or is predicted to have, anything but background")
-    value = sum(one.measure.value for one in ratios) / len(ratios)
+    pooled = structured.pooled_iou(found)[1:]
+    value = sum(pooled[pooled.isfinite()].tolist()) / len(ratios)
     stderr = ratios[0].measure.stderr if len(ratios) == 1 else None
     spread = torch.stack([one.spread for one in ratios if one.spread is not None]).mean(0)
     return Estimate(Measure(value, stderr, n, "", _average(context)), spread)
@@ -97,8 +98,8 @@ def ece(context: EvaluationContext) -> Measure:
     better."""
     if not (context.predicted.x != IGNORED).any():
         raise NoValueError(NO_PIXEL)
-    found = structured.reliability(context.average_prediction, context.predicted.x)
-    return Measure(structured.calibration_error(found), None, len(context.predicted.x), "", _average(context))
+    found = structured.calibration_error(context.average_prediction, context.predicted.x)
+    return Measure(found, None, len(context.predicted.x), "", _average(context))
 
 
 def mean_of_n(context: EvaluationContext) -> Estimate:

@@ -14,12 +14,12 @@ from torch import Tensor
 from reparam.core.abilities import Ability
 from reparam.data.tasks import to_float
 from reparam.errors import ConfigError, RunError
-from reparam.evaluation import fidelity
 from reparam.evaluation.baselines import principal_components
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean, trained_without_prior
 from reparam.latent import compression
 from reparam.latent.generation import decode
+from reparam.metrics import fidelity
 
 TOGETHER = 1000  # images in one file
 QUALITIES = range(1, 96)

@@ -5,10 +5,10 @@ from torch import Tensor
 
 from reparam.core.abilities import Ability
 from reparam.core.blocks import BLOCK, in_blocks
-from reparam.evaluation import fidelity
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.metrics.metric import Estimate, Metric, by_image, ratio_by_image
 from reparam.evaluation.metrics.plain import mean_image, projection
+from reparam.metrics import fidelity
 
 # Sums of five greys are rounded by up to 5e-7; a single pixel that is one grey level off makes edges of 3e-5 in 512 x 512.
 EDGELESS = 1e-6

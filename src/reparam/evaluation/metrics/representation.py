@@ -14,10 +14,10 @@ from reparam.core.abilities import Ability
 from reparam.core.blocks import keyed_noise
 from reparam.data.selection import random_indices
 from reparam.errors import ConfigError
-from reparam.evaluation import fidelity
 from reparam.evaluation.context import EvaluationContext, finite
 from reparam.evaluation.metrics.metric import Measure, Metric, mean, no_classifier, none_labelled, trained_without_prior
 from reparam.latent.generation import decode, encode, sample_latents
+from reparam.metrics import fidelity
 
 NEIGHBOURS = 5
 CONFIDENT = 0.9

@@ -10,12 +10,12 @@ from functools import partial
 from reparam.core.abilities import Ability
 from reparam.data.selection import random_indices
 from reparam.data.tasks import to_float
-from reparam.evaluation import distances, fidelity
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.latents import entropy
 from reparam.evaluation.metrics.metric import Estimate, Measure, Metric, by_image, few_images, no_classifier
 from reparam.evaluation.metrics.plain import gaussian, mean_samples, training_images
 from reparam.evaluation.metrics.reconstruction import relative_sharpness
+from reparam.metrics import distances, fidelity
+from reparam.metrics.latents import entropy
 
 COMPARED = 5000  # images of each kind, at most
 

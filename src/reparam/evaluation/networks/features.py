@@ -22,11 +22,12 @@ from reparam.data.selection import random_indices
 from reparam.data.tasks import to_float
 from reparam.distributions import default_generators, default_generators_kept
 from reparam.errors import ReparamError, RunError
-from reparam.evaluation.networks import inception, random_convolutions
-from reparam.evaluation.networks.random_convolutions import RandomConvolutions
 from reparam.files import cache_folder, json_text, read_json
 from reparam.importing import TYPED
 from reparam.latent.generation import class_probabilities, classify
+from reparam.metrics import inception, random_convolutions
+from reparam.metrics.inputs import AT_ONCE
+from reparam.metrics.random_convolutions import RandomConvolutions
 from reparam.models import Model, Schedule, Spec
 from reparam.models.classifier import ConvolutionalClassifier
 from reparam.progress import Progress, Silent, silent, watching
@@ -43,7 +44,6 @@ TIMED_STEPS = 4
 SCALED_ON = 10_000  # training images, at most
 TESTED_AT_ONCE = 10_000  # images
 CENTRED_ON = RANDOM_MOST = 2000  # images
-INCEPTION_BATCH = 20  # 299 x 299 images fill a processor's caches soon
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ def inception_network(
     dataset: Dataset, device: torch.device, progress: Progress | None = None, say: Callable[[str], None] = silent
 ) -> FeatureNetwork:
     """The network of the standard FID, about 0.1 s an image on one processor core."""
-    network = inception.load_inception(device, say)
+    network = inception.inception_features(device, say)
     about = f"{inception.NAME}, bilinear to 299, no antialiasing"
     key = f"{inception.NAME}-{dataset.fingerprint[:16]}"
-    return FeatureNetwork(about, lambda x: network(inception.prepared(x)), device, INCEPTION_BATCH, key)
+    return FeatureNetwork(about, network, device, AT_ONCE, key)
 
 
 def classifier_network(

@@ -9,8 +9,8 @@ from torch import Tensor
 from reparam.core.abilities import Ability
 from reparam.core.batch import Batch
 from reparam.distributions import IGNORED
-from reparam.evaluation import structured
 from reparam.latent.generation import first_guess, predict, predict_average, predict_draws
+from reparam.metrics import structured
 from reparam.models import Model
 from reparam.reports import charts
 from reparam.reports.figures.figure import SPREAD_DRAWS, Drawing

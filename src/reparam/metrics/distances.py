@@ -1,6 +1,9 @@
 """How two sets of images compare, by their features.
 
-Shapes: `N M` images, `F` features.
+Every function takes features [N, F] and [M, F]; or images [N, C, H, W] and [M, C, H, W] with `features`, a function or module
+that turns images into [n, F]. Distances have the unit of squared features (`energy_distance`: of features).
+
+Shapes: `N M` images, `C H W` image, `F` features.
 """
 
 import math
@@ -9,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reparam.evaluation.pairwise import row_blocks
+from reparam.metrics.inputs import Features, two_sets
+from reparam.metrics.pairwise import row_blocks
 
 KERNEL_BLOCK = 1000  # features in one estimate of the kernel distance
 
@@ -22,16 +26,17 @@ class Distance(NamedTuple):
     real: Tensor
     generated: Tensor
 
+    def __float__(self) -> float:
+        return self.value
+
     @property
-    def stderr(self) -> float | None:
-        """None of one image."""
-        if min(len(self.real), len(self.generated)) < 2:
-            return None
+    def stderr(self) -> float:
+        """Standard error of the value, from the draw of both sets, to first order."""
         return math.hypot(*(float(side.std() / math.sqrt(len(side))) for side in (self.real, self.generated)))
 
 
-def frechet_distance(real: Tensor, generated: Tensor) -> Distance:
-    r"""Fréchet distance of the Gaussians fitted to two sets of features [N, F] (Dowson and Landau 1982; Heusel et al. 2017):
+def frechet_distance(real: Tensor, generated: Tensor, features: Features | None = None) -> Distance:
+    r"""Fréchet distance of the Gaussians fitted to features [N, F], [M, F] (Dowson and Landau 1982; Heusel et al. 2017, FID):
 
         |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2}),
 
@@ -43,7 +48,7 @@ def frechet_distance(real: Tensor, generated: Tensor) -> Distance:
     A feature b at d from m_2 adds 2 (m_2 - m_1) . d + |d|^2 - |S^{-1/2} U^T R_1 d|^2, less the mean of this, to first order: the
     derivative of the root's trace by C_2 is half of R_1^T U S^{-1} U^T R_1. Of the other side it is the same with V^T R_2.
     """
-    a, b = (v.double() for v in (real, generated))
+    a, b = (v.double() for v in two_sets(real, generated, features))
     shift = b.mean(0) - a.mean(0)
     a, b = (v - v.mean(0) for v in (a, b))
     first, second = (torch.linalg.qr(v, mode="r").R / math.sqrt(len(v) - 1) for v in (a, b))
@@ -65,8 +70,8 @@ def frechet_distance(real: Tensor, generated: Tensor) -> Distance:
     )
 
 
-def kernel_distance(real: Tensor, generated: Tensor) -> Distance:
-    r"""Kernel distance (Binkowski et al. 2018, KID): the squared maximum mean discrepancy
+def kernel_distance(real: Tensor, generated: Tensor, features: Features | None = None) -> Distance:
+    r"""Kernel distance of features [N, F], [M, F] (Binkowski et al. 2018, KID): the squared maximum mean discrepancy
 
         E k(a, a') + E k(b, b') - 2 E k(a, b),   k(a, b) = (a . b / F + 1)^3,
 
@@ -75,6 +80,7 @@ def kernel_distance(real: Tensor, generated: Tensor) -> Distance:
     (Hoeffding 1948); near 0, where this order vanishes, it comes out up to 1.4 times too large. Both sides must be in random
     order: blocks of one class each would compare other distributions.
     """
+    real, generated = two_sets(real, generated, features)
     n = min(len(real), len(generated))
     blocks = max(1, n // KERNEL_BLOCK)
     a, b = (v[: n // blocks * blocks].double().unflatten(0, (blocks, -1)) for v in (real, generated))
@@ -86,13 +92,14 @@ def kernel_distance(real: Tensor, generated: Tensor) -> Distance:
     return _discrepancy(kernel(a, a), kernel(b, b), kernel(a, b))
 
 
-def energy_distance(real: Tensor, generated: Tensor) -> Distance:
-    r"""Energy distance (Szekely and Rizzo 2013) of features [N, F], 2 E d(a, b) - E d(a, a') - E d(b, b'), with d(a, b) =
+def energy_distance(real: Tensor, generated: Tensor, features: Features | None = None) -> Distance:
+    r"""Energy distance (Szekely and Rizzo 2013) of features [N, F], [M, F], 2 E d(a, b) - E d(a, a') - E d(b, b'), with d(a, b) =
     |a - b| / F^{1/2}: the squared maximum mean discrepancy of the kernel -d (Sejdinovic et al. 2013).
 
     Unbiased, of error as `kernel_distance`. It grows with the distance and not with its cube, so that a few features far away
     neither decide it nor its error.
     """
+    real, generated = two_sets(real, generated, features)
     n = min(len(real), len(generated))
     a, b = real[:n], generated[:n]
 
@@ -134,7 +141,8 @@ def nearer_to_first(x: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, f
 
 
 class Manifolds(NamedTuple):
-    """For each image whether (density: how densely) it is where the other set is. Their means are the four metrics."""
+    """For each image whether (density: how densely) it is where the other set is: precision and density [M], recall and coverage
+    [N]. Their means are the four metrics."""
 
     precision: Tensor
     recall: Tensor
@@ -142,15 +150,18 @@ class Manifolds(NamedTuple):
     coverage: Tensor
 
 
-def manifolds(real: Tensor, generated: Tensor, support: int = 3, neighbours: int = 5) -> Manifolds:
-    r"""Improved precision and recall (Kynkaanniemi et al. 2019, k = 3), density and coverage (Naeem et al. 2020, k = 5).
+def prdc(
+    real: Tensor, generated: Tensor, features: Features | None = None, support: int = 3, neighbours: int = 5
+) -> Manifolds:
+    r"""Precision and recall (Kynkaanniemi et al. 2019, k = 3: `support`), density and coverage (Naeem et al. 2020, k = 5:
+    `neighbours`), image by image: their means are the four figures, in shares (density: 1 and more is possible).
 
     Every image has a ball that reaches to its k-th nearest neighbour in its own set. Precision: generated images in the ball of
     any real one, [M]; recall: real images in the ball of any generated one, [N]; density: number of balls of real images that a
     generated one is in, over k, [M] (1 is expected for equal distributions, more where samples crowd the densest places);
     coverage: real images with a generated one in their own ball, [N]. Distances are Euclidean; both sets have more than k images.
     """
-    a, b = real.double(), generated.double()
+    a, b = (v.double() for v in two_sets(real, generated, features, max(support, neighbours) + 1))
     real_radii, generated_radii = _radii(a, (support, neighbours)), _radii(b, (support,))
     precision, density = [], []
     recall, coverage = (torch.zeros(len(a), dtype=torch.bool) for _ in range(2))

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from reparam.distributions import keyed_generator
-from reparam.evaluation.distances import frechet_distance
 from reparam.evaluation.networks.features import FeatureNetwork
-from reparam.evaluation.networks.inception import Convolution, Inception, folded, load_inception, prepared
+from reparam.metrics.distances import frechet_distance
+from reparam.metrics.inception import Convolution, Inception, folded, load_inception, prepared
 
 
 def test_folding_is_the_batch_normalisation_it_replaces() -> None:

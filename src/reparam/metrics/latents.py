@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam.core.blocks import keyed_noise
-from reparam.evaluation.pairwise import PAIRWISE_BLOCK, row_blocks
+from reparam.metrics.pairwise import PAIRWISE_BLOCK, row_blocks
 
 ACTIVE_VARIANCE = 0.01
 LARGEST_ROUNDING = 1e-3  # nats, of what is given with a hundredth of a nat

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from reparam.distributions import keyed_generator
-from reparam.evaluation.distances import (
+from reparam.metrics.distances import (
     Distance,
     energy_distance,
     frechet_distance,
     kernel_distance,
-    manifolds,
     nearer_to_first,
+    prdc,
 )
 
 
@@ -111,7 +111,7 @@ def test_manifold_figures_are_their_definitions_written_out() -> None:
     def radius(points: Tensor, i: int, k: int) -> float:
         return sorted(float((points[i] - points[j]).norm()) for j in range(len(points)) if j != i)[k - 1]
 
-    found = manifolds(real, made, support=3, neighbours=5)
+    found = prdc(real, made, support=3, neighbours=5)
     for j in range(len(made)):
         distances = [float((made[j] - r).norm()) for r in real]
         assert found.precision[j] == any(d <= radius(real, i, 3) for i, d in enumerate(distances))
@@ -125,7 +125,7 @@ def test_manifold_figures_are_their_definitions_written_out() -> None:
 
 def test_equal_sets_agree_wholly_and_far_ones_not_at_all() -> None:
     x = normal(200, 4, 6)
-    same, far = manifolds(x, x), manifolds(x, x + 1000)
+    same, far = prdc(x, x), prdc(x, x + 1000)
     assert [float(v.mean()) for v in same[:2]] == [1, 1]
     assert float(same.coverage.mean()) == 1
     assert [float(v.mean()) for v in far] == [0, 0, 0, 0]
@@ -135,17 +135,17 @@ def test_density_and_coverage_of_equal_distributions_have_their_expectations() -
     # Naeem et al. 2020, section 3.3: with as many of each, E density = 1 and E coverage = 1 - 1/2 * ... * (n - k)/(2n - k)
     # ~ 1 - 2^-k. The balls share points, so the errors of independent images are widened by the number of neighbours.
     n, k = 2000, 5
-    found = manifolds(normal(n, 8, 7), normal(n, 8, 8), neighbours=k)
+    found = prdc(normal(n, 8, 7), normal(n, 8, 8), neighbours=k)
     exact = 1 - math.prod((n - i) / (2 * n - 1 - i) for i in range(k))
     for values, truth in ((found.density, 1.0), (found.coverage, exact)):
         assert abs(float(values.mean()) - truth) < 4 * float(values.std()) * math.sqrt(k / n)
 
 
 def test_results_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from reparam.evaluation import pairwise
+    from reparam.metrics import pairwise
 
     real, made = normal(50, 3, 9), normal(40, 3, 10)
-    whole = manifolds(real, made)
+    whole = prdc(real, made)
     monkeypatch.setattr(pairwise, "PAIRWISE_BLOCK", 7)
-    for a, b in zip(manifolds(real, made), whole, strict=True):
+    for a, b in zip(prdc(real, made), whole, strict=True):
         assert a.equal(b)

@@ -1,4 +1,4 @@
-"""How good predictions of a part of an image are; their likelihoods are in `likelihood`.
+"""How good predictions are of label maps, of classes and of a part of an image; their likelihoods are in `likelihood`.
 
 Shapes: `N` images, `L` predictions of one image, `C H W` image, `D` values of a label map, `J` bins.
 """
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam.distributions import IGNORED
+from reparam.metrics.inputs import as_truth
 
 BINS = 15
 
@@ -21,15 +22,27 @@ class Overlap(NamedTuple):
 
 
 def overlap(probs: Tensor, truth: Tensor) -> Overlap:
-    """Of the most probable value at each pixel, probs [N, D, H, W], and the truth [N, 1, H, W], without ignored pixels."""
-    counts = (truth != IGNORED).squeeze(1)
-    predicted, true = probs.argmax(1), truth.squeeze(1)
+    """Of the most probable value at each pixel, probs [N, D, H, W], and the truth [N, 1, H, W] or [N, H, W], without pixels of
+    value 255 (`IGNORED`)."""
+    true = as_truth(probs, truth)
+    counts, predicted = true != IGNORED, probs.argmax(1)
     both, either = [], []
     for value in range(probs.shape[1]):
         a, b = (predicted == value) & counts, (true == value) & counts
         both.append((a & b).flatten(1).sum(1))
         either.append((a | b).flatten(1).sum(1))
     return Overlap(torch.stack(both, 1).double(), torch.stack(either, 1).double())
+
+
+def iou(probs: Tensor, truth: Tensor) -> Tensor:
+    """Intersection over union (Jaccard 1901) of each value, |A and B| / |A or B| pooled over images, [D], from 0 to 1; NaN of one
+    that neither map holds. Arguments: as `overlap`. The mean over values but 0 is the command's `iou`."""
+    return pooled_iou(overlap(probs, truth))
+
+
+def pooled_iou(found: Overlap) -> Tensor:
+    """`iou` of counted pixels."""
+    return found.intersection.mean(0) / found.union.mean(0)
 
 
 def foreground_iou(found: Overlap) -> Tensor:
@@ -41,9 +54,10 @@ def foreground_iou(found: Overlap) -> Tensor:
 
 
 def pixel_accuracy(probs: Tensor, truth: Tensor) -> Tensor:
-    """Share of the pixels whose most probable value is right, [N]."""
-    counts = truth != IGNORED
-    right = (probs.argmax(1, keepdim=True) == truth) & counts
+    """Share of the pixels whose most probable value is right, [N]. Arguments: as `overlap`."""
+    true = as_truth(probs, truth)
+    counts = true != IGNORED
+    right = (probs.argmax(1) == true) & counts
     return right.flatten(1).sum(1).double() / counts.flatten(1).sum(1).clamp(min=1)
 
 
@@ -56,10 +70,12 @@ class Reliability(NamedTuple):
 
 
 def reliability(probs: Tensor, truth: Tensor, bins: int = BINS) -> Reliability:
-    """Of the most probable value at each pixel; bins are of equal width from 0 to 1 (Guo et al. 2017)."""
-    counts = (truth != IGNORED).squeeze(1)
+    """Of the most probable value at each place; bins are of equal width from 0 to 1 (Guo et al. 2017). probs: of classes [N, D],
+    or at each pixel [N, D, H, W]; truth: [N], or [N, H, W] or [N, 1, H, W], 255 (`IGNORED`) where it does not count."""
+    true = as_truth(probs, truth)
+    counts = true != IGNORED
     confidence, predicted = (part[counts] for part in probs.double().max(1))
-    right = (predicted == truth.squeeze(1)[counts]).double()
+    right = (predicted == true[counts]).double()
     place = (confidence * bins).long().clamp(max=bins - 1)
     n = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, torch.ones_like(confidence))
     sums = [torch.zeros(bins, dtype=torch.float64).index_add_(0, place, value) for value in (confidence, right)]
@@ -67,8 +83,13 @@ def reliability(probs: Tensor, truth: Tensor, bins: int = BINS) -> Reliability:
     return Reliability(confidence, accuracy, n / n.sum().clamp(min=1))
 
 
-def calibration_error(found: Reliability) -> float:
-    """Expected calibration error: sum_j weight_j |accuracy_j - confidence_j| (Naeini et al. 2015)."""
+def calibration_error(probs: Tensor, truth: Tensor, bins: int = BINS) -> float:
+    """Expected calibration error (Naeini et al. 2015) of the most probable value at each place, from 0 to 1:
+
+        sum_j weight_j |accuracy_j - confidence_j|
+
+    over `bins` of confidence. probs: of classes [N, D], or at each pixel [N, D, H, W]; truth: as `reliability`."""
+    found = reliability(probs, truth, bins)
     return float((found.weight * (found.accuracy - found.confidence).abs()).sum())
 
 

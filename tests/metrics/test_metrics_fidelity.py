@@ -6,8 +6,8 @@ import scipy.linalg
 import torch
 
 from reparam.distributions import keyed_generator
-from reparam.evaluation.distances import frechet_distance
-from reparam.evaluation.fidelity import psnr, sharpness, squared_error, ssim
+from reparam.metrics.distances import frechet_distance
+from reparam.metrics.fidelity import psnr, sharpness, squared_error, ssim
 
 
 def gaussian_points(mean: torch.Tensor, covariance: torch.Tensor, n: int, seed: int) -> torch.Tensor:

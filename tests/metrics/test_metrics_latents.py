@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from reparam.distributions import keyed_generator
-from reparam.evaluation import latents
-from reparam.evaluation.latents import active_units, aggregate_posterior
+from reparam.metrics import latents
+from reparam.metrics.latents import active_units, aggregate_posterior
 
 
 def test_active_units_are_those_whose_mean_varies() -> None:
