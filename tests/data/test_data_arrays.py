@@ -1,6 +1,7 @@
 """array:FILE, and the digits of scikit-learn."""
 
 import io
+import mmap
 import struct
 import zipfile
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from reparam.data import DataOptions, load, sources
-from reparam.data.io.npy import read_npy
+from reparam.data.io.npy import map_npy, read_npy
 from reparam.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -96,7 +97,10 @@ def test_labels_stay_with_their_images(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("train_images", "train_labels", "test_images", "test_labels"),
-                                   ("x_train", "y_train", "x_test", "y_test")])  # fmt: skip
+                                   ("x_train", "y_train", "x_test", "y_test"),
+                                   ("X-Train", "trainY", "testSet_x", "labels_testing"),
+                                   ("train", "train_label", "test", "test_target"),
+                                   ("data.training", "Targets Training", "imgs_test", "ytest")])  # fmt: skip
 def test_splits_by_key(tmp_path, names):
     x, y, xt, yt = names
     spec = save(tmp_path, None, **{x: GREY[:15], y: np.zeros(15, int), xt: GREY[15:], yt: np.ones(5, int)})
@@ -196,7 +200,7 @@ def test_malformed_labels_are_refused(tmp_path, labels, words, refused):
 
 def test_keys_are_suggested(tmp_path, refused):
     with refused("did you mean 'images'"):
-        load(save(tmp_path, None, image=GREY))
+        load(save(tmp_path, None, imagse=GREY))
     with refused("keep one of the two"):
         load(save(tmp_path, None, images=GREY, test_images=GREY))
 
@@ -318,3 +322,28 @@ def test_digits():
     assert big.shape == (1, 28, 28)
     assert torch.equal(big.train.labels, data.train.labels)
     assert load("digits").fingerprint == data.fingerprint != big.fingerprint
+
+
+def test_arrays_that_are_not_needed_are_not_opened(tmp_path, monkeypatch):
+    opened, real = [], sources.arrays._member
+    monkeypatch.setattr(sources.arrays, "_member", lambda tree, name: opened.append(name) or real(tree, name))
+    load(save(tmp_path, None, images=GREY, y=np.zeros(20, int), codes=np.zeros(9), x=GREY[:3]))
+    assert sorted(opened) == ["images.npy", "y.npy"]
+
+
+def test_a_npy_is_mapped_and_not_copied(tmp_path):
+    np.save(tmp_path / "a.npy", GREY)
+    array = map_npy(tmp_path / "a.npy", "x")
+    assert np.array_equal(array, GREY)
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    assert isinstance(array.base.obj, mmap.mmap)
+    assert not array.flags.writeable
+
+
+def test_rows_of_a_single_1_are_labels(tmp_path, refused):
+    labels = np.arange(20) % 4
+    whole = load(save(tmp_path, None, images=GREY, y=labels))
+    assert load(save(tmp_path, None, images=GREY, y=np.eye(4)[labels])).fingerprint == whole.fingerprint
+    with refused("(20, 4) for 20 images"):
+        load(save(tmp_path, None, images=GREY, y=np.eye(4)[labels] / 2))

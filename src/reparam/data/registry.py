@@ -138,7 +138,7 @@ DATASETS: dict[str, Source] = {
     ),
     "array": Source(
         load_array,
-        "array:FILE, your own images in a .npy or .npz",
+        "array:FILE, your own images in a .npy, a .npz or a folder of .npy",
         "yours",
         path="given",
         obtain=_YOURS,

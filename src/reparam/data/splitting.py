@@ -11,6 +11,9 @@ import numpy as np
 
 from reparam.errors import DataError
 
+# What people call the splits, and which they are: training, validation, test.
+SPLIT_WORDS = {"training": 0, "train": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "testing": 2, "test": 2}
+
 
 def stratified_order(keys: Sequence[str], labels: Sequence[int], seed: int = 0) -> np.ndarray:
     """An order [N] of the items of which every stretch holds the classes in their overall proportions (to one item).

@@ -42,11 +42,12 @@ def require(path: Path) -> None:
 def read_plain(path: Path) -> bytes:
     """What a file holds. Raises `DataError` where it is no plain file."""
     if path.exists():
-        _require_plain(path)
+        require_plain(path)
     return path.read_bytes()
 
 
-def _require_plain(path: Path) -> None:
+def require_plain(path: Path) -> None:
+    """Raises `DataError` for what is no plain file."""
     if not path.is_file():  # reading a pipe would wait for ever
         raise DataError(f"{path} is not a plain file: give one")
 
@@ -79,7 +80,7 @@ class ZipTree:
         self.where = str(path)
         self._zip: zipfile.ZipFile | None = None
         self._process = 0
-        _require_plain(path)
+        require_plain(path)
         try:
             infos = self._archive().infolist()
         except PermissionError:

@@ -6,13 +6,16 @@ Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, 
 
 import ast
 import math
+import mmap
 import re
 import struct
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reparam.data.io.archives import require_plain
 from reparam.errors import DataError, short
 
 _MAGIC = b"\x93NUMPY"
@@ -24,7 +27,16 @@ _PLAIN_TYPE = re.compile(r"[<>|=]?[A-Za-z?]\d*(\[\w+\])?")  # no records, no arr
 _PYTHON_2 = re.compile(r"(?<=\d)L\b")  # its integers
 
 
-def read_npy(data: bytes, where: str, remedy: str) -> np.ndarray:
+def map_npy(path: Path, remedy: str) -> np.ndarray:
+    """The array in a .npy, mapped into memory: what is looked at is read, and nothing else. Raises as `read_npy`."""
+    require_plain(path)
+    with path.open("rb") as file:
+        empty = not path.stat().st_size  # which cannot be mapped
+        data = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return read_npy(data, str(path), remedy)
+
+
+def read_npy(data: bytes | mmap.mmap, where: str, remedy: str) -> np.ndarray:
     """The array in the bytes of a .npy, which must be exactly those that its header promises; a view, not to be written to.
 
     Raises `DataError`, with `where` and `remedy`, for objects, records and arrays of arrays, and where header and bytes do not
@@ -53,7 +65,7 @@ def is_possible(shape: tuple[int, ...], itemsize: int = 1) -> bool:
     return math.prod(side or 1 for side in shape) * itemsize <= _ADDRESSABLE
 
 
-def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+def _header(data: bytes | mmap.mmap) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     """Shape, whether columns come first, type, and where the elements begin. Raises what parsing raises."""
     if data[:6] != _MAGIC:
         raise ValueError("it does not begin as one")

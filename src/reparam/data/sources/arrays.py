@@ -1,9 +1,11 @@
 """`array:FILE`: images that a program saved with numpy, .npy or .npz. Pickles are never read.
 
-Shapes: `N` images, `C H W` image. Images may be stored as [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3.
+Shapes: `N` images, `C H W` image, `D` classes. Images may be stored as [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,52 +13,38 @@ import torch
 from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, cut
-from reparam.data.io.archives import GiB, ZipTree, read_plain, require
-from reparam.data.io.npy import read_npy
+from reparam.data.io.archives import GiB, ZipTree, require
+from reparam.data.io.npy import map_npy, read_npy
 from reparam.data.io.resize import conform
 from reparam.data.options import ImageOptions
+from reparam.data.sources.array_names import Named, Pair, by_name
 from reparam.data.splitting import fill_splits
 from reparam.data.values import scaling
 from reparam.errors import DataError, escaped, suggest
 
-# Names of images and labels in a .npz: all of them, or by split, as we call them or as Keras does.
-_WHOLE = (("images", "labels"),)
-_BY_SPLIT = {
-    "train": (("train_images", "train_labels"), ("x_train", "y_train")),
-    "validation": (("validation_images", "validation_labels"), ("x_val", "y_val")),
-    "test": (("test_images", "test_labels"), ("x_test", "y_test")),
-}
 _ARRAY_LIMIT = 64 * GiB
 _CHUNK = 4096  # images checked and converted at a time
 _REMEDY = "save images as uint8 0..255, or floats in [0, 1], with numpy.save or numpy.savez"
 
+Arrays = Mapping[str, Callable[[], np.ndarray]]  # by name; each is read when it is called
+
 
 def load_array(path: Path, options: ImageOptions) -> Dataset:
-    """The images in a .npy, or `images` and optionally `labels` in a .npz.
+    """The images in a .npy, or those and optionally their labels in a .npz or in a folder of .npy, by their names (`by_name`).
 
-    A .npz may instead hold the splits: `train_images`, `validation_images`, `test_images` (or `x_train`, ...) with
-    `train_labels` (or `y_train`), ...; a missing one is a tenth of train, stratified. Without splits, all images are
-    train at first. Raises `DataError` for objects, NaN, values out of range, other shapes or types, and labels that do
-    not fit.
+    They may be those of splits: `train_images`, `x_val`, ...; a missing validation or test is a tenth of train, stratified.
+    Without splits, all images are train at first. Arrays that are not needed are not read, and named in a note. Raises
+    `DataError` for objects, NaN, values out of range, other shapes or types, and labels that do not fit.
     """
     require(path)
-    arrays = _read(path)
     notes: list[str] = []
-    whole = _part(arrays, _WHOLE, path, options, notes)
-    named = {split: _part(arrays, names, path, options, notes) for split, names in _BY_SPLIT.items()}
-    parts = {split: part for split, part in named.items() if part}
-    if whole and parts:
-        raise DataError(f"{path} holds both 'images' and arrays by split: keep one of the two")
+    with _opened(path) as arrays:
+        named = by_name(arrays)
+        pairs = _chosen(named, path, arrays)
+        parts = {split: _part(arrays, pair, path, options, notes) for split, pair in pairs.items()}
     missing = [split for split in SPLITS if split not in parts]
-    if whole:
-        parts = {"train": whole}
+    if named.whole:
         notes.append("splits are 80 / 10 / 10 %, stratified, fixed by index")
-    elif "train" in missing:
-        known = ["images", *(name for names in _BY_SPLIT.values() for name, _ in names)]
-        near = next(filter(None, (suggest(key, known) for key in arrays)), "")
-        listed = [escaped(name) for name in arrays]
-        found = ", ".join(listed[:10]) + ", ..." * (len(listed) > 10) or "no arrays"
-        raise DataError(f"{path} holds {found}: name the images 'images' or 'train_images'{near}")
     elif missing:
         notes.append(f"{' and '.join(missing)}: 10 % of the training images each, stratified, fixed by index")
     if len({x.shape[1:] for x, _ in parts.values()}) > 1:
@@ -67,44 +55,76 @@ def load_array(path: Path, options: ImageOptions) -> Dataset:
     splits = fill_splits(given, [str(i) for i in range(len(labels))], labels.tolist(), path)
     order = np.concatenate(splits)
     classes = tuple(str(i) for i in range(int(labels.max()) + 1))
+    notes += [*named.notes(), *_label_notes(pairs, labels[splits[0]], classes)]
     return cut(images[order], labels[order], [len(part) for part in splits], classes, tuple(dict.fromkeys(notes)))
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    if path.suffix == ".npy":
-        return {"images": read_npy(read_plain(path), str(path), _REMEDY)}
-    if path.suffix == ".npz":
+@contextmanager
+def _opened(path: Path) -> Iterator[Arrays]:
+    """The arrays at `path`, none of which is read yet. Raises `DataError` where there can be none."""
+    if path.is_dir():
+        files = sorted(path.glob("*.npy"))
+        yield {file.stem: partial(map_npy, file, _REMEDY) for file in files}
+    elif path.suffix == ".npy":
+        yield {"images": partial(map_npy, path, _REMEDY)}
+    elif path.suffix == ".npz":
         with ZipTree(path, member_limit=_ARRAY_LIMIT) as tree:
             names = [name for name in tree.names if name.endswith(".npy")]
-            return {
-                n.removesuffix(".npy"): read_npy(tree.open(n).read(), f"{path}: '{escaped(n)}'", _REMEDY) for n in names
-            }
-    raise DataError(f"{path} is neither .npy nor .npz: {_REMEDY}")
+            yield {name.removesuffix(".npy"): partial(_member, tree, name) for name in names}
+    else:
+        raise DataError(f"{path} is neither .npy nor .npz: {_REMEDY}")
 
 
-def _part(
-    arrays: Mapping[str, np.ndarray],
-    names: tuple[tuple[str, str], ...],
-    path: Path,
-    options: ImageOptions,
-    notes: list[str],
-) -> tuple[Tensor, Tensor] | None:
-    """Images uint8 [N, C, S, S] as `options` say, and labels [N], under the first of `names` that is there."""
-    for images_name, labels_name in names:
-        if images_name in arrays:
-            stored = _pixels(arrays[images_name], f"{path}: '{images_name}'", notes)
-            labels = _labels(arrays.get(labels_name), len(stored), f"{path}: '{labels_name}'")
-            images = conform(stored, options)
-            if images.shape[2:] != stored.shape[2:]:
-                before, after = (f"{width} x {height}" for *_, height, width in (stored.shape, images.shape))
-                notes.append(f"images of {before} pixels are cut or resized to {after}")
-            return images, labels
-    return None
+def _member(tree: ZipTree, name: str) -> np.ndarray:
+    return read_npy(tree.open(name).read(), f"{tree.where}: '{escaped(name)}'", _REMEDY)
+
+
+def _chosen(named: Named, path: Path, arrays: Arrays) -> dict[str, Pair]:
+    """The names of the arrays by split; those of all images as `train`. Raises `DataError` where names do not tell."""
+    if named.whole and named.by_split:
+        first = next(iter(named.by_split.values())).images
+        raise DataError(
+            f"{path} holds both '{named.whole.images}' and '{first}', all images and a split's: keep one of the two"
+        )
+    if named.whole:
+        return {"train": named.whole}
+    if "train" not in named.by_split:
+        known = ["images", *(f"{split}_images" for split in SPLITS)]
+        near = next(filter(None, (suggest(key, known) for key in arrays)), "")
+        listed = [escaped(name) for name in arrays]
+        found = ", ".join(listed[:10]) + ", ..." * (len(listed) > 10) or "no arrays"
+        raise DataError(f"{path} holds {found}: name the images 'images' or 'train_images'{near}")
+    return named.by_split
+
+
+def _part(arrays: Arrays, pair: Pair, path: Path, options: ImageOptions, notes: list[str]) -> tuple[Tensor, Tensor]:
+    """Images uint8 [N, C, S, S] as `options` say, and labels [N]."""
+    stored = _pixels(arrays[pair.images](), f"{path}: '{escaped(pair.images)}'", notes)
+    labels = arrays[pair.labels]() if pair.labels else None
+    read = _labels(labels, len(stored), f"{path}: '{escaped(pair.labels or '')}'")
+    images = conform(stored, options)
+    if images.shape[2:] != stored.shape[2:]:
+        before, after = (f"{width} x {height}" for *_, height, width in (stored.shape, images.shape))
+        notes.append(f"images of {before} pixels are cut or resized to {after}")
+    return images, read
+
+
+def _label_notes(pairs: Mapping[str, Pair], train: Tensor, classes: tuple[str, ...]) -> Iterator[str]:
+    """What is odd about labels: a split without any, classes that are not in training [n], numbers from 1."""
+    without = [split for split, pair in pairs.items() if pair.labels is None]
+    if classes and without:
+        yield f"images without labels: those of {' and '.join(without)}"
+    unseen = [name for label, name in enumerate(classes) if not bool((train == label).any())]
+    if unseen:
+        why = " (do labels run from 1? subtract 1)" if unseen == ["0"] else ""
+        yield f"classes without a training image, which no model can learn: {', '.join(unseen[:5])}{why}"
 
 
 def _labels(labels: np.ndarray | None, n: int, where: str) -> Tensor:
     if labels is None:
         return torch.full((n,), -1)
+    if labels.ndim == 2 and labels.shape[1] > 1 and len(labels) == n and _one_hot(labels):
+        labels = labels.argmax(1)
     if labels.shape not in ((n,), (n, 1)):
         raise DataError(f"{where} has shape {labels.shape} for {n:,} images: give one label an image, shape ({n},)")
     if labels.dtype.kind not in "iu":
@@ -113,6 +133,11 @@ def _labels(labels: np.ndarray | None, n: int, where: str) -> Tensor:
     if low < -1 or high >= max(n, 2):
         raise DataError(f"{where} run from {low} to {high} for {n:,} images: give 0 to D - 1, and -1 for unlabelled")
     return torch.from_numpy(labels.reshape(n).astype(np.int64))
+
+
+def _one_hot(labels: np.ndarray) -> bool:
+    """Whether each row [D] has a single 1 and is 0 elsewhere."""
+    return labels.dtype.kind in "biuf" and bool(((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all())
 
 
 def _pixels(array: np.ndarray, where: str, notes: list[str]) -> Tensor:

@@ -1,0 +1,87 @@
+"""The rows of the table in docs/data.md ("What to type for which data"): for each, a small input and what is read of it.
+
+A row's second cell is run as it stands, in a folder that holds the input.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+RNG = np.random.default_rng(0)
+
+
+class Kind(NamedTuple):
+    """`make(folder)` writes the input. counts: images of training, validation and test; `refused`: words of the error instead."""
+
+    make: Callable[[Path], object]
+    counts: tuple[int, int, int] = (0, 0, 0)
+    shape: tuple[int, int, int] = (1, 16, 16)
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # words of which a note holds each
+    refused: str = ""
+
+
+def grey(n: int) -> np.ndarray:
+    """uint8 [n, 16, 16]"""
+    return RNG.integers(0, 256, (n, 16, 16), np.uint8)
+
+
+def labels(n: int) -> np.ndarray:
+    return np.arange(n) % 3
+
+
+def medical(folder: Path) -> None:
+    sizes = {"train": 40, "val": 10, "test": 10}
+    arrays = {f"{split}_images": grey(n) for split, n in sizes.items()}
+    np.savez(folder / "med.npz", **arrays, **{f"{split}_labels": labels(n)[:, None] for split, n in sizes.items()})
+
+
+def keras(folder: Path) -> None:
+    np.savez(folder / "k.npz", x_train=grey(40), y_train=labels(40), x_test=grey(10), y_test=labels(10))
+
+
+def sprites(folder: Path) -> None:
+    metadata = np.array({"author": "someone"}, dtype=object)
+    np.savez(folder / "sprites.npz", imgs=grey(40) > 99, latents_classes=np.zeros((40, 6), int), metadata=metadata)
+
+
+def positional(folder: Path) -> None:
+    np.savez(folder / "arrays.npz", grey(40), labels(40))
+
+
+def unnamed(folder: Path) -> None:
+    np.savez(folder / "a.npz", stuff=grey(40))
+
+
+def several(folder: Path) -> None:
+    (folder / "arrays").mkdir()
+    for name, array in {"X_train": grey(40), "y_train": np.eye(3)[labels(40)], "X_test": grey(10)}.items():
+        np.save(folder / "arrays" / f"{name}.npy", array)
+
+
+def pickled(folder: Path) -> None:
+    np.save(folder / "objects.npy", np.array([grey(2), None], dtype=object))
+
+
+def from_1(folder: Path) -> None:
+    np.savez(folder / "letters.npz", images=grey(40), label=labels(40) + 1)
+
+
+DIGITS = ("0", "1", "2")
+KINDS = {
+    "images in one array": Kind(lambda folder: np.save(folder / "images.npy", grey(40)), (32, 4, 4)),
+    "arrays of splits (MedMNIST)": Kind(medical, (40, 10, 10), classes=DIGITS),
+    "arrays of splits (Keras), one missing": Kind(keras, (36, 4, 10), classes=DIGITS, notes=("validation: 10 %",)),
+    "images among other arrays (dSprites)": Kind(
+        sprites, (32, 4, 4), notes=("not used: 'latents_classes', 'metadata'", "black and white")
+    ),
+    "arrays saved without names": Kind(positional, (32, 4, 4), classes=DIGITS),
+    "arrays of other names": Kind(unnamed, refused="holds stuff: name the images 'images'"),
+    "a folder of arrays, labels one-hot": Kind(
+        several, (36, 4, 10), classes=DIGITS, notes=("images without labels: those of test",)
+    ),
+    "labels from 1": Kind(from_1, (32, 4, 4), classes=(*DIGITS, "3"), notes=("do labels run from 1? subtract 1",)),
+    "arrays of Python objects": Kind(pickled, refused="holds Python objects"),
+}  # fmt: skip
