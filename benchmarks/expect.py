@@ -2,23 +2,33 @@
 
     python benchmarks/expect.py --data-root DIR [--data celeba cifar10] [--arms vae ae gan] [--minutes 1 3 10]
         [--seeds 0 1 2] [--inception] [--runs DIR] [--out benchmarks/results]
+    python benchmarks/expect.py --data-root DIR [--data ...] [--runs DIR] --draw docs/images
 
 Each cell is `reparam train MODEL --recipe ... --minutes N` and `reparam evaluate`, kept as a file of its own as soon as it is
 there; what is there is not run again. `vae` is measured twice, with the prior fitted after training and with N(0, I). The
 baseline, a Gaussian in as many principal components as there are latents, is measured by `evaluate` itself, on the same images.
 Runs and a picture of 36 samples, not chosen, are left in `--runs`. DIR holds `celeba-5k`, in CelebA's layout, and `cifar10`.
+
+`--draw` writes `expect-DATA.svg`, figures over minutes with a point for each seed and a line through their means, and
+`expect-DATA.jpg`, the first samples of each arm's longest run in a row, below those of the baseline.
 """
 
 import argparse
 import dataclasses
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
 import torch
 from contest import keep, machine
+from PIL import Image
 
 import reparam
+from reparam.data import DataOptions, load
+from reparam.data.tasks import to_float
+from reparam.evaluation.baselines import principal_components
+from reparam.reports import charts
 from reparam.reports.pictures import sheet, write_png
 
 DATA: dict[str, dict[str, Any]] = {"celeba": {"data": "celeba-5k", "size": 64}, "cifar10": {"data": "cifar10"}}
@@ -30,6 +40,8 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
 METRICS = ("psnr", "fid_classifier", "kid_classifier", "kid_random")
 INCEPTION = ("kid_inception",)
 SAMPLES = 36
+LATENTS = 64
+COLUMNS = 12
 
 
 def measured(run: reparam.Run, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -83,6 +95,69 @@ def cell(
     return found
 
 
+PANELS = {
+    "psnr": "PSNR of reconstructions (dB)",
+    "fid_classifier": "fid_classifier of samples",
+    "kid_random": "kid_random of samples",
+}
+NAMES = {"vae": "VAE", "standard_normal": "VAE with N(0, I)", "ae": "AE with a fitted prior", "gan": "GAN"}
+
+
+def cells(data: str, results: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(results.glob(f"expect-{data}-*.json"))]
+
+
+def draw_figures(data: str, results: Path, out: Path) -> None:
+    """A panel for each of `PANELS`."""
+    found = cells(data, results)
+    with charts.styled_canvas(920, 320) as canvas:
+        for number, (metric, title) in enumerate(PANELS.items()):
+            axes = canvas.add_subplot(1, len(PANELS), number + 1, title=title, xlabel="minutes", xscale="log")
+            for colour, arm in zip(charts.PALETTE, NAMES, strict=False):
+                points: dict[float, list[float]] = {}
+                for one in found:
+                    metrics = one.get("standard_normal", {}) if arm == "standard_normal" else one["metrics"]
+                    if metric in metrics and one["arm"] == ("vae" if arm == "standard_normal" else arm):
+                        points.setdefault(one["minutes"], []).append(metrics[metric]["value"])
+                if points:
+                    minutes = sorted(points)
+                    axes.plot(minutes, [statistics.fmean(points[m]) for m in minutes], color=colour, label=NAMES[arm])
+                    pairs = [(m, value) for m in minutes for value in points[m]]
+                    axes.plot(*zip(*pairs, strict=True), "o", color=colour, markersize=4)
+            plain = [one["components"][metric]["value"] for one in found if metric in one["components"]]
+            axes.axhline(
+                statistics.fmean(plain), color=charts.INK, linestyle="--", linewidth=1, label="Gaussian in components"
+            )
+            axes.set_xticks(sorted({one["minutes"] for one in found}))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.tick_params(length=0)
+        handles, labels = canvas.axes[1].get_legend_handles_labels()
+        canvas.legend(handles, labels, frameon=False, loc="outside lower center", ncols=5)
+        (out / f"expect-{data}.svg").write_text(charts.to_chart(canvas).svg)
+
+
+def draw_samples(data: str, root: Path, results: Path, runs: Path, out: Path) -> None:
+    """Rows of `COLUMNS`: the baseline and each arm."""
+    longest: dict[str, dict[str, Any]] = {}
+    for one in sorted(cells(data, results), key=lambda one: (one["minutes"], -one["seed"])):
+        longest[one["arm"]] = one
+    images = load(f"{data}:{root / DATA[data]['data']}", DataOptions(size=DATA[data].get("size")))
+    train = to_float(images.train.images)
+    rows = [principal_components(train, LATENTS).sample(COLUMNS, 0)]
+    for arm in ARMS:
+        if arm in longest:
+            one = longest[arm]
+            rows.append(reparam.load(runs / cell_name(data, arm, one["minutes"], one["seed"])).sample(COLUMNS))
+    write_png(out / f"expect-{data}.png", sheet(torch.cat(rows), COLUMNS))
+    with Image.open(out / f"expect-{data}.png") as picture:
+        picture.convert("RGB").save(out / f"expect-{data}.jpg", quality=85)
+    (out / f"expect-{data}.png").unlink()
+
+
+def cell_name(data: str, arm: str, minutes: float, seed: int) -> str:
+    return f"{data}-{arm}-{minutes:g}min-seed{seed}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data-root", type=Path, required=True)
@@ -93,13 +168,19 @@ def main() -> None:
     parser.add_argument("--inception", action="store_true")
     parser.add_argument("--runs", type=Path, default=Path("runs/expect"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--draw", type=Path)
     arguments = parser.parse_args()
+    if arguments.draw:
+        for data in arguments.data:
+            draw_figures(data, arguments.out, arguments.draw)
+            draw_samples(data, arguments.data_root, arguments.out, arguments.runs, arguments.draw)
+        return
     names = METRICS + (INCEPTION if arguments.inception else ())
     for seed in arguments.seeds:
         for minutes in arguments.minutes:
             for data in arguments.data:
                 for arm in arguments.arms:
-                    name = f"{data}-{arm}-{minutes:g}min-seed{seed}"
+                    name = cell_name(data, arm, minutes, seed)
                     out = arguments.out / f"expect-{name}.json"
                     if out.exists():
                         continue
