@@ -172,6 +172,16 @@ def test_pictures_are_written(words: list[str], command: Callable, run: Path, tm
         assert min(image.size) >= 8
 
 
+def test_a_walk_through_images_moves(command: Callable, run: Path, tmp_path: Path) -> None:
+    words = ["interpolate", run, "--index", "1", "--index", "2", "--index", "5", "--steps", "3", "--line", "spherical"]
+    done = command(*words, "--out", tmp_path / "walk.gif")
+    assert done.code == 0, done.err
+    with Image.open(tmp_path / "walk.gif") as image:
+        assert image.n_frames == 8  # five latents there, three back
+    refused = command(*words, "--out", tmp_path / "walk.bmp")
+    assert (refused.code, "must end in .png or .gif or .mp4" in refused.err) == (2, True)
+
+
 def test_report_is_one_file(command: Callable, run: Path) -> None:
     done = command("report", run)
     assert done.code == 0, done.err

@@ -64,6 +64,22 @@ def test_walks_go_along_the_great_circle(monkeypatch: pytest.MonkeyPatch) -> Non
     torch.testing.assert_close(found[1], torch.sigmoid(torch.ones(4, 2)))
 
 
+def test_images_may_be_walked_between_on_the_circle_too() -> None:
+    z = torch.tensor([[0.1, 0.0], [0.0, 0.2]])
+    x = torch.sigmoid(10 * z).repeat_interleave(4, 1)[:, None, :, None].expand(2, 1, 8, 8)
+    found = levels(generation.interpolate(model(), x[:1], x[1:], 4, "spherical"))[0]
+    turns = torch.tensor([[0.1, 0.0], [0.05 * 3**0.5, 0.1], [0.05, 0.1 * 3**0.5], [0.0, 0.2]])  # by 30 degrees
+    torch.testing.assert_close(found, torch.sigmoid(10 * turns))
+
+
+@pytest.mark.parametrize("end", [(-0.1, 0.0), (0.2, 0.0)])
+def test_a_circle_between_opposite_or_parallel_latents_stays_finite_and_ends_where_it_should(end: tuple) -> None:
+    a, b = torch.tensor([[0.1, 0.0]]), torch.tensor([end])
+    found = levels(generation.walk(model(), a, b, 5, "spherical"))[0]
+    assert found.isfinite().all()
+    torch.testing.assert_close(found[[0, -1]], torch.sigmoid(10 * torch.cat([a, b])), atol=1e-4, rtol=0)
+
+
 def test_traversal_moves_one_dimension_alone() -> None:
     start = torch.tensor([0.07, -0.03])
     found = levels(generation.traverse(model(), start, [1, 0], -0.3, 0.3, 3))

@@ -15,7 +15,15 @@ from reparam.latent import generation
 from reparam.reports.figures import FIGURES, Drawing
 from reparam.reports.figures.figure import SPREAD_DRAWS
 from reparam.reports.figures.latents import ellipses
-from reparam.reports.figures.reconstructions import grid, interpolations, posterior, reconstructions, traversals, walks
+from reparam.reports.figures.reconstructions import (
+    frames,
+    grid,
+    interpolations,
+    posterior,
+    reconstructions,
+    traversals,
+    walks,
+)
 from reparam.reports.figures.samples import components, neighbours, samples
 from reparam.reports.options import (
     GridOptions,
@@ -169,6 +177,14 @@ def test_interpolations_stand_between_their_images(trained: dict[str, Run]) -> N
         between = [generation.decode(view.run.model, (a + t * (b - a))[None]) for t in (0, 0.5, 1)]
         for column, image in enumerate([x[2 * row][None], *between, x[2 * row + 1][None]]):
             assert near(part, row, column, np.asarray(sheet(image, 1)))
+
+
+def test_a_moving_picture_goes_through_its_images_one_after_the_other(trained: dict[str, Run]) -> None:
+    view = RunView(trained["two"])
+    found = frames(view, InterpolationOptions(index=(5, 9, 2), steps=4))
+    assert len(found) == 7  # the second image ends one part and begins the next
+    stops = trained["two"].reconstruct(view.examples(3, (5, 9, 2)).x)
+    torch.testing.assert_close(found[[0, 3, 6]], stops)
 
 
 def test_walks_go_from_one_random_latent_to_another(trained: dict[str, Run]) -> None:

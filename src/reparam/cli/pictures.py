@@ -23,31 +23,44 @@ from reparam.errors import ConfigError
 from reparam.terminal import say
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from reparam.api import Run
     from reparam.reports import options as chosen
     from reparam.reports.figures import Drawing
     from reparam.reports.run_view import RunView
 
 
-def picture_command(options: str, *examples: str) -> Callable[[Callable[..., "Drawing"]], click.Command]:
+def picture_command(
+    options: str, *examples: str, moving: bool = False
+) -> Callable[[Callable[..., "Drawing | Tensor"]], click.Command]:
     """A command that writes what its function draws of a run with an instance of the class `options` of
-    `reparam.reports.options`; other options of the command are the function's own."""
+    `reparam.reports.options`; other options of the command are the function's own. One that can be `moving` is told whether it
+    shall, and then gives frames."""
 
-    def decorate(function: Callable[..., "Drawing"]) -> click.Command:
+    def decorate(function: Callable[..., "Drawing | Tensor"]) -> click.Command:
         @functools.wraps(function)
         def command(run: Path, out: Path, device: str, as_json: bool, **typed: Any) -> None:
             from reparam.reports import options as known
+            from reparam.reports.animation import SUFFIXES, write_animation
             from reparam.reports.pictures import write_png
 
-            if out.suffix.lower() != ".png":
-                raise ConfigError(f"--out {out} must end in .png")
+            suffixes = (".png", *(SUFFIXES if moving else ()))
+            if out.suffix.lower() not in suffixes:
+                raise ConfigError(f"--out {out} must end in {' or '.join(suffixes)}")
+            moves = out.suffix.lower() in SUFFIXES
             cls = getattr(known, options)
             own = {field.name: typed.pop(field.name) for field in dataclasses.fields(cls) if field.name in typed}
-            drawing = function(open_run(run, device), cls(**own), **typed)
-            write_png(out, drawing.picture())
+            told = {"moving": moves} if moving else {}
+            drawn: Any = function(open_run(run, device), cls(**own), **typed, **told)
+            if moves:
+                write_animation(out, drawn)
+            else:
+                write_png(out, drawn.picture())
             answer(as_json, {"out": str(out)}, f"picture: {out}")
 
-        out = click.option("--out", required=True, type=UserPath(), help="A .png file.")
+        kinds = "A .png, .gif or .mp4 file." if moving else "A .png file."
+        out = click.option("--out", required=True, type=UserPath(), help=kinds)
         return run_command(*examples, cls=OptionsCommand, options=f"reparam.reports.options:{options}")(out(command))
 
     return decorate
@@ -85,22 +98,29 @@ def reconstruct(run: "Run", options: "chosen.ReconstructionOptions", spec: str |
     return reconstructions(view_of(run, spec), options)
 
 
-@picture_command("InterpolationOptions", "reparam interpolate runs/vae --index 3 --index 8 --out between.png")
-@index_option("Test images by number, taken in pairs (default: eight pairs).")
+@picture_command(
+    "InterpolationOptions",
+    "reparam interpolate runs/vae --index 3 --index 8 --out between.png",
+    "reparam interpolate runs/vae --index 3 --index 8 --index 5 --out walk.gif",
+    moving=True,
+)
+@index_option("Test images by number: of a .png pairs (default: eight), else one after the other (default: four).")
 @data_option
-def interpolate(run: "Run", options: "chosen.InterpolationOptions", spec: str | None) -> "Drawing":
-    """Walks from one image to another through latent space, a row a pair; of a model without an encoder (a GAN) from one
-    random latent to another."""
-    from reparam.reports.figures.reconstructions import interpolations, walks
+def interpolate(
+    run: "Run", options: "chosen.InterpolationOptions", spec: str | None, moving: bool
+) -> "Drawing | Tensor":
+    """Walks from one image to another through latent space: .png, a row a pair; .gif or .mp4, one walk through all of them, there
+    and back. Of a model without an encoder (a GAN) from one random latent to another."""
+    from reparam.reports.figures.reconstructions import frames, interpolations, walks
 
     abilities = run.model.abilities
-    if Ability.RECONSTRUCT in abilities or Ability.DECODE not in abilities:
-        return interpolations(view_of(run, spec), options)
-    if options.index or spec:
+    encodes = Ability.RECONSTRUCT in abilities or Ability.DECODE not in abilities
+    if not encodes and (options.index or spec):
         raise ConfigError(
             "this model cannot encode images: leave --index and --data out for walks between random latents"
         )
-    return walks(view_of(run), options)
+    draw = frames if moving else interpolations if encodes else walks
+    return draw(view_of(run, spec), options)
 
 
 @picture_command(

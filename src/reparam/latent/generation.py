@@ -6,7 +6,8 @@ does not depend on how many are asked for or on the batch size.
 Shapes: `n` images, `C H W` image, `K` latent, `L` draws of one image, `M` components of a mixture, `T` steps of a walk.
 """
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,9 @@ from reparam.models import Model
 from reparam.progress import watched
 
 REACH_DRAWS = 1000
+SMALLEST_ANGLE = 1e-4  # between latents, or between one and the opposite of the other
+
+Line = Literal["straight", "spherical"]
 
 
 def device_of(model: Model) -> torch.device:
@@ -195,39 +199,43 @@ def posterior_draws(model: Model, x: Tensor, draws: int, seed: int = 0) -> Tenso
     return decode(model, z.flatten(0, 1)).unflatten(0, (len(x), draws))
 
 
-def interpolate(model: Model, start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Decodings on the straight line between the posterior means of two batches of images, [n, T, C, H, W]."""
-    a, b = encode(model, start)[0], encode(model, end)[0]
-    t = torch.linspace(0, 1, steps)[:, None]
-    z = (1 - t) * a[:, None] + t * b[:, None]
-    return decode(model, z.flatten(0, 1)).unflatten(0, (len(a), steps))
+def interpolate(model: Model, start: Tensor, end: Tensor, steps: int, line: Line = "straight") -> Tensor:
+    """Decodings between the posterior means of two batches of images, [n, T, C, H, W]."""
+    return walk(model, encode(model, start)[0], encode(model, end)[0], steps, line)
+
+
+def walks(model: Model, n: int, steps: int, seed: int = 0, line: Line = "spherical") -> Tensor:
+    """Decodings between n pairs of random latents, [n, T, C, H, W]."""
+    a, b = sample_latents(model, 2 * n, seed).cpu().chunk(2)
+    return walk(model, a, b, steps, line)
 
 
 @torch.no_grad()
-def walks(model: Model, n: int, steps: int, seed: int = 0) -> Tensor:
-    """Decodings between n pairs of random latents, [n, T, C, H, W].
+def walk(model: Model, a: Tensor, b: Tensor, steps: int, line: Line) -> Tensor:
+    """Decodings from latents a [n, K] to b, [n, T, C, H, W], on a `straight` line or a `spherical` one.
 
-    On the great circle: all of N(0, I) but a sliver lies at one distance from 0, where a straight line does not stay (White 2016,
-    section 2.1). Of a full Gaussian N(m, R R^T) it is that of u, z = m + R u; of a fitted mixture or flow, where no circle is
-    known, the straight line."""
-    p_z, z = model.prior(), sample_latents(model, 2 * n, seed).cpu()
+    That is the great circle around 0: all of N(0, I) but a sliver lies at one distance from 0, where a straight line does not
+    stay (White 2016, section 2.1). Of a full Gaussian N(m, R R^T) it is that of u, z = m + R u. Of a mixture or a flow, where no
+    circle is known, it is the straight line; without a prior it is around 0."""
     t = torch.linspace(0, 1, steps)[:, None]
-    if isinstance(p_z, MultivariateNormal):
+    p_z = model.prior() if model.has("prior") else None
+    if line == "spherical" and isinstance(p_z, MultivariateNormal):
         loc, root = p_z.loc.cpu(), p_z.scale_tril.cpu()
-        ends = torch.linalg.solve_triangular(root.mT, z - loc, upper=True, left=False)
-        between = loc + _great_circle(ends, t) @ root.mT
-    elif model.prior.factorises:
-        between = _great_circle(z, t)
+        ends = torch.linalg.solve_triangular(root.mT, torch.cat([a, b]) - loc, upper=True, left=False)
+        z = loc + _great_circle(ends, t) @ root.mT
+    elif line == "spherical" and (p_z is None or model.prior.factorises):
+        z = _great_circle(torch.cat([a, b]), t)
     else:
-        a, b = z.chunk(2)
-        between = (1 - t) * a[:, None] + t * b[:, None]
-    return decode(model, between.flatten(0, 1)).unflatten(0, (n, steps))
+        z = (1 - t) * a[:, None] + t * b[:, None]
+    return decode(model, z.flatten(0, 1)).unflatten(0, (len(a), steps))
 
 
 def _great_circle(ends: Tensor, t: Tensor) -> Tensor:
-    """From the first half of the ends [2 n, K] to the second, at the shares t [T, 1] of the angle between them, [n, T, K]."""
+    """From the first half of the ends [2 n, K] to the second, at the shares t [T, 1] of the angle between them, [n, T, K]; where
+    they are opposite, of all great circles one that is nearly the straight line."""
     a, b = ends.chunk(2)
-    angle = torch.nn.functional.cosine_similarity(a, b)[:, None, None].clamp(-1, 1).acos().clamp(min=1e-4)
+    cosine = torch.nn.functional.cosine_similarity(a, b)[:, None, None].clamp(-1, 1)
+    angle = cosine.acos().clamp(SMALLEST_ANGLE, math.pi - SMALLEST_ANGLE)
     return (((1 - t) * angle).sin() * a[:, None] + (t * angle).sin() * b[:, None]) / angle.sin()
 
 

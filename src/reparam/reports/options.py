@@ -56,9 +56,16 @@ class ReconstructionOptions:
 
 @dataclass(frozen=True)
 class InterpolationOptions:
-    steps: Steps = 11
+    steps: Annotated[
+        int | None,
+        Field(ge=2, le=1000, description="Decoded latents from one to the next (default: 11; of .gif, .mp4 24)."),
+    ] = None
+    line: Annotated[
+        Literal["straight", "spherical"] | None,
+        Field(description="Through latent space (default: straight between images, spherical between random latents)."),
+    ] = None
     seed: Seed = 0
-    index: tuple[int, ...] = ()  # in pairs
+    index: tuple[int, ...] = ()  # in pairs; of a walk, one after the other
 
 
 @dataclass(frozen=True)

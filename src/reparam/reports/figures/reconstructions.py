@@ -24,6 +24,8 @@ from reparam.reports.pictures import Panel
 from reparam.reports.run_view import RunView
 
 PAIRS = 8  # rows of interpolations
+STEPS, FRAMES = 11, 24  # of a row, and from one image to the next in a moving picture
+STOPS = 4  # of a walk where nobody says through which
 
 
 def reconstructions(view: RunView, options: ReconstructionOptions) -> Drawing:
@@ -64,21 +66,40 @@ def interpolations(view: RunView, options: InterpolationOptions) -> Drawing:
         raise ConfigError(
             f"interpolation takes images in pairs: give --index an even number of times, not {len(options.index)}"
         )
-    x = view.examples(2 * PAIRS, options.index).x
-    if len(x) < 2:
-        raise DataError("there is a single test image, and it takes two: give more with --data")
+    x, steps = _at_least_two(view.examples(2 * PAIRS, options.index).x), options.steps or STEPS
     a, b = x[0 : len(x) // 2 * 2 : 2], x[1::2]
-    walk = generation.interpolate(view.run.model, a, b, options.steps)
+    walk = generation.interpolate(view.run.model, a, b, steps, options.line or "straight")
     images = torch.cat([a[:, None], walk, b[:, None]], 1)
-    names = ["image", *[""] * options.steps, "image"]
-    return Drawing((Panel(images.flatten(0, 1), options.steps + 2, columns=names),))
+    names = ["image", *[""] * steps, "image"]
+    return Drawing((Panel(images.flatten(0, 1), steps + 2, columns=names),))
 
 
 def walks(view: RunView, options: InterpolationOptions) -> Drawing:
     """A row a pair of random latents: what the decoder makes between them."""
     view.run.require(Ability.DECODE, "walk through the latent space")
-    images = generation.walks(view.run.model, PAIRS, options.steps, options.seed)
-    return Drawing((Panel(images.flatten(0, 1), options.steps),))
+    steps = options.steps or STEPS
+    images = generation.walks(view.run.model, PAIRS, steps, options.seed, options.line or "spherical")
+    return Drawing((Panel(images.flatten(0, 1), steps),))
+
+
+def frames(view: RunView, options: InterpolationOptions) -> Tensor:
+    """One walk through images, or through random latents of a model that cannot encode: from the first to the second, from there
+    to the third and on, [T, C, H, W]."""
+    run, steps = view.run, options.steps or FRAMES
+    if Ability.RECONSTRUCT in run.model.abilities:
+        x = _at_least_two(view.examples(STOPS, options.index).input)
+        parts = generation.interpolate(run.model, x[:-1], x[1:], steps, options.line or "straight")
+    else:
+        run.require(Ability.DECODE, "walk through the latent space")
+        z = generation.sample_latents(run.model, STOPS, options.seed).cpu()
+        parts = generation.walk(run.model, z[:-1], z[1:], steps, options.line or "spherical")
+    return torch.cat([parts[0], *parts[1:, 1:]])
+
+
+def _at_least_two(x: Tensor) -> Tensor:
+    if len(x) < 2:
+        raise DataError("there is a single image, and it takes two: give more")
+    return x
 
 
 def traversals(view: RunView, options: TraversalOptions) -> Drawing:
