@@ -28,7 +28,7 @@ def test_moving_pictures_are_read_back_as_they_were(suffix: str, channels: int, 
         with av.open(path) as container:
             read = [one.to_ndarray(format="rgb24") for one in container.decode(video=0)]
         sizes = {read[0].shape[1::-1]}
-    assert sizes == {(88, 72)}  # enlarged by 8
+    assert sizes == {(198, 162)}  # enlarged by 18
     expected = [*levels, *levels[[2, 1]]]
     assert len(read) == len(expected)
     for pixels, level in zip(read, expected, strict=True):
@@ -36,10 +36,10 @@ def test_moving_pictures_are_read_back_as_they_were(suffix: str, channels: int, 
 
 
 def test_a_video_of_odd_sides_repeats_its_last_row_and_column(tmp_path: Path) -> None:
-    write_animation(tmp_path / "walk.mp4", torch.full((2, 1, 97, 99), 0.5))
+    write_animation(tmp_path / "walk.mp4", torch.full((2, 1, 193, 195), 0.5))
     with av.open(tmp_path / "walk.mp4") as container:
         (pixels, *_) = (one.to_ndarray(format="rgb24") for one in container.decode(video=0))
-    assert pixels.shape == (98, 100, 3)
+    assert pixels.shape == (194, 196, 3)
     assert abs(pixels.astype(float) - 127.5).max() <= 4
 
 

@@ -13,15 +13,18 @@ from torch import Tensor
 
 from reparam.errors import ConfigError
 from reparam.files import write_atomically
-from reparam.reports.pictures import legible, sheet
+from reparam.reports.pictures import sheet
 
 RATE = 12  # frames a second
+SIDE = 192  # pixels of the longer one, at least
 SUFFIXES = (".gif", ".mp4")
 
 
 def write_animation(path: Path, frames: Tensor) -> None:
     """Frames [T, C, H, W] there and back, as the name of `path` ends. Raises ConfigError for .mp4 without PyAV."""
-    there = [sheet(frame[None], 1).convert("RGB") for frame in legible(frames, 1)]
+    factor = -(-SIDE // max(frames.shape[-2:]))  # by a whole number, without smoothing
+    enlarged = frames.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    there = [sheet(frame[None], 1).convert("RGB") for frame in enlarged]
     pictures = there + there[-2:0:-1]
     data = to_gif(pictures) if path.suffix.lower() == ".gif" else to_mp4(pictures)
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
