@@ -46,7 +46,7 @@ def test_calls_with_wrong_arguments_are_refused_in_a_line(run: Path, tmp_path: P
         "'model' of 'train': Input should be a valid string, got None": lambda: reparam.train(None, data="digits"),
         "which images": lambda: reparam.train("vae"),
         "'data' of 'train'": lambda: reparam.train("vae", data=3),
-        "got Tensor of shape (2, 1, 8, 8); give a name": lambda: reparam.train("vae", data=x),
+        "of shape (2, 1, 8, 8); give a name": lambda: reparam.train("vae", data=x),
         "'out' of 'train'": lambda: reparam.train("vae", data="digits", out=3),
         "'recipe' of 'train'": lambda: reparam.train("vae", data="digits", recipe=3),
         "'progress' of 'train': Input should be an instance of Progress": lambda: reparam.train(

@@ -1,8 +1,12 @@
-"""The library's front: train, resume, load, evaluate, relocate. The command is a thin layer over these."""
+"""The library's front: train, resume, load, evaluate, relocate. The command is a thin layer over these.
+
+Long work shows its progress, on a terminal as a bar and elsewhere as a line now and then. `progress=False` shows nothing; a
+`reparam.progress.Progress` shows it in another way.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 
@@ -14,14 +18,14 @@ from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, ev
 from reparam.evaluation.flips import Flips, measure_flips
 from reparam.files import user_path
 from reparam.latent.augmentation import BaseAugmenter
-from reparam.progress import silent
+from reparam.progress import Progress, chosen_progress, silent
+from reparam.reports.notebook import shows_images, summary, summary_html
 from reparam.reports.page import write_report
 from reparam.run import relocation
 from reparam.run.config import resolve
 from reparam.run.folder import RunFolder
 from reparam.run.loaded import LoadedRun
 from reparam.session import continue_run, start
-from reparam.training import Progress, Silent
 from reparam.trial import Answer, AugmentTestOptions, Trial
 
 ARRAY = Remedy(
@@ -30,25 +34,38 @@ ARRAY = Remedy(
 )
 
 
+Shown = Progress | Literal[False] | None
+
+
+@shows_images("sample", "reconstruct", "predict", "decompress")
 @checked_methods
 class Run(LoadedRun):
-    """A trained run: its model, its data, and all that can be done with them. Open one with `reparam.load(path)`."""
+    """A trained run: its model, its data, and all that can be done with them. Open one with `reparam.load(path)`. In a notebook
+    it shows what it is, samples and figures; images that its methods return show themselves."""
+
+    def __repr__(self) -> str:
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
 
     def evaluate(
         self,
         metrics: str | Sequence[str] | None = None,
         *,
-        progress: Progress | None = None,
-        say: Callable[[str], None] = silent,
+        progress: Shown = None,
+        say: Callable[[str], None] | None = None,
         **options: Any,
     ) -> dict[str, Measure]:
         """Measures on the test images, metric by metric into RUN/evaluation.json (those measured before stay in it).
 
         Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis.
         `options` are the command's, with underscores: samples, nll_images, split, ... Raises ConfigError for an unknown or
-        ill-typed one, for metrics that do not apply, and for an empty list of them.
+        ill-typed one, for metrics that do not apply, and for an empty list of them. `say` is told what is measured and left out
+        (None: shown with the progress).
         """
-        return evaluate_run(self, metrics, EvaluationOptions.of(options), progress, say)
+        chosen = chosen_progress(progress)
+        return evaluate_run(self, metrics, EvaluationOptions.of(options), chosen, say or chosen.note)
 
     def diagnose(self, **options: Any) -> tuple[Finding, ...]:
         """What is wrong with the model, in words, and what helps: untrained, collapsed, overfitted, healthy, ... `options`: as
@@ -87,7 +104,7 @@ def train(
     *,
     recipe: str | None = None,
     out: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Shown = None,
     trust: bool = False,
     **options: Any,
 ) -> Run:
@@ -99,7 +116,7 @@ def train(
     config = resolve(model, recipe, data=data, **options)
     if not config.data.data:
         raise ConfigError("which images? give data='mnist', 'folder:PATH' or 'array:FILE'")
-    folder, _ = start(config, out, progress or Silent(), trust)
+    folder, _ = start(config, out, chosen_progress(progress), trust)
     return Run(folder.path, config.training.device, trust=True)  # its code has just run
 
 
@@ -108,8 +125,8 @@ def augment_test(
     data: Annotated[str, ARRAY],
     *,
     out: str | Path | None = None,
-    progress: Progress | None = None,
-    say: Callable[[str], None] = silent,
+    progress: Shown = None,
+    say: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Answer:
     """Whether augmentation helps on images: trains classifiers without it, with pixel moves, with a G-VAE's and with both,
@@ -119,20 +136,19 @@ def augment_test(
     how many minutes it will take. An interruption keeps what has ended; the same call goes on from there. Raises ConfigError for
     unknown options and for a folder of another test, DataError for images without classes.
     """
-    trial = Trial(data, out, AugmentTestOptions.of(options), progress or Silent())
-    say(trial.estimate())
+    chosen = chosen_progress(progress)
+    trial = Trial(data, out, AugmentTestOptions.of(options), chosen)
+    (say or chosen.note)(trial.estimate())
     return trial.run()
 
 
 @checked
-def resume(
-    run: str | Path, progress: Progress | None = None, damaged: Damaged | None = None, trust: bool = False
-) -> Run:
+def resume(run: str | Path, progress: Shown = None, damaged: Damaged | None = None, trust: bool = False) -> Run:
     """Continues a run from its last checkpoint, exactly as if it had not stopped; a finished run is left as it is.
 
     `damaged`: from here on, and in evaluation, what becomes of images on disk that cannot be read (None: as it was). `trust`: see
     `load`."""
-    folder, _ = continue_run(RunFolder(user_path(run), trust), progress or Silent(), damaged)
+    folder, _ = continue_run(RunFolder(user_path(run), trust), chosen_progress(progress), damaged)
     return Run(folder.path, folder.config().training.device, trust)
 
 

@@ -1,17 +1,18 @@
 """What a person sees while long work runs: throughput, an estimate, the terms."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from reparam.terminal import printable, say
+from reparam.terminal import is_first, printable, say
 
 T = TypeVar("T")
 PATIENCE = 2.0  # seconds without a word
@@ -185,3 +186,15 @@ class LineProgress:
                     f"{what}: {done} of {len(items)} parts, {(now - began) / done * (len(items) - done):.0f} s left"
                 )
             yield item
+
+
+def usual_progress() -> Progress:
+    """A bar on a terminal, else a line now and then; of several processes under torchrun the first one shows it."""
+    if not is_first():
+        return Silent()
+    return RichProgress() if sys.stderr is not None and sys.stderr.isatty() else LineProgress()
+
+
+def chosen_progress(progress: Progress | Literal[False] | None) -> Progress:
+    """What a call from Python shows: the usual where nothing was said (None), nothing for False."""
+    return Silent() if progress is False else progress or usual_progress()

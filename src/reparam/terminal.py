@@ -53,6 +53,11 @@ def printable(text: str, encoding: str | None = None, styled: bool = False) -> s
     return text.encode(encoding, "reparam").decode(encoding)
 
 
+def is_first() -> bool:
+    """Whether this process speaks: there is no other, or it is the first of those that torchrun has started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(text: str) -> None:
     """A line on stderr. Where it cannot be written it is left out: work goes on."""
     if sys.stderr is not None:

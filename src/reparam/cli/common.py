@@ -1,7 +1,6 @@
 """What several commands share: options, examples, opening a run."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,18 +108,11 @@ def refuse_overwriting(written: Iterable[Path], read: Iterable[Path], out: Path)
         raise ConfigError(f"--out {out} would overwrite {min(both)}, which is read: choose another")
 
 
-def is_first() -> bool:
-    """Whether this process speaks: there is no other, or it is the first of those that torchrun has started."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def progress() -> "Progress":
-    """A bar on a terminal, else a line now and then; of several processes under torchrun the first one shows it."""
-    from reparam.training import LineProgress, RichProgress, Silent
+    """`reparam.progress.usual_progress`, whose module takes long to import."""
+    from reparam.progress import usual_progress
 
-    if not is_first():
-        return Silent()
-    return RichProgress() if sys.stderr.isatty() else LineProgress()
+    return usual_progress()
 
 
 def open_run(run: Path, device: str) -> "Run":

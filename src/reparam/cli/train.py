@@ -12,7 +12,6 @@ from reparam.cli.common import (
     TRUST,
     answer,
     example,
-    is_first,
     json_option,
     progress,
     run_argument,
@@ -22,7 +21,7 @@ from reparam.cli.common import (
 )
 from reparam.cli.options import UserPath, unset_option
 from reparam.errors import ConfigError
-from reparam.terminal import SIGNALLED, output
+from reparam.terminal import SIGNALLED, is_first, output
 
 if TYPE_CHECKING:
     from reparam.models import Family

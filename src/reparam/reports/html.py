@@ -47,13 +47,13 @@ def shown(name: str, figure: Figure, note: str, parts: Sequence[tuple[str, Panel
 
 def _embedded(heading: str, part: Panel | Chart) -> Part:
     if isinstance(part, Chart):
-        light, dark = (_data_uri(svg.encode(), "image/svg+xml") for svg in (part.svg, for_dark(part.svg)))
+        light, dark = (data_uri(svg.encode(), "image/svg+xml") for svg in (part.svg, for_dark(part.svg)))
         return Part(light, dark, part.width, part.height, legend=part.legend, heading=heading)
-    uri = _data_uri(to_png(part.image), "image/png")
+    uri = data_uri(to_png(part.image), "image/png")
     return Part(uri, "", part.image.width, part.image.height, part.rows, part.columns, heading=heading)
 
 
-def _data_uri(data: bytes, media: str) -> str:
+def data_uri(data: bytes, media: str) -> str:
     return f"data:{media};base64,{base64.b64encode(data).decode()}"
 
 

@@ -37,6 +37,7 @@ from reparam.run.device import choose_device, memory_of
 from reparam.run.documents import RunDocument, WeightsFacts
 from reparam.run.fitted_prior import PriorFacts, prior_path, stale_note
 from reparam.run.folder import RunFolder
+from reparam.run.history import Curves, curves
 from reparam.run.prior_fit import fit_run_prior
 from reparam.tensor_files import has_digest
 
@@ -119,6 +120,13 @@ class LoadedRun:
     def dataset(self) -> Dataset:
         """The run's data, loaded again. Raises DataError where it is gone, or its shape is not the run's."""
         return own_data(self.path, self.config, self.spec)
+
+    @property
+    def history(self) -> dict[str, Curves]:
+        """Arrays of what training logged: `history["train"]` and `history["validation"]`, each with step, epoch, total and the
+        other terms by name. Raises RunError where metrics.jsonl is damaged."""
+        lines = self.folder.metrics()
+        return {phase: curves(lines, phase) for phase in ("train", "validation")}
 
     def require(self, ability: Ability, purpose: str) -> None:
         """Raises ConfigError if the model cannot do that."""
