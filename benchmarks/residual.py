@@ -56,7 +56,7 @@ class Described(Network):
         layers = self.up.network
         for place, layer in enumerate(layers):
             if isinstance(layer, Upsample):
-                layers[place] = nn.Sequential(nn.Upsample(size=layer.side), layer.conv)
+                layers[place] = nn.Sequential(nn.Upsample(size=layer.sides), layer.conv)
 
 
 def cycles(loop: Loop, steps: int) -> Rate:

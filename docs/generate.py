@@ -106,7 +106,12 @@ def flag(name: str, kind: Any) -> str:
 def takes(kind: Any, extras: Sequence[Any]) -> str:
     """`number > 0`, `a or b`, `integers A,B,...`: the type in words, with its bounds."""
     if get_origin(kind) in (typing.Union, types.UnionType):
-        kind = next(part for part in get_args(kind) if part is not types.NoneType)
+        kinds = [part for part in get_args(kind) if part is not types.NoneType]
+        if len(kinds) > 1:
+            return " or ".join(takes(part, ()) for part in kinds)
+        kind = kinds[0]
+    if hasattr(kind, "__metadata__"):
+        return takes(get_args(kind)[0], extras)
     if get_origin(kind) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(kind))
     if get_origin(kind) is tuple:

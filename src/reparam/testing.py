@@ -25,14 +25,18 @@ from reparam.tensor_files import read_tensors, write_tensors
 
 
 def discs(options: DataOptions) -> Dataset:
-    """Bright discs on dark noise with their masks, 100 / 20 / 30 RGB images of 32 pixels (or `size`): something to segment
+    """Bright discs on dark noise with their masks, 100 / 20 / 30 RGB images of 32 x 32 pixels (or `size`): something to segment
     at once, `--data reparam.testing:discs`."""
-    n, side = 150, options.size or 32
+    n, (height, width) = 150, options.sides or (32, 32)
     uniform = torch.rand(n, 3, 1, 1, generator=keyed_generator("cpu", "discs"))
-    x, y, radius = (side * (low + (high - low) * uniform[:, i]) for i, (low, high) in enumerate(_DISCS))
-    place = torch.arange(side)
-    inside = (place[None, None, :] - x).square() + (place[None, :, None] - y).square() < radius.square()
-    noise = torch.rand(n, 3, side, side, generator=keyed_generator("cpu", "noise"))
+    spans = (width, height, min(height, width))
+    x, y, radius = (
+        side * (low + (high - low) * uniform[:, i])
+        for i, (side, (low, high)) in enumerate(zip(spans, _DISCS, strict=True))
+    )
+    across, down = torch.arange(width), torch.arange(height)
+    inside = (across[None, None, :] - x).square() + (down[None, :, None] - y).square() < radius.square()
+    noise = torch.rand(n, 3, height, width, generator=keyed_generator("cpu", "noise"))
     images = (80 * noise + 150 * inside[:, None]).to(torch.uint8)
     labels = torch.full((n,), -1)
     return cut(
@@ -40,7 +44,7 @@ def discs(options: DataOptions) -> Dataset:
     )
 
 
-_DISCS = ((0.25, 0.75), (0.25, 0.75), (0.1, 0.25))  # x, y, radius, shares of the side
+_DISCS = ((0.25, 0.75), (0.25, 0.75), (0.1, 0.25))  # x, y, radius, shares of the width, the height, the shorter of them
 
 
 @default_generators_kept()

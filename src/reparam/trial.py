@@ -20,6 +20,7 @@ from torch import Tensor
 from reparam.core.options import by_name, check_fields
 from reparam.data import Dataset
 from reparam.data import load as load_data
+from reparam.data.options import Size
 from reparam.data.tasks import to_float
 from reparam.errors import ConfigError, DataError
 from reparam.files import file_names, read_json, user_path, write_json
@@ -76,9 +77,7 @@ class AugmentTestOptions:
         Literal["decoded", "change"],
         Field(description="The decoder's image, or its change added to the original, which keeps fine detail."),
     ] = "change"
-    size: Annotated[int | None, Field(ge=8, le=512, description="Pixels a side (default: as the data set says).")] = (
-        None
-    )
+    size: Annotated[Size | None, Field(description="N, or HxW: height x width (default: as the data set says).")] = None
     steps: Annotated[
         int | None, Field(ge=1, description="Fewest of each training (default: those of the recipes).")
     ] = None

@@ -52,7 +52,7 @@ def test_pictures_of_ones_own(runs: dict[str, Path], command: Callable, tmp_path
     done = command("compress", runs["ae"], *pictures, "--bytes", 60, "--out", tmp_path / "two.rpz", "--device", "cpu")
     assert done.code == 0, done.err
     assert "2 images" in done.out
-    assert "2 of 2 pictures are cut to their central square and resized to 8 x 8" in done.err
+    assert "2 of 2 pictures are cut to the central square and resized to 8 x 8" in done.err
     assert command("decompress", runs["ae"], tmp_path / "two.rpz", "--out", tmp_path / "two").code == 0
     assert len(list((tmp_path / "two").iterdir())) == 2
 

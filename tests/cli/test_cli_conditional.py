@@ -244,7 +244,6 @@ TRAINING = {
         ("train", "cvae", "--data", "digits", "--task", "labelled", "--omission-noise", "0.4"),
         ("omission-noise",),
     ),
-    "too small for residual": (("train", "cvae", "--data", "digits", "--network", "residual"), ("28 to 128",)),
     "alpha": (("train", "hybrid", "--data", "digits", "--alpha", "1.5"), ("alpha",)),
 }
 
@@ -304,7 +303,7 @@ def test_wrong_uses(runs: dict[str, Path], trained: Path, command: Callable, tmp
     shutil.copy(own, tmp_path / "own-labels.png")
     for pictures in ([own, tmp_path / "own-labels.png"], [own, tmp_path / "own.jpg"]):
         refused(command("segment", runs["maps"], *pictures, "--out", tmp_path), "overwrite")
-    refused(command("reconstruct", runs["maps"], "--data", "digits", "--out", out), "shape")
+    refused(command("reconstruct", runs["maps"], "--data", "digits", "--out", out), "label maps")
     refused(command("reconstruct", runs["boxes"], "--out", out), "cannot reconstruct")
     refused(command("evaluate", runs["boxes"], "--metrics", "nll"), "nll")
     assert not out.exists()

@@ -111,12 +111,16 @@ def test_splits_by_key(tmp_path, names):
     assert any("validation: 10 %" in note for note in data.notes)
 
 
-def test_images_that_are_not_square_are_cut(tmp_path):
+def test_images_that_are_not_square_stay_as_they_are_unless_a_size_is_asked_for(tmp_path):
     wide = RNG.integers(0, 256, (10, 8, 12), np.uint8)
-    data = load(save(tmp_path, wide))
-    assert every(data) == {x[:, 2:10].tobytes() for x in wide}
-    assert any("12 x 8" in note for note in data.notes)
-    assert load(save(tmp_path, wide), DataOptions(size=16, crop="none", colour="rgb")).shape == (3, 16, 16)
+    spec = save(tmp_path, wide)
+    assert every(load(spec)) == {x.tobytes() for x in wide}
+    square = load(spec, DataOptions(size=8))
+    assert every(square) == {x[:, 2:10].tobytes() for x in wide}
+    assert any("8 x 12" in note and "to 8 x 8" in note for note in square.notes)
+    assert load(spec, DataOptions(size=16, crop="none", colour="rgb")).shape == (3, 16, 16)
+    padded = load(spec, DataOptions(size=12, crop="pad"))
+    assert every(padded) == {np.pad(x, ((2, 2), (0, 0))).tobytes() for x in wide}
 
 
 def nan(value):

@@ -238,7 +238,7 @@ def test_mixed_sizes_are_cut_and_resized_and_that_is_said(tmp_path):
         put(tmp_path / f"{i}.png", noise(height, width, 3))
     data = load(f"folder:{tmp_path}")
     assert data.shape == (3, 24, 24)  # the median shorter side is 31
-    assert any("31 x 31 to 100 x 50" in note and "--size" in note for note in data.notes)
+    assert any("31 x 31 to 50 x 100 pixels (height x width)" in note and "--size" in note for note in data.notes)
     assert load(f"folder:{tmp_path}", DataOptions(size=40)).shape == (3, 40, 40)
     assert any("3 of 5 enlarged" in n for n in load(f"folder:{tmp_path}", DataOptions(size=40)).notes)
 

@@ -41,7 +41,8 @@ def test_unknown_split(refused):
         (lambda: Images(torch.zeros(2, 1, 8, 8), torch.zeros(2, dtype=torch.int64)), "uint8"),
         (lambda: Images(torch.zeros(2, 8, 8).byte(), torch.zeros(2, dtype=torch.int64)), "[N, C, H, W]"),
         (lambda: Images(torch.zeros(2, 2, 8, 8).byte(), torch.zeros(2, dtype=torch.int64)), "C being 1 or 3"),
-        (lambda: Images(torch.zeros(2, 1, 8, 9).byte(), torch.zeros(2, dtype=torch.int64)), "square"),
+        (lambda: Images(torch.zeros(2, 1, 8, 7).byte(), torch.zeros(2, dtype=torch.int64)), "8 x 7"),
+        (lambda: Images(torch.zeros(1, 1, 8, 513).byte(), torch.zeros(1, dtype=torch.int64)), "8 to 512"),
         (lambda: images(side=7), "8 to 512"),
         (lambda: Images(torch.zeros(1, 1, 513, 513).byte(), torch.zeros(1, dtype=torch.int64)), "8 to 512"),
         (lambda: Images(torch.zeros(2, 1, 8, 8).byte(), torch.zeros(2)), "labels"),
@@ -50,9 +51,19 @@ def test_unknown_split(refused):
         (lambda: dataset(test=images(channels=3)), "one shape"),
         (lambda: dataset(validation=images(label=1)), "1 classes"),
         (lambda: dataset(validation=images(label=-2)), "-2"),
-        (lambda: DataOptions(size=4), "option 'size': Input should be greater than or equal to 8, got 4"),
-        (lambda: DataOptions(size=1024), "option 'size': Input should be less than or equal to 512"),
-        (lambda: DataOptions(crop="middle"), "option 'crop': Input should be 'centre' or 'none'"),
+        (
+            lambda: DataOptions(size=4),
+            "option 'size': should have sides of 8 to 512 pixels, such as 64 or 48x64, got 4",
+        ),
+        (lambda: DataOptions(size=1024), "option 'size': should have sides of 8 to 512 pixels"),
+        (lambda: DataOptions(size=-8), "option 'size': should have sides of 8 to 512 pixels"),
+        (lambda: DataOptions(size="64x4"), "option 'size': should have sides of 8 to 512 pixels"),
+        (lambda: DataOptions(size="9" * 5000), "option 'size': should be a side in pixels"),
+        *(
+            (lambda bad=bad: DataOptions(size=bad), "option 'size': should be a side in pixels, or height x width")
+            for bad in ("48x", "x48", "48*64", "48x64x3", "", "wide", 8.5, True, (48,) * 3, ())
+        ),
+        (lambda: DataOptions(crop="middle"), "option 'crop': Input should be 'centre', 'none' or 'pad'"),
         (lambda: DataOptions(colour="red"), "option 'colour'"),
         (lambda: DataOptions(damaged="no"), "option 'damaged'"),
         (lambda: DataOptions(workers=65), "option 'workers'"),

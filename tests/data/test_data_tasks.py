@@ -30,24 +30,28 @@ def batch(task: str, omitted: tuple[float, float] | None = None, channels: int =
     return make_batch(images, torch.arange(N), chosen, keyed_generator("cpu", 2), omitted)
 
 
-@pytest.mark.parametrize("side", [28, 9])
-def test_quadrants_are_pyros(side: int) -> None:
-    half = side // 2
-    masks = [Quadrants(observed=observed).mask(side) for observed in range(4)]
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (9, 9), (28, 20), (8, 13), (9, 8)])
+def test_quadrants_are_pyros(height: int, width: int) -> None:
+    down, across = height // 2, width // 2
+    masks = [Quadrants(observed=observed).mask(height, width) for observed in range(4)]
     assert not masks[0].any()
-    assert masks[1][half:, :half].all()
-    assert masks[2][:, :half].all()
-    assert masks[3][:half].all()
-    rest = side - half
-    assert [int(m.sum()) for m in masks] == [0, rest * half, side * half, side * half + half * rest]
-    assert not masks[3][half:, half:].any()
+    assert masks[1][down:, :across].all()
+    assert masks[2][:, :across].all()
+    assert masks[3][:down].all()
+    first = (height - down) * across
+    assert [int(m.sum()) for m in masks] == [0, first, height * across, height * across + down * (width - across)]
+    assert not masks[3][down:, across:].any()
 
 
-def test_halves_are_complements() -> None:
+@pytest.mark.parametrize(("height", "width"), [(7, 7), (8, 8), (28, 20), (8, 13)])
+def test_halves_are_complements(height: int, width: int) -> None:
     for one, other in (("left", "right"), ("top", "bottom")):
-        assert torch.equal(Half(half=one).mask(7), ~Half(half=other).mask(7))
-    assert Half(half="top").mask(8)[0].all()
-    assert Half(half="right").mask(8)[:, -1].all()
+        assert torch.equal(Half(half=one).mask(height, width), ~Half(half=other).mask(height, width))
+    top, right = Half(half="top").mask(height, width), Half(half="right").mask(height, width)
+    assert top[: height // 2].all()
+    assert int(top.sum()) == height // 2 * width
+    assert right[:, width // 2 :].all()
+    assert int(right.sum()) == height * (width - width // 2)
 
 
 @pytest.mark.parametrize("task", ["quadrants", "half", "boxes"])
@@ -82,6 +86,20 @@ def test_boxes_are_square_whole_and_of_every_side_and_place() -> None:
     shares = down.bincount(minlength=11)[5:].double() / len(down)
     expected = torch.tensor([0.1, 0.2, 0.2, 0.2, 0.2, 0.1], dtype=torch.float64)  # rounded: the ends get half
     assert ((shares - expected).abs() <= 5 * (expected / len(down)).sqrt()).all()
+
+
+def test_boxes_of_rectangles_have_their_shape_and_every_place() -> None:
+    """Sides of 24 x 40 in the same share: 6 to 12 and 10 to 20; each place along both axes is as likely as the others."""
+    boxes = random_boxes(torch.zeros(20_000, 1, 24, 40), 0.25, 0.5, keyed_generator("cpu", 4))
+    down, across = sides(boxes)
+    assert torch.equal(boxes.sum((1, 2, 3)), down * across)
+    assert (int(down.min()), int(down.max())) == (6, 12)
+    assert (int(across.min()), int(across.max())) == (10, 20)
+    assert ((down / 24 - across / 40).abs() <= 0.5 / 24 + 0.5 / 40 + 1e-6).all()  # but for rounding
+    small = boxes[across == 10]
+    lefts = small.any(-2).float().argmax(-1).flatten().bincount(minlength=31).double() / len(small)
+    assert len(lefts) == 31
+    assert ((lefts - 1 / 31).abs() <= 5 * (1 / 31 / len(small)) ** 0.5).all()
 
 
 def test_omission_hides_a_box_of_what_is_seen_and_nothing_of_what_is_wanted() -> None:

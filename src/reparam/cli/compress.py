@@ -41,7 +41,9 @@ def compress(
     test images."""
     import torch
 
+    from reparam.data.io.resize import manner
     from reparam.data.io.single_picture import read_picture
+    from reparam.data.options import spelled
     from reparam.data.selection import task_images
     from reparam.files import write_bytes
     from reparam.metrics.fidelity import psnr
@@ -58,10 +60,10 @@ def compress(
         pictures = [read_picture(path, shape, data) for path in images]
         x = torch.cat([picture.pixels for picture in pictures])
         if others := sum(picture.size != (shape[2], shape[1]) for picture in pictures):
-            how = "cut to their central square and resized" if data.crop == "centre" else "squeezed"
+            sides = (shape[1], shape[2])
             say(
-                f"{others:,} of {len(x):,} pictures are {how} to {shape[2]} x {shape[1]}, which is what the run knows: that is "
-                "what is kept, and what PSNR compares with"
+                f"{others:,} of {len(x):,} pictures are {manner(data.crop, sides)} to {spelled(sides)} (height x width), which "
+                "is what the run knows: that is what is kept, and what PSNR compares with"
             )
     else:
         x = task_images(images_of(opened, spec).test, opened.config.task, n or 1000).input

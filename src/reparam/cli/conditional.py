@@ -86,7 +86,7 @@ def segment(run: Path, images: tuple[Path, ...], out: Path, device: str, as_json
     refuse_overwriting(targets, images, out)
     written = [path for image in images for path in write_segmentation(opened, image, out, options)]
     if opened.config.data.crop == "centre":
-        say("only the central square of a picture is read: labels outside of it are 0")
+        say("of a picture of another shape only the central part is read: labels outside of it are 0")
     answer(as_json, {"out": [str(path) for path in written]}, "\n".join(map(str, written)))
 
 

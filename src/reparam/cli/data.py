@@ -80,9 +80,15 @@ def get(name: str, data_root: str | None, as_json: bool) -> None:
 @click.argument("source")
 @click.option("--out", required=True, type=UserPath(), help="A folder that is not there yet.")
 @click.option(
-    "--size", type=WholeRange(), default=None, help="Side of the square images (default: chosen from the pictures)."
+    "--size", default=None, metavar="N|HxW", help="Squares, or height x width (default: chosen from the pictures)."
 )
-@click.option("--crop", default="centre", show_default=True, type=click.Choice(["centre", "none"]), help="Or squeeze.")
+@click.option(
+    "--crop",
+    default="centre",
+    show_default=True,
+    type=click.Choice(["centre", "none", "pad"]),
+    help="Cut the central part of that shape, stretch the whole picture to it, or put black beside it.",
+)
 @click.option("--colour", default="auto", show_default=True, type=click.Choice(["auto", "grey", "rgb"]))
 @click.option(
     "--split-sizes", default=None, metavar="A,B,C", help="Training, validation, test (default: 80 / 10 / 10 %)."

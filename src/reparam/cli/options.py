@@ -69,11 +69,12 @@ def _described(kind: Any) -> Any:
 
 
 def _plain(kind: Any) -> Any:
-    """The type without annotations and None."""
+    """The type without annotations and None; text for what can be written in several ways."""
     if hasattr(kind, "__metadata__"):
         kind = get_args(kind)[0]
     if get_origin(kind) in (typing.Union, types.UnionType):
-        kind = next(part for part in get_args(kind) if part is not types.NoneType)
+        kinds = [part for part in get_args(kind) if part is not types.NoneType]
+        return _plain(kinds[0]) if len(kinds) == 1 else str
     return kind
 
 

@@ -51,7 +51,7 @@ class Likelihood(Decoder):
 
     def coarse(self, output: Tensor, context: ContextOutput) -> Distribution:
         """Of what is observed only in part, a reduced pixel counts as a target."""
-        return context.reduced(output.shape[-1]).complete(self._of(output))
+        return context.reduced((output.shape[-2], output.shape[-1])).complete(self._of(output))
 
     def _of(self, output: Tensor) -> Independent:
         return Independent(self.pixels(output.float()), 3, validate_args=False)

@@ -40,12 +40,12 @@ class ContextOutput:
             return base
         return Completion(base, self.observed, self.mask, self.target)
 
-    def reduced(self, side: int) -> "ContextOutput":
-        """The same of images reduced to a side: a pixel is observed where all that it stands for is."""
+    def reduced(self, sides: tuple[int, int]) -> "ContextOutput":
+        """The same of images reduced to (height, width): a pixel is observed where all that it stands for is."""
         if self.observed is None or self.mask is None:
             return ContextOutput(self.features)
-        whole = (F.adaptive_avg_pool2d(self.mask, side) > 1 - 1e-3).to(self.mask.dtype)
-        return ContextOutput(self.features, observed=F.adaptive_avg_pool2d(self.observed, side), mask=whole)
+        whole = (F.adaptive_avg_pool2d(self.mask, sides) > 1 - 1e-3).to(self.mask.dtype)
+        return ContextOutput(self.features, observed=F.adaptive_avg_pool2d(self.observed, sides), mask=whole)
 
 
 class ContextNetwork(nn.Module):

@@ -113,9 +113,12 @@ class ConditionedModel:
         """p(x|c) by the context network alone: all that a model without a latent says, and what z adds to in others."""
         return self.model.decoder.first_guess(self.context)
 
-    def coarser_guesses(self) -> list[tuple[int, Distribution]]:
-        """(side, p(x reduced to that side|c)) of each coarser first guess; empty where a network makes none."""
-        return [(guess.shape[-1], self.model.decoder.coarse(guess, self.context)) for guess in self.context.coarser]
+    def coarser_guesses(self) -> list[tuple[tuple[int, int], Distribution]]:
+        """((height, width), p(x reduced to these|c)) of each coarser first guess; empty where a network makes none."""
+        guesses = self.context.coarser
+        return [
+            ((guess.shape[-2], guess.shape[-1]), self.model.decoder.coarse(guess, self.context)) for guess in guesses
+        ]
 
     def given(self, c: Tensor | None) -> "ConditionedModel":
         """Itself: an objective may be given a model whose condition is filled in already."""

@@ -1,6 +1,6 @@
 """One split of images, and a data set of three splits.
 
-Shapes: `N` images, `C H W` image (C is 1 or 3, H = W), `D` classes.
+Shapes: `N` images, `C H W` image (C is 1 or 3), `D` classes.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from reparam.data.io.on_disk import OnDiskImages
-from reparam.data.options import LARGEST, SMALLEST
+from reparam.data.options import LARGEST, SMALLEST, spelled
 from reparam.distributions import IGNORED
 from reparam.errors import DataError, suggest
 
@@ -35,9 +35,9 @@ class Images:
         shape = tuple(self.images.shape)
         if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3):
             raise DataError(f"images are {self.images.dtype} of shape {shape}: give uint8 [N, C, H, W], C being 1 or 3")
-        if shape[2] != shape[3] or not SMALLEST <= shape[2] <= LARGEST:
-            sides = f"square, {SMALLEST} to {LARGEST} pixels a side"
-            raise DataError(f"images are {shape[3]} x {shape[2]} pixels: they must be {sides}; resize them (--size)")
+        if not SMALLEST <= min(shape[2:]) <= max(shape[2:]) <= LARGEST:
+            found = f"images have {spelled((shape[2], shape[3]))} pixels (height x width)"
+            raise DataError(f"{found}: they must have {SMALLEST} to {LARGEST} a side; resize them (--size)")
         if self.labels.dtype != torch.int64 or tuple(self.labels.shape) != shape[:1]:
             found = f"{self.labels.dtype} of shape {tuple(self.labels.shape)} for {shape[0]} images"
             raise DataError(f"labels are {found}: give one int64 label an image, -1 where there is none")

@@ -34,8 +34,9 @@ def mutual_neighbours(images: Tensor, k: int) -> Tensor:
 
 def _thumbnails(images: Tensor) -> Tensor:
     """Unit vectors [N, P], without their mean."""
-    side = min(THUMBNAIL, images.shape[-1])
-    small = torch.cat([F.adaptive_avg_pool2d(part.float(), side).flatten(1) for part in images.split(_ROWS)])
+    height, width = images.shape[2:]
+    sides = min(THUMBNAIL, height), min(THUMBNAIL, width)
+    small = torch.cat([F.adaptive_avg_pool2d(part.float(), sides).flatten(1) for part in images.split(_ROWS)])
     return F.normalize(small - small.mean(1, keepdim=True))
 
 

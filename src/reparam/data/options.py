@@ -3,38 +3,75 @@
 Each source names the record of the options that it reads; `DataOptions` has them all, for the command and run.json.
 """
 
+import re
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError
 
 from reparam.core.options import check_fields
 from reparam.errors import DataError
 
-SMALLEST, LARGEST = 8, 512  # sides of the square images that leave this package, in pixels
+SMALLEST, LARGEST = 8, 512  # sides of the images that leave this package, in pixels
 
-Crop = Literal["centre", "none"]
+Sides = tuple[int, int]  # (height, width)
+
+
+def sides_of(size: Any) -> Sides | None:
+    """(height, width) of a size as people write it: 64, "64", "48x64" or (48, 64); None where it is none."""
+    if isinstance(size, str):
+        parts = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*[xX×]\s*([0-9]{1,9}))?\s*", size)
+        size = tuple(int(part) for part in parts.groups() if part) if parts else ()
+    found = tuple(size) if isinstance(size, tuple | list) else (size,)
+    if not all(type(side) is int for side in found) or len(found) not in (1, 2):
+        return None
+    return found[0], found[-1]
+
+
+def spelled(sides: Sides) -> str:
+    """ "48 x 64", which is height x width everywhere."""
+    return f"{sides[0]} x {sides[1]}"
+
+
+def _size(value: Any) -> int | str | None:
+    """N of a square, "HxW" of a rectangle: as a configuration holds it."""
+    if value is None:
+        return None
+    sides = sides_of(value)
+    if sides is None:
+        raise PydanticCustomError("size", "should be a side in pixels, or height x width, such as 64 or 48x64")
+    if not SMALLEST <= min(sides) <= max(sides) <= LARGEST:
+        raise PydanticCustomError("size", f"should have sides of {SMALLEST} to {LARGEST} pixels, such as 64 or 48x64")
+    return sides[0] if sides[0] == sides[1] else f"{sides[0]}x{sides[1]}"
+
+
+Size = Annotated[int | str, PlainValidator(_size)]
+Crop = Literal["centre", "none", "pad"]
 Colour = Literal["auto", "grey", "rgb"]
 Damaged = Literal["stop", "skip"]
 
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """What every source reads. The defaults leave images that are square already as they are.
+    """What every source reads. The defaults leave images that are of one shape already as they are.
 
     Raises `DataError` for a value outside what a field allows.
     """
 
     size: Annotated[
-        int | None,
+        Size | None,
         Field(
-            ge=SMALLEST,
-            le=LARGEST,
-            description="side in pixels (default: as stored; of pictures: chosen by them; celeba: 64)",
+            description="N: squares of N x N pixels; HxW: height x width, such as 48x64 (default: as stored; of pictures: chosen "
+            "by them; celeba: 64)"
         ),
     ] = None
     crop: Annotated[
-        Crop, Field(description="'centre' cuts the largest central square; 'none' squeezes the whole picture")
+        Crop,
+        Field(
+            description="centre: the largest central part of the shape; none: the whole picture, stretched to it; pad: the whole "
+            "picture, with black beside it"
+        ),
     ] = "centre"
     colour: Annotated[
         Colour, Field(description="'auto' is grey when every picture is grey; 'grey' and 'rgb' convert all of them")
@@ -42,6 +79,11 @@ class ImageOptions:
 
     def __post_init__(self) -> None:
         check_fields(self, DataError, strict=False)
+
+    @property
+    def sides(self) -> Sides | None:
+        """(height, width) that are asked for; None where `size` leaves them to the images."""
+        return sides_of(self.size)
 
     def as_colour(self) -> Self:
         """These options for images that are known to be coloured."""

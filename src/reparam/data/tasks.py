@@ -96,7 +96,7 @@ class ObservedImage(Task):
     omission_noise: Annotated[
         float,
         Field(
-            ge=0, lt=1, description="in training, zero a random box of the observed image, of a side up to this share"
+            ge=0, lt=1, description="in training, zero a random box of the observed image, of sides up to this share"
         ),
     ] = 0.0
 
@@ -105,21 +105,21 @@ class FixedMask(ObservedImage):
     """The same part of every image is seen, the rest is the target."""
 
     @abstractmethod
-    def mask(self, side: int) -> Tensor:
-        """bool [side, side], true where seen."""
+    def mask(self, height: int, width: int) -> Tensor:
+        """bool [height, width], true where seen."""
 
     def __call__(self, stored: Images, x: Tensor, generator: Random) -> TaskOutput:
-        return TaskOutput(x, observe(x, _on_device(self, x.shape[-1], x.device)[None, None]))
+        return TaskOutput(x, observe(x, _on_device(self, x.shape[-2], x.shape[-1], x.device)[None, None]))
 
     def condition(self, spec: Spec) -> Condition:
-        channels, side, _ = spec.image_shape
-        return Condition(channels=channels + 1, masked=True, fixed=self.mask(side))
+        channels, *sides = spec.image_shape
+        return Condition(channels=channels + 1, masked=True, fixed=self.mask(*sides))
 
 
 @functools.cache
-def _on_device(task: FixedMask, side: int, device: torch.device) -> Tensor:
+def _on_device(task: FixedMask, height: int, width: int, device: torch.device) -> Tensor:
     """Copied there once: a step of training must not do it again."""
-    return task.mask(side).to(device)
+    return task.mask(height, width).to(device)
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,11 @@ class Quadrants(FixedMask):
         ),
     ] = 1
 
-    def mask(self, side: int) -> Tensor:
-        half, mask = side // 2, torch.zeros(side, side, dtype=torch.bool)
-        places = [((half, side), (0, half)), ((0, half), (0, half)), ((0, half), (half, side))]
-        for rows, columns in places[: self.observed]:
-            mask[slice(*rows), slice(*columns)] = True
+    def mask(self, height: int, width: int) -> Tensor:
+        mask, down, across = torch.zeros(height, width, dtype=torch.bool), height // 2, width // 2
+        top, left = slice(None, down), slice(None, across)
+        for rows, columns in [(slice(down, None), left), (top, left), (top, slice(across, None))][: self.observed]:
+            mask[rows, columns] = True
         return mask
 
 
@@ -151,22 +151,24 @@ class Half(FixedMask):
         Literal["left", "right", "top", "bottom"], Field(description="half: which half of the image is seen")
     ] = "left"
 
-    def mask(self, side: int) -> Tensor:
+    def mask(self, height: int, width: int) -> Tensor:
+        side = width if self.half in ("left", "right") else height
         low = torch.arange(side) < side // 2
         line = low if self.half in ("left", "top") else ~low
-        return (line[None, :] if self.half in ("left", "right") else line[:, None]).expand(side, side).clone()
+        return (line[None, :] if self.half in ("left", "right") else line[:, None]).expand(height, width).clone()
 
 
 @dataclass(frozen=True)
 class Boxes(ObservedImage):
-    """All but a box is seen, whose side is uniform between `box` / 2 and `box` of the image's and whose place is uniform."""
+    """All but a box of the image's shape is seen, whose share of its sides is uniform between `box` / 2 and `box` and whose place
+    is uniform."""
 
     box: Annotated[
         float,
         Field(
             gt=0,
             lt=1,
-            description="boxes: largest side of the hidden box, a share of the image's (smallest: half of it)",
+            description="boxes: largest sides of the hidden box, a share of the image's (smallest: half of it)",
         ),
     ] = 0.5
 
@@ -253,16 +255,15 @@ def observe(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def random_boxes(x: Tensor, low: float, high: float, generator: Random) -> Tensor:
-    """bool [B, 1, H, W], true in a box whose side is uniform in [low, high] of the image's, wholly inside, at a uniform
-    place."""
-    n, side = len(x), x.shape[-1]
-    uniform = torch.rand(3, n, 1, device=x.device, generator=generator)
-    length = ((low + (high - low) * uniform[0]) * side).round().clamp(1, side)
-    place = torch.arange(side, device=x.device)
-    down, across = (
-        (place >= start) & (place < start + length)
-        for start in ((u * (side - length + 1)).floor() for u in uniform[1:])
-    )
+    """bool [B, 1, H, W], true in a box of the image's shape whose share of its sides is uniform in [low, high], wholly inside, at
+    a uniform place."""
+    uniform = torch.rand(3, len(x), 1, device=x.device, generator=generator)
+    within = []
+    for side, u in zip(x.shape[2:], uniform[1:], strict=True):
+        length = ((low + (high - low) * uniform[0]) * side).round().clamp(1, side)
+        start, place = (u * (side - length + 1)).floor(), torch.arange(side, device=x.device)
+        within.append((place >= start) & (place < start + length))
+    down, across = within
     return (down[:, :, None] & across[:, None, :])[:, None]
 
 
@@ -291,7 +292,7 @@ def make_batch(
 ) -> Batch:
     """Stored images, those of places `index` in their split, to a batch on their device.
 
-    omitted: a box of the observed image is zeroed whose side is uniform between these shares of the image's; mask and target
+    omitted: a box of the observed image is zeroed whose sides are uniform between these shares of the image's; mask and target
     stay as they are (input omission noise, Sohn et al. 2015, section 4.2).
     """
     x = to_float(images.pixels, options.binarise, generator)

@@ -24,7 +24,7 @@ class AutoencoderOptions(options_of(NETWORKS, LIKELIHOODS)):  # type: ignore[mis
 
     network: choice(  # type: ignore[valid-type]
         NETWORKS,
-        "mlp, conv (two stride-2 convolutions), residual (28 to 128 pixels), or patches (from 8 pixels; quicker on photographs)",
+        "mlp, conv (two stride-2 convolutions), residual, or patches (quicker on photographs)",
     ) = "mlp"
     latent: Annotated[int, Field(ge=1, description="size of z")] = 20
     likelihood: choice(LIKELIHOODS, "p(x|z)") = "bernoulli"  # type: ignore[valid-type]
@@ -112,9 +112,7 @@ PHOTOS_RESIDUAL: dict[str, Any] = {
     "epochs": 150,
     "patience": 20,
 }
-PHOTOS_RESIDUAL_DOC = (
-    "residual network at full resolution for photographs of 28 to 128 pixels, Gaussian with a learned scale"
-)
+PHOTOS_RESIDUAL_DOC = "residual network at full resolution for photographs, Gaussian with a learned scale"
 
 AUTOENCODER = Family(
     name="ae",

@@ -38,7 +38,7 @@ class ConditionalOptions(options_of(CONDITIONAL_NETWORKS, LIKELIHOODS)):  # type
 
     network: choice(  # type: ignore[valid-type]
         CONDITIONAL_NETWORKS,
-        "mlp, or residual (a U-Net for c, residual encoders and decoder; 28 to 128 pixels, grey or RGB)",
+        "mlp, or residual (a U-Net for c, residual encoders and decoder)",
     ) = "mlp"
     likelihood: choice(  # type: ignore[valid-type]
         LIKELIHOODS, "p(x|z, c) of images; label maps have one of their own, a softmax a pixel"
@@ -161,5 +161,5 @@ def recipes(latent: bool = True, **quadrants: Any) -> dict[str, Recipe]:
         "default": Recipe(
             "two hidden layers of 500 in every network; stops on validation", {**_QUADRANTS, **quadrants}
         ),
-        "maps": Recipe("residual networks for label maps of images of 28 to 128 pixels", maps),
+        "maps": Recipe("residual networks for label maps", maps),
     }

@@ -111,7 +111,7 @@ class GANOptions(options_of(GAN_NETWORKS)):  # type: ignore[misc]
     """Networks, latent and loss."""
 
     network: choice(  # type: ignore[valid-type]
-        GAN_NETWORKS, "dcgan (convolutions, for sides of 4 to 8 times a power of 2, such as 28, 32, 48, 64), or mlp"
+        GAN_NETWORKS, "dcgan (convolutions), or mlp"
     ) = "dcgan"
     latent: Annotated[int, Field(ge=1, description="size of z")] = 64
     loss: Annotated[

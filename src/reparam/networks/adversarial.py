@@ -13,11 +13,10 @@ from pydantic import Field
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from reparam.errors import ConfigError
 from reparam.networks.mlp import MLP
-from reparam.networks.pair import ImageDecoder, Units
+from reparam.networks.pair import Cut, ImageDecoder, Pad, Units
 
-SMALLEST, LARGEST = 4, 8  # side of the grid that a DCGAN begins with
+LARGEST = 8  # longer side of the grid that a DCGAN begins with
 
 
 Normalise = Annotated[
@@ -59,32 +58,28 @@ def dcgan(
     ] = 64,
     normalise: Normalise = "batch",
 ) -> GANPair:
-    """Strided 4 x 4 convolutions from a grid of 4 to 8 pixels a side up to the image, and down to it again, where the
-    discriminator halves once more (Radford et al. 2016).
-
-    Raises ConfigError where halving the side does not end there.
-    """
-    channels, height, across = shape
-    side, halvings = height, 0
-    while side % 2 == 0 and (side > LARGEST or (not halvings and side >= 2 * SMALLEST)):
-        side, halvings = side // 2, halvings + 1
-    if height != across or not SMALLEST <= side <= LARGEST or not halvings:
-        raise ConfigError(
-            f"network 'dcgan' halves the image to a grid of {SMALLEST} to {LARGEST} pixels, and {height} x {across} does not "
-            "come out there: use --size 28, 32, 48 or 64, or --network mlp"
-        )
+    """Strided 4 x 4 convolutions from a grid whose longer side has at most 8 pixels up to the image, and down to it again, where
+    the discriminator halves once more (Radford et al. 2016). Sides that are not doubled grids are padded inside."""
+    channels, *sides = shape
+    halvings = 1
+    while max(sides) > LARGEST * 2**halvings:
+        halvings += 1
+    grid = [-(-side // 2**halvings) for side in sides]
+    padded = [side * 2**halvings for side in grid]
     widths = [width * 2**level for level in range(halvings)]  # of the discriminator, and mirrored
-    down: list[nn.Module] = []
+    down: list[nn.Module] = [Pad(*padded)] if padded != sides else []
     for level, (inputs, outputs) in enumerate(itertools.pairwise([channels, *widths, 2 * widths[-1]])):
         kernel = 4 if level < halvings else 3  # from a grid of 7 a kernel of 4 would leave the last row out
         # Not of the first layer, which sees pixels (Radford et al. 2016).
         normalisation = [nn.BatchNorm2d(outputs)] if level and normalise == "batch" else []
         down += [nn.Conv2d(inputs, outputs, kernel, stride=2, padding=1), *normalisation, nn.LeakyReLU(0.2)]
-    discriminator = nn.Sequential(*down, nn.Flatten(), nn.Linear(2 * widths[-1] * math.ceil(side / 2) ** 2, 1))
+    discriminator = nn.Sequential(
+        *down, nn.Flatten(), nn.Linear(2 * widths[-1] * math.prod(-(-side // 2) for side in grid), 1)
+    )
 
     up: list[nn.Module] = [
-        nn.Linear(latent, widths[-1] * side**2, bias=False),
-        nn.Unflatten(1, (widths[-1], side, side)),
+        nn.Linear(latent, widths[-1] * math.prod(grid), bias=False),
+        nn.Unflatten(1, (widths[-1], *grid)),
         nn.BatchNorm2d(widths[-1]),
         nn.ReLU(),
     ]
@@ -95,6 +90,8 @@ def dcgan(
             nn.ReLU(),
         ]
     up.append(nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1))
+    if padded != sides:
+        up.append(Cut(*sides))
     pair = GANPair(ImageDecoder(nn.Sequential(*up), shape), _bounded(discriminator, normalise))
     return GANPair(*(network.to(memory_format=torch.channels_last) for network in pair))  # type: ignore[call-overload]
 

@@ -157,7 +157,7 @@ def flat_parts(
 
 class Maps(NamedTuple):
     """What the U-Net passes on: c as planes [B, C', H, W], its last maps [B, width, H, W], and those at 1/4 and 1/2 of the
-    side."""
+    sides."""
 
     planes: Tensor
     last: Tensor
@@ -170,22 +170,22 @@ class UNet(nn.Module):
 
     def __init__(self, condition: Condition, shape: residual.Shape) -> None:
         super().__init__()
-        self.classes, self.side = condition.classes, shape.image[1]
+        self.classes, self.sides = condition.classes, shape.image[1:]
         self.channels = condition.classes or condition.channels
         levels = shape.levels()
         self.stem = nn.Conv2d(self.channels, levels[0][1], 3, padding=1)
         self.down, self.up, self.merge = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for (side, above), (_, below) in itertools.pairwise(levels):
+        for (sides, above), (_, below) in itertools.pairwise(levels):
             stride = nn.Conv2d(above, below, 3, stride=2, padding=1)
             self.down.append(nn.Sequential(stride, *shape.stack(below)))
-            self.up.insert(0, residual.Upsample(below, above, (side, side)))
+            self.up.insert(0, residual.Upsample(below, above, sides))
             join = nn.Conv2d(2 * above, above, 3, padding=1)
             self.merge.insert(0, nn.Sequential(join, *shape.stack(above)))
 
     def forward(self, c: Tensor) -> Maps:
         planes = c
         if self.classes:
-            planes = one_hot(c, self.classes)[:, :, None, None].expand(-1, -1, self.side, self.side)
+            planes = one_hot(c, self.classes)[:, :, None, None].expand(-1, -1, *self.sides)
         h = self.stem(2 * planes - 1)
         passed, maps = [], []
         for stage in self.down:
@@ -199,7 +199,7 @@ class UNet(nn.Module):
 
 
 class Guess(nn.Module):
-    """Maps -> outputs [B, O, H, W]; with `coarser` channels, also those at a quarter and a half of the side."""
+    """Maps -> outputs [B, O, H, W]; with `coarser` channels, also those at a quarter and a half of the sides."""
 
     def __init__(self, outputs: int, shape: residual.Shape, coarser: tuple[int, ...] = ()) -> None:
         super().__init__()
@@ -248,11 +248,11 @@ def residual_parts(
     multi_scale: Annotated[
         bool,
         Field(
-            description="residual: the first guess also predicts a half and a quarter of the side, with losses of its own"
+            description="residual: the first guess also predicts a half and a quarter of the sides, with losses of its own"
         ),
     ] = False,
 ) -> Parts:
-    """A U-Net for c, residual encoders for prior and recognition, a residual decoder for z. Sides from 28 to 128."""
+    """A U-Net for c, residual encoders for prior and recognition, a residual decoder for z."""
     shape = residual.Shape(shapes.image, width, blocks, activation)
     coarser = tuple(channels for _, channels in reversed(shape.levels()[1:3])) if multi_scale else ()
     planes = shapes.condition.classes or shapes.condition.channels

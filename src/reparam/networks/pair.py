@@ -6,6 +6,7 @@ Shapes: `B` batch, `C H W` image, `F` features, `K` latent, `P` parameters of th
 from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple
 
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -45,3 +46,26 @@ class ImageDecoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         flat = z if z.dim() == 2 else z.reshape(-1, z.shape[-1])
         return self.network(flat).reshape(*z.shape[:-1], *self.shape)
+
+
+class Pad(nn.Module):
+    """[B, C, H, W] -> [B, C, height, width]: the last row and column repeated."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.sides = height, width
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = self.sides
+        return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]), mode="replicate")
+
+
+class Cut(nn.Module):
+    """[B, C, ...] -> [B, C, height, width]: what `Pad` added is taken away."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.sides = height, width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[..., : self.sides[0], : self.sides[1]]

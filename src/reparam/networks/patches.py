@@ -10,41 +10,17 @@ import itertools
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from reparam.errors import ConfigError
-from reparam.networks.pair import ACTIVATIONS, ActivationName, ImageDecoder, Pair
+from reparam.networks.pair import ACTIVATIONS, ActivationName, Cut, ImageDecoder, Pad, Pair
 from reparam.networks.residual import Centre, ResidualBlock, Upsample, group_norm
 
 SMALLEST = 8  # pixels of a side
 PLACES = 16  # of the first maps along the longer side, at most
 
 Channels = Annotated[int, Field(ge=8, le=1024)]
-
-
-class Pad(nn.Module):
-    """[B, C, H, W] -> [B, C, height, width]: the last row and column repeated."""
-
-    def __init__(self, height: int, width: int) -> None:
-        super().__init__()
-        self.sides = height, width
-
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = self.sides
-        return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]), mode="replicate")
-
-
-class Cut(nn.Module):
-    """[B, C, ...] -> [B, C, height, width]: what `Pad` added is taken away."""
-
-    def __init__(self, height: int, width: int) -> None:
-        super().__init__()
-        self.sides = height, width
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x[..., : self.sides[0], : self.sides[1]]
 
 
 def patch_size(height: int, width: int) -> int:

@@ -1,4 +1,4 @@
-"""A residual convolutional encoder and decoder for any image side from 28 to 128, grey or RGB.
+"""A residual convolutional encoder and decoder for images of any sides, grey or RGB.
 
 Shapes: `B` batch, `C H W` image, `F` features, `K` latent, `P` parameters of the likelihood a pixel.
 """
@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reparam.errors import ConfigError
 from reparam.networks.pair import ACTIVATIONS, ActivationName, Blocks, ImageDecoder, Pair, Width
 
-SMALLEST, LARGEST = 28, 128
-LAST_SIDE = 8  # downsampling stops at the first side that is no larger: 28 -> 14 -> 7, 64 -> 32 -> 16 -> 8
+LAST_SIDE = 8  # downsampling stops where the longer side is no larger: 28 -> 14 -> 7, 64 -> 32 -> 16 -> 8
+
+Level = tuple[tuple[int, int], int]  # (height, width), channels
 
 
 class ResidualBlock(nn.Module):
@@ -40,21 +40,21 @@ class ResidualBlock(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour to an exact side, then a convolution: no checkerboard, and odd sides come back as they were.
+    """Nearest-neighbour to exact sides, then a convolution: no checkerboard, and odd sides come back as they were.
 
-    Where the side is doubled, the two are one transposed convolution of stride 2, whose 4 x 4 kernel holds sums of the 3 x 3
+    Where both sides are doubled, the two are one transposed convolution of stride 2, whose 4 x 4 kernel holds sums of the 3 x 3
     kernel's weights: 4 products a pixel and channel in place of 9, and no enlarged maps in memory.
     """
 
-    def __init__(self, inputs: int, outputs: int, side: tuple[int, int]) -> None:
+    def __init__(self, inputs: int, outputs: int, sides: tuple[int, int]) -> None:
         super().__init__()
-        self.side = side
+        self.sides = sides
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
 
     def forward(self, h: Tensor) -> Tensor:
-        if self.side == (2 * h.shape[-2], 2 * h.shape[-1]):
+        if self.sides == (2 * h.shape[-2], 2 * h.shape[-1]):
             return F.conv_transpose2d(h, doubling_kernel(self.conv.weight), self.conv.bias, stride=2, padding=1)
-        return self.conv(F.interpolate(h, size=self.side, mode="nearest"))
+        return self.conv(F.interpolate(h, size=self.sides, mode="nearest"))
 
 
 def doubling_kernel(weight: Tensor) -> Tensor:
@@ -75,11 +75,12 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(8 if channels % 8 == 0 else 1, channels)
 
 
-def _sides(side: int) -> list[int]:
-    """The sides from full resolution down: a stride-2 convolution with kernel 3 and padding 1 gives ceil(side / 2)."""
-    sides = [side]
-    while sides[-1] > LAST_SIDE:
-        sides.append((sides[-1] + 1) // 2)
+def _sides(height: int, width: int) -> list[tuple[int, int]]:
+    """The sides from full resolution down, halved once at least: a stride-2 convolution with kernel 3 and padding 1 gives
+    ceil(side / 2)."""
+    sides = [(height, width)]
+    while len(sides) == 1 or max(sides[-1]) > LAST_SIDE:
+        sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
     return sides
 
 
@@ -91,16 +92,10 @@ class Shape(NamedTuple):
     blocks: int
     activation: str
 
-    def levels(self) -> list[tuple[int, int]]:
-        """(side, channels) of each resolution from full down: half the side and (up to four times) twice the channels of the one
-        before. Raises ConfigError for sides outside 28 to 128."""
-        _, height, width = self.image
-        if height != width or not SMALLEST <= height <= LARGEST:
-            raise ConfigError(
-                f"network 'residual' serves square images of {SMALLEST} to {LARGEST} pixels, not {height} x {width}: "
-                "choose --size in that range, or --network mlp"
-            )
-        return [(side, self.width * min(2**stage, 4)) for stage, side in enumerate(_sides(height))]
+    def levels(self) -> list[Level]:
+        """Sides and channels of each resolution from full down: half the sides and (up to four times) twice the channels of the
+        one before."""
+        return [(sides, self.width * min(2**stage, 4)) for stage, sides in enumerate(_sides(*self.image[1:]))]
 
     def stack(self, channels: int) -> list[nn.Module]:
         """The residual blocks of one resolution."""
@@ -118,17 +113,20 @@ class Shape(NamedTuple):
         layers: list[nn.Module] = [Centre(), nn.Conv2d(inputs, levels[0][1], 3, padding=1)]
         for (_, above), (_, channels) in itertools.pairwise(levels):
             layers += [nn.Conv2d(above, channels, 3, stride=2, padding=1), *self.stack(channels)]
-        side, channels = levels[-1]
+        (height, width), channels = levels[-1]
         layers += [group_norm(channels), ACTIVATIONS[self.activation](), nn.Flatten()]
-        return nn.Sequential(*layers), channels * side * side
+        return nn.Sequential(*layers), channels * height * width
 
     def decoder(self, latent: int) -> list[nn.Module]:
         """[B, K] -> maps [B, width, H, W], for an `output_head`."""
         levels = self.levels()
-        side, channels = levels[-1]
-        layers: list[nn.Module] = [nn.Linear(latent, channels * side * side), nn.Unflatten(1, (channels, side, side))]
-        for (_, channels), (side, below) in itertools.pairwise(reversed(levels)):
-            layers += [*self.stack(channels), Upsample(channels, below, (side, side))]
+        (height, width), channels = levels[-1]
+        layers: list[nn.Module] = [
+            nn.Linear(latent, channels * height * width),
+            nn.Unflatten(1, (channels, height, width)),
+        ]
+        for (_, channels), (sides, below) in itertools.pairwise(reversed(levels)):
+            layers += [*self.stack(channels), Upsample(channels, below, sides)]
         return layers
 
 
@@ -140,7 +138,7 @@ def residual_pair(
     blocks: Blocks = 1,
     activation: ActivationName = "relu",
 ) -> Pair:
-    """Stages of residual blocks down to a side of at most 8, and back. Raises ConfigError for sides outside 28 to 128."""
+    """Stages of residual blocks down to sides of at most 8, and back."""
     network, outputs = Shape(shape, width, blocks, activation), parameters * shape[0]
     down, features = network.encoder(shape[0])
     up = [*network.decoder(latent), *network.output_head(width, outputs)]

@@ -72,16 +72,17 @@ class StructuredPrediction(Objective):
             guess = -model.first_guess().log_prob(batch.x)
             total, named = total + self.guess_weight * guess, named | {"guess": Term(guess, "nats/image")}
             if scales := model.coarser_guesses():
-                coarser = [-p_x.log_prob(_reduced(batch.x, size)) for size, p_x in scales]
-                full = batch.x.shape[-1] ** 2
-                mean = sum(loss * full / size**2 for loss, (size, _) in zip(coarser, scales, strict=True)) / len(scales)
+                coarser = [-p_x.log_prob(_reduced(batch.x, sides)) for sides, p_x in scales]
+                full = math.prod(batch.x.shape[-2:])
+                each = (loss * full / math.prod(sides) for loss, (sides, _) in zip(coarser, scales, strict=True))
+                mean = sum(each) / len(scales)
                 total, named = total + self.guess_weight * mean, named | {"coarser": Term(mean, "nats/image")}
         assert isinstance(total, Tensor)
         return Terms(total, named)
 
 
-def _reduced(x: Tensor, side: int) -> Tensor:
-    """Images [B, C, H, W] by area, label maps by nearest neighbour, to the given side."""
+def _reduced(x: Tensor, sides: tuple[int, int]) -> Tensor:
+    """Images [B, C, H, W] by area, label maps by nearest neighbour, to (height, width)."""
     if x.is_floating_point():
-        return F.adaptive_avg_pool2d(x, side)
-    return F.interpolate(x.float(), size=(side, side), mode="nearest").to(x.dtype)
+        return F.adaptive_avg_pool2d(x, sides)
+    return F.interpolate(x.float(), size=sides, mode="nearest").to(x.dtype)

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from reparam.files import write_atomically
 
 GAP = 2
-COMFORTABLE = 96  # side in pixels at which a tile is large enough to look at
+COMFORTABLE = 96  # longer side in pixels at which a tile is large enough to look at
 CAPTIONED = 72  # pixels that a caption takes
-LARGEST_TILE = 128  # larger ones are reduced: a page of them would be too heavy to pass on
+LARGEST_TILE = 128  # of the longer side; larger ones are reduced: a page of them would be too heavy to pass on
 WIDEST = 1400  # enlargement stops where a sheet would become wider
 FONT_SIZE = 14
 CAPTION_SIZE = 11  # so that a class and a number fit under a tile
@@ -59,13 +59,13 @@ def cut_sheet(image: Image.Image, shape: tuple[int, int, int], gap: int = GAP) -
 
 
 def legible(images: Tensor, columns: int, least: int = 1) -> Tensor:
-    """Small tiles [n, C, H, W] enlarged by a whole number without smoothing, to `least` pixels at least; very large ones reduced
-    by one."""
-    side = images.shape[-1]
-    factor = max(-(-least // side), min(COMFORTABLE // side, WIDEST // (columns * side)))
+    """Small tiles [n, C, H, W] enlarged by a whole number without smoothing, to a width of `least` pixels at least; very large
+    ones reduced by one."""
+    width, longer = images.shape[-1], max(images.shape[-2:])
+    factor = max(-(-least // width), min(COMFORTABLE // longer, WIDEST // (columns * width)))
     if factor > 1:
         return images.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
-    reduction = -(-side // LARGEST_TILE)
+    reduction = -(-longer // LARGEST_TILE)
     return F.avg_pool2d(images, reduction, ceil_mode=True) if reduction > 1 else images
 
 
@@ -85,12 +85,12 @@ class Panel:
         if not self.captions:
             return sheet(legible(self.tiles, self.across), self.across, transparent=True)
         tiles = legible(self.tiles, self.across, CAPTIONED)
-        side = tiles.shape[-1]
+        height, width = tiles.shape[-2:]
         whole = sheet(F.pad(tiles, (0, 0, 0, FONT_SIZE), value=1.0), self.across, transparent=True)
         draw, font = ImageDraw.Draw(whole), ImageFont.load_default(CAPTION_SIZE)
         for number, text in enumerate(self.captions):
             down, right = divmod(number, self.across)
-            place = right * (side + GAP) + side / 2, down * (side + FONT_SIZE + GAP) + side
+            place = right * (width + GAP) + width / 2, down * (height + FONT_SIZE + GAP) + height
             draw.text(place, text, "black", font, anchor="mt")
         return whole
 

@@ -52,6 +52,7 @@ class PageSize(NamedTuple):
 
 
 def page_size(side: int) -> PageSize:
+    """For images of this longer side, in pixels."""
     if side <= 32:
         return PageSize(10, 8, 4, draws=10, predictions=10, walk=11, walks=8, grid=21, epochs=12)
     if side <= 64:
@@ -76,7 +77,7 @@ class RunView:
     ) -> None:
         self.run = run
         self.shape = run.spec.image_shape
-        self.page = page_size(self.shape[-1])
+        self.page = page_size(max(self.shape[1:]))
         self._images, self._batch, self._progress, self._say = images, batch, progress, say
         self._floats = self.shape[0] * self.shape[1] * self.shape[2]
 

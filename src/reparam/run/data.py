@@ -1,10 +1,11 @@
 """A run's data, read as its configuration says."""
 
+import dataclasses
 import shlex
 from pathlib import Path
 
 from reparam.core.spec import Spec
-from reparam.data import DATASETS, Dataset
+from reparam.data import DATASETS, DataOptions, Dataset
 from reparam.data import load as load_data
 from reparam.data.dataset import SPLITS
 from reparam.errors import DataError
@@ -17,7 +18,8 @@ def open_data(config: RunConfig, shape: Spec | None = None, typed: str | None = 
     """Loads the data of `config`, or another data set that the user has `typed`, as `config` reads it; with `shape`, raises
     DataError unless its images have the run's shape."""
     spec = config.data.data if typed is None else typed
-    dataset = load_data(spec, config.data, origin=config.origin if typed is None else TYPED)
+    options = config.data if shape is None else _as_run(config, shape, spec, typed is not None)
+    dataset = load_data(spec, options, origin=config.origin if typed is None else TYPED)
     if shape and dataset.shape != shape.image_shape:
         raise DataError(
             f"'{spec}' has images of shape {dataset.shape} and the model takes {shape.image_shape}: use --size, --colour, "
@@ -31,6 +33,17 @@ def open_data(config: RunConfig, shape: Spec | None = None, typed: str | None = 
             "pairs:PATH, or the data that the run was trained on"
         )
     return dataset
+
+
+def _as_run(config: RunConfig, shape: Spec, spec: str, foreign: bool) -> DataOptions:
+    """How images come in the shape that the run knows, whatever is the default of what `spec` names; other images than the run's
+    (`foreign`) in its colours as well. Shards are settled, and functions of the user's do as they like."""
+    kind = spec.partition(":")[0]
+    if kind not in DATASETS or kind == "shards":
+        return config.data
+    channels, *sides = shape.image_shape
+    colour = ("grey" if channels == 1 else "rgb") if foreign else config.data.colour
+    return dataclasses.replace(config.data, size=f"{sides[0]}x{sides[1]}", colour=colour)
 
 
 def own_data(run: Path, config: RunConfig, shape: Spec) -> Dataset:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from reparam.data.options import LARGEST, SMALLEST
@@ -46,12 +46,6 @@ def _text(value: object) -> str:
     return value
 
 
-def _square(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    if shape[1] != shape[2]:
-        raise ValueError("should be of square images")
-    return shape
-
-
 Text = Annotated[str, PlainValidator(_text)]
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]  # None: there is none
 
@@ -60,7 +54,7 @@ Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is Non
 class StoredSpec:
     """`spec` of run.json: what the data alone decides about the model."""
 
-    image_shape: Annotated[tuple[Channels, Side, Side], AfterValidator(_square)]
+    image_shape: tuple[Channels, Side, Side]
     classes: Annotated[int, Field(strict=True, ge=0, le=MOST_CLASSES)]
     map_values: Annotated[int, Field(strict=True, ge=0, le=MOST_VALUES)] = 0
 

@@ -1,6 +1,6 @@
-"""Picture files to square uint8 images: any mix of sizes and modes, decoded by a pool of threads.
+"""Picture files to uint8 images of one shape: any mix of sizes and modes, decoded by a pool of threads.
 
-Shapes: `N` pictures, `C H W` image, `S` side in pixels.
+Shapes: `N` pictures, `C H W` image.
 """
 
 import os
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from reparam.data.io.archives import Tree
 from reparam.data.io.picture_files import check_whole, pages
-from reparam.data.io.resize import crop_box
-from reparam.data.options import SMALLEST, ImageOptions
+from reparam.data.io.resize import fit
+from reparam.data.options import SMALLEST, ImageOptions, Sides
 from reparam.errors import DataError, escaped
 
 PIXEL_LIMIT = 64_000_000  # of one picture: below Pillow's own guard, whose message names no remedy
@@ -57,7 +57,7 @@ class Measured(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """pixels: uint8 [N, C, S, S], meaningless where a picture cannot be read; notes; why those cannot be read."""
+    """pixels: uint8 [N, C, H, W], meaningless where a picture cannot be read; notes; why those cannot be read."""
 
     pixels: Tensor
     notes: tuple[str, ...]
@@ -70,7 +70,7 @@ class Decoded(NamedTuple):
 
 
 class DecodedMaps(NamedTuple):
-    """maps: uint8 [N, 1, S, S]; held: bool [N, 256], whether each file holds each value anywhere; as `Decoded`."""
+    """maps: uint8 [N, 1, H, W]; held: bool [N, 256], whether each file holds each value anywhere; as `Decoded`."""
 
     maps: Tensor
     held: np.ndarray
@@ -113,22 +113,22 @@ def refuse_all(tree: Tree, names: Sequence[str], unreadable: Lines, remedy: str 
     one error names all."""
     if unreadable:
         others = [name for name in names if name not in unreadable]
-        refuse(tree, unreadable | decode(tree, others, SMALLEST, ImageOptions()).unreadable, remedy)
+        refuse(tree, unreadable | decode(tree, others, (SMALLEST, SMALLEST), ImageOptions()).unreadable, remedy)
 
 
-def decode(tree: Tree, names: Sequence[str], size: int, options: ImageOptions) -> Decoded:
-    """The pictures as uint8 [N, C, S, S], and notes. C is 1 where every picture is grey, or where grey is requested.
+def decode(tree: Tree, names: Sequence[str], sides: Sides, options: ImageOptions) -> Decoded:
+    """The pictures as uint8 [N, C, H, W] of `sides`, and notes. C is 1 where every picture is grey, or where grey is requested.
 
     Transparency is laid on white, the EXIF orientation is applied, 16 bits become 8, of animations the first frame
     counts. Of a picture that cannot be read, a line names the file and says whether it is no picture, damaged, or of an absurd
     size.
     """
-    out = np.empty((len(names), 1 if options.colour == "grey" else 3, size, size), np.uint8)
+    out = np.empty((len(names), 1 if options.colour == "grey" else 3, *sides), np.uint8)
     grey = np.zeros(len(names), bool)
     auto = options.colour == "auto"
 
     def work(i: int, picture: Image.Image) -> None:
-        pixels = np.asarray(_squared(picture, size, options))
+        pixels = np.asarray(_upright(picture, sides, options))
         grey[i] = pixels.ndim == 2 or (auto and bool((pixels == pixels[..., :1]).all()))
         out[i] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
@@ -139,30 +139,36 @@ def decode(tree: Tree, names: Sequence[str], size: int, options: ImageOptions) -
     return Decoded(torch.from_numpy(out), notes if auto and grey.any() else (), unreadable)
 
 
-def decode_one(tree: Tree, name: str, size: int, options: ImageOptions) -> np.ndarray:
-    """One picture as `decode` reads many, uint8 [C, S, S]; C is 3 unless grey is requested."""
+def decode_one(tree: Tree, name: str, sides: Sides, options: ImageOptions) -> np.ndarray:
+    """One picture as `decode` reads many, uint8 [C, H, W]; C is 3 unless grey is requested."""
     with _quiet_pillow(), _opened(tree, name, whole=True) as (picture, _):
-        pixels = np.asarray(_squared(picture, size, options))
+        pixels = np.asarray(_upright(picture, sides, options))
     if options.colour == "grey":
         return pixels[None]
-    return np.broadcast_to(pixels, (3, size, size)) if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return np.broadcast_to(pixels, (3, *sides)) if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 def decode_maps(
-    tree: Tree, names: Sequence[str], size: int, options: ImageOptions, read: Callable[[Image.Image, str], np.ndarray]
+    tree: Tree,
+    names: Sequence[str],
+    sides: Sides,
+    options: ImageOptions,
+    read: Callable[[Image.Image, str], np.ndarray],
+    beside: int = 0,
 ) -> DecodedMaps:
-    """Label maps, cut as `decode` cuts the pictures, but values are never mixed: every pixel is the nearest one of the file.
+    """Label maps, cut as `decode` cuts the pictures, but values are never mixed: every pixel is the nearest one of the file, and
+    `beside` where a picture that is padded does not reach.
 
     `read(picture, where)` gives the values of an upright picture, uint8 [H, W], or raises `DataError`.
     """
-    out = np.empty((len(names), 1, size, size), np.uint8)
+    out = np.empty((len(names), 1, *sides), np.uint8)
     held = np.zeros((len(names), 256), bool)
 
     def work(i: int, picture: Image.Image) -> None:
         ImageOps.exif_transpose(picture, in_place=True)
         values = Image.fromarray(read(picture, place(tree, names[i])))
         held[i] = np.array(values.histogram()) > 0
-        out[i, 0] = np.asarray(_fitted(values, size, options, Image.Resampling.NEAREST))
+        out[i, 0] = np.asarray(_fitted(values, sides, options, Image.Resampling.NEAREST, beside))
 
     return DecodedMaps(torch.from_numpy(out), held, _each(tree, names, work))
 
@@ -240,22 +246,32 @@ def _opened(tree: Tree, name: str, whole: bool) -> Iterator[tuple[Image.Image, i
         raise DataError(f"{where} is damaged or cut short ({reason}): replace it or remove it") from error
 
 
-def _squared(picture: Image.Image, size: int, options: ImageOptions) -> Image.Image:
-    """One picture as L or RGB, [S, S]."""
-    picture.draft(None, (2 * size, 2 * size))  # JPEG alone: decode at 1/2, 1/4 or 1/8 where that stays twice too large
+def _upright(picture: Image.Image, sides: Sides, options: ImageOptions) -> Image.Image:
+    """One picture as L or RGB, [H, W]."""
+    # JPEG alone: decode at 1/2, 1/4 or 1/8 where that stays twice too large, held either way.
+    picture.draft(None, (2 * max(sides), 2 * max(sides)))
     ImageOps.exif_transpose(picture, in_place=True)
     upright = _flat(picture)
     if options.colour == "grey":
         upright = upright.convert("L")
-    return _fitted(upright, size, options, Image.Resampling.BICUBIC)
+    return _fitted(upright, sides, options, Image.Resampling.BICUBIC)
 
 
-def _fitted(upright: Image.Image, size: int, options: ImageOptions, resampling: Image.Resampling) -> Image.Image:
-    """What is kept of a picture, [S, S]."""
-    left, top, right, bottom = box = crop_box(*upright.size, options.crop)
-    if (right - left, bottom - top) == (size, size):
-        return upright if upright.size == (size, size) else upright.crop(box)
-    return upright.resize((size, size), resampling, box=box)
+def _fitted(
+    upright: Image.Image, sides: Sides, options: ImageOptions, resampling: Image.Resampling, beside: int = 0
+) -> Image.Image:
+    """What is kept of a picture, [H, W], in an image that is `beside` elsewhere."""
+    found = fit(upright.size, sides, options.crop)
+    before, after = found.sizes
+    if before != after:
+        part = upright.resize(after, resampling, box=found.box)
+    else:
+        part = upright if upright.size == before else upright.crop(found.box)
+    if after == sides[::-1]:
+        return part
+    whole = Image.new(part.mode, sides[::-1], beside if part.mode == "L" else (beside,) * 3)
+    whole.paste(part, found.place[:2])
+    return whole
 
 
 def _flat(picture: Image.Image) -> Image.Image:

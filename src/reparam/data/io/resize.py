@@ -1,57 +1,104 @@
-"""To which square images are brought, and images in memory brought to it.
+"""To which shape images are brought, and images in memory brought to it.
 
-Shapes: `N` images, `C H W` image, `S` side in pixels.
+Shapes: `N` images, `C H W` image. Sides are (height, width); sizes of pictures are (width, height), as files have them.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reparam.data.options import SMALLEST, Crop, ImageOptions
+from reparam.data.options import LARGEST, SMALLEST, Crop, ImageOptions, Sides, spelled
 
-NATIVE_LIMIT = 128  # square pictures of one size up to this side are taken as they are
+NATIVE_SQUARE, NATIVE_SIDE = (
+    128,
+    256,
+)  # pictures of one size up to these sides, squares and others, are taken as they are
 DEFAULT_SIZE = 64
 _CHUNK = 2**24  # values converted at a time
 
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 
-def choose_size(sizes: Sequence[tuple[int, int]], options: ImageOptions) -> tuple[int, tuple[str, ...]]:
-    """The side to decode pictures of these (width, height) at, and a note if that changes them.
 
-    It is the one requested; else their own where all are square, of one size and at most 128; else 64, or the largest
+class Fit(NamedTuple):
+    """How a picture becomes an image: its part `box` fills the part `place` of the image, and beside that there is nothing."""
+
+    box: Box
+    place: Box
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(width, height) of both."""
+        return tuple((right - left, bottom - top) for left, top, right, bottom in self)  # type: ignore[return-value]
+
+
+def fit(size: tuple[int, int], sides: Sides, crop: Crop) -> Fit:
+    """Of a picture of (width, height) and an image of `sides`. centre: the largest central part of the image's shape fills it;
+    none: the whole picture does; pad: the whole picture is in the middle, and keeps its shape."""
+    (width, height), (rows, columns) = size, sides
+    if crop == "none":
+        return Fit((0, 0, width, height), (0, 0, columns, rows))
+    if crop == "pad":
+        return Fit((0, 0, width, height), _central(columns, rows, width, height))
+    return Fit(_central(width, height, columns, rows), (0, 0, columns, rows))
+
+
+def _central(width: int, height: int, across: int, down: int) -> Box:
+    """The largest central box in width x height whose sides are as across to down, to the nearest pixel."""
+    inner = min(width, max(1, round(height * across / down))), min(height, max(1, round(width * down / across)))
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    return left, top, left + inner[0], top + inner[1]
+
+
+def choose_sides(sizes: Sequence[tuple[int, int]], options: ImageOptions) -> tuple[Sides, tuple[str, ...]]:
+    """The sides to decode pictures of these (width, height) at, and a note where these are no squares of that side already.
+
+    They are those requested; else those of `_own` where all pictures are of one size; else a square of 64, or of the largest
     multiple of 8 that the median picture fills.
     """
     shorter = sorted(min(size) for size in sizes)
-    square = len(set(sizes)) == 1 and sizes[0][0] == sizes[0][1]
-    if options.size is not None:
-        size = options.size
-    elif square and shorter[0] <= NATIVE_LIMIT:
-        size = shorter[0]
+    alike = len(set(sizes)) == 1
+    if options.sides is not None:
+        sides = options.sides
+    elif alike:
+        sides = _own(*sizes[0])
     else:
-        size = min(DEFAULT_SIZE, shorter[len(shorter) // 2] // SMALLEST * SMALLEST)
-    if square and shorter[0] == size:
-        return size, ()
-    low, high = min(sizes, key=lambda s: s[0] * s[1]), max(sizes, key=lambda s: s[0] * s[1])
-    span = f"{low[0]} x {low[1]}" if low == high else f"{low[0]} x {low[1]} to {high[0]} x {high[1]}"
-    how = "cut to the central square and resized" if options.crop == "centre" else "squeezed"
-    note = f"pictures of {span} pixels are {how} to {size} x {size}"
-    if enlarged := sum(side < size for side in shorter):
+        sides = (min(DEFAULT_SIZE, shorter[len(shorter) // 2] // SMALLEST * SMALLEST),) * 2
+    square = sides[0] == sides[1]
+    if alike and sizes[0] == sides[::-1]:
+        how = f"images keep the shape of the pictures, {spelled(sides)} pixels (height x width); --size N makes squares"
+        return sides, () if square or options.size else (how,)
+    low, high = (end(sizes, key=lambda s: s[0] * s[1]) for end in (min, max))
+    span = spelled(low[::-1]) if low == high else f"{spelled(low[::-1])} to {spelled(high[::-1])}"
+    named = " (height x width)" if not square or any(width != height for width, height in sizes) else ""
+    note = f"pictures of {span} pixels{named} are {manner(options.crop, sides)} to {spelled(sides)}"
+    fits = (fit(size, sides, options.crop).sizes for size in sizes)
+    if enlarged := sum(box[0] < place[0] or box[1] < place[1] for box, place in fits):
         note += f" ({enlarged:,} of {len(sizes):,} enlarged)"
-    return size, (note if options.size else f"{note}; choose another with --size",)
+    return sides, (note if options.size else f"{note}; choose another with --size",)
 
 
-def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of what is kept."""
-    if crop == "none":
-        return 0, 0, width, height
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
+def manner(crop: Crop, sides: Sides) -> str:
+    """What is done to pictures of other shapes, in words that "to 48 x 64" can follow."""
+    if crop == "centre":
+        return f"cut to the central {'square' if sides[0] == sides[1] else 'part of that shape'} and resized"
+    return "stretched" if crop == "none" else "reduced or enlarged whole, with black beside them,"
+
+
+def _own(width: int, height: int) -> Sides:
+    """Of pictures that are all of one size: as they are up to `NATIVE_SQUARE` (squares) or `NATIVE_SIDE`; larger ones with a
+    shorter side of 64, or less where the longer one would pass 512, to multiples of 8."""
+    if max(width, height) <= (NATIVE_SQUARE if width == height else NATIVE_SIDE):
+        return height, width
+    scale = min(1, DEFAULT_SIZE / min(width, height), LARGEST / max(width, height))
+    rows, columns = (max(SMALLEST, round(side * scale / SMALLEST) * SMALLEST) for side in (height, width))
+    return rows, columns
 
 
 def conform(images: Tensor, options: ImageOptions) -> Tensor:
-    """Images in memory, uint8 [N, C, H, W], with the size, crop and colour of `options`, [N, C', S, S].
+    """Images in memory, uint8 [N, C, H, W], with the size, crop and colour of `options`, [N, C', H', W'].
 
     Resizing is antialiased bicubic, as for picture files; images that fit already are returned as they are.
     """
@@ -62,13 +109,16 @@ def conform(images: Tensor, options: ImageOptions) -> Tensor:
     elif options.colour == "grey" and channels == 3:
         weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R 601, as Pillow's
         images = torch.cat([(x * weights).sum(1, keepdim=True).round().byte() for x in images.split(chunk)])
-    left, top, right, bottom = crop_box(width, height, options.crop)
-    size = options.size or min(right - left, bottom - top)
+    sides = options.sides or (height, width)
+    (left, top, right, bottom), place = fit((width, height), sides, options.crop)
     images = images[..., top:bottom, left:right]
-    if images.shape[2:] == (size, size):
+    size = (place[3] - place[1], place[2] - place[0])
+    if images.shape[2:] != size:
+        resized = [
+            F.interpolate(x.float(), size, mode="bicubic", antialias=True).round().clamp(0, 255).byte()
+            for x in images.split(chunk)
+        ]
+        images = torch.cat(resized)
+    if size == sides:
         return images.contiguous()
-    resized = [
-        F.interpolate(x.float(), (size, size), mode="bicubic", antialias=True).round().clamp(0, 255).byte()
-        for x in images.split(chunk)
-    ]
-    return torch.cat(resized)
+    return F.pad(images, (place[0], sides[1] - place[2], place[1], sides[0] - place[3]))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reparam.data.io.archives import FolderTree, require
 from reparam.data.io.pictures import FORMATS, decode, decode_maps, refuse
-from reparam.data.io.resize import crop_box
+from reparam.data.io.resize import Fit, fit
 from reparam.data.options import ImageOptions
 from reparam.errors import DataError
 
@@ -23,18 +23,19 @@ HALF = 128  # of 255
 
 @dataclass(frozen=True)
 class Picture:
-    """pixels: float [1, C, H, W] in [0, 1] as the model takes them; size: (width, height) of the upright file; box:
-    (left, top, right, bottom) of the part that pixels show."""
+    """pixels: float [1, C, H, W] in [0, 1] as the model takes them; size: (width, height) of the upright file; fit: which part of
+    it pixels show, and where."""
 
     pixels: Tensor
     size: tuple[int, int]
-    box: tuple[int, int, int, int]
+    fit: Fit
 
     def placed(self, probs: Tensor) -> Tensor:
-        """Probabilities of a label map [D, H, W], enlarged to the box: the most probable value at each pixel of the file,
-        int64 [height, width], 0 outside the box."""
-        left, top, right, bottom = self.box
-        enlarged = F.interpolate(probs[None], size=(bottom - top, right - left), mode="bilinear", align_corners=False)
+        """Probabilities of a label map [D, H, W], enlarged to what they are of: the most probable value at each pixel of the
+        file, int64 [height, width], 0 outside of what the model saw."""
+        (left, top, right, bottom), (start, first, end, last) = self.fit
+        known = probs[None, :, first:last, start:end]
+        enlarged = F.interpolate(known, size=(bottom - top, right - left), mode="bilinear", align_corners=False)
         values = torch.zeros(self.size[1], self.size[0], dtype=torch.int64)
         values[top:bottom, left:right] = enlarged[0].argmax(0)
         return values
@@ -44,12 +45,12 @@ def read_picture(path: Path, shape: tuple[int, int, int], options: ImageOptions)
     """The picture at `path`, cut by `options`, in `shape` (C, H, W). Raises `DataError` for one that cannot be read."""
     require(path)
     file = FolderTree(path.parent, [path.name])
-    channels, side, _ = shape
-    chosen = ImageOptions(size=side, crop=options.crop, colour="grey" if channels == 1 else "rgb")
-    pixels, _ = decode(file, file.names, side, chosen).required(file)
+    channels, *sides = shape
+    chosen = ImageOptions(crop=options.crop, colour="grey" if channels == 1 else "rgb")
+    pixels, _ = decode(file, file.names, (sides[0], sides[1]), chosen).required(file)
     with Image.open(path, formats=FORMATS) as picture:
         size = ImageOps.exif_transpose(picture).size
-    return Picture(pixels.float() / 255, size, crop_box(*size, options.crop))
+    return Picture(pixels.float() / 255, size, fit(size, (sides[0], sides[1]), options.crop))
 
 
 def read_mask(path: Path, picture: Picture, shape: tuple[int, int, int], options: ImageOptions) -> Tensor:
@@ -63,7 +64,8 @@ def read_mask(path: Path, picture: Picture, shape: tuple[int, int, int], options
         sizes.append(opened.size)
         return _observed(opened)
 
-    values, _, unreadable = decode_maps(file, file.names, shape[-1], options, read)
+    # What lies beside a picture that is padded is known: it is black.
+    values, _, unreadable = decode_maps(file, file.names, (shape[1], shape[2]), options, read, beside=1)
     refuse(file, unreadable)
     size = sizes[0]
     if abs(size[0] * picture.size[1] - size[1] * picture.size[0]) > 0.02 * size[0] * picture.size[1]:

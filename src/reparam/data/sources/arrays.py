@@ -15,8 +15,8 @@ from torch import Tensor
 from reparam.data.dataset import SPLITS, Dataset, cut
 from reparam.data.io.archives import GiB, ZipTree, require
 from reparam.data.io.npy import map_npy, read_npy
-from reparam.data.io.resize import conform
-from reparam.data.options import ImageOptions
+from reparam.data.io.resize import conform, manner
+from reparam.data.options import ImageOptions, spelled
 from reparam.data.sources.array_names import Named, Pair, by_name
 from reparam.data.splitting import fill_splits
 from reparam.data.values import scaling
@@ -98,14 +98,15 @@ def _chosen(named: Named, path: Path, arrays: Arrays) -> dict[str, Pair]:
 
 
 def _part(arrays: Arrays, pair: Pair, path: Path, options: ImageOptions, notes: list[str]) -> tuple[Tensor, Tensor]:
-    """Images uint8 [N, C, S, S] as `options` say, and labels [N]."""
+    """Images uint8 [N, C, H, W] as `options` say, and labels [N]."""
     stored = _pixels(arrays[pair.images](), f"{path}: '{escaped(pair.images)}'", notes)
     labels = arrays[pair.labels]() if pair.labels else None
     read = _labels(labels, len(stored), f"{path}: '{escaped(pair.labels or '')}'")
     images = conform(stored, options)
     if images.shape[2:] != stored.shape[2:]:
-        before, after = (f"{width} x {height}" for *_, height, width in (stored.shape, images.shape))
-        notes.append(f"images of {before} pixels are cut or resized to {after}")
+        before, after = (spelled((height, width)) for *_, height, width in (stored.shape, images.shape))
+        how = manner(options.crop, (images.shape[2], images.shape[3]))
+        notes.append(f"images of {before} pixels (height x width) are {how} to {after}")
     return images, read
 
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from reparam.data.dataset import SPLITS, Dataset, cut
 from reparam.data.io.archives import FolderTree, Tree, open_tree, require
 from reparam.data.io.pictures import decode
+from reparam.data.io.resize import manner
 from reparam.data.io.text import read_lines
-from reparam.data.options import CelebaOptions
+from reparam.data.options import CelebaOptions, spelled
 from reparam.errors import DataError, suggest
 
 OBTAIN = (
@@ -43,11 +44,11 @@ def load_celeba(path: Path, options: CelebaOptions) -> Dataset:
     splits = _read_partition(_find(path, _PARTITION))
     names = sorted(splits, key=lambda name: splits[name])  # stable: the listed order within a split
     labels, chosen = _read_labels(listing, names, options.attributes)
-    size = options.size or _SIZE
+    sides = options.sides or (_SIZE, _SIZE)
     with open_tree(pictures) as tree:
-        images, _ = decode(tree, _members(tree, names), size, options.as_colour()).required(tree)
-    kept = "the central square" if options.crop == "centre" else "the whole picture"
-    notes = [f"{kept} is resized to {size} x {size}", f"splits are those of {_PARTITION}"]
+        images, _ = decode(tree, _members(tree, names), sides, options.as_colour()).required(tree)
+    how = f"faces are {manner(options.crop, sides)} to {spelled(sides)} (height x width)"
+    notes = [how, f"splits are those of {_PARTITION}"]
     if not chosen:
         notes.append(f"no labels: {_ATTRIBUTES} lacks {' or '.join(_DEFAULT)}; choose with --attributes")
     counts = np.bincount(list(splits.values())).tolist()

@@ -101,7 +101,7 @@ def _from_pictures(path: Path, options: ImageOptions) -> Dataset:
             parts = without_common(names)
             labels.append(torch.tensor([_label(p, place) for p in parts]))
             keys.append(["/".join(p) for p in parts])
-            images.append(decode(tree, names, options.size or _SIDE, options.as_colour()).required(tree)[0])
+            images.append(decode(tree, names, options.sides or (_SIDE, _SIDE), options.as_colour()).required(tree)[0])
     kept, held = hold_out(keys[0], labels[0].tolist(), max(1, len(keys[0]) // _VALIDATION))
     order = np.concatenate([kept, held])
     notes = (

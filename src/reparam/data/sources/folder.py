@@ -15,8 +15,8 @@ from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.io.pictures import decode, decode_one, measure, refuse_all
-from reparam.data.io.resize import choose_size
-from reparam.data.options import FolderOptions, ImageOptions
+from reparam.data.io.resize import choose_sides
+from reparam.data.options import FolderOptions, ImageOptions, Sides
 from reparam.data.sources.layout import arrange, find_pictures, require_enough
 from reparam.errors import escaped
 
@@ -43,15 +43,15 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
             names = list(sizes)
             require_enough(tree, len(names), "readable picture")
             found = arrange(names, options)
-            size, size_notes = choose_size(list(sizes.values()), options)
+            sides, size_notes = choose_sides(list(sizes.values()), options)
             in_order = [names[i] for i in found.order]
             images: Tensor | OnDiskImages
             if options.stream:
-                reader = FolderReader(tree, in_order[: found.kept], size, options)
+                reader = FolderReader(tree, in_order[: found.kept], sides, options)
                 images = OnDiskImages(reader, torch.arange(found.kept), options.damaged, options.workers)
                 more = ("pictures on disk are read as RGB: --colour grey for grey ones",) * (options.colour == "auto")
                 break
-            decoded = decode(tree, in_order, size, options)
+            decoded = decode(tree, in_order, sides, options)
             if not skips or not decoded.unreadable:
                 pixels, more = decoded.required(tree, _SKIP)
                 images = pixels[: found.kept]
@@ -70,9 +70,9 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
 class FolderReader:
     """Pictures of a folder or zip, decoded as they are needed. Raises `DataError` for a file that is no picture now."""
 
-    def __init__(self, tree: Tree, names: Sequence[str], size: int, options: ImageOptions) -> None:
-        self.tree, self.names, self.size, self.options = tree, tuple(names), size, options
-        self.shape = (1 if options.colour == "grey" else 3, size, size)
+    def __init__(self, tree: Tree, names: Sequence[str], sides: Sides, options: ImageOptions) -> None:
+        self.tree, self.names, self.sides, self.options = tree, tuple(names), sides, options
+        self.shape = (1 if options.colour == "grey" else 3, *sides)
         digest = hashlib.sha256(f"{self.shape} {options.crop}".encode())
         for name in self.names:
             digest.update(f"{name}\0{tree.size(name)}\0".encode("utf-8", "surrogateescape"))
@@ -82,4 +82,4 @@ class FolderReader:
         return len(self.names)
 
     def read(self, place: int) -> np.ndarray:
-        return decode_one(self.tree, self.names[place], self.size, self.options)
+        return decode_one(self.tree, self.names[place], self.sides, self.options)

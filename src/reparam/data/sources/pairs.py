@@ -1,6 +1,6 @@
 """`pairs:PATH`: the user's own pictures with label maps, images/ and masks/ in a folder or a zip.
 
-Shapes: `N` pairs, `C H W` image, `S` side in pixels, `D` values of a label map.
+Shapes: `N` pairs, `C H W` image, `D` values of a label map.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from torch import Tensor
 from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.pictures import decode, decode_maps, measure, place, refuse, refuse_all
-from reparam.data.io.resize import choose_size
+from reparam.data.io.resize import choose_sides, fit
 from reparam.data.options import ImageOptions, PairsOptions
 from reparam.data.sources.layout import arrange, find_pictures, require_enough
 from reparam.distributions import IGNORED
@@ -29,13 +29,18 @@ _REMEDY = "save masks as PNG with values 0 to D - 1"
 
 
 class Pairs(NamedTuple):
-    """N pictures with their label maps: `images` uint8 [N, C, S, S], `maps` uint8 [N, 1, S, S], which values each file
-    `held` anywhere, bool [N, 256], and notes."""
+    """N pictures with their label maps: `images` uint8 [N, C, H, W], `maps` uint8 [N, 1, H, W], which values each file
+    `held` anywhere, bool [N, 256], notes, and of padded pictures where they are, bool [N, 1, H, W]."""
 
     images: Tensor
     maps: Tensor
     held: np.ndarray
     notes: tuple[str, ...]
+    within: Tensor | None = None
+
+    def counted(self, maps: Tensor) -> Tensor:
+        """Label maps of these pictures, the first so many, in which what lies beside a picture does not count."""
+        return maps if self.within is None else torch.where(self.within[: len(maps)], maps, IGNORED).byte()
 
 
 def load_pairs(path: Path, options: PairsOptions) -> Dataset:
@@ -53,7 +58,7 @@ def load_pairs(path: Path, options: PairsOptions) -> Dataset:
         pairs = read_pairs(tree, images, masks, options, stored_values)
         table, map_values, map_note = _meaning(tree, masks, pairs.held, options.ignore)
     notes = (*notes, *found.notes, *pairs.notes, map_note)
-    maps = torch.from_numpy(table[pairs.maps[: found.kept].numpy()])
+    maps = pairs.counted(torch.from_numpy(table[pairs.maps[: found.kept].numpy()]))
     kept, files = pairs.images[: found.kept], tuple(escaped(name) for name in images[: found.kept])
     return cut(kept, found.labels, found.counts, found.classes, notes, maps, map_values, files)
 
@@ -78,15 +83,20 @@ def read_pairs(
     refuse_all(tree, [*images, *masks], of_images.unreadable | of_masks.unreadable)
     for image, mask in zip(images, masks, strict=True):
         if of_masks.sizes[mask] != of_images.sizes[image]:
-            sizes = (of_masks.sizes[mask], of_images.sizes[image])
-            found, expected = (f"{width} x {height}" for width, height in sizes)
-            both = f"{found} pixels and its image, {image!r}, {expected}"
-            raise DataError(f"{place(tree, mask)} has {both}: make the mask as large as the image")
-    size, size_notes = choose_size([of_images.sizes[name] for name in images], options)
-    decoded = decode(tree, images, size, options)
-    maps, held, unreadable = decode_maps(tree, masks, size, options, read)
+            both = (of_masks.sizes[mask], of_images.sizes[image])
+            found, expected = (f"{width} x {height}" for width, height in both)
+            has = f"has {found} pixels and its image, {image!r}, {expected}"
+            raise DataError(f"{place(tree, mask)} {has}: make the mask as large as the image")
+    sizes = [of_images.sizes[name] for name in images]
+    sides, size_notes = choose_sides(sizes, options)
+    decoded = decode(tree, images, sides, options)
+    maps, held, unreadable = decode_maps(tree, masks, sides, options, read)
     refuse(tree, decoded.unreadable | unreadable)
-    return Pairs(decoded.pixels, maps, held, (*of_images.page_notes(), *size_notes, *decoded.notes))
+    within = torch.zeros(maps.shape, dtype=torch.bool) if options.crop == "pad" else None
+    for number, size in enumerate(sizes if within is not None else ()):
+        left, top, right, bottom = fit(size, sides, options.crop).place
+        within[number, :, top:bottom, left:right] = True  # type: ignore[index]
+    return Pairs(decoded.pixels, maps, held, (*of_images.page_notes(), *size_notes, *decoded.notes), within)
 
 
 def stored_values(picture: Image.Image, where: str) -> np.ndarray:

@@ -61,7 +61,7 @@ def load_cub(path: Path, options: ImageOptions) -> Dataset:
         masks = files.find([f"segmentations/{PurePosixPath(names[i]).with_suffix('.png')}" for i in order])
         pairs = read_pairs(tree, images, masks, options.as_colour(), stored_values)
     note = "test is the official one; validation is 10 % of train, stratified, fixed by the files' names"
-    counts, maps = [len(split) for split in splits], (pairs.maps >= _AGREED).to(torch.uint8)
+    counts, maps = [len(split) for split in splits], pairs.counted((pairs.maps >= _AGREED).to(torch.uint8))
     notes = (*pairs.notes, note)
     return cut(pairs.images, torch.from_numpy(labels[order]), counts, tuple(known), notes, maps, TWO_VALUES)
 
@@ -88,7 +88,8 @@ def load_lfw_parts(path: Path, options: ImageOptions) -> Dataset:
         masks = files.find([f"parts_lfw_funneled_gt_images/{name}.ppm" for name in in_order])
         pairs = read_pairs(tree, images, masks, options.as_colour(), _part_values)
     counts, labels = [len(split) for split in splits], torch.full((len(names),), -1)
-    return cut(pairs.images, labels, counts, (), (*pairs.notes, note), pairs.maps, tuple(_PARTS))
+    maps = pairs.counted(pairs.maps)
+    return cut(pairs.images, labels, counts, (), (*pairs.notes, note), maps, tuple(_PARTS))
 
 
 def _by_number(files: "_Files", listing: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ from reparam.data.dataset import SPLITS, Dataset, cut
 from reparam.data.io.archives import read_plain, require
 from reparam.data.io.npy import read_npy
 from reparam.data.io.on_disk import OnDiskImages
-from reparam.data.options import LARGEST, SMALLEST, OnDiskOptions
+from reparam.data.options import LARGEST, SMALLEST, OnDiskOptions, spelled
 from reparam.errors import DataError, ReparamError, RunError
 from reparam.files import read_json
 
@@ -163,8 +163,9 @@ def load_shards(path: Path, options: OnDiskOptions) -> Dataset:
         if size != file.bytes:
             raise DataError(f"{path / file.name} has {size:,} bytes, not {file.bytes:,}: {_REMEDY}")
     grey = shape[0] == 1
-    if options.size not in (None, shape[1]) or options.colour not in ("auto", "grey" if grey else "rgb"):
-        found = f"{'grey' if grey else 'coloured'} images of {shape[2]} x {shape[1]}, as settled when they were packed"
+    if options.sides not in (None, shape[1:]) or options.colour not in ("auto", "grey" if grey else "rgb"):
+        kind = "grey" if grey else "coloured"
+        found = f"{kind} images of {spelled(shape[1:])} (height x width), as settled when they were packed"
         raise DataError(f"{path} holds {found}: leave --size and --colour out, or pack the pictures anew")
     reader = ShardReader(path, known.files, shape, known.sha256)
     labels = _labels(path / LABELS)

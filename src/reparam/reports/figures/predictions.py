@@ -19,7 +19,7 @@ from reparam.reports.pictures import Panel
 from reparam.reports.run_view import RunView
 
 HIDDEN = (0.5, 0.7)  # greys of the chequers that stand for what the model does not see
-CHEQUERS = 14  # across an image
+CHEQUERS = 14  # along the longer side of an image
 RELIABILITY_IMAGES, RELIABILITY_DRAWS = 200, 10
 
 
@@ -29,13 +29,13 @@ def seen(batch: Batch, shape: tuple[int, int, int]) -> Tensor | None:
         return None
     if batch.c.shape[1] == shape[0]:
         return batch.c
-    return torch.where(batch.c[:, -1:] > 0, batch.c[:, :-1], _chequers(shape[-1]))
+    return torch.where(batch.c[:, -1:] > 0, batch.c[:, :-1], _chequers(shape[1], shape[2]))
 
 
-def _chequers(side: int) -> Tensor:
-    """[side, side]: what no image looks like."""
-    place = torch.arange(side) * CHEQUERS // side
-    return torch.tensor(HIDDEN)[(place[:, None] + place[None, :]) % 2]
+def _chequers(height: int, width: int) -> Tensor:
+    """[height, width]: what no image looks like."""
+    place = torch.arange(max(height, width)) * CHEQUERS // max(height, width)
+    return torch.tensor(HIDDEN)[(place[:height, None] + place[None, :width]) % 2]
 
 
 def as_images(values: Tensor, of_maps: bool, channels: int) -> Tensor:
@@ -59,7 +59,7 @@ def truth_images(x: Tensor, map_values: int, channels: int) -> Tensor:
     if not map_values:
         return x
     planes = torch.stack([(x == value).float().squeeze(1) for value in range(map_values)], 1)
-    return torch.where(x == IGNORED, _chequers(x.shape[-1]), as_images(planes, True, channels))
+    return torch.where(x == IGNORED, _chequers(x.shape[-2], x.shape[-1]), as_images(planes, True, channels))
 
 
 def predictions(view: RunView, options: PredictionOptions) -> Drawing:
