@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 RNG = np.random.default_rng(0)
 
@@ -69,6 +70,44 @@ def from_1(folder: Path) -> None:
     np.savez(folder / "letters.npz", images=grey(40), label=labels(40) + 1)
 
 
+def pictures(folder: Path, n: int, name: str = "{}.png", side: int = 16) -> None:
+    """n grey pictures below `folder`, of these names."""
+    for i in range(n):
+        path = folder / name.format(i)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(RNG.integers(0, 256, (side, side), np.uint8)).save(path)
+
+
+def tree(**folders: int) -> Callable[[Path], None]:
+    """So many pictures in each folder of `pics`; `__` stands for `/`, and `loose` for no folder."""
+
+    def make(folder: Path) -> None:
+        for name, n in folders.items():
+            pictures(folder / "pics" / name.replace("__", "/").replace("loose", ""), n)
+
+    return make
+
+
+def tiny_imagenet(folder: Path) -> None:
+    for name in ("n01", "n02"):
+        pictures(folder / "tiny" / "train" / name / "images", 10, "{}.JPEG")
+    pictures(folder / "tiny" / "val" / "images", 6, "{}.JPEG")
+    pictures(folder / "tiny" / "test" / "images", 4, "{}.JPEG")
+    rows = [f"{i}.JPEG\tn0{i % 2 + 1}\t0\t0\t9\t9\n" for i in range(6)]
+    (folder / "tiny" / "val" / "val_annotations.txt").write_text("".join(rows))
+
+
+def frames(folder: Path) -> None:
+    for video in range(10):
+        pictures(folder / "frames", 4, f"video{video}_{{}}.png")
+
+
+def broken(folder: Path) -> None:
+    pictures(folder / "pics", 5)
+    for name in ("a.png", "b.png"):
+        (folder / "pics" / name).write_text("no picture")
+
+
 DIGITS = ("0", "1", "2")
 KINDS = {
     "images in one array": Kind(lambda folder: np.save(folder / "images.npy", grey(40)), (32, 4, 4)),
@@ -84,4 +123,32 @@ KINDS = {
     ),
     "labels from 1": Kind(from_1, (32, 4, 4), classes=(*DIGITS, "3"), notes=("do labels run from 1? subtract 1",)),
     "arrays of Python objects": Kind(pickled, refused="holds Python objects"),
-}  # fmt: skip
+    "a folder of pictures": Kind(tree(loose=20), (16, 2, 2)),
+    "a folder a class (torchvision's ImageFolder)": Kind(tree(cat=10, dog=10), (16, 2, 2), classes=("cat", "dog")),
+    "folders of splits, with other things beside them": Kind(
+        tree(train__cat=10, train__dog=10, test__cat=3, test__dog=3, docs=2, loose=1),
+        (18, 2, 6),
+        classes=("cat", "dog"),
+        notes=("left out: 3 (2 in docs/; 1 in no folder)",),
+    ),
+    "folders of splits under other names": Kind(
+        tree(seg_train__seg_train__cat=10, seg_train__seg_train__dog=10, seg_test__seg_test__cat=4, seg_pred=5),
+        (18, 2, 4),
+        classes=("cat", "dog"),
+        notes=("left out: 5 (5 in seg_pred/)",),
+    ),
+    "a class that training lacks": Kind(
+        tree(train__a=10, train__b=10, test__b=2, test__c=2),
+        (18, 2, 4),
+        classes=("a", "b", "c"),
+        notes=("classes without a training image, which no model can learn: c",),
+    ),
+    "Tiny ImageNet": Kind(
+        tiny_imagenet, (20, 6, 4), classes=("n01", "n02"), notes=("pictures without labels: all of test",)
+    ),
+    "video frames, or several pictures of a patient": Kind(
+        frames, (32, 4, 4), notes=("none of which is torn apart: 10, of 40 pictures",)
+    ),
+    "broken pictures": Kind(broken, refused="2 pictures that cannot be read: a.png"),
+    "broken pictures, left out": Kind(broken, (3, 1, 1), notes=("that cannot be read are left out: 2",)),
+}

@@ -109,9 +109,21 @@ class SplitOptions(ImageOptions):
         Field(description="folder, pairs: images for training, validation, test (default: 80 / 10 / 10 %)"),
     ] = ()
     split_seed: Annotated[int, Field(ge=0, lt=2**63, description="folder, pairs: another seed, another split")] = 0
+    group: Annotated[
+        str | None,
+        Field(
+            description="folder, pairs: regular expression; pictures in whose names it finds the same stay in one split, such as "
+            r"'patient\d+' (of its brackets, if it has any)"
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.group is not None:
+            try:
+                re.compile(self.group)
+            except re.error as error:
+                raise DataError(f"group {self.group!r} is no regular expression ({error}): correct it") from None
         if self.split_sizes and (len(self.split_sizes) != 3 or min(self.split_sizes) < 1):
             given = ",".join(map(str, self.split_sizes))
             remedy = "give images for training, validation and test, such as --split-sizes 200,28,100"

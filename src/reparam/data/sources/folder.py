@@ -17,7 +17,8 @@ from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.io.pictures import decode, decode_one, measure, refuse_all
 from reparam.data.io.resize import choose_sides
 from reparam.data.options import FolderOptions, ImageOptions, Sides
-from reparam.data.sources.layout import arrange, find_pictures, require_enough
+from reparam.data.sources.layout import arrange, find_pictures, listed_classes, require_enough
+from reparam.data.sources.split_folders import beside_splits
 from reparam.errors import escaped
 
 _SKIP = " (or leave such pictures out: --damaged skip)"
@@ -26,15 +27,18 @@ _SKIP = " (or leave such pictures out: --damaged skip)"
 def load_folder(path: Path, options: FolderOptions) -> Dataset:
     """Every picture below `path`, a folder or .zip.
 
-    Folders that hold everything are skipped; then `train/`, `validation/` (or `val/`), `test/` are the splits where
-    there is a `train/`; then the first subfolder is the class, and pictures outside of one have label -1. Other splits
+    Folders that hold everything are skipped; then `train/`, `validation/`, `test/`, under these or the other usual names, are the
+    splits where there are some; then the first subfolder is the class, and pictures outside of one have label -1. Other splits
     are stratified and fixed by the files' names: 80 / 10 / 10 % of all or the sizes requested, or 10 % of `train/` each.
     Under `stream` the pictures stay on disk. Pictures that cannot be read are all named by one `DataError`, or left out as if
     they were not there (`damaged`). Raises `DataError` also where nothing or too little is found.
     """
     skips = options.damaged == "skip"
     with open_tree(path) as tree:
-        names, notes = find_pictures(tree)
+        in_lists, lists = listed_classes(tree)
+        found_names, notes = find_pictures(tree, lists)
+        inside, strays = beside_splits(found_names)
+        names, notes = [found_names[i] for i in inside], (*notes, *strays)
         measured = measure(tree, names)
         sizes, unreadable = measured.sizes, measured.unreadable
         if not skips:
@@ -42,7 +46,7 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
         while True:
             names = list(sizes)
             require_enough(tree, len(names), "readable picture")
-            found = arrange(names, options)
+            found = arrange(names, options, in_lists)
             sides, size_notes = choose_sides(list(sizes.values()), options)
             in_order = [names[i] for i in found.order]
             images: Tensor | OnDiskImages

@@ -18,6 +18,7 @@ from reparam.data.io.pictures import decode, decode_maps, measure, place, refuse
 from reparam.data.io.resize import choose_sides, fit
 from reparam.data.options import ImageOptions, PairsOptions
 from reparam.data.sources.layout import arrange, find_pictures, require_enough
+from reparam.data.sources.split_folders import beside_splits
 from reparam.distributions import IGNORED
 from reparam.errors import DataError, escaped
 
@@ -53,11 +54,13 @@ def load_pairs(path: Path, options: PairsOptions) -> Dataset:
     """
     with open_tree(path) as tree:
         images, masks, paths, notes = _match(tree)
+        inside, strays = beside_splits(paths)
+        images, masks, paths = ([each[i] for i in inside] for each in (images, masks, paths))
         found = arrange(paths, options)
         images, masks = [images[i] for i in found.order], [masks[i] for i in found.order]
         pairs = read_pairs(tree, images, masks, options, stored_values)
         table, map_values, map_note = _meaning(tree, masks, pairs.held, options.ignore)
-    notes = (*notes, *found.notes, *pairs.notes, map_note)
+    notes = (*notes, *strays, *found.notes, *pairs.notes, map_note)
     maps = pairs.counted(torch.from_numpy(table[pairs.maps[: found.kept].numpy()]))
     kept, files = pairs.images[: found.kept], tuple(escaped(name) for name in images[: found.kept])
     return cut(kept, found.labels, found.counts, found.classes, notes, maps, map_values, files)
