@@ -3,6 +3,8 @@
 A row's second cell is run as it stands, in a folder that holds the input.
 """
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -108,6 +110,62 @@ def broken(folder: Path) -> None:
         (folder / "pics" / name).write_text("no picture")
 
 
+def competition(folder: Path) -> None:
+    head = ",".join(["label", *(f"pixel{i}" for i in range(256))])
+    rows = [",".join(map(str, [i % 3, *image.flatten()])) for i, image in enumerate(grey(20))]
+    (folder / "train.csv").write_text("\n".join([head, *rows]))
+
+
+def emotions(folder: Path) -> None:
+    usages = ["Training"] * 12 + ["PublicTest"] * 4 + ["PrivateTest"] * 4
+    rows = [
+        f'{i % 3},"{" ".join(map(str, x.flatten()))}",{usage}'
+        for i, (x, usage) in enumerate(zip(grey(20), usages, strict=True))
+    ]
+    (folder / "fer.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+
+
+def colours(folder: Path) -> None:
+    (folder / "colours.csv").write_text("\n".join(",".join(["7"] * 768) for _ in range(9)))
+
+
+def stacks(folder: Path) -> None:
+    (folder / "stacks").mkdir()
+    for i in range(10):
+        first, *others = map(Image.fromarray, grey(3))
+        first.save(folder / "stacks" / f"{i}.tif", save_all=True, append_images=others)
+
+
+def windows_zip(folder: Path) -> None:
+    pictures(folder / "here", 10)
+    with zipfile.ZipFile(folder / "pics.zip", "w") as archive:
+        for i, path in enumerate(sorted((folder / "here").iterdir())):
+            info = zipfile.ZipInfo("x")
+            info.filename = f"pics\\{('cat', 'dog')[i % 2]}\\{path.name}"  # as written, without its change to slashes
+            archive.writestr(info, path.read_bytes())
+
+
+def zip_in_zip(folder: Path) -> None:
+    pictures(folder / "here", 4)
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        for path in sorted((folder / "here").iterdir()):
+            archive.write(path, path.name)
+    with zipfile.ZipFile(folder / "outer.zip", "w") as archive:
+        archive.writestr("inner.zip", inner.getvalue())
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
+
+
+def dotted_idx(folder: Path) -> None:
+    (folder / "digits").mkdir()
+    for part, n in (("train", 18), ("t10k", 4)):
+        (folder / "digits" / f"{part}-images.idx3-ubyte").write_bytes(idx(grey(n)))
+        (folder / "digits" / f"{part}-labels.idx1-ubyte").write_bytes(idx(labels(n).astype(np.uint8)))
+
+
 DIGITS = ("0", "1", "2")
 KINDS = {
     "images in one array": Kind(lambda folder: np.save(folder / "images.npy", grey(40)), (32, 4, 4)),
@@ -149,6 +207,16 @@ KINDS = {
     "video frames, or several pictures of a patient": Kind(
         frames, (32, 4, 4), notes=("none of which is torn apart: 10, of 40 pictures",)
     ),
+    "a zip that Windows made": Kind(windows_zip, (8, 1, 1), classes=("cat", "dog")),
+    "a zip in a zip": Kind(zip_in_zip, refused="holds no pictures but 1 .zip (first 'inner.zip'): unpack it"),
+    "TIFFs with several pages": Kind(stacks, (8, 1, 1), notes=("20 are left out", "--pages images")),
+    "pages of TIFFs as pictures": Kind(stacks, (24, 3, 3), notes=("30 of 10 TIFFs",)),
+    "pages of TIFFs as pictures, a file in one split": Kind(stacks, (24, 3, 3), notes=("torn apart: 10",)),
+    "pages of TIFFs as red, green and blue": Kind(stacks, (8, 1, 1), shape=(3, 16, 16), notes=("their channels",)),
+    "a table of pixels with labels (Kaggle)": Kind(competition, (16, 2, 2), classes=DIGITS),
+    "a table with pixels in one column and splits (FER2013)": Kind(emotions, (12, 4, 4), classes=DIGITS),
+    "a table of pixels in colour": Kind(colours, refused="768 columns of pixels, which are no square of grey"),
+    "MNIST's files with a dot in their names": Kind(dotted_idx, (15, 3, 4), classes=tuple("0123456789")),
     "broken pictures": Kind(broken, refused="2 pictures that cannot be read: a.png"),
     "broken pictures, left out": Kind(broken, (3, 1, 1), notes=("that cannot be read are left out: 2",)),
 }

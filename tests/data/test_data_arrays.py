@@ -302,11 +302,11 @@ def test_labels_of_big_endian_are_read(tmp_path):
 
 
 def test_other_files_are_refused(tmp_path, refused):
-    (tmp_path / "a.csv").write_text("1,2")
+    (tmp_path / "a.txt").write_text("1,2")
     with refused("neither .npy nor .npz"):
-        load(f"array:{tmp_path / 'a.csv'}")
-    with refused("did you mean 'a.csv'"):
-        load(f"array:{tmp_path / 'b.csv'}")
+        load(f"array:{tmp_path / 'a.txt'}")
+    with refused("did you mean 'a.txt'"):
+        load(f"array:{tmp_path / 'b.txt'}")
 
 
 def test_digits():

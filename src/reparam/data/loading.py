@@ -140,7 +140,7 @@ def _import(spec: str, options: DataOptions, origin: Origin) -> Dataset:
 def _unknown(spec: str) -> str:
     name = spec.partition(":")[0]
     if spec and (path := user_path(spec)).exists():
-        kind = "array" if path.suffix in (".npy", ".npz") else "pairs" if has_pairs(path) else "folder"
+        kind = "array" if path.suffix in (".npy", ".npz", ".csv") else "pairs" if has_pairs(path) else "folder"
         return f"'{spec}' is not a data set: for your own files, --data {kind}:{spec}"
     known = ", ".join(name + ":PATH" * (source.path == "given") for name, source in DATASETS.items())
     near = suggest(name, DATASETS) or f", nor a file or folder of that name; known are {known}, and package.module:NAME"

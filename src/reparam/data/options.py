@@ -50,6 +50,7 @@ Size = Annotated[int | str, PlainValidator(_size)]
 Crop = Literal["centre", "none", "pad"]
 Colour = Literal["auto", "grey", "rgb"]
 Damaged = Literal["stop", "skip"]
+Pages = Literal["first", "images", "channels"]
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,12 @@ class FolderOptions(OnDiskOptions, SplitOptions):
     stream: Annotated[
         bool, Field(description="folder: leave the pictures on disk and read them as they are needed")
     ] = False
+    pages: Annotated[
+        Pages,
+        Field(
+            description="folder: of a TIFF with several pages the first, each as an image, or all as the channels of one"
+        ),
+    ] = "first"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 from reparam.errors import DataError, escaped, suggest
 from reparam.files import why_not_read
@@ -159,7 +159,17 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-Tree = FolderTree | ZipTree
+class Tree(Protocol):
+    """Files below a folder, in an archive, or made of these, by name."""
+
+    where: str
+    names: tuple[str, ...]
+
+    def size(self, name: str) -> int: ...
+
+    def open(self, name: str) -> BinaryIO:
+        """Raises `DataError` where it cannot be read."""
+        ...
 
 
 @contextmanager

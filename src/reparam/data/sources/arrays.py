@@ -1,4 +1,4 @@
-"""`array:FILE`: images that a program saved with numpy, .npy or .npz. Pickles are never read.
+"""`array:FILE`: images that a program saved with numpy, .npy or .npz, or as a table, .csv. Pickles are never read.
 
 Shapes: `N` images, `C H W` image, `D` classes. Images may be stored as [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3.
 """
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, cut
 from reparam.data.io.archives import GiB, ZipTree, require
+from reparam.data.io.csv_pixels import read_csv
 from reparam.data.io.npy import map_npy, read_npy
 from reparam.data.io.resize import conform, manner
 from reparam.data.options import ImageOptions, spelled
@@ -71,8 +72,10 @@ def _opened(path: Path) -> Iterator[Arrays]:
         with ZipTree(path, member_limit=_ARRAY_LIMIT) as tree:
             names = [name for name in tree.names if name.endswith(".npy")]
             yield {name.removesuffix(".npy"): partial(_member, tree, name) for name in names}
+    elif path.suffix.lower() == ".csv":
+        yield {name: partial(np.asarray, array) for name, array in read_csv(path).items()}
     else:
-        raise DataError(f"{path} is neither .npy nor .npz: {_REMEDY}")
+        raise DataError(f"{path} is neither .npy nor .npz nor .csv: {_REMEDY}")
 
 
 def _member(tree: ZipTree, name: str) -> np.ndarray:

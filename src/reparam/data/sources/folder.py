@@ -14,6 +14,8 @@ from torch import Tensor
 from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.on_disk import OnDiskImages
+from reparam.data.io.pages import SUFFIXES as TIFFS
+from reparam.data.io.pages import PagedTree
 from reparam.data.io.pictures import decode, decode_one, measure, refuse_all
 from reparam.data.io.resize import choose_sides
 from reparam.data.options import FolderOptions, ImageOptions, Sides
@@ -34,7 +36,9 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
     they were not there (`damaged`). Raises `DataError` also where nothing or too little is found.
     """
     skips = options.damaged == "skip"
-    with open_tree(path) as tree:
+    with open_tree(path) as plain:
+        paged = None if options.pages == "first" else PagedTree(plain, options.pages)
+        tree = paged or plain
         in_lists, lists = listed_classes(tree)
         found_names, notes = find_pictures(tree, lists)
         inside, strays = beside_splits(found_names)
@@ -62,7 +66,9 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
                 break
             unreadable |= decoded.unreadable  # and all is settled anew, as if they had never been there
             sizes = {name: sizes[name] for name in sizes if name not in unreadable}
-    notes = (*notes, *measured.page_notes())
+    notes = (*notes, *(paged.note(options.pages) if paged else ()), *measured.page_notes())
+    if any(name.lower().endswith(TIFFS) for name in measured.further_pages):
+        notes = (*notes, "pages of TIFFs: --pages images reads each as an image, --pages channels all as one")
     if unreadable:
         listed = "; ".join(list(unreadable.values())[:10])
         notes = (*notes, f"pictures that cannot be read are left out: {len(unreadable):,} ({listed})")

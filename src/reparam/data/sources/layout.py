@@ -57,6 +57,9 @@ def find_pictures(tree: Tree, known: Collection[str] = ()) -> tuple[list[str], t
     )
     listed = ", ".join(f"{n:,} {kind}" for kind, n in others.most_common(4))
     found = f"{others.total():,} file{'s' * (others.total() > 1)} of other kinds ({listed})"
+    if not names and (packed := [name for name, kind in kinds.items() if kind == ".zip"]):
+        inner = f"{len(packed)} .zip (first '{escaped(packed[0])}')"
+        raise DataError(f"{tree.where} holds no pictures but {inner}: unpack it, and give a .zip or folder of pictures")
     if not names and others:
         raise DataError(f"{tree.where} holds no pictures but {found}: convert them to .png or .jpg")
     if not names:
@@ -89,6 +92,8 @@ def require_enough(tree: Tree, number: int, what: str) -> None:
     """Raises `DataError` where `tree` holds fewer than one for each split."""
     if number < _FEWEST:
         remedy = f"give at least {_FEWEST}, one each for training, validation and test"
+        if any(PurePosixPath(name).suffix.lower() in (".tif", ".tiff") for name in tree.names):
+            remedy += "; of TIFFs with several pages, --pages images reads each"
         raise DataError(f"{tree.where} holds {number} {what}{'s' * (number > 1)}: {remedy}")
 
 

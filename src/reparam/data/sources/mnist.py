@@ -19,7 +19,7 @@ from reparam.data.io.idx import idx_bytes, read_idx
 from reparam.data.io.resize import conform
 from reparam.data.io.tar import read_tar
 from reparam.data.options import ImageOptions
-from reparam.errors import DataError
+from reparam.errors import DataError, suggest
 
 DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -33,8 +33,9 @@ def has_mnist(path: Path) -> bool:
 
 
 def _file(path: Path, name: str) -> Path:
-    """Unpacked where it is there, which is quicker to read."""
-    return path / name if (path / name).is_file() else path / f"{name}.gz"
+    """Unpacked where it is there, which is quicker to read; some programs write a dot before `idx`."""
+    forms = [f"{stem}{suffix}" for suffix in ("", ".gz") for stem in (name, name.replace("-idx", ".idx"))]
+    return next((path / form for form in forms if (path / form).is_file()), path / f"{name}.gz")
 
 
 def load_mnist(path: Path, options: ImageOptions, classes: tuple[str, ...] = DIGITS) -> Dataset:
@@ -44,7 +45,11 @@ def load_mnist(path: Path, options: ImageOptions, classes: tuple[str, ...] = DIG
     """
     require(path)
     if missing := [name for name in _FILES if not _file(path, name).is_file()]:
-        raise DataError(f"{path} lacks {', '.join(missing)} (.gz or unpacked): put the four published files there")
+        there = [found.name for found in path.iterdir()] if path.is_dir() else []
+        near = next(filter(None, (suggest(name, there) for name in missing)), "")
+        raise DataError(
+            f"{path} lacks {', '.join(missing)} (.gz or unpacked): put the four published files there{near}"
+        )
     (train_x, train_y), (test_x, test_y) = (_read(path, *files, classes) for files in (_FILES[:2], _FILES[2:]))
     if train_x.shape[1:] != test_x.shape[1:]:
         raise DataError(f"{path}: training images are {train_x.shape[1:]}, test ones {test_x.shape[1:]}: give one set")
