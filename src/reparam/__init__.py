@@ -18,6 +18,7 @@ _HOMES = {
     "evaluate": "reparam.api",
     "relocate": "reparam.api",
     "augment_test": "reparam.api",
+    "adopt": "reparam.api",
     "Augmenter": "reparam.latent.augmentation",
     "Run": "reparam.api",
     "Decoder": "reparam.core.conditional",
@@ -36,7 +37,7 @@ __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from reparam import metrics
-    from reparam.api import Run, augment_test, evaluate, load, relocate, resume, train
+    from reparam.api import Run, adopt, augment_test, evaluate, load, relocate, resume, train
     from reparam.core.conditional import Decoder, Discriminator, Encoder, Head, Prior
     from reparam.errors import ReparamError
     from reparam.latent.augmentation import Augmenter

@@ -6,10 +6,12 @@ Long work shows its progress, on a terminal as a bar and elsewhere as a line now
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 import torch
 
+from reparam.adoption import adopt_run
 from reparam.core.calls import Remedy, checked, checked_methods
 from reparam.data import Dataset
 from reparam.data.options import Damaged
@@ -42,6 +44,10 @@ Shown = Progress | Literal[False] | None
 class Run(LoadedRun):
     """A trained run: its model, its data, and all that can be done with them. Open one with `reparam.load(path)`. In a notebook
     it shows what it is, samples and figures; images that its methods return show themselves."""
+
+    temporary: TemporaryDirectory[str] | None = (
+        None  # the folder of one that was adopted without a place; it goes with the run
+    )
 
     def __repr__(self) -> str:
         return summary(self)
@@ -118,6 +124,39 @@ def train(
         raise ConfigError("which images? give data='mnist', 'folder:PATH' or 'array:FILE'")
     folder, _ = start(config, out, chosen_progress(progress), trust)
     return Run(folder.path, config.training.device, trust=True)  # its code has just run
+
+
+@checked
+def adopt(
+    model: Any,
+    data: Annotated[str, ARRAY] = "",
+    *,
+    out: str | Path | None = None,
+    weights: str | Path | dict[str, Any] | None = None,
+    progress: Shown = None,
+    **options: Any,
+) -> Run:
+    """A model that was made and trained elsewhere as a run, which `evaluate`, `report`, `compare` and all else take; it is not
+    trained. What was given stays as it is: the run has a copy.
+
+    model: a module with methods `encode(x)` and `decode(z)`, or with parts `encoder` and `decoder`, or a pair of modules; a
+    function without arguments that makes it; or the import path of such a function, `package.module:NAME`, by which the run can
+    be opened again elsewhere. Encoders return (mu, log variance), one tensor (a point), or a torch Distribution; decoders images
+    or logits [n, C, H, W], or a Distribution. p(z) is N(0, I).
+
+    weights: a safetensors file, or a state_dict, of the module (of a pair: names begin with `encoder.` and `decoder.`). options:
+    likelihood, which says what a decoder's images were trained for: 'bernoulli', 'continuous-bernoulli', 'gaussian', 'laplace'
+    (scale: of the last two); output='logits'; values=(-1, 1) where black is -1 to the modules; and those of data, such as size.
+    out: the run's folder; None: one that is gone with the run.
+
+    Raises ConfigError for modules whose layout, returns or sizes do not fit, with the remedy; and for those that draw, or whose
+    output for an image depends on others in the batch."""
+    temporary = None if out else TemporaryDirectory(prefix="reparam-")
+    place = user_path(out) if out else Path(temporary.name if temporary else "")
+    folder = adopt_run(model, weights, place, chosen_progress(progress), options | {"data": data})
+    run = Run(folder.path, options.get("device", "auto"), trust=True)  # its code has just run
+    run.temporary = temporary
+    return run
 
 
 @checked

@@ -79,7 +79,7 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
     if config.data.train_on == "all":
         progress.note(f"training on all {len(images):,} training and validation images")
     config = for_photographs(config, dataset.shape, progress.note)
-    config = fitting_batch(_absolute_paths(config, dataset), len(images), progress.note)
+    config = fitting_batch(absolute_paths(config, dataset), len(images), progress.note)
     config = enough_steps(config, len(images), progress.note)
     spec = with_condition(stored_spec(dataset), config.task)
     check_memory(config, spec, device)
@@ -94,7 +94,7 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
         if processes.rank() == 0:
             place = {"processes": processes.world(), "device": device.type}
             command = own_command(sys.argv)
-            if note := folder.create(config, stored_spec(dataset), _data_facts(config, dataset), place, command):
+            if note := folder.create(config, stored_spec(dataset), data_facts(config, dataset), place, command):
                 progress.note(note)
         return folder, _run(loop, config, folder, dataset)
 
@@ -265,7 +265,7 @@ def _callbacks(config: RunConfig, schedule: Schedule) -> tuple[Callback, ...]:
     return tuple(one for one in found if one.step or not config.training.init_from)
 
 
-def _absolute_paths(config: RunConfig, dataset: Dataset) -> RunConfig:
+def absolute_paths(config: RunConfig, dataset: Dataset) -> RunConfig:
     """So that the run can be opened and continued from any folder."""
 
     def absolute(path: str) -> str:
@@ -297,7 +297,7 @@ def _with_products(config: RunConfig, loop: Loop, progress: Progress) -> RunConf
     return replace(config, training=replace(training, products=chosen))
 
 
-def _data_facts(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
+def data_facts(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
     """What run.json says of the data."""
     return {
         "name": dataset.name,

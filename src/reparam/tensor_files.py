@@ -58,6 +58,13 @@ def read_tensors(path: Path, device: str = "cpu", remedy: str = LOST) -> tuple[d
     return {name: tensor.to(device) for name, tensor in tensors.items()}, header.metadata
 
 
+def read_foreign(path: Path, remedy: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file that others wrote. Raises RunError, with the remedy, for a missing or damaged file, and
+    for one of another format."""
+    with _opened(path, remedy) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+
+
 def read_metadata(path: Path, remedy: str = LOST) -> dict[str, Any]:
     """The metadata alone, which is in the first bytes; the digest is not checked."""
     with _opened(path, remedy) as file:

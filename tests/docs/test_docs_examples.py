@@ -21,6 +21,8 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
         text=True,
         timeout=SECONDS,
     )
+    if "No module named 'pythae'" in done.stderr:
+        pytest.skip("pythae is installed for benchmarks only")
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip(), "an example says what it did"
 

@@ -16,7 +16,7 @@ SOURCE = Path(reparam.__file__).parent
 LAYERS = [
     "version", "errors", "importing", "files", "tensor_files", "terminal", "progress", "distributions", "core", "data",
     "networks", "conditionals", "objectives", "models", "latent", "run", "training", "metrics", "evaluation", "reports",
-    "session", "trial", "api", "testing", "cli",
+    "session", "adoption", "trial", "api", "testing", "cli",
 ]  # fmt: skip
 
 

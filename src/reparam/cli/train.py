@@ -38,7 +38,7 @@ class Training(click.Group):
         return list(MODELS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command:
-        from reparam.run.config import find_family
+        from reparam.run.family import find_family
 
         return _train_command(name, find_family(name))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reparam.errors import RunError
+from reparam.models.adopted import ADOPTED
 from reparam.run.command import training_command
 from reparam.run.loaded import LoadedRun
 
@@ -78,10 +79,12 @@ def share_of_second_half(losses: Sequence[float]) -> float:
 
 
 def history_of(run: LoadedRun) -> History | None:
-    """None where its records cannot be read."""
+    """None where its records cannot be read, and for a model that was not trained here."""
     try:
         status, lines = run.folder.status(), run.folder.metrics()
     except RunError:
+        return None
+    if status.state == ADOPTED:
         return None
     losses = (line.terms.get("total", math.nan) for line in lines if line.phase == "validation")
     return History(run, status.step, status.seconds, tuple(loss for loss in losses if math.isfinite(loss)))

@@ -13,6 +13,7 @@ from reparam.data import DATASETS
 from reparam.errors import RunError, flag
 from reparam.evaluation import METRICS
 from reparam.files import write_text
+from reparam.models.adopted import ADOPTED
 from reparam.progress import silent
 from reparam.reports.figures import FIGURES
 from reparam.reports.html import ShownFigure, reason, render_page, shown
@@ -105,8 +106,11 @@ def _facts(run: LoadedRun, no_model: str, say: Callable[[str], None]) -> dict[st
         running = "running, or killed (continue with 'reparam resume')"
         state: str = running if status.state == "running" else status.state
         # Training ends with a whole step, which may be a little behind the last epoch.
-        state += f": {round(min(status.epoch, epochs), 2):g} of {epochs:g} epochs, {status.step:,} steps"
-        seconds = duration(status.seconds)
+        if status.state == ADOPTED:
+            state, seconds = "adopted: made and trained elsewhere, measured here", "an unknown time"
+        else:
+            state += f": {round(min(status.epoch, epochs), 2):g} of {epochs:g} epochs, {status.step:,} steps"
+            seconds = duration(status.seconds)
     except RunError as error:
         _tell(say, "how training ended", error)
         state = f"unknown ({error})"
@@ -130,6 +134,8 @@ def _title(data: str) -> str:
 
 
 def _weights(facts: WeightsFacts) -> str:
+    if facts.kept.startswith(ADOPTED):
+        return "as they were adopted"
     return f"{KEPT.get(facts.kept, facts.kept)}, from epoch {round(facts.epoch, 2):g} (step {facts.step:,})"
 
 

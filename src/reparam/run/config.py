@@ -20,10 +20,12 @@ from reparam.data import DATASETS, DataOptions, Dataset, Images
 from reparam.data.labels import chosen_labels, few_labels
 from reparam.data.tasks import TaskOptions
 from reparam.errors import ConfigError, flag, short, suggest
-from reparam.importing import TYPED, Origin, import_object, is_import_path
+from reparam.importing import TYPED, Origin, is_import_path
 from reparam.latent.directions import DEFAULT, PIXELS
 from reparam.models import MODELS, Family, Model, Spec
+from reparam.models.adopted import ADOPTED
 from reparam.networks.products import has_onednn, use_onednn
+from reparam.run.family import find_family
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ class RunConfig:
 
     @property
     def family(self) -> Family:
-        return find_family(self.model, self.origin)
+        return find_family(self.model, self.origin, self.recipe == ADOPTED)
 
     def build_model(self, spec: Spec) -> Model:
         """The model with random weights, and the library that multiplies in it. Errors: as `Family.model`."""
@@ -207,26 +209,6 @@ class RunConfig:
         for name in NOT_STORED:
             del document[name]
         return TypeAdapter(dict[str, Any]).dump_python(document, mode="json")
-
-
-def find_family(model: str, origin: Origin = TYPED) -> Family:
-    """A registered name, or `package.module:NAME` of a `Family` of one's own (typed, the current folder counts as a package
-    path).
-
-    Raises ConfigError with the nearest name, RunError where `origin` does not allow its code.
-    """
-    if not isinstance(model, str):
-        raise ConfigError(f"a model is named by text, 'vae' or 'package.module:NAME', not by {short(model)}")
-    if model in MODELS:
-        return MODELS[model]
-    if not is_import_path(model):
-        raise ConfigError(
-            f"unknown model '{model}'{suggest(model, MODELS)} (known: {', '.join(MODELS)}; or package.module:NAME)"
-        )
-    family = import_object(model, "model", ConfigError, origin)
-    if not isinstance(family, Family):
-        raise ConfigError(f"model '{model}' is a {type(family).__name__}, not a reparam.models.Family")
-    return family
 
 
 def sections(family: Family) -> dict[str, type]:
@@ -292,7 +274,7 @@ def from_json(document: Mapping[str, Any], origin: Origin) -> RunConfig:
         raise ConfigError(f"configuration lacks '{name}'")
     for name in set(document) - expected:
         raise ConfigError(f"configuration has an unknown entry '{name}'{suggest(name, expected)}")
-    family = find_family(document["model"], origin)
+    family = find_family(document["model"], origin, document["recipe"] == ADOPTED)
     for section in sections(family):
         if not isinstance(document[section], Mapping):
             raise ConfigError(f"'{section}' of the configuration holds no options, but {short(document[section])}")

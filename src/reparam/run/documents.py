@@ -20,7 +20,7 @@ T = TypeVar("T")
 FORMAT = 1
 MOST_CLASSES = 1_000_000  # of labels, and
 MOST_VALUES = 256  # of label maps, which are uint8
-STATES = Literal["not started", "running", "finished", "stopped early", "interrupted", "diverged", "failed"]
+STATES = Literal["not started", "running", "finished", "stopped early", "interrupted", "diverged", "failed", "adopted"]
 
 
 def _whole(value: object) -> object:
@@ -106,7 +106,7 @@ class Status:
     @property
     def ended(self) -> bool:
         """Whether there is nothing left to train."""
-        return self.state in ("finished", "stopped early")
+        return self.state in ("finished", "stopped early", "adopted")
 
 
 NOT_STARTED = Status("not started", 0, 0.0, 0.0, "")

@@ -3,7 +3,7 @@
 run.json              configuration, data, versions, format; written before the first step (`resume --damaged` amends it)
 weights.safetensors   the kept weights, and which they are
 checkpoint.safetensors everything that `resume` needs, in one file
-status.json           running, finished, interrupted, stopped early, diverged or failed; step, epoch, seconds
+status.json           running, finished, interrupted, stopped early, diverged, failed or adopted; step, epoch, seconds
 metrics.jsonl         every logged term by name
 pictures/             samples and reconstructions as training went on
 tensorboard/          the same numbers for TensorBoard
@@ -45,6 +45,7 @@ from reparam.files import (
 )
 from reparam.importing import Origin
 from reparam.models import Model, Spec
+from reparam.models.adopted import ADOPTED
 from reparam.run.command import calmer_command, training_command
 from reparam.run.config import RunConfig, from_json
 from reparam.run.documents import (
@@ -360,6 +361,8 @@ class RunFolder:
             return f"its training diverged; train a new run with another --learning-rate or --clip, such as: {better}"
         if not status.ended:
             return f"continue it with 'reparam resume {self.typed}'"
+        if status.state == ADOPTED:
+            return f"restore {self.weights_path.name} from a copy, or call reparam.adopt again with out='{self.path}'"
         if self.checkpoint_holds_weights(status):
             return f"'reparam resume {self.typed}' writes them again, from its checkpoint"
         return f"restore {self.weights_path.name} from a copy, or train it anew with: {training_command(config, self.path)}"

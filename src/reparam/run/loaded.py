@@ -65,7 +65,7 @@ class LoadedRun:
         notes = []
         with contextlib.suppress(RunError):  # what is missing or damaged is said where it is needed
             status, kept = self.folder.status(), self.folder.weights_facts()
-            if status.state not in ("finished", "stopped early", "not started"):
+            if not status.ended and status.state != "not started":
                 which = f"its weights are of epoch {kept.epoch:.2f} of {self.config.training.epochs:g}"
                 go_on = f"'reparam resume {self.folder.typed}' continues it"
                 states = {
