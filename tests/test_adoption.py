@@ -305,15 +305,15 @@ def test_one_from_memory_is_gone_with_its_process_and_comes_back_with_its_figure
     assert set(changed.folder.evaluation().metrics) == {"mse"}
 
 
-def test_it_is_reported_and_compared_with_a_run_of_ours(trained: Path, tmp_path: Path) -> None:
+def test_it_is_reported_and_compared_with_a_run_of_ours(run: Path, tmp_path: Path) -> None:
     adopted = reparam.adopt(Methods(), "digits", out=tmp_path / "theirs", **GAUSSIAN, **QUIET)
     assert "adopted: made and trained elsewhere" in adopted.report(lambda text: None).read_text()
     page = tmp_path / "compare.html"
-    write_comparison([reparam.load(trained), adopted], page, metrics=["psnr"])
+    write_comparison([reparam.load(run), adopted], page, metrics=["psnr"])
     assert "theirs" in page.read_text()
     assert adopted.diagnose(quick=True)
     with pytest.raises(ReparamError, match="holds a run already"):
-        reparam.adopt(Methods(), "digits", out=trained, **GAUSSIAN, **QUIET)
+        reparam.adopt(Methods(), "digits", out=run, **GAUSSIAN, **QUIET)
 
 
 def changed(base: type, **methods: Any) -> Any:

@@ -256,12 +256,8 @@ class RunFolder:
             config = from_json(document.config, Origin(str(self._document_path), self._known_code(), self.trust))
         except ConfigError as error:
             raise RunError(f"{self._document_path}: {error}") from None
-        stored = document.spec
-        return (
-            document,
-            config,
-            with_condition(Spec(stored.image_shape, stored.classes, stored.map_values), config.task),
-        )
+        stored = Spec(document.spec.image_shape, document.spec.classes, document.spec.map_values)
+        return document, config, with_condition(stored, config.task)
 
     def write_status(self, state: str, **facts: Any) -> None:
         write_json(self.path / "status.json", {"state": state, **facts})
@@ -361,11 +357,11 @@ class RunFolder:
             return f"its training diverged; train a new run with another --learning-rate or --clip, such as: {better}"
         if not status.ended:
             return f"continue it with 'reparam resume {self.typed}'"
-        if status.state == ADOPTED:
-            return f"restore {self.weights_path.name} from a copy, or call reparam.adopt again with out='{self.path}'"
         if self.checkpoint_holds_weights(status):
             return f"'reparam resume {self.typed}' writes them again, from its checkpoint"
-        return f"restore {self.weights_path.name} from a copy, or train it anew with: {training_command(config, self.path)}"
+        adopted = f"call reparam.adopt again with out='{self.path}'"
+        anew = adopted if status.state == ADOPTED else f"train it anew with: {training_command(config, self.path)}"
+        return f"restore {self.weights_path.name} from a copy, or {anew}"
 
     def checkpoint_holds_weights(self, status: Status) -> bool:
         """Whether the weights of a run that ended so are in its checkpoint too."""
