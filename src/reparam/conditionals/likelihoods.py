@@ -18,24 +18,31 @@ from torch.distributions import Distribution, Independent, Laplace, Normal
 
 from reparam.core.conditional import Decoder, Density
 from reparam.core.context import ContextOutput
+from reparam.core.spec import BYTES
 from reparam.distributions import Bernoulli, ContinuousBernoulli, DiscretisedLogistic, PixelCategorical
+from reparam.errors import ConfigError
 
-# A density on pixels that never change grows without limit as its scale shrinks; one grey level is where that stops.
-SMALLEST_SCALE = 1 / 255
-LOG_PIXEL_SCALE_RANGE = (math.log(SMALLEST_SCALE), math.log(10.0))
+LARGEST_SCALE = 10.0
 
 Scale = Annotated[float, Field(gt=0, description="scale of gaussian and laplace; where gaussian-learned starts")]
 
 
 class Likelihood(Decoder):
-    """A decoder. `parameters_per_pixel`: how many outputs of the network a pixel and channel needs."""
+    """A decoder. `parameters_per_pixel`: how many outputs of the network a pixel and channel needs; `levels`: how many equally
+    spaced values a pixel has from 0 to 1 (0: any)."""
 
     parameters_per_pixel: ClassVar[int] = 1
 
-    def __init__(self, network: nn.Module | None) -> None:
+    def __init__(self, network: nn.Module | None, levels: int = BYTES) -> None:
         """`network` is None where there is no z to decode: a model that predicts by its first guess alone."""
         super().__init__()
-        self.network = network
+        self.network, self.levels = network, levels
+
+    @property
+    def log_scales(self) -> tuple[float, float]:
+        """The range of log scales. A density on pixels that never change grows without limit as its scale shrinks; one level is
+        where that stops, of values without levels 1/255."""
+        return math.log(1 / ((self.levels or BYTES) - 1)), math.log(LARGEST_SCALE)
 
     def forward(self, z: Tensor, context: ContextOutput | None = None) -> Distribution:
         """Given a context, the network sees its features too, and the first guess is added to what z says."""
@@ -80,8 +87,8 @@ class ContinuousBernoulliLikelihood(Likelihood):
 class GaussianLikelihood(Likelihood):
     """N(sigmoid(output), scale^2) with `scale` fixed; scale = sqrt(1/2) gives squared error up to a constant."""
 
-    def __init__(self, network: nn.Module | None, scale: Scale = 1.0) -> None:
-        super().__init__(network)
+    def __init__(self, network: nn.Module | None, scale: Scale = 1.0, levels: int = BYTES) -> None:
+        super().__init__(network, levels)
         self.scale = scale
 
     def pixels(self, output: Tensor) -> Distribution:
@@ -92,37 +99,37 @@ class GaussianLikelihood(Likelihood):
 class LearnedGaussianLikelihood(Likelihood):
     """N(sigmoid(output), scale^2) with one learned scale for all pixels (Rybkin et al. 2021, sigma-VAE)."""
 
-    def __init__(self, network: nn.Module | None, scale: Scale = 1.0) -> None:
-        super().__init__(network)
+    def __init__(self, network: nn.Module | None, scale: Scale = 1.0, levels: int = BYTES) -> None:
+        super().__init__(network, levels)
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.begin_at(scale)
 
     @torch.no_grad()
     def begin_at(self, scale: float) -> None:
         """Sets the scale, within its range: outside it would never move."""
-        low, high = LOG_PIXEL_SCALE_RANGE
+        low, high = self.log_scales
         self.log_scale.fill_(min(max(math.log(scale), low), high))
 
     def pixels(self, output: Tensor) -> Distribution:
         loc = torch.sigmoid(output)
-        return Normal(loc, self.log_scale.clamp(*LOG_PIXEL_SCALE_RANGE).exp().expand_as(loc), validate_args=False)
+        return Normal(loc, self.log_scale.clamp(*self.log_scales).exp().expand_as(loc), validate_args=False)
 
 
 class PixelGaussianLikelihood(Likelihood):
-    """N(sigmoid(a), exp(b)^2), both from the network for each pixel; no scale below one grey level."""
+    """N(sigmoid(a), exp(b)^2), both from the network for each pixel; no scale below one level."""
 
     parameters_per_pixel = 2
 
     def pixels(self, output: Tensor) -> Distribution:
         loc, log_scale = output.chunk(2, -3)
-        return Normal(torch.sigmoid(loc), log_scale.clamp(*LOG_PIXEL_SCALE_RANGE).exp(), validate_args=False)
+        return Normal(torch.sigmoid(loc), log_scale.clamp(*self.log_scales).exp(), validate_args=False)
 
 
 class LaplaceLikelihood(Likelihood):
     """Laplace(sigmoid(output), scale) with `scale` fixed; scale = 1 gives absolute error up to a constant."""
 
-    def __init__(self, network: nn.Module | None, scale: Scale = 1.0) -> None:
-        super().__init__(network)
+    def __init__(self, network: nn.Module | None, scale: Scale = 1.0, levels: int = BYTES) -> None:
+        super().__init__(network, levels)
         self.scale = scale
 
     def pixels(self, output: Tensor) -> Distribution:
@@ -131,16 +138,26 @@ class LaplaceLikelihood(Likelihood):
 
 
 class DiscretisedLogisticLikelihood(Likelihood):
-    """Mass on 256 grey levels from a logistic whose location and scale the network gives for each pixel."""
+    """Mass on the levels of a pixel from a logistic whose location and scale the network gives for each pixel. Raises ConfigError
+    for images without levels."""
 
     parameters_per_pixel = 2
     density: ClassVar[Density] = "mass"
 
+    def __init__(self, network: nn.Module | None, levels: int = BYTES) -> None:
+        if not levels:
+            raise ConfigError(
+                "likelihood 'discretised-logistic' is a mass on levels, and these images are floats of any value: choose "
+                "--likelihood gaussian-pixel, or read them with --depth 8"
+            )
+        super().__init__(network, levels)
+
     def pixels(self, output: Tensor) -> Distribution:
         loc, log_scale = output.chunk(2, -3)
         # A logistic narrower than a tenth of a level is a point already; the floor keeps its gradient finite.
-        low, high = LOG_PIXEL_SCALE_RANGE
-        return DiscretisedLogistic(torch.sigmoid(loc), (log_scale - 2).clamp(low - math.log(10), high).exp())
+        low, high = self.log_scales
+        scale = (log_scale - 2).clamp(low - math.log(10), high).exp()
+        return DiscretisedLogistic(torch.sigmoid(loc), scale, self.levels)
 
 
 class LabelMapLikelihood(Likelihood):

@@ -66,7 +66,7 @@ class Prior(Conditional):
 class Decoder(Conditional):
     """p(x|z): z [..., K] -> batch shape [...], event shape [C, H, W]; its mean is an image in [0, 1].
 
-    density: what `log_prob` is of. "mass": a probability of the 256 grey levels (or of the values of a label map); "density":
+    density: what `log_prob` is of. "mass": a probability of the levels of a pixel (or of the values of a label map); "density":
     against Lebesgue measure on [0, 1]; "cross-entropy": a Bernoulli, which is a mass on binary images only; "none": a point.
     label_maps: whether x is a label map.
     """

@@ -1,6 +1,6 @@
 """One split of images, and a data set of three splits.
 
-Shapes: `N` images, `C H W` image (C is 1 or 3), `D` classes.
+Shapes: `N` images, `C H W` image (C is 1 to 64), `D` classes.
 """
 
 import hashlib
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from reparam.data.io.on_disk import OnDiskImages
-from reparam.data.options import LARGEST, SMALLEST, spelled
+from reparam.data.options import LARGEST, MOST_CHANNELS, SMALLEST, spelled
+from reparam.data.scale import EIGHT_BITS, Scale
 from reparam.distributions import IGNORED
 from reparam.errors import DataError, suggest
 
@@ -21,8 +22,9 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """One split: `images` uint8 [N, C, H, W], in memory or on disk; `labels` int64 [N], -1 for none; `maps` uint8
-    [N, 1, H, W], the label of every pixel (`IGNORED`, 255, where it does not count), or None.
+    """One split: `images` [N, C, H, W], in memory or on disk: uint8, or float32 in [0, 1] where there are other than 256 levels;
+    `labels` int64 [N], -1 for none; `maps` uint8 [N, 1, H, W], the label of every pixel (`IGNORED`, 255, where it does not
+    count), or None.
 
     Raises `DataError` for other shapes or types, and where N is 0.
     """
@@ -33,8 +35,11 @@ class Images:
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
-        if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3):
-            raise DataError(f"images are {self.images.dtype} of shape {shape}: give uint8 [N, C, H, W], C being 1 or 3")
+        if self.images.dtype not in (torch.uint8, torch.float32) or len(shape) != 4:
+            found = f"images are {self.images.dtype} of shape {shape}"
+            raise DataError(f"{found}: give uint8, or float32 in [0, 1], [N, C, H, W]")
+        if not 1 <= shape[1] <= MOST_CHANNELS:
+            raise DataError(f"images have {shape[1]} channels (shape {shape}): give 1 to {MOST_CHANNELS}, [N, C, H, W]")
         if not SMALLEST <= min(shape[2:]) <= max(shape[2:]) <= LARGEST:
             found = f"images have {spelled((shape[2], shape[3]))} pixels (height x width)"
             raise DataError(f"{found}: they must have {SMALLEST} to {LARGEST} a side; resize them (--size)")
@@ -93,8 +98,9 @@ class Dataset:
 
     `name` is the canonical spec (`mnist`, `folder:/abs/path`); `classes` names label 0, 1, ... (empty without labels);
     `map_values` names the values of label maps (empty without maps); `notes` are the decisions that a user should see;
-    `files` names the pictures of the three splits, one after the other (empty where they are not files of their own).
-    Raises `DataError` where the splits differ in shape, or a label or a map's value has no name.
+    `files` names the pictures of the three splits, one after the other (empty where they are not files of their own);
+    `scale` says what their numbers were before. Raises `DataError` where the splits differ in shape or type, floats in memory
+    lie outside [0, 1], or a label or a map's value has no name.
     """
 
     name: str
@@ -105,6 +111,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     map_values: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    scale: Scale = EIGHT_BITS
 
     def __post_init__(self) -> None:
         for split in SPLITS:
@@ -112,6 +119,10 @@ class Dataset:
             if part.images.shape[1:] != self.train.images.shape[1:]:
                 shape = tuple(part.images.shape[1:])
                 raise DataError(f"{split} images are {shape} and training images {self.shape}: give them one shape")
+            if part.images.dtype != self.train.images.dtype:
+                found = f"{split} images are {part.images.dtype} and training images {self.train.images.dtype}"
+                raise DataError(f"{found}: give them one type")
+            _check_floats(part.images, split)
             low, high = int(part.labels.min()), int(part.labels.max())
             if low < -1 or high >= len(self.classes):
                 found = f"{split} labels run from {low} to {high} but there are {len(self.classes)} classes"
@@ -136,6 +147,8 @@ class Dataset:
         for split in SPLITS:
             part: Images = getattr(self, split)
             digest.update(f"{split} {tuple(part.images.shape)};".encode())
+            if not self.scale.of_bytes:
+                digest.update(f"{self.scale};".encode())
             if isinstance(part.images, OnDiskImages):
                 digest.update(f"{part.images.reader.identity};".encode())
                 digest.update(part.images.places.numpy().astype("<i8").data)
@@ -168,6 +181,14 @@ class Dataset:
         return getattr(self, name)
 
 
+def _check_floats(images: Tensor | OnDiskImages, split: str) -> None:
+    """Raises DataError for floats in memory that are no images."""
+    if isinstance(images, Tensor) and images.is_floating_point():
+        low, high = (float(end) for end in images.aminmax())  # NaN where there is one
+        if not 0 <= low <= high <= 1:
+            raise DataError(f"{split} images run from {low:.6g} to {high:.6g}: give floats in [0, 1], or uint8")
+
+
 def cut(
     images: Tensor | OnDiskImages,
     labels: Tensor,
@@ -177,10 +198,11 @@ def cut(
     maps: Tensor | None = None,
     map_values: tuple[str, ...] = (),
     files: tuple[str, ...] = (),
+    scale: Scale = EIGHT_BITS,
 ) -> Dataset:
     """A nameless `Dataset` whose splits, `counts` images each, follow each other in `images`, `labels` and `maps`, and
     are views of them."""
     sizes = list(counts)
     of_maps = (None, None, None) if maps is None else maps.split(sizes)
     train, validation, test = map(Images, images.split(sizes), labels.split(sizes), of_maps)
-    return Dataset("", train, validation, test, classes, notes, map_values, files)
+    return Dataset("", train, validation, test, classes, notes, map_values, files, scale)

@@ -16,7 +16,7 @@ _ROWS = 500  # distances are computed for so many at once
 
 @torch.no_grad()
 def mutual_neighbours(images: Tensor, k: int) -> Tensor:
-    """Places [N, k] of the images that are among an image's k nearest and have it among theirs, of uint8 images [N, C, H, W];
+    """Places [N, k] of the images that are among an image's k nearest and have it among theirs, of images [N, C, H, W];
     an image's own place where a neighbour is not mutual.
 
     Near is a small angle between thumbnails of which the mean is subtracted, so that neither brightness nor contrast counts. Of

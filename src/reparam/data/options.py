@@ -14,6 +14,7 @@ from reparam.core.options import check_fields
 from reparam.errors import DataError
 
 SMALLEST, LARGEST = 8, 512  # sides of the images that leave this package, in pixels
+MOST_CHANNELS = 64
 
 Sides = tuple[int, int]  # (height, width)
 

@@ -3,7 +3,7 @@ and a row in `TASKS`.
 
 Everything is vectorised and happens on the images' device; random parts come from a generator.
 
-Shapes: `B` batch, `C H W` image. Images are stored as uint8 and become float in [0, 1] here.
+Shapes: `B` batch, `C H W` image. Images that are stored as uint8 become float in [0, 1] here.
 """
 
 import functools
@@ -239,8 +239,9 @@ def task_of(options: TaskOptions) -> Task:
 
 
 def to_float(images: Tensor, binarise: str = "none", generator: Random = None) -> Tensor:
-    """uint8 [B, C, H, W] -> float32 in [0, 1], binarised if `binarise` says so (dynamic: Salakhutdinov and Murray 2008)."""
-    x = images / 255
+    """uint8, or floats in [0, 1] as they are, [B, C, H, W] -> float32 in [0, 1], binarised if `binarise` says so (dynamic:
+    Salakhutdinov and Murray 2008)."""
+    x = images if images.is_floating_point() else images / 255
     if binarise == "threshold":
         return (x >= 0.5).float()
     if binarise == "dynamic":

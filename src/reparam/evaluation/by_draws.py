@@ -25,13 +25,14 @@ IMAGES, QUICK_IMAGES = 1000, 100  # where nobody says how many
 
 @dataclass(frozen=True)
 class LikelihoodsByDraws:
-    """Of the first of the images x [N, C, H, W] given c, if there is one; each is estimated at its first use, and once. levels:
-    the grey images of a density (None: of none)."""
+    """Of the first of the images x [N, C, H, W] given c, if there is one; each is estimated at its first use, and once. grey: the
+    images of a density, which have so many levels (None: of none)."""
 
     model: Model
     x: Tensor
     c: Tensor | None
-    levels: Tensor | None
+    grey: Tensor | None
+    levels: int
     options: EvaluationOptions
     budget: Budget
     progress: Progress
@@ -44,7 +45,7 @@ class LikelihoodsByDraws:
 
     @cached_property
     def dequantised(self) -> Sampled:
-        """The same of uniformly dequantised grey levels, (255 x + u) / 256 (Theis et al. 2016, section 3.1)."""
+        """The same of uniformly dequantised levels, ((L - 1) x + u) / L (Theis et al. 2016, section 3.1)."""
         if self.options.samples is None:
             return self._shared[1]
         return self._stated(likelihood.importance_nll, self._dequantised(self.options.nll_images or IMAGES))
@@ -59,14 +60,14 @@ class LikelihoodsByDraws:
     @cached_property
     def _shared(self) -> list[Sampled]:
         """Of the images and, of a density, of their dequantised levels, from the same draws."""
-        return self._needed([self.x, *([] if self.levels is None else [self._dequantised(len(self.x))])])
+        return self._needed([self.x, *([] if self.grey is None else [self._dequantised(len(self.x))])])
 
     def _dequantised(self, count: int) -> Tensor:
-        assert self.levels is not None
-        levels, seed = self.levels[:count] * 255, self.options.seed
+        assert self.grey is not None
+        levels, seed = self.grey[:count] * (self.levels - 1), self.options.seed
         generators = (keyed_generator("cpu", seed, "dequantise", number) for number in range(-(-len(levels) // BLOCK)))
         noise = torch.cat([torch.rand(BLOCK, *levels.shape[1:], generator=generator) for generator in generators])
-        return (levels + noise[: len(levels)]) / 256
+        return (levels + noise[: len(levels)]) / self.levels
 
     def _autocast(self) -> torch.autocast:
         enabled = self.options.precision == "bfloat16"

@@ -203,16 +203,17 @@ class EvaluationContext:
 
     @property
     def grey_levels(self) -> str:
-        """What the likelihood is on 256 grey levels: a "mass", a "density", or "" where it is neither."""
-        density = getattr(self.model.decoder, "density", "")
+        """What the likelihood is on the levels of the images: a "mass", a "density", or "" where it is neither or there are
+        none."""
+        density = getattr(self.model.decoder, "density", "") if self.dataset.scale.levels else ""
         return density if self.task.binarise == "none" and density in ("mass", "density") else ""
 
     @cached_property
     def by_draws(self) -> LikelihoodsByDraws:
         """-log p(x) of the first test images; a density also that of their dequantised grey levels."""
-        levels = self.grey if self.grey_levels == "density" else None
+        grey, levels = self.grey if self.grey_levels == "density" else None, self.dataset.scale.levels
         return LikelihoodsByDraws(
-            self.model, self.x, self.c, levels, self.options, self.budget, self.progress, self.say
+            self.model, self.x, self.c, grey, levels, self.options, self.budget, self.progress, self.say
         )
 
     @cached_property

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from reparam.data.io.archives import ZipTree
 from reparam.data.io.download import Download, File, differing, fetch, pip_package
+from reparam.errors import DataError
 from reparam.files import cache_folder
 from reparam.progress import silent
 from reparam.run.weights import load_weights
@@ -193,9 +194,14 @@ def load_inception(device: torch.device, say: Callable[[str], None] = silent) ->
 
 def prepared(x: Tensor) -> Tensor:
     """[N, C, H, W] in [0, 1] -> what the network takes: 8 bits, grey as three equal channels, bilinear resize to 299 x 299.
+    Raises DataError for other channels than one or three.
 
     The resize is that of the field's PyTorch code: corners not aligned, no antialiasing (which matters above 299 pixels only).
     """
+    if x.shape[1] not in (1, 3):
+        raise DataError(
+            f"images have {x.shape[1]} channels, and Inception takes grey or RGB: give one or three of them"
+        )
     levels = (x * 255).round().clamp(0, 255)
     levels = levels.expand(-1, 3, -1, -1) if levels.shape[1] == 1 else levels
     resized = F.interpolate(levels, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=False)

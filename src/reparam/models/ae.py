@@ -40,7 +40,7 @@ def networks(options: AutoencoderOptions, spec: Spec) -> tuple[Pair, Likelihood]
     pair: Pair = part(options, "network")(spec.image_shape, options.latent, parameters)
     if options.pca_start:
         pair = on_components(pair, spec.image_shape, options.latent)
-    return pair, part(options, "likelihood")(pair.decoder)
+    return pair, part(options, "likelihood")(pair.decoder, levels=spec.levels)
 
 
 def head(options: AutoencoderOptions, pair: Pair, outputs: int) -> nn.Module | None:

@@ -111,7 +111,7 @@ def networks(options: ConditionalOptions, spec: Spec, latent: int = 0) -> Parts:
 
 
 def decoder(options: ConditionalOptions, spec: Spec, network: Any) -> Likelihood:
-    return LabelMapLikelihood(network) if spec.map_values else part(options, "likelihood")(network)
+    return LabelMapLikelihood(network) if spec.map_values else part(options, "likelihood")(network, levels=spec.levels)
 
 
 def context(spec: Spec, parts: Parts, first_guess: bool) -> ContextNetwork:

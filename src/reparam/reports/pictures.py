@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from reparam.files import write_atomically
 
 GAP = 2
+BEHIND = 0.5  # the grey behind what is transparent
 COMFORTABLE = 96  # longer side in pixels at which a tile is large enough to look at
 CAPTIONED = 72  # pixels that a caption takes
 LARGEST_TILE = 128  # of the longer side; larger ones are reduced: a page of them would be too heavy to pass on
@@ -27,8 +28,21 @@ CAPTION_SIZE = 11  # so that a class and a number fit under a tile
 PADDING = 8
 
 
+def shown(images: Tensor) -> Tensor:
+    """Images [n, C, H, W] as they are shown, [n, 1 or 3, H, W]: one channel as grey, two as red and green, three as RGB, four as
+    RGBA over grey, of more the first three as RGB."""
+    channels = images.shape[1]
+    if channels == 2:
+        return torch.cat([images, torch.zeros_like(images[:, :1])], 1)
+    if channels == 4:
+        return torch.lerp(torch.full_like(images[:, :3], BEHIND), images[:, :3], images[:, 3:])
+    return images if channels == 1 else images[:, :3]
+
+
 def sheet(images: Tensor, columns: int, gap: int = GAP, transparent: bool = False) -> Image.Image:
-    """Images [n, C, H, W] row by row on a white sheet, or with `transparent` on none (the gaps let the page through)."""
+    """Images [n, C, H, W] row by row, as they are `shown`, on a white sheet, or with `transparent` on none (the gaps let the page
+    through)."""
+    images = shown(images)
     n, channels, height, width = images.shape
     rows = -(-n // columns)
     depth = channels + transparent
@@ -82,9 +96,10 @@ class Panel:
     @cached_property
     def image(self) -> Image.Image:
         """The tiles at a size that can be looked at, with transparent gaps."""
+        tiles = shown(self.tiles)
         if not self.captions:
-            return sheet(legible(self.tiles, self.across), self.across, transparent=True)
-        tiles = legible(self.tiles, self.across, CAPTIONED)
+            return sheet(legible(tiles, self.across), self.across, transparent=True)
+        tiles = legible(tiles, self.across, CAPTIONED)
         height, width = tiles.shape[-2:]
         whole = sheet(F.pad(tiles, (0, 0, 0, FONT_SIZE), value=1.0), self.across, transparent=True)
         draw, font = ImageDraw.Draw(whole), ImageFont.load_default(CAPTION_SIZE)

@@ -88,4 +88,4 @@ def can_move(spec: str) -> bool:
 
 def stored_spec(dataset: Dataset) -> Spec:
     """What the data alone decides about a model."""
-    return Spec(dataset.shape, len(dataset.classes), len(dataset.map_values))
+    return Spec(dataset.shape, len(dataset.classes), len(dataset.map_values), levels=dataset.scale.levels)

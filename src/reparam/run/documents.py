@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from reparam.data.options import LARGEST, SMALLEST
+from reparam.core.spec import BYTES
+from reparam.data.options import LARGEST, MOST_CHANNELS, SMALLEST
 from reparam.errors import RunError, short
 
 T = TypeVar("T")
@@ -20,6 +21,7 @@ T = TypeVar("T")
 FORMAT = 1
 MOST_CLASSES = 1_000_000  # of labels, and
 MOST_VALUES = 256  # of label maps, which are uint8
+MOST_LEVELS = 2**16  # of pixels
 STATES = Literal["not started", "running", "finished", "stopped early", "interrupted", "diverged", "failed", "adopted"]
 
 
@@ -32,7 +34,7 @@ def _whole(value: object) -> object:
 
 # Strict: Reparam writes neither true, 1.0 nor "1" for 1.
 Format = Annotated[Literal[1], BeforeValidator(_whole)]
-Channels = Annotated[Literal[1, 3], BeforeValidator(_whole)]
+Channels = Annotated[int, Field(strict=True, ge=1, le=MOST_CHANNELS)]
 Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Side = Annotated[int, Field(strict=True, ge=SMALLEST, le=LARGEST)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -46,6 +48,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _not_one(levels: int) -> int:
+    if levels == 1:
+        raise ValueError("should be 0, for any, or at least 2")
+    return levels
+
+
 Text = Annotated[str, PlainValidator(_text)]
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]  # None: there is none
 
@@ -57,6 +65,7 @@ class StoredSpec:
     image_shape: tuple[Channels, Side, Side]
     classes: Annotated[int, Field(strict=True, ge=0, le=MOST_CLASSES)]
     map_values: Annotated[int, Field(strict=True, ge=0, le=MOST_VALUES)] = 0
+    levels: Annotated[int, Field(strict=True, ge=0, le=MOST_LEVELS), AfterValidator(_not_one)] = BYTES
 
 
 @dataclass(frozen=True)

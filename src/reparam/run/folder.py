@@ -152,6 +152,7 @@ class RunFolder:
                     "image_shape": list(spec.image_shape),
                     "classes": spec.classes,
                     "map_values": spec.map_values,
+                    "levels": spec.levels,
                 },
                 "data": data,
             },
@@ -256,8 +257,7 @@ class RunFolder:
             config = from_json(document.config, Origin(str(self._document_path), self._known_code(), self.trust))
         except ConfigError as error:
             raise RunError(f"{self._document_path}: {error}") from None
-        stored = Spec(document.spec.image_shape, document.spec.classes, document.spec.map_values)
-        return document, config, with_condition(stored, config.task)
+        return document, config, with_condition(Spec(**vars(document.spec)), config.task)
 
     def write_status(self, state: str, **facts: Any) -> None:
         write_json(self.path / "status.json", {"state": state, **facts})

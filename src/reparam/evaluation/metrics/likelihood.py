@@ -11,6 +11,7 @@ from torch.distributions import Independent, Normal
 
 from reparam.core.abilities import Ability
 from reparam.core.blocks import in_blocks
+from reparam.core.spec import BYTES
 from reparam.data.tasks import to_float
 from reparam.evaluation.adaptive import Sampled
 from reparam.evaluation.context import EvaluationContext
@@ -65,7 +66,8 @@ def draws_note(found: Sampled, options: EvaluationOptions) -> str:
 def bits_per_dim(context: EvaluationContext) -> Measure:
     """-log2 of the probability of grey levels, per pixel and channel.
 
-    How many bits a lossless compressor built on the model would need for a pixel. 8 is no compression; lower is better."""
+    How many bits a lossless compressor built on the model would need for a pixel. 8 is no compression (of L levels log2 L);
+    lower is better."""
     size = math.prod(context.dataset.shape) * math.log(2)
     mass = context.grey_levels == "mass"
     found = context.by_draws.nll if mass else context.by_draws.dequantised
@@ -73,15 +75,20 @@ def bits_per_dim(context: EvaluationContext) -> Measure:
     note = draws_note(scaled, replace(context.options, error=None))
     if not mass:
         note += "; uniform dequantisation: an upper bound"
-    return replace(mean(found.nll / size + (0 if mass else 8), "bits", note), bias=known(scaled.bias))
+    levels = context.dataset.scale.levels
+    if levels != BYTES:
+        note += f"; {levels:,} levels: {math.log2(levels):.3g} bits is no compression"
+    return replace(mean(found.nll / size + (0 if mass else math.log2(levels)), "bits", note), bias=known(scaled.bias))
 
 
 def no_bits(context: EvaluationContext) -> str | None:
     if context.task.binarise != "none":
-        return "images were binarised: it is for 256 levels"
+        return "images were binarised: it is for grey levels"
+    if not context.dataset.scale.levels:
+        return "images are floats of any value: it is for levels (--depth 8 reads them as 256)"
     if context.grey_levels:
         return None
-    return "its likelihood is no mass on 256 levels and no density (a Bernoulli on grey values is a cross-entropy)"
+    return "its likelihood is no mass on levels and no density (a Bernoulli on grey values is a cross-entropy)"
 
 
 def reconstruction(context: EvaluationContext) -> Measure:

@@ -175,6 +175,15 @@ def one_class(context: EvaluationContext) -> str | None:
     return None if len(context.dataset.classes) > 1 else "it needs images of at least two classes"
 
 
+def not_for_inception(context: EvaluationContext) -> str | None:
+    return not_in_colour(context, "the Inception network is") or few_images(context)
+
+
+def not_in_colour(context: EvaluationContext, what: str) -> str | None:
+    channels = context.dataset.shape[0]
+    return None if channels in (1, 3) else f"{what} for grey and RGB, and these images have {channels} channels"
+
+
 def no_classifier(context: EvaluationContext) -> str | None:
     return one_class(context) or few_images(context)
 

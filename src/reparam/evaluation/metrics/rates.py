@@ -16,7 +16,7 @@ from reparam.data.tasks import to_float
 from reparam.errors import ConfigError, RunError
 from reparam.evaluation.baselines import principal_components
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean, trained_without_prior
+from reparam.evaluation.metrics.metric import Measure, Metric, NoValueError, mean, not_in_colour, trained_without_prior
 from reparam.latent import compression
 from reparam.latent.generation import decode
 from reparam.metrics import fidelity
@@ -101,6 +101,10 @@ def no_room(context: EvaluationContext) -> str | None:
     return None
 
 
+def no_jpeg(context: EvaluationContext) -> str | None:
+    return not_in_colour(context, "JPEG is") or no_room(context)
+
+
 _row = partial(
     Metric, Ability.RECONSTRUCT, obstacle=no_room, best="high", reads=("bytes",), by_default=trained_without_prior
 )
@@ -108,5 +112,5 @@ _row = partial(
 RATES: dict[str, Metric] = {
     "rate_psnr": _row(rate_psnr),
     "rate_psnr_pca": _row(rate_psnr_pca),
-    "rate_psnr_jpeg": _row(rate_psnr_jpeg),
+    "rate_psnr_jpeg": _row(rate_psnr_jpeg, obstacle=no_jpeg),
 }

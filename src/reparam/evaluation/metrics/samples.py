@@ -11,7 +11,7 @@ from reparam.core.abilities import Ability
 from reparam.data.selection import random_indices
 from reparam.data.tasks import to_float
 from reparam.evaluation.context import EvaluationContext
-from reparam.evaluation.metrics.metric import Estimate, Measure, Metric, by_image, few_images, no_classifier
+from reparam.evaluation.metrics.metric import Estimate, Measure, Metric, by_image, no_classifier, not_for_inception
 from reparam.evaluation.metrics.plain import gaussian, mean_samples, training_images
 from reparam.evaluation.metrics.reconstruction import relative_sharpness
 from reparam.metrics import distances, fidelity
@@ -126,7 +126,7 @@ def _by_features(network: str, suffix: str) -> dict[str, Metric]:
     row = partial(
         Metric,
         Ability.SAMPLE,
-        obstacle=few_images if expensive else no_classifier,
+        obstacle=not_for_inception if expensive else no_classifier,
         expensive=expensive,
         network="" if expensive else network,
         beside=(gaussian,),

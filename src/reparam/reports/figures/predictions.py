@@ -15,7 +15,7 @@ from reparam.models import Model
 from reparam.reports import charts
 from reparam.reports.figures.figure import SPREAD_DRAWS, Drawing
 from reparam.reports.options import PredictionOptions
-from reparam.reports.pictures import Panel
+from reparam.reports.pictures import Panel, shown
 from reparam.reports.run_view import RunView
 
 HIDDEN = (0.5, 0.7)  # greys of the chequers that stand for what the model does not see
@@ -24,12 +24,12 @@ RELIABILITY_IMAGES, RELIABILITY_DRAWS = 200, 10
 
 
 def seen(batch: Batch, shape: tuple[int, int, int]) -> Tensor | None:
-    """The condition, as images of `shape`: hidden pixels in chequers; None where c is a class."""
+    """The condition, of images of `shape`, as it is shown: hidden pixels in chequers; None where c is a class."""
     if batch.c is None or batch.c.dim() != 4:
         return None
     if batch.c.shape[1] == shape[0]:
-        return batch.c
-    return torch.where(batch.c[:, -1:] > 0, batch.c[:, :-1], _chequers(shape[1], shape[2]))
+        return shown(batch.c)
+    return torch.where(batch.c[:, -1:] > 0, shown(batch.c[:, :-1]), _chequers(shape[1], shape[2]))
 
 
 def _chequers(height: int, width: int) -> Tensor:
@@ -39,13 +39,14 @@ def _chequers(height: int, width: int) -> Tensor:
 
 
 def as_images(values: Tensor, of_maps: bool, channels: int) -> Tensor:
-    """Predictions [n, C, H, W] as images. Of label maps, probabilities [n, D, H, W]: with two values that of the second in
-    grey, with more the values' colours, mixed."""
+    """Predictions [n, C, H, W] as images that can be shown, beside others of so many channels. Of label maps, probabilities
+    [n, D, H, W]: with two values that of the second in grey, with more the values' colours, mixed."""
     if of_maps and values.shape[1] == 2:
         values = values[:, 1:]
     elif of_maps:
         values = torch.einsum("ndhw,dc->nchw", values, _colours(values.shape[1]))
-    return values.expand(-1, max(channels, values.shape[1]), -1, -1)
+    values = shown(values)
+    return values.expand(-1, max(1 if channels == 1 else 3, values.shape[1]), -1, -1)
 
 
 def _colours(count: int) -> Tensor:
@@ -57,7 +58,7 @@ def _colours(count: int) -> Tensor:
 def truth_images(x: Tensor, map_values: int, channels: int) -> Tensor:
     """The target images, or label maps as `as_images` shows them; pixels that do not count are chequers."""
     if not map_values:
-        return x
+        return shown(x)
     planes = torch.stack([(x == value).float().squeeze(1) for value in range(map_values)], 1)
     return torch.where(x == IGNORED, _chequers(x.shape[-2], x.shape[-1]), as_images(planes, True, channels))
 

@@ -1,0 +1,23 @@
+"""How the numbers of images became values from 0 to 1, and how many values there are."""
+
+from dataclasses import dataclass
+
+from reparam.core.spec import BYTES
+
+
+@dataclass(frozen=True)
+class Scale:
+    """`low` became 0 and `high` 1, for all images of a data set. levels: how many equally spaced values there are from 0 to 1; 0:
+    any."""
+
+    low: float = 0.0
+    high: float = 255.0
+    levels: int = BYTES
+
+    @property
+    def of_bytes(self) -> bool:
+        """Whether the numbers were bytes from 0 to 255, as those of most images."""
+        return self == EIGHT_BITS
+
+
+EIGHT_BITS = Scale()
