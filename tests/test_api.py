@@ -11,6 +11,7 @@ import torch
 
 import reparam
 from reparam.data import Images
+from reparam.progress import Silent
 
 
 @pytest.mark.parametrize("how", ["evaluate", "run.evaluate", "run.diagnose"])
@@ -46,7 +47,12 @@ def test_calls_with_wrong_arguments_are_refused_in_a_line(run: Path, tmp_path: P
         "'model' of 'train': Input should be a valid string, got None": lambda: reparam.train(None, data="digits"),
         "which images": lambda: reparam.train("vae"),
         "'data' of 'train'": lambda: reparam.train("vae", data=3),
-        "of shape (2, 1, 8, 8); give a name": lambda: reparam.train("vae", data=x),
+        "'data' of 'augment_test': Input should be a valid string, got ImageBatch of shape (2, 1, 8, 8); give a name": lambda: (
+            reparam.augment_test(data=x)
+        ),
+        "'data' of 'load': images are expected, got 'digits'": lambda: reparam.load(run, data="digits"),
+        "'data' of 'resume': images are expected, got 3": lambda: reparam.resume(run, data=3),
+        "is not what": lambda: reparam.load(run, data=opened.dataset.train.pixels),
         "'out' of 'train'": lambda: reparam.train("vae", data="digits", out=3),
         "'recipe' of 'train'": lambda: reparam.train("vae", data="digits", recipe=3),
         "'progress' of 'train': Input should be an instance of Progress": lambda: reparam.train(
@@ -103,22 +109,60 @@ def test_calls_with_wrong_arguments_are_refused_in_a_line(run: Path, tmp_path: P
     assert (run / "run.json").read_bytes() == before
 
 
-def test_an_array_is_trained_on_as_the_refusal_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_what_is_no_tuple_is_told_how_to_be_one(tmp_path: Path) -> None:
     x = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     small: dict[str, Any] = {"latent": 2, "epochs": 1, "pictures": 0, "device": "cpu", "out": tmp_path / "run"}
     wrong: Any = 8
-    with pytest.raises(reparam.ReparamError, match="valid string, got Tensor of shape") as caught:
-        reparam.train("vae", data=x, **small)  # type: ignore[arg-type]
-    call, data = str(caught.value).rpartition("array, ")[2].split(" and data=")
-    eval(call.replace("...", "x"), {"numpy": np, "x": x})  # our own words
     with pytest.raises(reparam.ReparamError, match="'hidden': .* got 8: write ") as caught:
-        reparam.train("vae", data=eval(data), hidden=wrong, **small)
-    run = reparam.train("vae", data=eval(data), hidden=eval(str(caught.value).rpartition("write ")[2]), **small)
+        reparam.train("vae", data=x, hidden=wrong, **small)
+    run = reparam.train("vae", data=x, hidden=eval(str(caught.value).rpartition("write ")[2]), **small)  # our own words
     assert run.config.options.hidden == (8,)
     assert torch.equal(
         run.dataset.split("all").pixels.sum() + run.dataset.test.pixels.sum(), (x * 255).round().long().sum()
     )
+
+
+def test_a_run_of_images_in_python_keeps_their_fingerprint_and_wants_them_again(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(60, 1, 8, 8, generator=generator), torch.arange(60) % 3
+    small: dict[str, Any] = {"latent": 2, "hidden": (8,), "pictures": 0, "device": "cpu"}
+    run = reparam.train("vae", data=(x, y), epochs=2, out=tmp_path / "run", **small)
+    assert run.document.data.fingerprint == run.dataset.fingerprint
+    assert run.config.data.data == run.document.data.name == "python"
+    assert run.evaluate(["psnr"])["psnr"].n == 6
+    np.savez(tmp_path / "x.npz", x=x, y=y)
+    same = reparam.train("vae", data=f"array:{tmp_path / 'x.npz'}", epochs=2, out=tmp_path / "same", **small)
+    assert same.document.data.fingerprint == run.document.data.fingerprint
+    for (name, ours), theirs in zip(run.model.state_dict().items(), same.model.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs), name
+    for call in (lambda: reparam.evaluate(run.path), lambda: reparam.load(run.path).dataset):
+        with pytest.raises(reparam.ReparamError, match="were given in Python.*reparam.load"):
+            call()
+    assert reparam.evaluate(run.path, ["psnr"], data=(x, y)) == run.evaluate(["psnr"])
+    with pytest.raises(reparam.ReparamError, match="is not what .* was trained on"):
+        reparam.evaluate(run.path, ["psnr"], data=(x.flip(0), y))
+
+
+def test_a_run_of_images_in_python_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    x = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    small: dict[str, Any] = {"latent": 2, "hidden": (8,), "pictures": 0, "device": "cpu", "batch_size": 12}
+
+    class Stop(Silent):
+        def update(self, step: int, epoch: float, images_per_second: float, terms: dict[str, float]) -> None:
+            if step >= 4:
+                raise KeyboardInterrupt
+
+    whole = reparam.train("vae", data=x, epochs=2, out=tmp_path / "whole", progress=False, **small)
+    with pytest.raises(KeyboardInterrupt):
+        reparam.train("vae", data=x, epochs=2, out=tmp_path / "begun", progress=Stop(), **small)
+    begun = reparam.load(tmp_path / "begun")
+    assert begun.folder.status().state == "interrupted"
+    with pytest.raises(reparam.ReparamError, match=r"were given in Python.*reparam.resume"):
+        reparam.resume(begun.path)
+    again = reparam.resume(begun.path, data=x)
+    assert again.dataset.fingerprint == whole.dataset.fingerprint
+    for ours, theirs in zip(again.model.state_dict().values(), whole.model.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])

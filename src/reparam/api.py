@@ -10,12 +10,14 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 import torch
+from torch import Tensor
 
 from reparam.adoption import adopt_run
 from reparam.core.calls import Remedy, checked, checked_methods
 from reparam.data import Dataset
-from reparam.data.options import Damaged
-from reparam.errors import ConfigError
+from reparam.data.options import Damaged, DataOptions
+from reparam.data.sources.in_python import EXPECTED, IN_PYTHON, as_dataset, is_images
+from reparam.errors import ConfigError, short
 from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, evaluate_run, run_context
 from reparam.evaluation.flips import Flips, measure_flips
 from reparam.files import user_path
@@ -25,17 +27,20 @@ from reparam.reports.notebook import shows_images, summary, summary_html
 from reparam.reports.page import write_report
 from reparam.run import relocation
 from reparam.run.config import resolve
+from reparam.run.data import check_fingerprint, own_data
 from reparam.run.folder import RunFolder
 from reparam.run.loaded import LoadedRun
 from reparam.session import continue_run, start
 from reparam.trial import Answer, AugmentTestOptions, Trial
 
 ARRAY = Remedy(
-    "give a name, 'folder:PATH' or 'array:FILE'; to train on an array, numpy.savez('images.npz', images=...) and "
+    "give a name, 'folder:PATH' or 'array:FILE'; to test on an array, numpy.savez('images.npz', images=...) and "
     "data='array:images.npz'"
 )
 
 
+# A name, or images in Python: what has a length and items (`reparam.data.sources.in_python.as_dataset`).
+Data = str | Tensor | Dataset | Any
 Shown = Progress | Literal[False] | None
 
 
@@ -97,16 +102,38 @@ class Run(LoadedRun):
 
 
 @checked
-def load(path: str | Path, device: str | torch.device = "auto", trust: bool = False) -> Run:
+def load(path: str | Path, device: str | torch.device = "auto", trust: bool = False, *, data: Data = None) -> Run:
     """Opens a run folder. Raises RunError naming what is missing or damaged, or code that the run names and this user did not
-    train it with here: with `trust` it runs, from installed packages and PYTHONPATH."""
-    return Run(path, device, trust)
+    train it with here: with `trust` it runs, from installed packages and PYTHONPATH. data: the images that it was trained on,
+    where these were given in Python; DataError for others."""
+    run = Run(path, device, trust)
+    if (given := _given("load", data, run.config.data)) is not None:
+        run.dataset = own_data(run.path, run.config, run.spec, given)
+        check_fingerprint(run.path, run.document, run.config, given)
+    return run
+
+
+def _given(function: str, data: Data, options: DataOptions, names: bool = False) -> Dataset | None:
+    """The images that Python gives to a function; None for None and, where it takes `names`, for text. Raises ConfigError for
+    what is no images."""
+    if isinstance(data, str) and names:
+        if "\0" in data:
+            raise ConfigError(
+                f"option 'data' of '{function}': text without the character NUL is expected, got {short(data)}"
+            )
+        return None
+    if data is None and not names:
+        return None
+    if not is_images(data):
+        name = "a name such as 'folder:PATH', or " if names else ""
+        raise ConfigError(f"option 'data' of '{function}': {name}images are expected, got {short(data)}; {EXPECTED}")
+    return as_dataset(data, options)
 
 
 @checked
 def train(
     model: str = "vae",
-    data: Annotated[str, ARRAY] = "",
+    data: Data = "",
     *,
     recipe: str | None = None,
     out: str | Path | None = None,
@@ -116,14 +143,22 @@ def train(
 ) -> Run:
     """Trains a model by name (or `package.module:NAME`) and returns its run. `trust`: see `load`, for runs that augment images.
 
+    data: what `--data` names, or the images themselves: a tensor or array [N, C, H, W] of uint8 or of floats in [0, 1], a pair
+    (images, labels), a torch Dataset of (image, label), or a dict of these by split. Of such a run.json has the fingerprint, and
+    `load`, `resume` and `evaluate` want them again.
+
     `options` are the command's, with underscores: epochs, latent, learning_rate, ... Raises ConfigError for an unknown or
     ill-typed one, DataError for data that cannot be read, DivergedError when a term is not finite.
     """
-    config = resolve(model, recipe, data=data, **options)
+    config = resolve(model, recipe, data=data if isinstance(data, str) else IN_PYTHON, **options)
     if not config.data.data:
-        raise ConfigError("which images? give data='mnist', 'folder:PATH' or 'array:FILE'")
-    folder, _ = start(config, out, chosen_progress(progress), trust)
-    return Run(folder.path, config.training.device, trust=True)  # its code has just run
+        raise ConfigError("which images? give data='mnist', 'folder:PATH' or 'array:FILE', or images in Python")
+    given = _given("train", data, config.data, names=True)
+    folder, _ = start(config, out, chosen_progress(progress), trust, given)
+    run = Run(folder.path, config.training.device, trust=True)  # its code has just run
+    if given is not None:
+        run.dataset = given
+    return run
 
 
 @checked
@@ -182,13 +217,17 @@ def augment_test(
 
 
 @checked
-def resume(run: str | Path, progress: Shown = None, damaged: Damaged | None = None, trust: bool = False) -> Run:
+def resume(
+    run: str | Path, progress: Shown = None, damaged: Damaged | None = None, trust: bool = False, *, data: Data = None
+) -> Run:
     """Continues a run from its last checkpoint, exactly as if it had not stopped; a finished run is left as it is.
 
-    `damaged`: from here on, and in evaluation, what becomes of images on disk that cannot be read (None: as it was). `trust`: see
-    `load`."""
-    folder, _ = continue_run(RunFolder(user_path(run), trust), chosen_progress(progress), damaged)
-    return Run(folder.path, folder.config().training.device, trust)
+    `damaged`: from here on, and in evaluation, what becomes of images on disk that cannot be read (None: as it was). `trust`,
+    `data`: see `load`."""
+    folder = RunFolder(user_path(run), trust)
+    given = _given("resume", data, folder.config().data)
+    folder, _ = continue_run(folder, chosen_progress(progress), damaged, given)
+    return load(folder.path, folder.config().training.device, trust, data=given)
 
 
 @checked
@@ -201,7 +240,12 @@ def relocate(run: str | Path, path: str | Path, trust: bool = False) -> Run:
 
 @checked
 def evaluate(
-    run: str | Path, metrics: str | Sequence[str] | None = None, trust: bool = False, **options: Any
+    run: str | Path,
+    metrics: str | Sequence[str] | None = None,
+    trust: bool = False,
+    *,
+    data: Data = None,
+    **options: Any,
 ) -> dict[str, Measure]:
-    """`reparam.load(run, trust=trust).evaluate(metrics, **options)`."""
-    return load(run, trust=trust).evaluate(metrics, **options)
+    """`reparam.load(run, trust=trust, data=data).evaluate(metrics, **options)`."""
+    return load(run, trust=trust, data=data).evaluate(metrics, **options)

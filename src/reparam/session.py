@@ -53,16 +53,22 @@ from reparam.training.validation import Validator
 
 
 def start(
-    config: RunConfig, out: str | Path | None, progress: Progress, trust: bool = False
+    config: RunConfig,
+    out: str | Path | None,
+    progress: Progress,
+    trust: bool = False,
+    given: Dataset | None = None,
 ) -> tuple[RunFolder, Outcome]:
     """Creates the run folder and trains. What fails or is interrupted before its first step leaves no folder behind. Of several
     threads one trains at a time; the process's settings are afterwards as before. `trust`: code that runs to augment by name
-    may run."""
+    may run. given: the images, where Python gives them."""
     with training_alone(progress.note):
-        return _start(config, out, progress, trust)
+        return _start(config, out, progress, trust, given)
 
 
-def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust: bool) -> tuple[RunFolder, Outcome]:
+def _start(
+    config: RunConfig, out: str | Path | None, progress: Progress, trust: bool, given: Dataset | None
+) -> tuple[RunFolder, Outcome]:
     settle_process()
     device = choose_device(config.training.device)
     processes.join(device)
@@ -72,7 +78,7 @@ def _start(config: RunConfig, out: str | Path | None, progress: Progress, trust:
     if processes.rank() == 0:
         folder.require_new()  # before the images are read, which may take minutes
     with memory_watched("for the images", "take a smaller --size, or leave them on disk (--stream, shards:PATH)"):
-        dataset = open_data(config)
+        dataset = open_data(config, given=given)
     images = config.training_images(dataset)
     for note in dataset.notes:
         progress.note(note)
@@ -162,14 +168,18 @@ def _what_works_then(error: Exception, folder: RunFolder, config: RunConfig) -> 
     return f"{then} '{resume}' continues the run{under}"
 
 
-def continue_run(folder: RunFolder, progress: Progress, damaged: Damaged | None = None) -> tuple[RunFolder, Outcome]:
-    """Continues the run in `folder`. Raises DataError if its data is not what it was, ConfigError on another device or under
-    another number of processes. Threads and settings: as `start`."""
+def continue_run(
+    folder: RunFolder, progress: Progress, damaged: Damaged | None = None, given: Dataset | None = None
+) -> tuple[RunFolder, Outcome]:
+    """Continues the run in `folder`, on its images, which are read or which Python has `given`. Raises DataError if they are not
+    what they were, ConfigError on another device or under another number of processes. Threads and settings: as `start`."""
     with training_alone(progress.note):
-        return _continue(folder, progress, damaged)
+        return _continue(folder, progress, damaged, given)
 
 
-def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) -> tuple[RunFolder, Outcome]:
+def _continue(
+    folder: RunFolder, progress: Progress, damaged: Damaged | None, given: Dataset | None
+) -> tuple[RunFolder, Outcome]:
     settle_process()
     document, config, spec = folder.parts()
     device = choose_device(config.training.device)
@@ -184,7 +194,7 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
                     write_again(folder)
                     progress.note("the weights were lost: they are written again, from the checkpoint")
         if processes.rank() == 0 and lacks_prior(folder, config):  # it was killed before it had one
-            dataset = own_data(folder.path, config, spec)
+            dataset = own_data(folder.path, config, spec, given)
             with folder.locked():
                 fit_after_training(folder, config, dataset, device, progress)
         return folder, _outcome(folder)
@@ -195,7 +205,7 @@ def _continue(folder: RunFolder, progress: Progress, damaged: Damaged | None) ->
     lost = not has_weights(folder)
     remedy = remedy_for_checkpoint(folder, config, lost)
     check_checkpoint(folder, lost, remedy)
-    dataset = own_data(folder.path, config, spec)
+    dataset = own_data(folder.path, config, spec, given)
     check_fingerprint(folder.path, document, config, dataset)
     runs = document.data.moved_by
     if runs != augmenting_runs(config.training):

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
 RNG = np.random.default_rng(0)
 
 
 class Kind(NamedTuple):
-    """`make(folder)` writes the input. counts: images of training, validation and test; `refused`: words of the error instead."""
+    """`make(folder)` writes the input, or returns what the row names in Python. counts: images of training, validation and test; `refused`: words of the error instead."""
 
     make: Callable[[Path], object]
     counts: tuple[int, int, int] = (0, 0, 0)
@@ -166,6 +167,26 @@ def dotted_idx(folder: Path) -> None:
         (folder / "digits" / f"{part}-labels.idx1-ubyte").write_bytes(idx(labels(n).astype(np.uint8)))
 
 
+def own_module(folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        "import torch\nfrom torch.utils.data import TensorDataset\n\n"
+        "def faces():\n    return TensorDataset(torch.arange(40 * 256).view(40, 1, 16, 16).byte(), torch.arange(40) % 3)\n"
+    )
+
+
+def tensors(folder: Path) -> dict[str, object]:
+    return {"images": torch.from_numpy(grey(40)), "labels": torch.from_numpy(labels(40))}
+
+
+def torch_dataset(folder: Path) -> dict[str, object]:
+    data = [(torch.from_numpy(image[None]), int(label)) for image, label in zip(grey(40), labels(40), strict=True)]
+    return {"train_set": data[:30], "test_set": data[30:]}
+
+
+def pillow(folder: Path) -> dict[str, object]:
+    return {"pictures": [Image.fromarray(image) for image in grey(40)]}
+
+
 DIGITS = ("0", "1", "2")
 KINDS = {
     "images in one array": Kind(lambda folder: np.save(folder / "images.npy", grey(40)), (32, 4, 4)),
@@ -217,6 +238,13 @@ KINDS = {
     "a table with pixels in one column and splits (FER2013)": Kind(emotions, (12, 4, 4), classes=DIGITS),
     "a table of pixels in colour": Kind(colours, refused="768 columns of pixels, which are no square of grey"),
     "MNIST's files with a dot in their names": Kind(dotted_idx, (15, 3, 4), classes=tuple("0123456789")),
+    "a torch Dataset of one's own": Kind(own_module, (32, 4, 4), classes=DIGITS),
+    "a tensor or an array in Python": Kind(tensors, (32, 4, 4)),
+    "images and labels in Python": Kind(tensors, (32, 4, 4), classes=DIGITS),
+    "torch Datasets in Python, a split each": Kind(
+        torch_dataset, (27, 3, 10), classes=DIGITS, notes=("validation: 10 %",)
+    ),
+    "a list of pictures in Python": Kind(pillow, (32, 4, 4)),
     "broken pictures": Kind(broken, refused="2 pictures that cannot be read: a.png"),
     "broken pictures, left out": Kind(broken, (3, 1, 1), notes=("that cannot be read are left out: 2",)),
 }

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reparam.data import DataOptions, load
+from reparam.data import DataOptions, Dataset, load
+from reparam.data.sources.in_python import as_dataset
 from reparam.errors import DataError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -35,19 +36,28 @@ def spec_and_options(command: str) -> tuple[str, DataOptions]:
     return spec, DataOptions(**{name.replace("-", "_"): value or True for name, value in found.items()})
 
 
+def read(command: str, names: object) -> Dataset:
+    """The data set that a row's command reads; of one in Python, what it gives as `data`."""
+    if in_python := re.fullmatch(r"reparam\.train\(\"vae\", data=(.*)\)", command):
+        return as_dataset(eval(in_python[1], {}, names), DataOptions())  # our own words
+    return load(*spec_and_options(command))
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_a_row_is_true(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = KINDS[name]
-    kind.make(tmp_path)
+    names = kind.make(tmp_path)
     monkeypatch.chdir(tmp_path)
-    spec, options = spec_and_options(rows()[name])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setitem(sys.modules, "mine", None)
+    del sys.modules["mine"]  # that of another row
     if kind.refused:
         with pytest.raises(DataError) as caught:
-            load(spec, options)
+            read(rows()[name], names)
         assert kind.refused in str(caught.value)
         assert "\n" not in str(caught.value)
         return
-    data = load(spec, options)
+    data = read(rows()[name], names)
     assert tuple(len(data.split(split)) for split in ("train", "validation", "test")) == kind.counts
     assert data.shape == kind.shape
     assert data.classes == kind.classes

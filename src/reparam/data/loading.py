@@ -1,14 +1,18 @@
 """From what `--data` names to the data set, fetched first where it is missing."""
 
+import inspect
 import os
 import shlex
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from reparam.data.dataset import Dataset
 from reparam.data.io.download import Say, differing, fetch
 from reparam.data.options import DataOptions
 from reparam.data.registry import DATASETS, Source
+from reparam.data.sources.in_python import EXPECTED, IN_PYTHON, as_dataset, is_images
 from reparam.data.sources.pairs import has_pairs
 from reparam.errors import DataError, flag, suggest
 from reparam.files import cache_folder, user_path, why_not_read
@@ -28,6 +32,10 @@ def load(
     lines on what is being done. What a run names (`origin`) is not fetched, and its code runs only where it may. Raises
     `DataError`, in one line; RunError for code that may not run.
     """
+    if spec == IN_PYTHON:
+        raise DataError(
+            "these images were given in Python: give them again, with data= of reparam.load or reparam.resume"
+        )
     name, colon, rest = spec.partition(":")
     source = DATASETS.get(name)
     try:
@@ -124,17 +132,33 @@ def _import(spec: str, options: DataOptions, origin: Origin) -> Dataset:
     except DataError as error:
         misspelt = suggest(spec.partition(":")[0], DATASETS)
         raise (DataError(_unknown(spec)) if misspelt else error) from error.__cause__
+    if is_images(function):  # no function, but what it would return
+        return as_dataset(function, options, spec)
     if not callable(function):
-        raise DataError(f"'{spec}' is no callable: it must be a function (options) -> reparam.data.Dataset")
+        raise DataError(f"'{spec}' is no callable: it must be a function that returns a data set, or one itself")
     try:
-        dataset = function(options)
+        dataset = function(options) if _takes_options(function) else function()
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"'{spec}' failed ({type(error).__name__}: {error}): it is called with DataOptions") from error
-    if not isinstance(dataset, Dataset):
-        raise DataError(f"{spec} returned {type(dataset).__name__}: it must return a reparam.data.Dataset")
-    return dataset
+        raise DataError(
+            f"'{spec}' failed ({type(error).__name__}: {error}): it is called with DataOptions, or with nothing where it takes "
+            "nothing"
+        ) from error
+    if not is_images(dataset):
+        raise DataError(f"{spec} returned {type(dataset).__name__}: {EXPECTED}")
+    return as_dataset(dataset, options, spec)
+
+
+def _takes_options(function: Callable[..., Any]) -> bool:
+    """Whether it can be called with one argument."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # it does not say
+        return True
+    return True
 
 
 def _unknown(spec: str) -> str:

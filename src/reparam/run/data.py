@@ -8,18 +8,21 @@ from reparam.core.spec import Spec
 from reparam.data import DATASETS, DataOptions, Dataset
 from reparam.data import load as load_data
 from reparam.data.dataset import SPLITS
+from reparam.data.sources.in_python import IN_PYTHON
 from reparam.errors import DataError
 from reparam.importing import TYPED
 from reparam.run.config import RunConfig
 from reparam.run.documents import RunDocument
 
 
-def open_data(config: RunConfig, shape: Spec | None = None, typed: str | None = None) -> Dataset:
-    """Loads the data of `config`, or another data set that the user has `typed`, as `config` reads it; with `shape`, raises
-    DataError unless its images have the run's shape."""
+def open_data(
+    config: RunConfig, shape: Spec | None = None, typed: str | None = None, given: Dataset | None = None
+) -> Dataset:
+    """Loads the data of `config`, or another data set that the user has `typed`, as `config` reads it, or takes what Python has
+    `given`; with `shape`, raises DataError unless its images have the run's shape."""
     spec = config.data.data if typed is None else typed
     options = config.data if shape is None else _as_run(config, shape, spec, typed is not None)
-    dataset = load_data(spec, options, origin=config.origin if typed is None else TYPED)
+    dataset = given or load_data(spec, options, origin=config.origin if typed is None else TYPED)
     if shape and dataset.shape != shape.image_shape:
         raise DataError(
             f"'{spec}' has images of shape {dataset.shape} and the model takes {shape.image_shape}: use --size, --colour, "
@@ -46,10 +49,16 @@ def _as_run(config: RunConfig, shape: Spec, spec: str, foreign: bool) -> DataOpt
     return dataclasses.replace(config.data, size=f"{sides[0]}x{sides[1]}", colour=colour)
 
 
-def own_data(run: Path, config: RunConfig, shape: Spec) -> Dataset:
-    """The data that a run was trained on, from where its run.json says. Raises DataError where they are no longer there."""
+def own_data(run: Path, config: RunConfig, shape: Spec, given: Dataset | None = None) -> Dataset:
+    """The data that a run was trained on, from where its run.json says, or `given`. Raises DataError where they are no longer
+    there."""
+    if given is None and config.data.data == IN_PYTHON:
+        again = f"reparam.load({str(run)!r}, data=...), or reparam.resume({str(run)!r}, data=...)"
+        raise DataError(
+            f"the images of {run} were given in Python, and the run has their fingerprint alone: give them again, {again}"
+        )
     try:
-        return open_data(config, shape)
+        return open_data(config, shape, given=given)
     except DataError as error:
         spec, place = config.data.data, path_of(config.data.data)
         elsewhere = f"say where it is with 'reparam relocate {shlex.quote(str(run))} PATH'"

@@ -251,7 +251,7 @@ def _upright(picture: Image.Image, sides: Sides, options: ImageOptions) -> Image
     # JPEG alone: decode at 1/2, 1/4 or 1/8 where that stays twice too large, held either way.
     picture.draft(None, (2 * max(sides), 2 * max(sides)))
     ImageOps.exif_transpose(picture, in_place=True)
-    upright = _flat(picture)
+    upright = flat(picture)
     if options.colour == "grey":
         upright = upright.convert("L")
     return _fitted(upright, sides, options, Image.Resampling.BICUBIC)
@@ -274,7 +274,7 @@ def _fitted(
     return whole
 
 
-def _flat(picture: Image.Image) -> Image.Image:
+def flat(picture: Image.Image) -> Image.Image:
     """Any mode as L or RGB, in strips: of a large picture, all at once would take several times its memory."""
     rows = max(1, _STRIP // picture.width)
     if rows >= picture.height:

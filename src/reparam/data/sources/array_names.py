@@ -11,9 +11,9 @@ from reparam.data.splitting import SPLIT_WORDS
 from reparam.errors import escaped
 
 # Of two names for the same, the first of these is taken. Numpy's own are for arrays that were saved without names.
-_IMAGES = ("images", "x", "image", "imgs", "img", "pictures", "pixels", "data", "inputs", "arr_0")
-_LABELS = ("labels", "y", "label", "targets", "target", "arr_1")
-_ROLES = "|".join(_IMAGES + _LABELS)
+IMAGE_WORDS = ("images", "x", "image", "imgs", "img", "pictures", "pixels", "data", "inputs", "arr_0")
+LABEL_WORDS = ("labels", "y", "label", "targets", "target", "arr_1")
+_ROLES = "|".join(IMAGE_WORDS + LABEL_WORDS)
 _NAME = re.compile(
     rf"(?P<before>{_ROLES})?[_\-. ]*(?:(?P<split>{'|'.join(SPLIT_WORDS)})(?:[_\-. ]*set)?)?[_\-. ]*(?P<after>{_ROLES})?",
     re.I,
@@ -53,7 +53,7 @@ def by_name(names: Iterable[str]) -> Named:
             continue
         split = SPLITS[SPLIT_WORDS[match["split"].lower()]] if match["split"] else None
         role = roles[0] if roles else "images"
-        kind, order = ("images", _IMAGES) if role in _IMAGES else ("labels", _LABELS)
+        kind, order = ("images", IMAGE_WORDS) if role in IMAGE_WORDS else ("labels", LABEL_WORDS)
         (found if roles else bare).setdefault((kind, split), []).append((order.index(role), name))
     if not any(kind == "images" for kind, _ in found):
         found |= bare

@@ -38,22 +38,27 @@ def load_array(path: Path, options: ImageOptions) -> Dataset:
     `DataError` for objects, NaN, values out of range, other shapes or types, and labels that do not fit.
     """
     require(path)
-    notes: list[str] = []
     with _opened(path) as arrays:
-        named = by_name(arrays)
-        pairs = _chosen(named, path, arrays)
-        parts = {split: _part(arrays, pair, path, options, notes) for split, pair in pairs.items()}
+        return of_arrays(arrays, str(path), options)
+
+
+def of_arrays(arrays: Arrays, where: str, options: ImageOptions) -> Dataset:
+    """The data set in arrays of these names, as `load_array`; `where` they are is told in errors."""
+    notes: list[str] = []
+    named = by_name(arrays)
+    pairs = _chosen(named, where, arrays)
+    parts = {split: _part(arrays, pair, where, options, notes) for split, pair in pairs.items()}
     missing = [split for split in SPLITS if split not in parts]
     if named.whole:
         notes.append("splits are 80 / 10 / 10 %, stratified, fixed by index")
     elif missing:
         notes.append(f"{' and '.join(missing)}: 10 % of the training images each, stratified, fixed by index")
     if len({x.shape[1:] for x, _ in parts.values()}) > 1:
-        raise DataError(f"{path}: splits differ in image shape: give one, or --size and --colour")
+        raise DataError(f"{where}: splits differ in image shape: give one, or --size and --colour")
     images, labels = (torch.cat([parts[split][i] for split in SPLITS if split in parts]) for i in (0, 1))
     bounds = np.cumsum([len(parts[split][1]) if split in parts else 0 for split in SPLITS])
     given = np.split(np.arange(len(labels)), bounds[:-1])
-    splits = fill_splits(given, [str(i) for i in range(len(labels))], labels.tolist(), path)
+    splits = fill_splits(given, [str(i) for i in range(len(labels))], labels.tolist(), where)
     order = np.concatenate(splits)
     classes = tuple(str(i) for i in range(int(labels.max()) + 1))
     notes += [*named.notes(), *_label_notes(pairs, labels[splits[0]], classes)]
@@ -82,12 +87,12 @@ def _member(tree: ZipTree, name: str) -> np.ndarray:
     return read_npy(tree.open(name).read(), f"{tree.where}: '{escaped(name)}'", _REMEDY)
 
 
-def _chosen(named: Named, path: Path, arrays: Arrays) -> dict[str, Pair]:
+def _chosen(named: Named, where: str, arrays: Arrays) -> dict[str, Pair]:
     """The names of the arrays by split; those of all images as `train`. Raises `DataError` where names do not tell."""
     if named.whole and named.by_split:
         first = next(iter(named.by_split.values())).images
         raise DataError(
-            f"{path} holds both '{named.whole.images}' and '{first}', all images and a split's: keep one of the two"
+            f"{where} holds both '{named.whole.images}' and '{first}', all images and a split's: keep one of the two"
         )
     if named.whole:
         return {"train": named.whole}
@@ -96,15 +101,15 @@ def _chosen(named: Named, path: Path, arrays: Arrays) -> dict[str, Pair]:
         near = next(filter(None, (suggest(key, known) for key in arrays)), "")
         listed = [escaped(name) for name in arrays]
         found = ", ".join(listed[:10]) + ", ..." * (len(listed) > 10) or "no arrays"
-        raise DataError(f"{path} holds {found}: name the images 'images' or 'train_images'{near}")
+        raise DataError(f"{where} holds {found}: name the images 'images' or 'train_images'{near}")
     return named.by_split
 
 
-def _part(arrays: Arrays, pair: Pair, path: Path, options: ImageOptions, notes: list[str]) -> tuple[Tensor, Tensor]:
+def _part(arrays: Arrays, pair: Pair, where: str, options: ImageOptions, notes: list[str]) -> tuple[Tensor, Tensor]:
     """Images uint8 [N, C, H, W] as `options` say, and labels [N]."""
-    stored = _pixels(arrays[pair.images](), f"{path}: '{escaped(pair.images)}'", notes)
+    stored = as_pixels(arrays[pair.images](), f"{where}: '{escaped(pair.images)}'", notes)
     labels = arrays[pair.labels]() if pair.labels else None
-    read = _labels(labels, len(stored), f"{path}: '{escaped(pair.labels or '')}'")
+    read = _labels(labels, len(stored), f"{where}: '{escaped(pair.labels or '')}'")
     images = conform(stored, options)
     if images.shape[2:] != stored.shape[2:]:
         before, after = (spelled((height, width)) for *_, height, width in (stored.shape, images.shape))
@@ -144,7 +149,7 @@ def _one_hot(labels: np.ndarray) -> bool:
     return labels.dtype.kind in "biuf" and bool(((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all())
 
 
-def _pixels(array: np.ndarray, where: str, notes: list[str]) -> Tensor:
+def as_pixels(array: np.ndarray, where: str, notes: list[str]) -> Tensor:
     """uint8 [N, C, H, W] from any layout and type that is accepted."""
     if not array.size:
         raise DataError(f"{where} is empty (shape {array.shape}): {_REMEDY}")
