@@ -17,7 +17,8 @@ RNG = np.random.default_rng(0)
 
 
 class Kind(NamedTuple):
-    """`make(folder)` writes the input, or returns what the row names in Python. counts: images of training, validation and test; `refused`: words of the error instead."""
+    """`make(folder)` writes the input, or returns what the row names in Python. counts: images of training, validation and test;
+    `refused`: words of the error instead."""
 
     make: Callable[[Path], object]
     counts: tuple[int, int, int] = (0, 0, 0)
