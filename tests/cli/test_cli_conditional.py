@@ -157,23 +157,26 @@ def test_a_condition_of_ones_own_is_the_tasks(runs: dict[str, Path]) -> None:
 def test_segment_writes_labels_at_the_pictures_own_size(
     runs: dict[str, Path], command: Callable, tmp_path: Path
 ) -> None:
-    wide = np.asarray(Image.open(runs["pairs"] / "images" / "0.png").resize((64, 64), Image.Resampling.NEAREST))
-    picture = np.zeros((64, 100, 3), np.uint8)
-    picture[:, 18:82] = wide
-    Image.fromarray(picture).save(tmp_path / "wide.png")
+    """A picture that is twice as wide as the model's is two of them: the whole of it is labelled."""
+
+    def large(kind: str, number: int) -> np.ndarray:
+        with Image.open(runs["pairs"] / kind / f"{number}.png") as picture:
+            return np.asarray(picture.resize((64, 64), Image.Resampling.NEAREST))
+
+    Image.fromarray(np.concatenate([large("images", 0), large("images", 1)], 1)).save(tmp_path / "wide.png")
     done = command("segment", runs["maps"], tmp_path / "wide.png", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {f"wide-{kind}.png" for kind in ("labels", "predictions", "spread")}
     labels = np.asarray(Image.open(tmp_path / "out" / "wide-labels.png"))
-    assert labels.shape == (64, 100)
+    assert labels.shape == (64, 128)
     assert set(np.unique(labels)) <= {0, 255}
-    assert not labels[:, :18].any()
-    assert not labels[:, 82:].any()
-    truth = np.asarray(Image.open(runs["pairs"] / "masks" / "0.png").resize((64, 64), Image.Resampling.NEAREST)) > 0
-    found = labels[:, 18:82] > 0
-    # It has learnt where the disc is: much better than the share of pixels that any guess of that size would hit.
-    assert (found & truth).sum() / (found | truth).sum() > 0.5
+    for number in (0, 1):
+        truth, found = large("masks", number) > 0, labels[:, 64 * number :][:, :64] > 0
+        # It has learnt where the disc is: much better than the share of pixels that any guess of that size would hit.
+        assert (found & truth).sum() / (found | truth).sum() > 0.5
+    with Image.open(tmp_path / "out" / "wide-spread.png") as spread:
+        assert spread.width == 2 * spread.height
 
 
 def test_samples_of_a_class(runs: dict[str, Path], command: Callable, tmp_path: Path) -> None:

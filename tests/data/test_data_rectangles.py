@@ -7,7 +7,7 @@ from PIL import Image
 
 from reparam.data import DataOptions, load
 from reparam.data.io.resize import choose_sides, conform, fit
-from reparam.data.io.single_picture import read_mask, read_picture
+from reparam.data.io.single_picture import read_mask, read_picture, read_windows
 from reparam.data.options import ImageOptions, sides_of
 from reparam.distributions import IGNORED
 
@@ -273,28 +273,45 @@ def test_maps_come_out_in_the_shape_of_their_pictures(tmp_path):
 
 
 @pytest.mark.parametrize("crop", ["centre", "none", "pad"])
-@pytest.mark.parametrize("size", [(40, 30), (30, 40), (64, 24), (16, 24)])
-def test_a_label_map_goes_back_to_where_it_came_from(tmp_path, crop, size):
-    """Left half one value, right half the other: at the picture's own size the border is in its middle, to a pixel of the
-    model's; outside of what the model saw it is 0."""
+@pytest.mark.parametrize("size", [(40, 30), (30, 40), (64, 24), (24, 16), (16, 160), (500, 31)])
+def test_a_label_map_comes_back_at_the_size_of_its_picture(tmp_path, crop, size):
+    """Left half one value, right half the other, and all of it is seen: at the picture's own size the border is where it was, to
+    a pixel of the model's."""
     width, height = size
     array = np.zeros((height, width), np.uint8)
     array[:, width // 2 :] = 255
     Image.fromarray(array).save(tmp_path / "a.png")
-    picture = read_picture(tmp_path / "a.png", (1, 16, 24), ImageOptions(crop=crop))
-    assert picture.size == size
-    right = picture.pixels[0]
-    found = picture.placed(torch.cat([1 - right, right]))
+    windows = read_windows(tmp_path / "a.png", (1, 16, 24), ImageOptions(crop=crop))
+    assert windows.size == size
+    assert windows.pixels.shape[1:] == (1, 16, 24)
+    assert (len(windows.pixels) == 1) == (crop != "centre" or size in ((24, 16),))
+    found = windows.labels(torch.cat([1 - windows.pixels, windows.pixels], 1))
     assert found.shape == (height, width)
-    left, top, *_ = right_bottom = picture.fit.box
-    inside = found[top : right_bottom[3], left : right_bottom[2]]
-    expected = torch.from_numpy(array > 0).long()[top : right_bottom[3], left : right_bottom[2]]
-    scale = max(before / after for before, after in zip(*picture.fit.sizes, strict=True))
-    wrong = (inside != expected).float().mean(0) > 0
-    assert int(wrong.sum()) <= 2 * max(1, scale)
-    outside = found.clone()
-    outside[top : right_bottom[3], left : right_bottom[2]] = 0
-    assert not outside.any()
+    scale = width / (windows.place[2] - windows.place[0])
+    wrong = (found != torch.from_numpy(array > 0).long()).any(0).nonzero().flatten()
+    assert ((wrong - width // 2).abs() <= max(1, scale)).all()
+
+
+@pytest.mark.parametrize("size", [(48, 16), (24, 48), (24, 16), (60, 16), (240, 160)])
+def test_windows_cover_a_picture_without_a_stretch(tmp_path, size):
+    """Each is the part of the reduced picture at its corner; what they hold, joined, is that picture."""
+    array = noise(size[1], size[0]) // 2 + 64
+    Image.fromarray(array).save(tmp_path / "a.png")
+    windows = read_windows(tmp_path / "a.png", (1, 16, 24), ImageOptions())
+    rows, columns = windows.sides
+    assert (rows == 16) or (columns == 24)
+    assert abs(rows * size[0] - columns * size[1]) <= max(size) / 2
+    torch.testing.assert_close(
+        windows.joined(windows.pixels)[0].numpy() * 255,
+        np.asarray(Image.fromarray(array).resize((columns, rows), Image.Resampling.BICUBIC), np.float32),
+        atol=1e-3,
+        rtol=0,
+    )
+    for axis, (whole, part) in enumerate(((rows, 16), (columns, 24))):
+        starts = sorted({corner[axis] for corner in windows.corners})
+        assert (starts[0], starts[-1]) == (0, whole - part)
+        assert len(starts) == -(-whole // part)  # no more than it takes
+        assert all(after - before <= part for before, after in zip(starts, starts[1:], strict=False))
 
 
 def test_what_lies_beside_a_padded_picture_is_known(tmp_path):

@@ -11,7 +11,6 @@ from reparam.cli.options import OptionsCommand, UserPath
 from reparam.cli.pictures import picture_command, view_of
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
-from reparam.terminal import say
 
 if TYPE_CHECKING:
     from reparam.api import Run
@@ -85,8 +84,6 @@ def segment(run: Path, images: tuple[Path, ...], out: Path, device: str, as_json
         raise ConfigError("the results of two pictures would have the same name and overwrite each other: rename one")
     refuse_overwriting(targets, images, out)
     written = [path for image in images for path in write_segmentation(opened, image, out, options)]
-    if opened.config.data.crop == "centre":
-        say("of a picture of another shape only the central part is read: labels outside of it are 0")
     answer(as_json, {"out": [str(path) for path in written]}, "\n".join(map(str, written)))
 
 

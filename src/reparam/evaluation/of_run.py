@@ -82,7 +82,7 @@ def evaluate_run(
                 _leave_out(document, key, str(measure), options)
             continue
         if options.occlusion:
-            hidden = f"a box of {options.occlusion:g} of the side of the input hidden"
+            hidden = f"a box of {options.occlusion:g} of the sides of the input hidden"
             measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
         measures[name] = measure
         with _amended(run, stamp, key) as document:

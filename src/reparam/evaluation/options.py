@@ -57,7 +57,7 @@ class EvaluationOptions:
     ] = "float32"
     draws: Annotated[int, Field(ge=1, le=1000, description="Predictions for each image, of conditional models.")] = 10
     occlusion: Annotated[
-        float, Field(ge=0, lt=1, description="Hide a box of the model's input, of this share of the side.")
+        float, Field(ge=0, lt=1, description="Hide a box of the model's input, of this share of its sides.")
     ] = 0.0
     directions: Annotated[
         str,

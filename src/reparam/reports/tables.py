@@ -22,7 +22,7 @@ def meaning(name: str) -> str:
         return ""
     return (
         METRICS[stored.metric].meaning
-        + (f" A box of {stored.occlusion} of the side is hidden in the input." if stored.occlusion else "")
+        + (f" A box of {stored.occlusion} of the sides is hidden in the input." if stored.occlusion else "")
         + (f" Moved along '{stored.directions}'." if stored.directions else "")
         + (f" Here: {stored.bytes} bytes." if stored.bytes else "")
         + (" Validation images." if stored.validation else "")

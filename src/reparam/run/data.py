@@ -25,8 +25,8 @@ def open_data(
     dataset = given or load_data(spec, options, origin=config.origin if typed is None else TYPED)
     if shape and dataset.shape != shape.image_shape:
         raise DataError(
-            f"'{spec}' has images of shape {dataset.shape} and the model takes {shape.image_shape}: use --size, --colour, "
-            "or the data that the run was trained on"
+            f"'{spec}' has images of shape {dataset.shape} (channels, height, width) and the model takes {shape.image_shape}: "
+            "make them of that shape, or use the data that the run was trained on"
         )
     if config.task.task == "labelled" and any(bool((dataset.split(name).labels < 0).any()) for name in SPLITS):
         raise DataError(f"'{spec}' has images without a label, and task 'labelled' goes by them: label or remove them")

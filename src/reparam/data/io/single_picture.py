@@ -3,19 +3,20 @@
 Shapes: `C H W` image, `D` values of a label map.
 """
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from reparam.data.io.archives import FolderTree, require
-from reparam.data.io.pictures import FORMATS, decode, decode_maps, refuse
-from reparam.data.io.resize import Fit, fit
-from reparam.data.options import ImageOptions
+from reparam.data.io.pictures import decode, decode_maps, measure, refuse
+from reparam.data.io.resize import Box, fit
+from reparam.data.options import Crop, ImageOptions, Sides
 from reparam.errors import DataError
 
 HALF = 128  # of 255
@@ -23,34 +24,87 @@ HALF = 128  # of 255
 
 @dataclass(frozen=True)
 class Picture:
-    """pixels: float [1, C, H, W] in [0, 1] as the model takes them; size: (width, height) of the upright file; fit: which part of
-    it pixels show, and where."""
+    """pixels: float [1, C, H, W] in [0, 1] as the model takes them; size: (width, height) of the upright file."""
 
     pixels: Tensor
     size: tuple[int, int]
-    fit: Fit
 
-    def placed(self, probs: Tensor) -> Tensor:
-        """Probabilities of a label map [D, H, W], enlarged to what they are of: the most probable value at each pixel of the
-        file, int64 [height, width], 0 outside of what the model saw."""
-        (left, top, right, bottom), (start, first, end, last) = self.fit
-        known = probs[None, :, first:last, start:end]
-        enlarged = F.interpolate(known, size=(bottom - top, right - left), mode="bilinear", align_corners=False)
-        values = torch.zeros(self.size[1], self.size[0], dtype=torch.int64)
-        values[top:bottom, left:right] = enlarged[0].argmax(0)
-        return values
+
+@dataclass(frozen=True)
+class Windows:
+    """The whole of a picture, as images of the model's shape that lie on one that has the picture's.
+
+    pixels: float [n, C, H, W] in [0, 1]; corners: (top, left) of each on the whole; sides: the whole's; place: (left, top, right,
+    bottom) of the picture there, which is all of it unless there is a border; size: (width, height) of the upright file.
+    """
+
+    pixels: Tensor
+    corners: tuple[tuple[int, int], ...]
+    sides: Sides
+    place: Box
+    size: tuple[int, int]
+
+    def joined(self, values: Tensor) -> Tensor:
+        """Values [n, D, H, W] of the images as those of the picture, [D, H', W'], where images overlap their mean."""
+        total = torch.zeros(values.shape[1], *self.sides)
+        count = torch.zeros(self.sides)
+        for (top, left), one in zip(self.corners, values, strict=True):
+            here = (..., slice(top, top + one.shape[1]), slice(left, left + one.shape[2]))
+            total[here] += one
+            count[here] += 1
+        left, top, right, bottom = self.place
+        return (total / count)[:, top:bottom, left:right]
+
+    def labels(self, probs: Tensor) -> Tensor:
+        """Probabilities of label maps [n, D, H, W] of the images: the most probable value at each pixel of the file, int64
+        [height, width]."""
+        enlarged = F.interpolate(self.joined(probs)[None], self.size[::-1], mode="bilinear", align_corners=False)
+        return enlarged[0].argmax(0)
 
 
 def read_picture(path: Path, shape: tuple[int, int, int], options: ImageOptions) -> Picture:
     """The picture at `path`, cut by `options`, in `shape` (C, H, W). Raises `DataError` for one that cannot be read."""
+    return Picture(_read(path, (shape[1], shape[2]), options.crop, shape[0]), _size(path))
+
+
+def read_windows(path: Path, shape: tuple[int, int, int], options: ImageOptions) -> Windows:
+    """The picture at `path` for a model of `shape` (C, H, W), whole: padded or stretched if images of `options` are, else as many
+    images as it takes, evenly spread over it. Raises `DataError` for one that cannot be read."""
+    channels, *image = shape
+    sides, size = (image[0], image[1]), _size(path)
+    if options.crop != "centre":
+        return Windows(
+            _read(path, sides, options.crop, channels), ((0, 0),), sides, fit(size, sides, options.crop).place, size
+        )
+    (left, top, right, bottom), _ = fit(size, sides, "centre")
+    whole = round(size[1] * sides[0] / (bottom - top)), round(size[0] * sides[1] / (right - left))
+    pixels = _read(path, whole, "none", channels)
+    corners = tuple(itertools.product(_starts(whole[0], sides[0]), _starts(whole[1], sides[1])))
+    images = [pixels[..., top : top + sides[0], left : left + sides[1]] for top, left in corners]
+    return Windows(torch.cat(images), corners, whole, (0, 0, whole[1], whole[0]), size)
+
+
+def _starts(length: int, part: int) -> list[int]:
+    """Where the fewest parts begin that cover a length, from its start to its end."""
+    count = -(-length // part)
+    return [round(number * (length - part) / max(count - 1, 1)) for number in range(count)]
+
+
+def _read(path: Path, sides: Sides, crop: Crop, channels: int) -> Tensor:
+    """float [1, C, H, W] in [0, 1]."""
     require(path)
     file = FolderTree(path.parent, [path.name])
-    channels, *sides = shape
-    chosen = ImageOptions(crop=options.crop, colour="grey" if channels == 1 else "rgb")
-    pixels, _ = decode(file, file.names, (sides[0], sides[1]), chosen).required(file)
-    with Image.open(path, formats=FORMATS) as picture:
-        size = ImageOps.exif_transpose(picture).size
-    return Picture(pixels.float() / 255, size, fit(size, (sides[0], sides[1]), options.crop))
+    chosen = ImageOptions(crop=crop, colour="grey" if channels == 1 else "rgb")
+    return decode(file, file.names, sides, chosen).required(file)[0].float() / 255
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """(width, height) of a picture held upright."""
+    require(path)
+    file = FolderTree(path.parent, [path.name])
+    found = measure(file, file.names)
+    refuse(file, found.unreadable)
+    return found.sizes[path.name]
 
 
 def read_mask(path: Path, picture: Picture, shape: tuple[int, int, int], options: ImageOptions) -> Tensor:

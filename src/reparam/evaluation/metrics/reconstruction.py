@@ -37,7 +37,7 @@ def ssim(context: EvaluationContext) -> Estimate:
 
 
 def too_small(context: EvaluationContext) -> str | None:
-    return "its window needs images of at least 11 pixels" if context.dataset.shape[1] < 11 else None
+    return "its window needs images of at least 11 pixels" if min(context.dataset.shape[1:]) < 11 else None
 
 
 def sharpness(context: EvaluationContext) -> Estimate:
