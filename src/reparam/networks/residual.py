@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from reparam.networks.pair import ACTIVATIONS, ActivationName, Blocks, ImageDecoder, Pair, Width
 
@@ -71,8 +72,15 @@ class Centre(nn.Module):
         return 2 * x - 1
 
 
+class GroupNorm(nn.GroupNorm):
+    """torch's, whose derivative in forward mode takes no maps that lie with channels last: they are laid out anew for it."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return super().forward(h.contiguous() if forward_ad._current_level >= 0 else h)
+
+
 def group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(8 if channels % 8 == 0 else 1, channels)
+    return GroupNorm(8 if channels % 8 == 0 else 1, channels)
 
 
 def _sides(height: int, width: int) -> list[tuple[int, int]]:
