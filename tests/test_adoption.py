@@ -388,3 +388,16 @@ def test_pythaes_own_likelihood_is_ours_with_its_sign_turned() -> None:
         theirs = -model.get_nll(x, n_samples=400, batch_size=100)
     variance = 2 * (1 / effective - 1 / 400)  # of both estimates of an image
     assert float(nll.mean()) == pytest.approx(theirs, abs=4 * math.sqrt(float(variance.mean()) / 25) + 1e-4)
+
+
+def test_adopted_on_images_in_python() -> None:
+    """Measured as on the same images by name."""
+    digits = reparam.adopt(Autoencoder(), "digits", **GAUSSIAN, **QUIET)
+    images = {
+        split: digits.dataset.split(name).pixels
+        for split, name in (("train", "train"), ("val", "validation"), ("test", "test"))
+    }
+    run = reparam.adopt(Autoencoder(), images, **GAUSSIAN, **QUIET)
+    assert run.config.data.data == "python"
+    assert torch.equal(run.dataset.test.pixels, digits.dataset.test.pixels)
+    assert set(run.evaluate(["psnr"], progress=False)) == {"psnr"}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
 
 from reparam.core.blocks import keyed_noise
+from reparam.data import DataOptions, Dataset
 from reparam.data.selection import random_indices
 from reparam.data.tasks import to_float
 from reparam.errors import ConfigError, RunError
@@ -56,14 +57,17 @@ def adopt_run(
     out: Path,
     progress: Progress,
     asked: dict[str, Any],
-) -> RunFolder:
-    """Writes the run of `model` to `out`; see `reparam.adopt`."""
+    read: Callable[[DataOptions], Dataset | None] = lambda options: None,
+) -> tuple[RunFolder, Dataset | None]:
+    """Writes the run of `model` to `out`; see `reparam.adopt`. Returns the images too, where it is Python that gives them: `read`
+    makes them."""
     name, found = _named(model)
     made = _made(found, name, weights)
     config = resolve_family(adopted_family(name, maker(made, name)), name, ADOPTED, asked)
     if not config.data.data:
         raise ConfigError("which images is it measured on? give data='mnist', 'folder:PATH' or 'array:FILE'")
-    dataset = open_data(config)
+    given = read(config.data)
+    dataset = open_data(config, given=given)
     for note in dataset.notes:
         progress.note(note)
     index = random_indices(dataset.test, min(PROBED, len(dataset.test)))
@@ -91,7 +95,7 @@ def adopt_run(
             progress.note(note)
         folder.write_weights(tensors, kept, 0, 0.0, folder.id)
         folder.write_status(ADOPTED, step=0, epoch=0.0, seconds=0.0, kept=kept, steps=0)
-    return folder
+    return folder, given
 
 
 def _named(model: object) -> tuple[str, object]:

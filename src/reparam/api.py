@@ -164,7 +164,7 @@ def train(
 @checked
 def adopt(
     model: Any,
-    data: Annotated[str, ARRAY] = "",
+    data: Data = "",
     *,
     out: str | Path | None = None,
     weights: str | Path | dict[str, Any] | None = None,
@@ -179,7 +179,8 @@ def adopt(
     be opened again elsewhere. Encoders return (mu, log variance), one tensor (a point), or a torch Distribution; decoders images
     or logits [n, C, H, W], or a Distribution. p(z) is N(0, I).
 
-    weights: a safetensors file, or a state_dict, of the module (of a pair: names begin with `encoder.` and `decoder.`). options:
+    data: as of `train`; the run is measured on these. weights: a safetensors file, or a state_dict, of the module (of a pair:
+    names begin with `encoder.` and `decoder.`). options:
     likelihood, which says what a decoder's images were trained for: 'bernoulli', 'continuous-bernoulli', 'gaussian', 'laplace'
     (scale: of the last two); output='logits'; values=(-1, 1) where black is -1 to the modules; and those of data, such as size.
     out: the run's folder; None: one that is gone with the run.
@@ -188,8 +189,18 @@ def adopt(
     output for an image depends on others in the batch."""
     temporary = None if out else TemporaryDirectory(prefix="reparam-")
     place = user_path(out) if out else Path(temporary.name if temporary else "")
-    folder = adopt_run(model, weights, place, chosen_progress(progress), options | {"data": data})
+    asked = options | {"data": data if isinstance(data, str) else IN_PYTHON}
+    folder, given = adopt_run(
+        model,
+        weights,
+        place,
+        chosen_progress(progress),
+        asked,
+        lambda options: _given("adopt", data, options, names=True),
+    )
     run = Run(folder.path, options.get("device", "auto"), trust=True)  # its code has just run
+    if given is not None:
+        run.dataset = given
     run.temporary = temporary
     return run
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import h5py
 import numpy as np
 import torch
 from PIL import Image
@@ -188,6 +189,14 @@ def pillow(folder: Path) -> dict[str, object]:
     return {"pictures": [Image.fromarray(image) for image in grey(40)]}
 
 
+def hdf5(folder: Path) -> None:
+    with h5py.File(folder / "a.h5", "w") as file:
+        file["train/images"], file["train/labels"] = grey(30), labels(30)
+        file.create_dataset("test/images", data=grey(10), compression="gzip")
+        file["test/labels"] = labels(10)
+        file["about"] = "words"
+
+
 DIGITS = ("0", "1", "2")
 KINDS = {
     "images in one array": Kind(lambda folder: np.save(folder / "images.npy", grey(40)), (32, 4, 4)),
@@ -196,6 +205,7 @@ KINDS = {
     "images among other arrays (dSprites)": Kind(
         sprites, (32, 4, 4), notes=("not used: 'latents_classes', 'metadata'", "black and white")
     ),
+    "arrays in HDF5": Kind(hdf5, (27, 3, 10), classes=DIGITS, notes=("not used: 'about'",)),
     "arrays saved without names": Kind(positional, (32, 4, 4), classes=DIGITS),
     "arrays of other names": Kind(unnamed, refused="holds stuff: name the images 'images'"),
     "a folder of arrays, labels one-hot": Kind(

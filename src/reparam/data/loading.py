@@ -10,11 +10,12 @@ from typing import Any
 
 from reparam.data.dataset import Dataset
 from reparam.data.io.download import Say, differing, fetch
+from reparam.data.io.hdf5 import SUFFIXES as HDF5
 from reparam.data.options import DataOptions
 from reparam.data.registry import DATASETS, Source
 from reparam.data.sources.in_python import EXPECTED, IN_PYTHON, as_dataset, is_images
 from reparam.data.sources.pairs import has_pairs
-from reparam.errors import DataError, flag, suggest
+from reparam.errors import DataError, escaped, flag, suggest
 from reparam.files import cache_folder, user_path, why_not_read
 from reparam.importing import TYPED, Origin, import_object, is_import_path
 
@@ -164,8 +165,9 @@ def _takes_options(function: Callable[..., Any]) -> bool:
 def _unknown(spec: str) -> str:
     name = spec.partition(":")[0]
     if spec and (path := user_path(spec)).exists():
-        kind = "array" if path.suffix in (".npy", ".npz", ".csv") else "pairs" if has_pairs(path) else "folder"
+        kind = "array" if path.suffix in (".npy", ".npz", ".csv", *HDF5) else "pairs" if has_pairs(path) else "folder"
         return f"'{spec}' is not a data set: for your own files, --data {kind}:{spec}"
     known = ", ".join(name + ":PATH" * (source.path == "given") for name, source in DATASETS.items())
+    name = escaped(name)
     near = suggest(name, DATASETS) or f", nor a file or folder of that name; known are {known}, and package.module:NAME"
     return f"no data set '{name}'{near}"

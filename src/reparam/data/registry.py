@@ -138,7 +138,7 @@ DATASETS: dict[str, Source] = {
     ),
     "array": Source(
         load_array,
-        "array:FILE, your own images in a .npy, a .npz, a folder of .npy or a .csv",
+        "array:FILE, your own images in a .npy, a .npz, a folder of .npy, a .h5 or a .csv",
         "yours",
         path="given",
         obtain=_YOURS,

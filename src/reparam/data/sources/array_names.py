@@ -1,5 +1,5 @@
 """What an array is, by its name: the images or the labels, of a split or of all. The names are those that people use:
-`images` and `labels`, `x_train` and `y_train`, `val_images`, `label`, `X`, `imgs`, `train_set_x`, `arr_0`, ...
+`images` and `labels`, `x_train` and `y_train`, `val_images`, `label`, `X`, `imgs`, `train_set_x`, `train/images`, `arr_0`, ...
 """
 
 import re
@@ -15,7 +15,7 @@ IMAGE_WORDS = ("images", "x", "image", "imgs", "img", "pictures", "pixels", "dat
 LABEL_WORDS = ("labels", "y", "label", "targets", "target", "arr_1")
 _ROLES = "|".join(IMAGE_WORDS + LABEL_WORDS)
 _NAME = re.compile(
-    rf"(?P<before>{_ROLES})?[_\-. ]*(?:(?P<split>{'|'.join(SPLIT_WORDS)})(?:[_\-. ]*set)?)?[_\-. ]*(?P<after>{_ROLES})?",
+    rf"(?P<before>{_ROLES})?[_\-. /]*(?:(?P<split>{'|'.join(SPLIT_WORDS)})(?:[_\-. /]*set)?)?[_\-. /]*(?P<after>{_ROLES})?",
     re.I,
 )
 

@@ -1,4 +1,4 @@
-"""`array:FILE`: images that a program saved with numpy, .npy or .npz, or as a table, .csv. Pickles are never read.
+"""`array:FILE`: images that a program saved with numpy (.npy, .npz), as HDF5 or as a table (.csv). Pickles are never read.
 
 Shapes: `N` images, `C H W` image, `D` classes. Images may be stored as [N, H, W], [N, H, W, C] or [N, C, H, W], C being 1 or 3.
 """
@@ -15,6 +15,8 @@ from torch import Tensor
 from reparam.data.dataset import SPLITS, Dataset, cut
 from reparam.data.io.archives import GiB, ZipTree, require
 from reparam.data.io.csv_pixels import read_csv
+from reparam.data.io.hdf5 import SUFFIXES as HDF5
+from reparam.data.io.hdf5 import open_hdf5
 from reparam.data.io.npy import map_npy, read_npy
 from reparam.data.io.resize import conform, manner
 from reparam.data.options import ImageOptions, spelled
@@ -31,7 +33,7 @@ Arrays = Mapping[str, Callable[[], np.ndarray]]  # by name; each is read when it
 
 
 def load_array(path: Path, options: ImageOptions) -> Dataset:
-    """The images in a .npy, or those and optionally their labels in a .npz or in a folder of .npy, by their names (`by_name`).
+    """The images in a .npy, or those and optionally their labels in a .npz, a .h5 or a folder of .npy, by name (`by_name`).
 
     They may be those of splits: `train_images`, `x_val`, ...; a missing validation or test is a tenth of train, stratified.
     Without splits, all images are train at first. Arrays that are not needed are not read, and named in a note. Raises
@@ -77,10 +79,13 @@ def _opened(path: Path) -> Iterator[Arrays]:
         with ZipTree(path, member_limit=_ARRAY_LIMIT) as tree:
             names = [name for name in tree.names if name.endswith(".npy")]
             yield {name.removesuffix(".npy"): partial(_member, tree, name) for name in names}
+    elif path.suffix.lower() in HDF5:
+        with open_hdf5(path) as arrays:
+            yield arrays
     elif path.suffix.lower() == ".csv":
         yield {name: partial(np.asarray, array) for name, array in read_csv(path).items()}
     else:
-        raise DataError(f"{path} is neither .npy nor .npz nor .csv: {_REMEDY}")
+        raise DataError(f"{path} is neither .npy nor .npz, .h5 nor .csv: {_REMEDY}")
 
 
 def _member(tree: ZipTree, name: str) -> np.ndarray:
