@@ -15,10 +15,11 @@ from torch import Tensor
 from reparam.adoption import adopt_run
 from reparam.core.calls import Remedy, checked, checked_methods
 from reparam.data import Dataset
+from reparam.data.new_pictures import NewPictures
 from reparam.data.options import Damaged, DataOptions
 from reparam.data.sources.in_python import EXPECTED, IN_PYTHON, as_dataset, is_images
 from reparam.errors import ConfigError, short
-from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, evaluate_run, run_context
+from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, evaluate_new, evaluate_run, run_context
 from reparam.evaluation.flips import Flips, measure_flips
 from reparam.files import user_path
 from reparam.latent.augmentation import BaseAugmenter
@@ -64,11 +65,13 @@ class Run(LoadedRun):
         self,
         metrics: str | Sequence[str] | None = None,
         *,
+        new: NewPictures | None = None,
         progress: Shown = None,
         say: Callable[[str], None] | None = None,
         **options: Any,
     ) -> dict[str, Measure]:
-        """Measures on the test images, metric by metric into RUN/evaluation.json (those measured before stay in it).
+        """Measures on the test images, metric by metric into RUN/evaluation.json (those measured before stay in it); or on `new`
+        pictures (`run.read(...)`), of which nothing is written.
 
         Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis.
         `options` are the command's, with underscores: samples, nll_images, split, ... Raises ConfigError for an unknown or
@@ -76,7 +79,10 @@ class Run(LoadedRun):
         (None: shown with the progress).
         """
         chosen = chosen_progress(progress)
-        return evaluate_run(self, metrics, EvaluationOptions.of(options), chosen, say or chosen.note)
+        how, say = EvaluationOptions.of(options), say or chosen.note
+        if new is not None:
+            return evaluate_new(self, new, metrics, how, chosen, say)
+        return evaluate_run(self, metrics, how, chosen, say)
 
     def diagnose(self, **options: Any) -> tuple[Finding, ...]:
         """What is wrong with the model, in words, and what helps: untrained, collapsed, overfitted, healthy, ... `options`: as

@@ -130,7 +130,7 @@ def test_evaluate_prints_and_writes_the_same_figures(command: Callable, run: Pat
 
 
 def test_encode_writes_latents_that_python_gives_too(command: Callable, run: Path, tmp_path: Path) -> None:
-    done = command("encode", run, "--data", "digits", "--split", "validation", "--out", tmp_path / "z.npz", "--json")
+    done = command("encode", run, "--split", "validation", "--out", tmp_path / "z.npz", "--json")
     assert json.loads(done.out) == {"out": str(tmp_path / "z.npz"), "images": 300, "latent": 2}
     found = np.load(tmp_path / "z.npz")
     opened = reparam.load(run)

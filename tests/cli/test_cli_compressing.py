@@ -80,8 +80,8 @@ def test_what_cannot_be_is_refused_in_one_line(runs: dict[str, Path], command: C
     refused(command("compress", runs["gan"], *new), "cannot compress images")
     refused(command("compress", runs["ae"], "--bytes", 0, *new), "--bytes")
     refused(command("compress", runs["ae"], "--bytes", "nan", *new), "--bytes", "nan")
-    refused(command("compress", runs["ae"], tmp_path, *new), "is a folder")
-    refused(command("compress", runs["ae"], cut, "--n", 3, *new), "leave --data and --n out")
+    refused(command("compress", runs["ae"], tmp_path, *new), "holds no pictures")
+    refused(command("compress", runs["ae"], cut, "--n", 3, *new), "leave it out for new pictures")
     refused(command("compress", runs["ae"], cut, *new), "cut.rpz")
     refused(command("compress", runs["ae"], cut, "--out", cut), "would overwrite")
     loop = tmp_path / "loop.png"

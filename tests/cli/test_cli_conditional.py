@@ -70,8 +70,8 @@ def test_complete_shows_test_images_and_ones_own(runs: dict[str, Path], command:
     seen[:, :12] = 255
     Image.fromarray(seen).save(mask)
     out = tmp_path / "completed.png"
-    assert command("complete", runs["boxes"], "--image", own, "--mask", mask, "--out", out).code == 0
-    assert command("complete", runs["quadrants"], "--image", own, "--out", out).code == 0
+    assert command("complete", runs["boxes"], own, "--mask", mask, "--out", out).code == 0
+    assert command("complete", runs["quadrants"], own, "--out", out).code == 0
 
 
 def test_completions_keep_what_was_seen_and_answers_do_not_depend_on_their_number(runs: dict[str, Path]) -> None:
@@ -281,7 +281,7 @@ def test_masks_that_mean_nothing(
     Image.fromarray(np.full((16, 16), 90, np.uint8)).save(own)
     Image.fromarray(np.full((16, 16), mask, np.uint8)).save(path)
     out = tmp_path / "out.png"
-    refused(command("complete", runs["boxes"], "--image", own, "--mask", path, "--out", out), *says)
+    refused(command("complete", runs["boxes"], own, "--mask", path, "--out", out), *says)
     assert not out.exists()
 
 
@@ -292,16 +292,16 @@ def test_wrong_uses(runs: dict[str, Path], trained: Path, command: Callable, tmp
     refused(command("evaluate", trained, "--occlusion", 0.4), "occlusion")
     own_mask = tmp_path / "wide-mask.png"
     Image.fromarray(np.tile(np.array([0, 255], np.uint8), (16, 16))).save(own_mask)
-    refused(command("complete", runs["boxes"], "--image", own, "--mask", own_mask, "--out", out), "32 x 16", "16 x 16")
-    refused(command("complete", runs["quadrants"], "--image", own, "--out", own), "overwrite")
+    refused(command("complete", runs["boxes"], own, "--mask", own_mask, "--out", out), "32 x 16", "16 x 16")
+    refused(command("complete", runs["quadrants"], own, "--out", own), "overwrite")
     refused(command("complete", runs["maps"], "--out", out), "reparam segment")
     refused(command("segment", runs["boxes"], own, "--out", tmp_path / "o"), "cannot segment")
-    refused(command("complete", runs["boxes"], "--image", own, "--out", out), "give a mask")
-    refused(command("complete", runs["quadrants"], "--image", own, "--mask", own, "--out", out), "one mask")
-    refused(command("complete", runs["boxes"], "--mask", own, "--out", out), "--image")
-    refused(command("complete", runs["boxes"], "--image", own, "--index", 1, "--out", out), "--index")
-    refused(command("complete", runs["boxes"], "--image", own, "--n", 8, "--out", out), "--n out")
-    refused(command("complete", runs["boxes"], "--image", tmp_path / "none.png", "--out", out), "does not exist")
+    refused(command("complete", runs["boxes"], own, "--out", out), "give a mask")
+    refused(command("complete", runs["quadrants"], own, "--mask", own, "--out", out), "one mask")
+    refused(command("complete", runs["boxes"], "--mask", own, "--out", out), "one IMAGE")
+    refused(command("complete", runs["boxes"], own, own, "--mask", own, "--out", out), "one IMAGE")
+    refused(command("complete", runs["quadrants"], own, "--index", 1, "--out", out), "choose 0 to 0")
+    refused(command("complete", runs["boxes"], tmp_path / "none.png", "--out", out), "does not exist")
     refused(command("segment", runs["maps"], own, tmp_path / "x" / "own.png", "--out", tmp_path / "o"), "same name")
     shutil.copy(own, tmp_path / "own-labels.png")
     for pictures in ([own, tmp_path / "own-labels.png"], [own, tmp_path / "own.jpg"]):

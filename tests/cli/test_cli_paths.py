@@ -40,7 +40,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("sample", "run", "--out", f"{NOBODY}.png"),
         ("segment", "run", NOBODY, "--out", "x"),
         ("decompress", "run", NOBODY, "--out", "x"),
-        ("complete", "run", "--image", NOBODY, "--out", "x.png"),
+        ("complete", "run", NOBODY, "--out", "x.png"),
         ("data", "shard", NOBODY, "--out", "x"),
         ("data", "get", "mnist", "--data-root", NOBODY),
         ("reproduce", "structures", "--dry-run", "--out", NOBODY),

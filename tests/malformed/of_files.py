@@ -150,7 +150,7 @@ TARGETS = {
     "picture to complete": Target(
         "single",
         "photo.jpg",
-        ("complete", "RUN", "--image", "IN/photo.jpg", "--mask", "IN/mask.png", "--samples", "1", "--out", "OUT/x.png"),
+        ("complete", "RUN", "IN/photo.jpg", "--mask", "IN/mask.png", "--samples", "1", "--out", "OUT/x.png"),
         PICTURE,
         run="run-boxes",
     ),
@@ -160,7 +160,6 @@ TARGETS = {
         (
             "complete",
             "RUN",
-            "--image",
             "IN/picture.png",
             "--mask",
             "IN/mask.png",

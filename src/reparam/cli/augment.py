@@ -1,12 +1,23 @@
 """New images of the same classes: `augment`."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from reparam.cli.common import answer, data_option, example, images_of, json_option, open_run, progress, run_command
+from reparam.cli.common import (
+    answer,
+    example,
+    json_option,
+    new_images_options,
+    new_pictures,
+    open_run,
+    progress,
+    run_command,
+)
 from reparam.cli.options import OptionsCommand, UserPath
 from reparam.terminal import output, say
 
@@ -20,9 +31,11 @@ if TYPE_CHECKING:
     cls=OptionsCommand,
     options="reparam.latent.augmentation:AugmentationOptions",
 )
-@data_option
+@new_images_options
 @click.option("--out", required=True, type=UserPath(), help="A folder that is not there yet.")
-def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, **chosen: Any) -> None:
+def augment(
+    run: Path, pictures: tuple[Path, ...], spec: str | None, out: Path, device: str, as_json: bool, **chosen: Any
+) -> None:
     """New pictures of a labelled set, each of its original's class: OUT/CLASS/INDEX-COPY.png and OUT/manifest.csv."""
     import torch
 
@@ -33,12 +46,19 @@ def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, 
     options = AugmentationOptions(**chosen)
 
     opened = open_run(run, device)
-    dataset = images_of(opened, spec)
-    opened.labelled_as_here(dataset)
-    source = dataset.split(options.split)
-    index = torch.arange(len(source)) if spec else opened.config.labelled_index(dataset, options.split)
-    if len(index) < len(source):
-        say(f"the {len(index):,} images that had a label in training (--data: all)")
+    new = new_pictures(opened, pictures, spec)
+    if new:
+        opened.labelled_as_here(new.classes, new.images.labels)
+        source, classes = new.images, new.classes
+        name_of: Callable[[int], str] = new.names.__getitem__
+        index = torch.arange(len(source))
+    else:
+        data = opened.dataset
+        source, classes = data.split(options.split), data.classes
+        name_of = partial(data.source, options.split)
+        index = opened.config.labelled_index(data, options.split)
+        if len(index) < len(source):
+            say(f"the {len(index):,} images that had a label in training (--data: all)")
     if options.images:
         index = index[random_indices(source.choose(index), len(index))]
         index = index[class_balanced_indices(source.labels[index], options.images)].sort().values
@@ -52,12 +72,12 @@ def augment(run: Path, spec: str | None, out: Path, device: str, as_json: bool, 
         keep_class=options.keep_class,
     )
     flips = None
-    if options.max_flips is not None or (len(dataset.classes) > 1 and not options.no_judge):
-        flips = opened.flips(augmenter, dataset if spec else None, progress(), say)
+    if options.max_flips is not None or (len(opened.dataset.classes) > 1 and not options.no_judge):
+        flips = opened.flips(augmenter, None, progress(), say)
         if options.max_flips is not None:
             flips.require(options.max_flips)
     count = write_augmented(
-        opened, augmenter, dataset, options.split, index, out, options.per_image, options.seed, progress()
+        opened, augmenter, source, classes, name_of, index, out, options.per_image, options.seed, progress()
     )
     outcome = {
         "out": str(out),

@@ -1,9 +1,9 @@
 """What several commands share: options, examples, opening a run."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,7 +13,11 @@ from reparam.terminal import output, say
 
 if TYPE_CHECKING:
     from reparam.api import Run
+    from reparam.data.new_pictures import NewPictures
     from reparam.training import Progress
+
+
+T = TypeVar("T")
 
 
 def example(*lines: str) -> str:
@@ -49,7 +53,15 @@ TRUST: dict[str, Any] = {
 }
 trust_option = click.option("--trust", **TRUST)
 run_argument = click.argument("run", type=UserPath())
-data_option = click.option("--data", "spec", default=None, help="Images to take (default: the run's own).")
+
+
+def new_images_options(command: Callable[..., T]) -> Callable[..., T]:
+    """IMAGE... and --data: `new_pictures`."""
+    images = click.argument("pictures", nargs=-1, type=UserPath(), metavar="[IMAGE...]")
+    data = click.option(
+        "--data", "spec", default=None, help="In place of IMAGE...: what train takes as --data, all of it."
+    )
+    return images(data(command))
 
 
 def _refuse_data(context: click.Context, option: click.Parameter, value: str | None) -> None:
@@ -102,8 +114,11 @@ def comma_list(option: str, text: str | None) -> list[str]:
 
 
 def refuse_overwriting(written: Iterable[Path], read: Iterable[Path], out: Path) -> None:
-    """Raises ConfigError where a file is both, under whatever names."""
-    both = {os.path.realpath(path) for path in written} & {os.path.realpath(path) for path in read}
+    """Raises ConfigError where a file is both, under whatever names, or is written over one in a folder that is read."""
+    targets, sources = ({os.path.realpath(path) for path in paths} for paths in (written, read))
+    both = targets & sources | {
+        path for path in targets for folder in sources if Path(folder) in Path(path).parents and Path(path).exists()
+    }
     if both:
         raise ConfigError(f"--out {out} would overwrite {min(both)}, which is read: choose another")
 
@@ -124,7 +139,13 @@ def open_run(run: Path, device: str) -> "Run":
     return opened
 
 
-def images_of(run: "Run", spec: str | None) -> Any:
-    from reparam.run.data import open_data
-
-    return run.dataset if spec is None else open_data(run.config, run.spec, spec)
+def new_pictures(run: "Run", pictures: Sequence[Path], spec: str | None) -> "NewPictures | None":
+    """The pictures IMAGE..., or those of --data; None where neither is given, which means the run's own images."""
+    if pictures and spec:
+        raise ConfigError("IMAGE... and --data both name new pictures: give one of them")
+    if not pictures and spec is None:
+        return None
+    found = run.read(list(pictures) or str(spec))
+    for note in found.notes:
+        say(note)
+    return found

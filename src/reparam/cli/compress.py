@@ -4,18 +4,17 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import answer, data_option, images_of, open_run, refuse_overwriting, run_command
+from reparam.cli.common import answer, new_images_options, new_pictures, open_run, refuse_overwriting, run_command
 from reparam.cli.options import FiniteRange, UserPath, WholeRange
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError, DataError
-from reparam.terminal import say
 
 
 @run_command(
     "reparam compress runs/ae --n 1000 --out digits.rpz",
     "reparam compress runs/ae one.png two.png --bytes 500 --out pictures.rpz",
 )
-@click.argument("images", nargs=-1, type=UserPath(), metavar="[IMAGE...]")
+@new_images_options
 @click.option("--out", required=True, type=UserPath(), help="A file.")
 @click.option(
     "--bytes",
@@ -25,11 +24,10 @@ from reparam.terminal import say
     type=FiniteRange(min=0, min_open=True),
     help="At most so many an image, headers counted: 12 bytes a latent, which many images share.",
 )
-@data_option
 @click.option("--n", default=None, type=WholeRange(1), help="Test images, without IMAGE (default: 1000).")
 def compress(
     run: Path,
-    images: tuple[Path, ...],
+    pictures: tuple[Path, ...],
     out: Path,
     budget: float,
     spec: str | None,
@@ -39,34 +37,19 @@ def compress(
 ) -> None:
     """Images as the latents of a run, rounded and entropy-coded: pictures of your own, fitted to the run's size and colours, or
     test images."""
-    import torch
-
-    from reparam.data.io.resize import manner
-    from reparam.data.io.single_picture import read_picture
-    from reparam.data.options import spelled
     from reparam.data.selection import task_images
     from reparam.files import write_bytes
     from reparam.metrics.fidelity import psnr
 
     opened = open_run(run, device)
     opened.require(Ability.RECONSTRUCT, "compress images")
-    if images and (spec or n):
-        raise ConfigError("IMAGE... are pictures of your own: leave --data and --n out")
-    if folder := next((path for path in images if path.is_dir()), None):
-        raise ConfigError(f"{folder} is a folder: name the pictures in it, such as {folder}/*.png")
-    refuse_overwriting([out], images, out)
-    if images:
-        shape, data = opened.spec.image_shape, opened.config.data
-        pictures = [read_picture(path, shape, data) for path in images]
-        x = torch.cat([picture.pixels for picture in pictures])
-        if others := sum(picture.size != (shape[2], shape[1]) for picture in pictures):
-            sides = (shape[1], shape[2])
-            say(
-                f"{others:,} of {len(x):,} pictures are {manner(data.crop, sides)} to {spelled(sides)} (height x width), which "
-                "is what the run knows: that is what is kept, and what PSNR compares with"
-            )
-    else:
-        x = task_images(images_of(opened, spec).test, opened.config.task, n or 1000).input
+    if n and (pictures or spec):
+        raise ConfigError("--n is of the run's test images: leave it out for new pictures, all of which are compressed")
+    refuse_overwriting([out], pictures, out)
+    new = new_pictures(opened, pictures, spec)
+    source, number = (new.images, None) if new else (opened.dataset.test, n or 1000)
+    batch = task_images(source, opened.config.task, number)
+    x = batch.x if new else batch.input  # of a denoising model, no noise is added to new pictures
     packed = opened.compress(x, budget)
     write_bytes(out, packed)
     unpacked = opened.decompress(packed)

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from reparam.cli.common import answer, data_option, index_option, open_run, refuse_overwriting, run_command
+from reparam.cli.common import answer, index_option, new_images_options, open_run, refuse_overwriting, run_command
 from reparam.cli.options import OptionsCommand, UserPath
 from reparam.cli.pictures import picture_command, view_of
 from reparam.core.abilities import Ability
@@ -21,19 +20,18 @@ if TYPE_CHECKING:
 @picture_command(
     "PredictionOptions",
     "reparam complete runs/cvae --samples 10 --out completed.png",
-    "reparam complete runs/boxes --image face.jpg --mask seen.png --out completed.png",
+    "reparam complete runs/boxes face.jpg --mask seen.png --out completed.png",
 )
-@click.option("--image", default=None, type=UserPath(), help="A picture of your own to complete.")
+@new_images_options
 @click.option(
     "--mask",
     default=None,
     type=UserPath(),
-    help="White where the picture is seen; for a model trained on boxes (others have their own mask).",
+    help="White where IMAGE is seen; for a model trained on boxes (others have their own mask).",
 )
-@data_option
-@index_option("Test images by number; repeat for several.")
+@index_option("Images by number, from 0; repeat for several.")
 def complete(
-    run: "Run", options: "PredictionOptions", image: Path | None, mask: Path | None, spec: str | None
+    run: "Run", options: "PredictionOptions", pictures: tuple[Path, ...], mask: Path | None, spec: str | None
 ) -> "Drawing":
     """Fill in what is missing: what was seen, the prediction at z*, several predictions, where they differ."""
     import torch
@@ -46,20 +44,20 @@ def complete(
     run.require(Ability.COMPLETE, "complete images")
     if Ability.SEGMENT in run.model.abilities:
         raise ConfigError("this model segments: use 'reparam segment RUN IMAGE...'")
-    if mask and not image:
-        raise ConfigError("--mask says what is seen of --image: give both")
-    context = click.get_current_context()
-    count_given = context.get_parameter_source("n") is ParameterSource.COMMANDLINE
-    if image and (spec or options.index or count_given):
-        raise ConfigError("--image is one picture of your own: leave --data, --index and --n out")
-    out: Path = context.params["out"]
-    refuse_overwriting([out], [path for path in (image, mask) if path], out)
-    if not image:
-        return predictions(view_of(run, spec), options)
-    picture = read_picture(image, run.spec.image_shape, run.config.data)
-    seen = read_mask(mask, picture, run.spec.image_shape, run.config.data) if mask else None
-    c = run.condition(picture.pixels, seen)
-    batch = Batch(x=picture.pixels, c=c, y=torch.tensor([-1]), index=torch.tensor([0]))
+    out: Path = click.get_current_context().params["out"]
+    refuse_overwriting([out], [*pictures, *([mask] if mask else [])], out)
+    if not mask:
+        view = view_of(run, pictures, spec)
+        if pictures:
+            run.condition(view.examples(1).x)  # which says where a mask is wanted
+        return predictions(view, options)
+    if len(pictures) != 1 or spec:
+        raise ConfigError("--mask says what is seen of one IMAGE: give one picture")
+    picture = read_picture(pictures[0], run.spec.image_shape, run.config.data)
+    seen = read_mask(mask, picture, run.spec.image_shape, run.config.data)
+    batch = Batch(
+        x=picture.pixels, c=run.condition(picture.pixels, seen), y=torch.tensor([-1]), index=torch.tensor([0])
+    )
     return predictions(RunView(run, batch=batch), options)
 
 

@@ -13,8 +13,9 @@ from reparam.cli.common import (
     comma_list,
     device_option,
     example,
-    images_of,
     json_option,
+    new_images_options,
+    new_pictures,
     no_data_option,
     open_run,
     progress,
@@ -32,6 +33,7 @@ from reparam.terminal import output, say
     "reparam evaluate runs/vae",
     "reparam evaluate runs/vae --metrics elbo,nll --nll-images 10000",
     "reparam evaluate runs/vae --metrics all",
+    "reparam evaluate runs/vae holiday/ --quick",
     cls=OptionsCommand,
     options="reparam.evaluation.options:EvaluationOptions",
 )
@@ -41,9 +43,17 @@ from reparam.terminal import output, say
     metavar="A,B,...",
     help="Which figures (default: what the model allows in reasonable time, and a diagnosis; all: the expensive ones too).",
 )
-@no_data_option
-def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chosen: Any) -> None:
-    """Measure a run on its test images; writes RUN/evaluation.json."""
+@new_images_options
+def evaluate(
+    run: Path,
+    pictures: tuple[Path, ...],
+    spec: str | None,
+    metrics: str | None,
+    device: str,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Measure a run: on its test images, and write RUN/evaluation.json; or on new pictures, and write nothing."""
     from rich.console import Console
 
     from reparam.evaluation import EvaluationOptions, left_out
@@ -51,13 +61,15 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
 
     options = EvaluationOptions(**chosen)
     opened = open_run(run, device)
-    names = comma_list("metrics", metrics)
-    measures = opened.evaluate(names or None, progress=progress(), say=say, **chosen)
-    findings = opened.folder.evaluation().diagnosis if not names or "all" in names else ()
+    names, new = comma_list("metrics", metrics), new_pictures(opened, pictures, spec)
+    measures = opened.evaluate(names or None, new=new, progress=progress(), say=say, **chosen)
+    own = new is None
+    findings = opened.folder.evaluation().diagnosis if own and (not names or "all" in names) else ()
     if as_json:
         figures = {name: dataclasses.asdict(measure) for name, measure in measures.items()}
         diagnosis = [dataclasses.asdict(finding) for finding in findings]
-        show_json({"metrics": figures, "left_out": left_out(opened, names, options), "diagnosis": diagnosis}, indent=2)
+        why = left_out(opened, names, options) if own else {}
+        show_json({"metrics": figures, "left_out": why, "diagnosis": diagnosis}, indent=2)
     else:
         # A file or pipe has no width of its own: lines are left whole there.
         terminal, text = sys.stdout.isatty(), io.StringIO()
@@ -68,7 +80,7 @@ def evaluate(run: Path, metrics: str | None, device: str, as_json: bool, **chose
             output(line)
         if opened.kept.prior:
             output(f"prior: {opened.kept.prior}")
-        output(f"written: {opened.folder.evaluation_path}")
+        output(f"written: {opened.folder.evaluation_path}" if own else "of new pictures: nothing is written")
 
 
 @run_command("reparam report runs/vae")
@@ -79,17 +91,19 @@ def report(run: Path, device: str, as_json: bool) -> None:
     answer(as_json, {"report": str(path)}, f"report: {path}")
 
 
-@run_command("reparam encode runs/vae --data mnist --out latents.npz")
-@click.option("--data", "spec", default=None, help="Images to encode (default: the run's own data).")
+@run_command(
+    "reparam encode runs/vae --split validation --out latents.npz", "reparam encode runs/vae holiday/ --out latents.npz"
+)
+@new_images_options
 @click.option(
-    "--split",
-    default="test",
-    show_default=True,
-    help="train, validation, test or all (train and validation, not test).",
+    "--split", default=None, help="Of the run's own images: train, validation, test (default) or all (without test)."
 )
 @click.option("--out", required=True, type=UserPath(), help="An .npz file.")
-def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_json: bool) -> None:
-    """Write the latents of images: arrays mean, scale [n, K], labels [n], classes; of a mixture prior responsibilities [n, M]."""
+def encode(
+    run: Path, pictures: tuple[Path, ...], spec: str | None, split: str | None, out: Path, device: str, as_json: bool
+) -> None:
+    """Write the latents of images, the run's own or new ones: arrays mean, scale [n, K], labels [n], names [n] (of files) and
+    classes; of a mixture prior responsibilities [n, M]."""
     import numpy as np
 
     from reparam.data.selection import task_images
@@ -99,11 +113,16 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
         raise ConfigError(f"--out {out} must end in .npz")
     opened = open_run(run, device)
     opened.require(Ability.ENCODE, "encode images")
-    dataset = images_of(opened, spec)
-    batch = task_images(dataset.split(split), opened.config.task)
-    shown = batch.input
+    if split and (pictures or spec):
+        raise ConfigError("--split is of the run's own images: leave it out for new ones, which are encoded all")
+    new = new_pictures(opened, pictures, spec)
+    source = new.images if new else opened.dataset.split(split or "test")
+    batch = task_images(source, opened.config.task)
+    shown = batch.x if new else batch.input  # of a denoising model, no noise is added to new pictures
     mean, scale = opened.encode(shown)
-    arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": batch.y.numpy(), "classes": dataset.classes}
+    classes = new.classes if new else opened.document.data.classes
+    arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": batch.y.numpy(), "classes": classes}
+    arrays["names"] = new.names if new else [opened.dataset.source(split or "test", i) for i in range(len(source))]
     if Ability.CLUSTER in opened.model.abilities:
         arrays["responsibilities"] = opened.responsibilities(shown).numpy()
 
@@ -113,11 +132,11 @@ def encode(run: Path, spec: str | None, split: str, out: Path, device: str, as_j
 
     write_atomically(out, write)
     facts = {"out": str(out), "images": len(mean), "latent": mean.shape[1]}
-    which = (
-        f"train and validation images, without the {len(dataset.test):,} of test"
-        if split == "all"
-        else f"{split} images"
-    )
+    which = f"{split or 'test'} images"
+    if new:
+        which = "new pictures"
+    elif split == "all":
+        which = f"train and validation images, without the {len(opened.dataset.test):,} of test"
     answer(as_json, facts, f"{len(mean)} latents of size {mean.shape[1]}, of {which}: {out}")
 
 

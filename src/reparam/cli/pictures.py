@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,9 @@ import click
 
 from reparam.cli.common import (
     answer,
-    data_option,
-    images_of,
     index_option,
+    new_images_options,
+    new_pictures,
     open_run,
     progress,
     run_command,
@@ -66,12 +66,12 @@ def picture_command(
     return decorate
 
 
-def view_of(run: "Run", spec: str | None = None) -> "RunView":
-    """The run with the test images of the data `spec` (None: its own)."""
+def view_of(run: "Run", pictures: Sequence[Path] = (), spec: str | None = None) -> "RunView":
+    """The run with new pictures (none given: its own test images)."""
     from reparam.reports.run_view import RunView
 
-    images = None if spec is None else images_of(run, spec).test
-    return RunView(run, images, progress=progress(), say=say)
+    new = new_pictures(run, pictures, spec)
+    return RunView(run, new and new.images, progress=progress(), say=say)
 
 
 @picture_command(
@@ -88,26 +88,32 @@ def sample(run: "Run", options: "chosen.SampleOptions", components: bool) -> "Dr
     return draw(view_of(run), options)
 
 
-@picture_command("ReconstructionOptions", "reparam reconstruct runs/vae --out reconstructions.png")
-@index_option("Test images by number; repeat for several.")
-@data_option
-def reconstruct(run: "Run", options: "chosen.ReconstructionOptions", spec: str | None) -> "Drawing":
-    """Originals above their reconstructions."""
+@picture_command(
+    "ReconstructionOptions",
+    "reparam reconstruct runs/vae --out reconstructions.png",
+    "reparam reconstruct runs/vae one.jpg two.jpg holiday/ --out reconstructions.png",
+)
+@index_option("Images by number, from 0; repeat for several.")
+@new_images_options
+def reconstruct(
+    run: "Run", options: "chosen.ReconstructionOptions", pictures: tuple[Path, ...], spec: str | None
+) -> "Drawing":
+    """Originals above their reconstructions: of test images, or of new pictures (files, folders, zips, arrays)."""
     from reparam.reports.figures.reconstructions import reconstructions
 
-    return reconstructions(view_of(run, spec), options)
+    return reconstructions(view_of(run, pictures, spec), options)
 
 
 @picture_command(
     "InterpolationOptions",
     "reparam interpolate runs/vae --index 3 --index 8 --out between.png",
-    "reparam interpolate runs/vae --index 3 --index 8 --index 5 --out walk.gif",
+    "reparam interpolate runs/vae one.jpg two.jpg three.jpg --out walk.gif",
     moving=True,
 )
-@index_option("Test images by number: of a .png pairs (default: eight), else one after the other (default: four).")
-@data_option
+@index_option("Images by number: of a .png pairs (default: eight), else one after the other (default: four).")
+@new_images_options
 def interpolate(
-    run: "Run", options: "chosen.InterpolationOptions", spec: str | None, moving: bool
+    run: "Run", options: "chosen.InterpolationOptions", pictures: tuple[Path, ...], spec: str | None, moving: bool
 ) -> "Drawing | Tensor":
     """Walks from one image to another through latent space: .png, a row a pair; .gif or .mp4, one walk through all of them, there
     and back. Of a model without an encoder (a GAN) from one random latent to another."""
@@ -115,12 +121,12 @@ def interpolate(
 
     abilities = run.model.abilities
     encodes = Ability.RECONSTRUCT in abilities or Ability.DECODE not in abilities
-    if not encodes and (options.index or spec):
+    if not encodes and (options.index or pictures or spec):
         raise ConfigError(
-            "this model cannot encode images: leave --index and --data out for walks between random latents"
+            "this model cannot encode images: leave IMAGE, --index and --data out for walks between random latents"
         )
     draw = frames if moving else interpolations if encodes else walks
-    return draw(view_of(run, spec), options)
+    return draw(view_of(run, pictures, spec), options)
 
 
 @picture_command(
@@ -130,14 +136,14 @@ def interpolate(
     "reparam traverse runs/gvae --images 10 --out together.png",
     "reparam traverse runs/gvae --classes --out classes.png",
 )
-@data_option
-def traverse(run: "Run", options: "chosen.TraversalOptions", spec: str | None) -> "Drawing":
+@new_images_options
+def traverse(run: "Run", options: "chosen.TraversalOptions", pictures: tuple[Path, ...], spec: str | None) -> "Drawing":
     """One latent at a time from -extent to +extent around an image's own, a row a latent."""
     from reparam.reports.figures.latent_moves import latent_moves
     from reparam.reports.figures.reconstructions import traversals
 
     draw = traversals if options.mode == "dimensions" else latent_moves
-    return draw(view_of(run, spec), options)
+    return draw(view_of(run, pictures, spec), options)
 
 
 @picture_command("GridOptions", "reparam grid runs/vae --out grid.png")

@@ -19,7 +19,7 @@ from reparam.core.batch import Batch, Condition
 from reparam.core.options import choice, options_of, part
 from reparam.core.spec import Spec
 from reparam.data.dataset import Images
-from reparam.errors import ConfigError
+from reparam.errors import ConfigError, DataError
 
 Random = torch.Generator | None
 
@@ -186,7 +186,8 @@ class Segmentation(ObservedImage):
     label_maps = True
 
     def __call__(self, stored: Images, x: Tensor, generator: Random) -> TaskOutput:
-        assert stored.maps is not None
+        if stored.maps is None:
+            raise DataError("this model predicts label maps, and these images have none: give pairs:PATH")
         return TaskOutput(stored.maps.long(), x)
 
     def condition(self, spec: Spec) -> Condition:

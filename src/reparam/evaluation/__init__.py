@@ -3,7 +3,7 @@
 from reparam.evaluation.diagnosis import Finding, diagnose
 from reparam.evaluation.metrics.metric import Measure
 from reparam.evaluation.metrics.table import METRICS
-from reparam.evaluation.of_run import evaluate_run, left_out, run_context, without_value
+from reparam.evaluation.of_run import evaluate_new, evaluate_run, left_out, run_context, without_value
 from reparam.evaluation.options import EvaluationOptions
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Finding",
     "Measure",
     "diagnose",
+    "evaluate_new",
     "evaluate_run",
     "left_out",
     "run_context",

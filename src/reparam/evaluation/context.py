@@ -79,6 +79,7 @@ class EvaluationContext:
         say: Callable[[str], None] = silent,
         budget: Budget | None = None,
         history: History | None = None,
+        cached: bool = True,
     ) -> None:
         if options.quick:
             options = replace(options, images=min(options.images, QUICK_IMAGES))
@@ -91,6 +92,7 @@ class EvaluationContext:
         self._found: dict[str, Any] = {}
         self._made: dict[str, Any] = {}
         self.stand_in: StandIn | None = None
+        self.cached = cached  # features of its test images, which are those of the data set
 
     def beside(self, stand_in: StandIn) -> "EvaluationContext":
         """The same test images and networks, with a plain baseline in place of the model."""
@@ -360,7 +362,7 @@ class EvaluationContext:
         def compute() -> Tensor:
             return network.features(images, self.progress, f"features of {what}")
 
-        if not network.key or (which == "chosen" and self.options.split != "test"):
+        if not network.key or (which == "chosen" and not (self.cached and self.options.split == "test")):
             return compute()
         path = cache_folder() / "features" / f"{network.key}-{which}-{len(images)}.safetensors"
         if path.exists():

@@ -6,7 +6,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from reparam.core.abilities import Ability
-from reparam.errors import ConfigError, RunError
+from reparam.data import Images
+from reparam.data.new_pictures import NewPictures
+from reparam.errors import ConfigError, DataError, RunError
 from reparam.evaluation.budget import Budget
 from reparam.evaluation.context import EvaluationContext
 from reparam.evaluation.diagnosis import diagnose
@@ -27,16 +29,57 @@ def run_context(
     options: EvaluationOptions,
     progress: Progress | None = None,
     say: Callable[[str], None] = silent,
+    new: Images | None = None,
 ) -> EvaluationContext:
-    """The run's model with the images that it is measured on."""
+    """The run's model with the images that it is measured on: the run's own, or `new` ones in place of its test images."""
     trained_on = run.config.training_images(run.dataset)
+    dataset = run.dataset if new is None else replace(run.dataset, test=new)
     seconds = 0.0
     with contextlib.suppress(RunError):  # a damaged status hinders no evaluation
         seconds = run.folder.status().seconds
     budget, history = Budget.of(seconds, options.quick), history_of(run)
     return EvaluationContext(
-        run.model, run.dataset, run.config.task, options, trained_on, progress, say, budget, history
+        run.model, dataset, run.config.task, options, trained_on, progress, say, budget, history, cached=new is None
     )
+
+
+def evaluate_new(
+    run: LoadedRun,
+    new: NewPictures,
+    metrics: str | Sequence[str] | None = None,
+    options: EvaluationOptions | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = silent,
+) -> dict[str, Measure]:
+    """Measures a run on pictures that are not its own, beside plain baselines of its training images. Nothing is written: figures
+    of a run are those of its test images. Raises as `evaluate_run`; DataError for other classes than the run's."""
+    options = options or EvaluationOptions()
+    _check(run, options)
+    if options.split != "test":
+        raise ConfigError(f"split '{options.split}' is of the run's own images: leave it out for new pictures")
+    run.labelled_as_here(new.classes, new.images.labels)
+    known = run.document.data.classes
+    if new.classes != known and bool((new.images.labels >= 0).any()):
+        raise DataError(
+            f"the new pictures have classes {', '.join(new.classes)} and the run {', '.join(known) or '(none)'}: put them "
+            "into folders that are called as the run's classes, or all into one folder"
+        )
+    context = run_context(run, options, progress, say, new.images)
+    names, _ = choose(context, _named(metrics))
+    measures = {}
+    for name, measure in evaluate(context, names):
+        if isinstance(measure, NoValueError):
+            say(f"left out: {name}: {measure}")
+        else:
+            measures[name] = measure
+    return measures
+
+
+def _named(metrics: str | Sequence[str] | None) -> Sequence[str]:
+    """Raises ConfigError for an empty list, since none means all."""
+    if metrics is not None and not metrics:
+        raise ConfigError("metrics names nothing: name some, or leave it out (None) for what the model allows")
+    return [metrics] if isinstance(metrics, str) else metrics or ()
 
 
 def evaluate_run(
@@ -53,9 +96,7 @@ def evaluate_run(
     that do not apply to the run, and for an empty list; DataError where its data has changed.
     """
     run.folder.stored_evaluation()  # a damaged one is refused before the work
-    if metrics is not None and not metrics:
-        raise ConfigError("metrics names nothing: name some, or leave it out (None) for what the model allows")
-    metrics = [metrics] if isinstance(metrics, str) else metrics or ()
+    metrics = _named(metrics)
     options = options or EvaluationOptions()
     _check(run, options)
     context = run_context(run, options, progress, say)

@@ -5,12 +5,13 @@ Shapes: `n` images, `C H W` image.
 
 import csv
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from reparam.core.blocks import BLOCK
-from reparam.data import Dataset
+from reparam.data import Images
 from reparam.data.tasks import to_float
 from reparam.distributions import keyed_generator
 from reparam.files import file_names, new_folder, write_text
@@ -27,22 +28,22 @@ COLUMNS = ("file", "index", "source", "class", "copy", "seed", "change")
 def write_augmented(
     run: LoadedRun,
     augmenter: Augmenter,
-    dataset: Dataset,
-    split_name: str,
+    images: Images,
+    classes: Sequence[str],
+    source: Callable[[int], str],
     chosen: Tensor,
     out: Path,
     per_image: int,
     seed: int,
     progress: Progress,
 ) -> int:
-    """`per_image` new pictures of each of the `chosen` images [n] of a split as OUT/CLASS/INDEX-COPY.png (CLASS: see
-    `file_names`), and OUT/manifest.csv: where each came from (index in the split, and `Dataset.source`) and how far (L2) it lies
-    from what it was moved from. Returns how many.
+    """`per_image` new pictures of each of the `chosen` images [n] as OUT/CLASS/INDEX-COPY.png (CLASS: see `file_names`), and
+    OUT/manifest.csv: where each came from (index among the images, and `source` of it) and how far (L2) it lies from what it was
+    moved from. Returns how many.
 
     An image's copies depend on the seed, the copy and the images of its block alone. Pictures are made in OUT.unfinished, which
     becomes OUT when all are there. Raises ConfigError where OUT holds something already.
     """
-    split, classes = dataset.split(split_name), dataset.classes
     unlabelled, *folders = file_names([UNLABELLED, *classes], taken=[MANIFEST])
     for name, folder in zip(classes, folders, strict=True):
         if name != folder:
@@ -50,7 +51,7 @@ def write_augmented(
     rows: list[tuple[str, ...]] = []
     with new_folder(out) as begun:
         for number, index in enumerate(progress.track(chosen.split(BLOCK), "augment")):
-            part = split.take(index).to(run.device)
+            part = images.take(index).to(run.device)
             x = to_float(part.pixels)
             still = augmenter.unmoved(x, part.labels)
             for copy in range(per_image):
@@ -62,8 +63,7 @@ def write_augmented(
                     name, folder = (classes[label], folders[label]) if label >= 0 else (UNLABELLED, unlabelled)
                     file = f"{folder}/{place:06d}-{copy}.png"
                     write_png(begun / file, sheet(moved[row][None], 1))
-                    source = dataset.source(split_name, place)
-                    rows.append((file, str(place), source, name, str(copy), str(seed), f"{change[row]:.3f}"))
+                    rows.append((file, str(place), source(place), name, str(copy), str(seed), f"{change[row]:.3f}"))
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([COLUMNS, *rows])

@@ -48,7 +48,10 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class ReconstructionOptions:
-    n: Annotated[int, Field(ge=1, le=1000, description="How many, without --index.")] = 16
+    n: Annotated[
+        int | None,
+        Field(ge=1, le=1000, description="How many, without --index (default: 16; of IMAGE... or --data all)."),
+    ] = None
     index: tuple[int, ...] = ()
     across: int = 10
     with_input: bool = True  # a row of what the model was given, where that is not the original
@@ -134,7 +137,10 @@ class SegmentationOptions:
 
 @dataclass(frozen=True)
 class PredictionOptions:
-    n: Annotated[int, Field(ge=1, le=100, description="How many, without --index.")] = 8
+    n: Annotated[
+        int | None,
+        Field(ge=1, le=1000, description="How many, without --index (default: 8; of IMAGE... or --data all)."),
+    ] = None
     samples: Predictions = 10
     seed: Seed = 0
     index: tuple[int, ...] = ()

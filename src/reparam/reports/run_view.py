@@ -4,6 +4,7 @@ Shapes: `N` images, `C H W` image, `K` latent.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ def page_size(side: int) -> PageSize:
 class RunView:
     """A run, and what several of its figures share, computed once. Properties that need the data raise DataError without it.
 
-    `images`: the split that examples are taken from (None: the run's test images); `batch`: the examples themselves; `progress`
+    `images`: those that examples are taken from (None: the run's test images); `batch`: the examples themselves; `progress`
     and `say`: receives lines about the training of a judge.
     """
 
@@ -86,16 +87,24 @@ class RunView:
         return self.run.dataset.test if self._images is None else self._images
 
     def examples(self, n: int, index: Sequence[int] = ()) -> Batch:
-        """Images as the task gives them: those of the numbers `index`, else the first n that take the classes in turn, always
-        the same. Raises ConfigError for a number that is none."""
+        """Images as the task gives them: those of the numbers `index`, else n, always the same: of the run's the first that take
+        the classes in turn, of others the first. Raises ConfigError for a number that is none."""
         if self._batch is not None:
             return self._batch
         count = len(self.images)
         for number in index:
             if not 0 <= number < count:
-                raise ConfigError(f"index {number} is outside the {count} test images: choose 0 to {count - 1}")
-        chosen = torch.tensor(index) if index else class_balanced_indices(self.images.labels, n)
-        return task_images(self.images, self.run.config.task, chosen)
+                raise ConfigError(f"index {number} is outside the {count} images: choose 0 to {count - 1}")
+        if index:
+            chosen = torch.tensor(index)
+        else:
+            chosen = class_balanced_indices(self.images.labels, n) if self._images is None else torch.arange(count)[:n]
+        batch = task_images(self.images, self.run.config.task, chosen)
+        return batch if self._images is None else replace(batch, source=None)  # no noise is added to what is given
+
+    def number(self, n: int) -> int:
+        """How many images are shown where nobody says: n of the run's; of others all."""
+        return n if self._images is None else len(self._images)
 
     @cached_property
     def codes(self) -> tuple[Tensor, Tensor]:

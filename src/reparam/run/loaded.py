@@ -8,6 +8,8 @@ Shapes: `n` images, `C H W` image, `K` latent, `D` values of a label map.
 
 import contextlib
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +22,8 @@ from reparam.core.abilities import Ability
 from reparam.core.batch import Batch
 from reparam.core.calls import Count, Seed, checked_methods
 from reparam.data import Dataset, Images
+from reparam.data.new_pictures import NewPictures, read_new
+from reparam.data.options import Colour
 from reparam.data.selection import class_balanced_indices, random_indices, task_images
 from reparam.data.tasks import observe, to_float
 from reparam.data.values import as_images, as_labels, as_mask
@@ -127,6 +131,16 @@ class LoadedRun:
         other terms by name. Raises RunError where metrics.jsonl is damaged."""
         lines = self.folder.metrics()
         return {phase: curves(lines, phase) for phase in ("train", "validation")}
+
+    def read(self, given: str | Path | Sequence[str | Path]) -> NewPictures:
+        """Pictures that are not the run's own, in its size, crop and colours: files, folders or zips of them, arrays (.npy,
+        .npz), or what `--data` can name besides; all of them and no split, in their order, with their names and classes
+        (`read_new`). Raises DataError for what cannot be read."""
+        channels, *sides = self.spec.image_shape
+        colour: Colour = "grey" if channels == 1 else "rgb"
+        size, data = f"{sides[0]}x{sides[1]}", self.config.data
+        data = replace(data, size=size, colour=colour, split_sizes=(), split_seed=0, stream=False)
+        return read_new([given] if isinstance(given, str | Path) else given, data, self.document.data.classes)
 
     def require(self, ability: Ability, purpose: str) -> None:
         """Raises ConfigError if the model cannot do that."""
@@ -295,14 +309,19 @@ class LoadedRun:
             options |= {"change": change, "images": to_float(part.pixels), "labels": part.labels}
         return Augmenter(self, strength=strength, **options)
 
-    def labelled_as_here(self, dataset: Dataset) -> None:
-        """Raises DataError for a data set whose classes are others than the run's, where the model knows classes."""
-        known = self.document.data.classes
-        knows = self.model.has("head") or Ability.SAMPLE_BY_CLASS in self.model.abilities
-        if knows and dataset.classes != known:
+    def labelled_as_here(self, classes: tuple[str, ...], labels: Tensor | None = None) -> None:
+        """Raises DataError where the model knows classes, and images have others than the run's; where it goes by the class,
+        also for `labels` [n] that are not known."""
+        known, by_class = self.document.data.classes, Ability.SAMPLE_BY_CLASS in self.model.abilities
+        if (self.model.has("head") or by_class) and classes != known:
             raise DataError(
-                f"'{dataset.name}' has classes {', '.join(dataset.classes) or '(none)'} and the run {', '.join(known)}: give "
-                "images of the run's classes, or use a model without classes (vae)"
+                f"the images have classes {', '.join(classes) or '(none)'} and the run {', '.join(known)}: give images of the "
+                "run's classes (folders that are called so), or use a model without classes (vae)"
+            )
+        if by_class and labels is not None and bool((labels < 0).any()):
+            raise DataError(
+                f"{int((labels < 0).sum()):,} of {len(labels):,} images have no class, and this model goes by it: put them into "
+                f"folders that are called {', '.join(known)}"
             )
 
     def _given_condition(self, c: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def build_augmentation(
                     f"{name} augments images of shape {run.spec.image_shape}, and these are {dataset.shape}: give that --size "
                     "and --colour, or another run"
                 )
-            run.labelled_as_here(dataset)
+            run.labelled_as_here(dataset.classes)
             _check_labels(config, run, dataset)
             by_class = find_direction(options.augment_directions).needs == "latents"
             augmenters.append(

@@ -25,6 +25,7 @@ from reparam.data.splitting import fill_splits
 from reparam.data.values import scaling
 from reparam.errors import DataError, escaped, suggest
 
+ARRAY_FILES = (".npy", ".npz", *HDF5, ".csv")
 _ARRAY_LIMIT = 64 * GiB
 _CHUNK = 4096  # images checked and converted at a time
 _REMEDY = "save images as uint8 0..255, or floats in [0, 1], with numpy.save or numpy.savez"
@@ -46,18 +47,13 @@ def load_array(path: Path, options: ImageOptions) -> Dataset:
 
 def of_arrays(arrays: Arrays, where: str, options: ImageOptions) -> Dataset:
     """The data set in arrays of these names, as `load_array`; `where` they are is told in errors."""
-    notes: list[str] = []
-    named = by_name(arrays)
-    pairs = _chosen(named, where, arrays)
-    parts = {split: _part(arrays, pair, where, options, notes) for split, pair in pairs.items()}
+    named, pairs, parts, notes = _parts(arrays, where, options)
     missing = [split for split in SPLITS if split not in parts]
     if named.whole:
         notes.append("splits are 80 / 10 / 10 %, stratified, fixed by index")
     elif missing:
         notes.append(f"{' and '.join(missing)}: 10 % of the training images each, stratified, fixed by index")
-    if len({x.shape[1:] for x, _ in parts.values()}) > 1:
-        raise DataError(f"{where}: splits differ in image shape: give one, or --size and --colour")
-    images, labels = (torch.cat([parts[split][i] for split in SPLITS if split in parts]) for i in (0, 1))
+    images, labels = _joined(parts)
     bounds = np.cumsum([len(parts[split][1]) if split in parts else 0 for split in SPLITS])
     given = np.split(np.arange(len(labels)), bounds[:-1])
     splits = fill_splits(given, [str(i) for i in range(len(labels))], labels.tolist(), where)
@@ -65,6 +61,34 @@ def of_arrays(arrays: Arrays, where: str, options: ImageOptions) -> Dataset:
     classes = tuple(str(i) for i in range(int(labels.max()) + 1))
     notes += [*named.notes(), *_label_notes(pairs, labels[splits[0]], classes)]
     return cut(images[order], labels[order], [len(part) for part in splits], classes, tuple(dict.fromkeys(notes)))
+
+
+def read_arrays(path: Path, options: ImageOptions) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """All images at `path`, [N, C, H, W] as `options` say, whatever splits their names are of, their labels [N], and notes. Raises
+    as `load_array`."""
+    require(path)
+    with _opened(path) as arrays:
+        named, _, parts, notes = _parts(arrays, str(path), options, training=False)
+    return *_joined(parts), tuple(dict.fromkeys((*named.notes(), *notes)))
+
+
+def _parts(
+    arrays: Arrays, where: str, options: ImageOptions, training: bool = True
+) -> tuple[Named, dict[str, Pair], dict[str, tuple[Tensor, Tensor]], list[str]]:
+    """What the arrays are called, and the images and labels of each split; all images are `train`."""
+    notes: list[str] = []
+    named = by_name(arrays)
+    pairs = _chosen(named, where, arrays, training)
+    parts = {split: _part(arrays, pair, where, options, notes) for split, pair in pairs.items()}
+    if len({x.shape[1:] for x, _ in parts.values()}) > 1:
+        raise DataError(f"{where}: splits differ in image shape: give one, or --size and --colour")
+    return named, pairs, parts, notes
+
+
+def _joined(parts: Mapping[str, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Images and labels of all splits, one after the other."""
+    images, labels = (torch.cat([parts[split][i] for split in SPLITS if split in parts]) for i in (0, 1))
+    return images, labels
 
 
 @contextmanager
@@ -92,8 +116,9 @@ def _member(tree: ZipTree, name: str) -> np.ndarray:
     return read_npy(tree.open(name).read(), f"{tree.where}: '{escaped(name)}'", _REMEDY)
 
 
-def _chosen(named: Named, where: str, arrays: Arrays) -> dict[str, Pair]:
-    """The names of the arrays by split; those of all images as `train`. Raises `DataError` where names do not tell."""
+def _chosen(named: Named, where: str, arrays: Arrays, training: bool) -> dict[str, Pair]:
+    """The names of the arrays by split; those of all images as `train`. Raises `DataError` where names do not tell, or of splits
+    there is none for `training`."""
     if named.whole and named.by_split:
         first = next(iter(named.by_split.values())).images
         raise DataError(
@@ -101,7 +126,7 @@ def _chosen(named: Named, where: str, arrays: Arrays) -> dict[str, Pair]:
         )
     if named.whole:
         return {"train": named.whole}
-    if "train" not in named.by_split:
+    if not named.by_split or (training and "train" not in named.by_split):
         known = ["images", *(f"{split}_images" for split in SPLITS)]
         near = next(filter(None, (suggest(key, known) for key in arrays)), "")
         listed = [escaped(name) for name in arrays]

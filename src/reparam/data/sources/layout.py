@@ -5,7 +5,7 @@ Shapes: `N` pictures.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class Arrangement(NamedTuple):
         return sum(self.counts)
 
 
-def find_pictures(tree: Tree, known: Collection[str] = ()) -> tuple[list[str], tuple[str, ...]]:
+def find_pictures(tree: Tree, known: Collection[str] = (), fewest: int = _FEWEST) -> tuple[list[str], tuple[str, ...]]:
     """Names of the pictures in `tree`, and notes on files that are left out: of other kinds, but for those that are `known`;
     pictures that are hidden."""
     hidden = {name for name in tree.names if any(_clutter(part) for part in PurePosixPath(name).parts)}
@@ -64,7 +64,8 @@ def find_pictures(tree: Tree, known: Collection[str] = ()) -> tuple[list[str], t
         raise DataError(f"{tree.where} holds no pictures but {found}: convert them to .png or .jpg")
     if not names:
         raise DataError(f"{tree.where} is empty: put .png or .jpg pictures into it, with classes one subfolder each")
-    require_enough(tree, len(names), "picture")
+    if len(names) < fewest:
+        require_enough(tree, len(names), "picture")
     notes = (f"{found} ignored",) if others else ()
     if out_of_sight := sum(kinds[name] in SUFFIXES for name in hidden):
         notes = (*notes, f"hidden pictures left out (a dot before the name, __MACOSX): {out_of_sight:,}")
@@ -183,7 +184,7 @@ def _labels(parts: list[Parts], listed: list[str | None]) -> tuple[list[int], tu
     """Labels [N], class names, notes: the first folder is the class, without one what is listed; numbers sort as numbers."""
     names = [p[0] if len(p) > 1 else other for p, other in zip(parts, listed, strict=True)]
     sizes = Counter(name for name in names if name is not None)
-    folders = sorted(sizes, key=_as_number)
+    folders = list(class_order(sizes))
     index = {name: i for i, name in enumerate(folders)}
     classes = tuple(escaped(name) for name in folders)
     labels = [-1 if name is None else index[name] for name in names]
@@ -193,6 +194,11 @@ def _labels(parts: list[Parts], listed: list[str | None]) -> tuple[list[int], tu
     if single := [escaped(name) for name in folders if sizes[name] == 1]:
         notes.append(f"classes with a single picture, which is in one split only: {', '.join(single[:5])}")
     return labels, classes, tuple(notes)
+
+
+def class_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of classes in the order of their labels: numbers sort as numbers."""
+    return tuple(sorted(names, key=_as_number))
 
 
 def _as_number(name: str) -> tuple[bool, int, str]:

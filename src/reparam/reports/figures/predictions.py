@@ -18,6 +18,7 @@ from reparam.reports.options import PredictionOptions
 from reparam.reports.pictures import Panel, shown
 from reparam.reports.run_view import RunView
 
+SHOWN = 8  # images
 HIDDEN = (0.5, 0.7)  # greys of the chequers that stand for what the model does not see
 CHEQUERS = 14  # along the longer side of an image
 RELIABILITY_IMAGES, RELIABILITY_DRAWS = 200, 10
@@ -70,7 +71,7 @@ def predictions(view: RunView, options: PredictionOptions) -> Drawing:
     run = view.run
     run.require(Ability.PREDICT, "complete images")
     model, shape, maps = run.model, run.spec.image_shape, run.spec.map_values
-    batch = view.examples(options.n, options.index)
+    batch = view.examples(options.n or view.number(SHOWN), options.index)
     assert batch.c is not None
     columns: list[tuple[str, Tensor]] = []
 

@@ -23,6 +23,7 @@ from reparam.reports.options import (
 from reparam.reports.pictures import Panel
 from reparam.reports.run_view import RunView
 
+SHOWN = 16  # reconstructions
 PAIRS = 8  # rows of interpolations
 STEPS, FRAMES = 11, 24  # of a row, and from one image to the next in a moving picture
 STOPS = 4  # of a walk where nobody says through which
@@ -30,7 +31,7 @@ STOPS = 4  # of a walk where nobody says through which
 
 def reconstructions(view: RunView, options: ReconstructionOptions) -> Drawing:
     """Bands of originals, what the model was given (where that differs), and reconstructions, below each other."""
-    examples = view.examples(options.n, options.index)
+    examples = view.examples(options.n or view.number(SHOWN), options.index)
     across = min(options.across, len(examples.x))
     rows = {"original": examples.x, "given": examples.input, "rebuilt": view.run.reconstruct(examples.input)}
     if examples.input.equal(examples.x) or not options.with_input:
@@ -59,14 +60,16 @@ def posterior(view: RunView) -> Drawing:
 
 
 def interpolations(view: RunView, options: InterpolationOptions) -> Drawing:
-    """A row a pair of test images: the first, decodings on the line between their latents, the second. Raises ConfigError for an
-    odd number of them."""
+    """A row a pair of images: the first, decodings on the line between their latents, the second. Raises ConfigError for an odd
+    number of them."""
     view.run.require(Ability.RECONSTRUCT, "interpolate")
-    if len(options.index) % 2:
+    given = len(options.index) or view.number(0)
+    if given % 2:
         raise ConfigError(
-            f"interpolation takes images in pairs: give --index an even number of times, not {len(options.index)}"
+            f"a sheet shows walks between images in pairs, and {given} are no pairs: give one more or "
+            "less, or --out walk.gif for one walk through all"
         )
-    x, steps = _at_least_two(view.examples(2 * PAIRS, options.index).x), options.steps or STEPS
+    x, steps = _at_least_two(view.examples(view.number(2 * PAIRS), options.index).x), options.steps or STEPS
     a, b = x[0 : len(x) // 2 * 2 : 2], x[1::2]
     walk = generation.interpolate(view.run.model, a, b, steps, options.line or "straight")
     images = torch.cat([a[:, None], walk, b[:, None]], 1)
@@ -87,7 +90,7 @@ def frames(view: RunView, options: InterpolationOptions) -> Tensor:
     to the third and on, [T, C, H, W]."""
     run, steps = view.run, options.steps or FRAMES
     if Ability.RECONSTRUCT in run.model.abilities:
-        x = _at_least_two(view.examples(STOPS, options.index).input)
+        x = _at_least_two(view.examples(view.number(STOPS), options.index).input)
         parts = generation.interpolate(run.model, x[:-1], x[1:], steps, options.line or "straight")
     else:
         run.require(Ability.DECODE, "walk through the latent space")

@@ -1,0 +1,131 @@
+"""Pictures that a run has not seen, read as its own were: all of what is given, in its order, and no split of it.
+
+Shapes: `N` pictures, `C H W` image.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from reparam.data.dataset import SPLITS, Dataset, Images
+from reparam.data.io.archives import FolderTree, Tree, open_tree, require
+from reparam.data.io.pictures import decode, measure, refuse_all
+from reparam.data.io.resize import manner
+from reparam.data.loading import load
+from reparam.data.options import DataOptions, ImageOptions, spelled
+from reparam.data.registry import DATASETS
+from reparam.data.sources.arrays import ARRAY_FILES, read_arrays
+from reparam.data.sources.layout import class_order, find_pictures, without_common
+from reparam.data.sources.split_folders import split_of
+from reparam.data.tasks import to_float
+from reparam.errors import DataError, escaped
+from reparam.files import user_path
+from reparam.importing import is_import_path
+
+FILES = ("folder", "array")  # kinds of data that are files, read here without being divided
+
+
+class NewPictures(NamedTuple):
+    """images: of the run's shape, with labels; classes: their names; names: of each its file, or its place in an array or a split
+    (`images.npz/17`); notes: what was done to them."""
+
+    images: Images
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+class _Part(NamedTuple):
+    """What one path or name gives. classes: of each image, None where it has none. fitted: how many were of another size."""
+
+    pixels: Tensor
+    classes: list[str | None]
+    names: list[str]
+    notes: tuple[str, ...]
+    maps: Tensor | None = None
+    fitted: int = 0
+
+
+def read_new(given: Sequence[str | Path], options: DataOptions, classes: Sequence[str] = ()) -> NewPictures:
+    """Picture files, folders and zips of them, arrays (`ARRAY_FILES`), or whatever else `--data` names, one after the other, in the
+    size, crop and colour of `options`.
+
+    Pictures in a folder that is called as one of `classes` are of that class, others of their first folder that is no split. If
+    some class is none of `classes`, the pictures have classes of their own. Raises `DataError` for what cannot be read, naming
+    all such pictures, and where nothing is given.
+    """
+    if not given:
+        raise DataError("no pictures are given: name files, folders or data")
+    parts = [_read(one, options, classes) for one in given]
+    names = [name for part in parts for name in part.classes]
+    notes = list(dict.fromkeys(note for part in parts for note in part.notes))
+    found = class_order({name for name in names if name is not None})
+    known = tuple(classes) if set(found) <= set(classes) else found
+    index = {name: label for label, name in enumerate(known)}
+    labels = torch.tensor([-1 if name is None else index[name] for name in names])
+    if others := sum(part.fitted for part in parts):
+        assert options.sides
+        done = f"{manner(options.crop, options.sides)} to {spelled(options.sides)}, as the run's were"
+        notes.append(f"{others:,} of {len(names):,} pictures are {done}")
+    maps = [part.maps for part in parts if part.maps is not None]
+    labelled = torch.cat(maps) if len(maps) == len(parts) else None
+    pixels = [part.pixels for part in parts]
+    if any(each.is_floating_point() for each in pixels):
+        pixels = [to_float(each) for each in pixels]
+    images = Images(torch.cat(pixels), labels, labelled)
+    return NewPictures(images, known, tuple(name for part in parts for name in part.names), tuple(notes))
+
+
+def _read(one: str | Path, options: DataOptions, classes: Sequence[str]) -> _Part:
+    kind, _, rest = str(one).partition(":")
+    if isinstance(one, Path) or not (kind in DATASETS or is_import_path(one)):
+        path = user_path(one)
+    elif kind in FILES and rest:
+        path = user_path(rest)
+    else:
+        return _data_set(load(one, options))
+    require(path)
+    if kind == "array" or path.suffix.lower() in ARRAY_FILES:
+        pixels, labels, notes = read_arrays(path, options)
+        known = [None if label < 0 else str(label) for label in labels.tolist()]
+        return _Part(pixels, known, [f"{path.name}/{i}" for i in range(len(known))], notes)
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        with open_tree(path) as tree:
+            names, notes = find_pictures(tree, fewest=1)
+            return _pictures(tree, names, notes, options, classes)
+    return _pictures(FolderTree(path.parent, [path.name]), [path.name], (), options, classes)
+
+
+def _pictures(
+    tree: Tree, names: Sequence[str], notes: tuple[str, ...], options: ImageOptions, classes: Sequence[str]
+) -> _Part:
+    assert options.sides
+    rows, columns = options.sides
+    measured = measure(tree, names)
+    refuse_all(tree, names, measured.unreadable)
+    pixels, _ = decode(tree, names, options.sides, options).required(tree)
+    fitted = sum(size != (columns, rows) for size in measured.sizes.values())
+    known: list[str | None] = []
+    for name, parts in zip(names, without_common(names), strict=True):
+        called = [part for part in map(escaped, PurePosixPath(name).parts[:-1]) if part in classes]
+        others = [part for part in parts[:-1] if split_of(part) is None]
+        known.append(called[-1] if called else escaped(others[0]) if others else None)
+    return _Part(pixels, known, list(map(escaped, names)), (*notes, *measured.page_notes()), fitted=fitted)
+
+
+def _data_set(data: Dataset) -> _Part:
+    """All splits of a data set, one after the other."""
+    splits = [data.split(name) for name in SPLITS]
+    whole = [split.take(torch.arange(len(split))) for split in splits]
+    maps = [part.maps for part in whole if part.maps is not None]
+    table: list[str | None] = [*data.classes, None]  # -1, no label, is the last place
+    return _Part(
+        torch.cat([part.pixels for part in whole]),
+        [table[label] for part in whole for label in part.labels.tolist()],
+        [data.source(name, i) for name, split in zip(SPLITS, splits, strict=True) for i in range(len(split))],
+        data.notes,
+        torch.cat(maps) if maps else None,
+    )

@@ -1,0 +1,124 @@
+"""Pictures that a run has not seen: all of what is given, in its order, fitted to the run, with names and classes."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reparam.data.new_pictures import NewPictures, read_new
+from reparam.data.options import DataOptions
+from reparam.errors import DataError
+
+OPTIONS = DataOptions(size=8, colour="grey")
+CLASSES = ("cat", "dog")
+
+
+def picture(path: Path, value: int, size: tuple[int, int] = (8, 8), mode: str = "L") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value if mode == "L" else (value, value, value)).save(path)
+    return path
+
+
+def values(found: NewPictures) -> list[int]:
+    """Of pictures that are of one grey each."""
+    pixels = found.images.pixels.flatten(1)
+    assert bool((pixels == pixels[:, :1]).all())
+    return pixels[:, 0].tolist()
+
+
+def test_files_folders_zips_and_arrays_follow_each_other_in_the_order_given(tmp_path: Path) -> None:
+    one = picture(tmp_path / "z.png", 10)
+    folder = picture(tmp_path / "holiday" / "b.jpg", 20).parent
+    picture(folder / "deep" / "a.png", 30)
+    inside = picture(tmp_path / "c.png", 40)
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.write(inside, "c.png")
+    np.savez(tmp_path / "some.npz", x_train=np.full((1, 8, 8), 50, np.uint8), x_test=np.full((2, 8, 8), 60, np.uint8))
+    np.save(tmp_path / "single.npy", np.full((1, 8, 8), 70, np.uint8))
+    given = [one, folder, tmp_path / "more.zip", tmp_path / "some.npz", tmp_path / "single.npy", one]
+    found = read_new(given, OPTIONS)
+    assert values(found) == [10, 20, 30, 40, 50, 60, 60, 70, 10]
+    arrays = ["some.npz/0", "some.npz/1", "some.npz/2", "single.npy/0"]
+    assert found.names == ("z.png", "b.jpg", "deep/a.png", "c.png", *arrays, "z.png")
+    assert values(read_new([f"folder:{folder}", f"array:{tmp_path / 'single.npy'}"], OPTIONS)) == [20, 30, 70]
+
+
+def test_pictures_of_other_sizes_and_colours_are_fitted_and_one_note_counts_them(tmp_path: Path) -> None:
+    same, wide, coloured = (
+        picture(tmp_path / "same.png", 10),
+        picture(tmp_path / "wide.png", 20, (40, 12)),
+        picture(tmp_path / "colour.png", 30, (5 * 8, 5 * 8), "RGB"),
+    )
+    found = read_new([same, wide, coloured], OPTIONS)
+    assert values(found) == [10, 20, 30]
+    assert found.notes == ("2 of 3 pictures are cut to the central square and resized to 8 x 8, as the run's were",)
+    tall = read_new([wide], DataOptions(size="16x8", colour="rgb"))
+    assert tuple(tall.images.images.shape) == (1, 3, 16, 8)
+    assert not read_new([same], OPTIONS).notes
+
+
+def test_a_folder_that_is_called_as_a_class_is_one_at_any_depth(tmp_path: Path) -> None:
+    for number, place in enumerate(("new/dog/1.png", "new/set-2/cat/2.png", "new/loose.png")):
+        picture(tmp_path / place, number)
+    found = read_new([tmp_path / "new"], OPTIONS, CLASSES)
+    labelled = dict(zip(found.names, found.images.labels.tolist(), strict=True))
+    assert labelled == {"dog/1.png": 1, "set-2/cat/2.png": 0, "loose.png": -1}
+    assert found.classes == CLASSES
+
+
+def test_pictures_with_another_class_have_classes_of_their_own(tmp_path: Path) -> None:
+    for number, place in enumerate(("new/dog/1.png", "new/10/2.png", "new/9/3.png")):
+        picture(tmp_path / place, number)
+    found = read_new([tmp_path / "new"], OPTIONS, CLASSES)
+    assert found.classes == ("9", "10", "dog")  # numbers first, as numbers
+    assert dict(zip(found.names, found.images.labels.tolist(), strict=True)) == {
+        "dog/1.png": 2,
+        "10/2.png": 1,
+        "9/3.png": 0,
+    }
+
+
+def test_a_data_set_is_taken_whole(tmp_path: Path) -> None:
+    found = read_new(["digits"], OPTIONS, tuple("0123456789"))
+    assert len(found.images) == 1797
+    assert (found.names[0], found.names[-1]) == ("train/0", "test/299")
+    assert found.classes == tuple("0123456789")
+    assert torch.bincount(found.images.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_labels_of_arrays_are_classes_by_number(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((3, 8, 8), np.uint8), labels=[1, -1, 0])
+    found = read_new([tmp_path / "a.npz"], OPTIONS, ("0", "1", "2"))
+    assert (found.images.labels.tolist(), found.classes) == ([1, -1, 0], ("0", "1", "2"))
+
+
+def test_test_images_alone_are_enough(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x_test=np.full((2, 8, 8), 9, np.uint8))
+    assert values(read_new([tmp_path / "a.npz"], OPTIONS)) == [9, 9]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda folder: folder / "none.png", "does not exist"),
+        (lambda folder: folder, "is empty"),
+        (lambda folder: _written(folder / "a.txt"), "not a picture"),
+        (lambda folder: _written(folder / "a.png").parent, "a.png is not a picture"),
+    ],
+)
+def test_what_cannot_be_read_is_named(make: object, says: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=says):
+        read_new([make(tmp_path)], OPTIONS)  # type: ignore[operator]
+
+
+def test_nothing_given_is_no_set_of_pictures() -> None:
+    with pytest.raises(DataError, match="no pictures are given"):
+        read_new([], OPTIONS)
+
+
+def _written(path: Path) -> Path:
+    path.write_text("words")
+    return path
