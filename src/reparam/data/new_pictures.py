@@ -50,8 +50,8 @@ class _Part(NamedTuple):
 
 
 def read_new(given: Sequence[str | Path], options: DataOptions, classes: Sequence[str] = ()) -> NewPictures:
-    """Picture files, folders and zips of them, arrays (`ARRAY_FILES`), or whatever else `--data` names, one after the other, in the
-    size, crop and colour of `options`.
+    """Picture files, folders and zips of them, arrays (`ARRAY_FILES`), or whatever else `--data` names, one after the other, in
+    the size, crop and colour of `options`.
 
     Pictures in a folder that is called as one of `classes` are of that class, others of their first folder that is no split. If
     some class is none of `classes`, the pictures have classes of their own. Raises `DataError` for what cannot be read, naming

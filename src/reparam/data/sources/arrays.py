@@ -64,8 +64,8 @@ def of_arrays(arrays: Arrays, where: str, options: ImageOptions) -> Dataset:
 
 
 def read_arrays(path: Path, options: ImageOptions) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """All images at `path`, [N, C, H, W] as `options` say, whatever splits their names are of, their labels [N], and notes. Raises
-    as `load_array`."""
+    """All images at `path`, [N, C, H, W] as `options` say, whatever splits their names are of, their labels [N], and notes.
+    Raises as `load_array`."""
     require(path)
     with _opened(path) as arrays:
         named, _, parts, notes = _parts(arrays, str(path), options, training=False)
