@@ -7,6 +7,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import h5py
@@ -197,6 +198,24 @@ def hdf5(folder: Path) -> None:
         file["about"] = "words"
 
 
+class OfHuggingFace:
+    """What `datasets.load_from_disk` returns, as far as it is asked: items are dicts, and features name the classes."""
+
+    def __init__(self, number: int) -> None:
+        self.images = grey(number)
+        self.features = {"image": object(), "label": SimpleNamespace(names=["cat", "dog", "hen"])}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, place: int) -> dict[str, object]:
+        return {"image": Image.fromarray(self.images[place]), "label": place % 3}
+
+
+def hugging_face(folder: Path) -> dict[str, object]:
+    return {"faces": {"train": OfHuggingFace(30), "test": OfHuggingFace(10)}}
+
+
 DIGITS = ("0", "1", "2")
 KINDS = {
     "images in one array": Kind(lambda folder: np.save(folder / "images.npy", grey(40)), (32, 4, 4)),
@@ -254,6 +273,9 @@ KINDS = {
     "images and labels in Python": Kind(tensors, (32, 4, 4), classes=DIGITS),
     "torch Datasets in Python, a split each": Kind(
         torch_dataset, (27, 3, 10), classes=DIGITS, notes=("validation: 10 %",)
+    ),
+    "a data set of Hugging Face": Kind(
+        hugging_face, (27, 3, 10), classes=("cat", "dog", "hen"), notes=("validation: 10 %",)
     ),
     "a list of pictures in Python": Kind(pillow, (32, 4, 4)),
     "broken pictures": Kind(broken, refused="2 pictures that cannot be read: a.png"),

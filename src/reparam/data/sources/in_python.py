@@ -164,8 +164,11 @@ def _item(value: Any, place: int, where: str) -> tuple[np.ndarray, int]:
 
 
 def _class_names(value: Any) -> tuple[str, ...]:
-    """The names of classes that a data set has, as those of torchvision do; empty where it has none."""
+    """The names of classes that a data set has, as those of torchvision and of Hugging Face do; empty where it has none."""
     while hasattr(value, "dataset"):  # a part of another
         value = value.dataset
-    names = getattr(value, "classes", ())
+    features = getattr(value, "features", None)
+    named = features if isinstance(features, Mapping) else {}
+    of_label = next((named[key] for key in LABEL_WORDS if key in named), None)
+    names = getattr(value, "classes", None) or getattr(of_label, "names", ())
     return tuple(names) if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names) else ()
