@@ -156,3 +156,5 @@ def test_a_csv_is_known_as_an_array(tmp_path, refused):
     (tmp_path / "t.csv").write_text("1")
     with refused(re.escape("--data array:").replace("\\", "")):
         load(str(tmp_path / "t.csv"))
+    with refused("t.csv is a file, neither a folder nor a .zip", "--data array:"):
+        load(f"folder:{tmp_path / 't.csv'}")

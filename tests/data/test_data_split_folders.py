@@ -107,6 +107,20 @@ def test_what_lies_beside_the_splits_has_no_influence(tmp_path):
     said(data, "left out: 5 (4 in docs/; 1 in no folder)")
 
 
+def test_splits_hold_when_broken_pictures_are_left_out(tmp_path):
+    """Those of training are all broken: nothing moves from one split to another, or to a wrong label, in silence."""
+    for name in ("train", "train/deep", "test/a", "test/b"):
+        fill(tmp_path / name, 6)
+    for path in (tmp_path / "train").rglob("*.png"):
+        path.write_text("broken")
+    data = load(f"folder:{tmp_path}", DataOptions(damaged="skip"))
+    said(data, "cannot be read are left out: 12")
+    for split in SPLITS:
+        part = data.split(split)
+        names = data.files[sum(counts(data)[: SPLITS.index(split)]) :][: len(part)]
+        assert [data.classes[label] for label in part.labels] == [name.split("/")[1] for name in names]
+
+
 def tiny_imagenet(folder, listed):
     for name in ("n01", "n02"):
         fill(folder / "train" / name / "images", 10, "JPEG")

@@ -182,7 +182,10 @@ def open_tree(path: Path) -> Iterator[Tree]:
         with ZipTree(path) as tree:
             yield tree
     else:
-        raise DataError(f"{path} is a file, neither a folder nor a .zip: give the folder that holds the pictures")
+        other = f", or --data array:{path} for arrays" if path.suffix.lower() in (".npy", ".npz", ".h5", ".csv") else ""
+        raise DataError(
+            f"{path} is a file, neither a folder nor a .zip: give the folder that holds the pictures{other}"
+        )
 
 
 def _files_below(path: Path) -> list[str]:

@@ -112,7 +112,7 @@ def arrange(
     paths, notes = class_paths(given) if given else (parts, ())
     labels, classes, label_notes = _labels(paths, [listed.get(name) for name in names])
     groups, group_notes = _groups(["/".join(p) for p in parts], options)
-    stated = [split for split in given.splits if split is not None] if given else None
+    stated = given.splits if given else None
     splits, note = _splits(stated, ["/".join(p) for p in parts], labels, options, groups)
     notes = (*notes, *label_notes, *_label_notes(stated, labels, splits, classes), *group_notes)
     order = np.concatenate(splits)
@@ -122,7 +122,7 @@ def arrange(
 
 
 def _label_notes(
-    given: list[int] | None, labels: list[int], splits: list[np.ndarray], classes: tuple[str, ...]
+    given: list[int | None] | None, labels: list[int], splits: list[np.ndarray], classes: tuple[str, ...]
 ) -> Iterator[str]:
     """What does not fit between the labels of the splits."""
     known = {labels[place] for place in splits[0]}
@@ -208,7 +208,7 @@ def _as_number(name: str) -> tuple[bool, int, str]:
 
 
 def _splits(
-    given: list[int] | None, keys: list[str], labels: list[int], options: SplitOptions, groups: list[str] | None
+    given: list[int | None] | None, keys: list[str], labels: list[int], options: SplitOptions, groups: list[str] | None
 ) -> tuple[list[np.ndarray], str]:
     """Index arrays of train, validation, test and what is left out, and how they came about."""
     seed = options.split_seed
