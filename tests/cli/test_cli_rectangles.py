@@ -79,7 +79,7 @@ def commands(run: reparam.Run, folder: Path, own: Path, mask: Path) -> Iterator[
     elif Ability.COMPLETE in able:
         boxes = run.config.task.task == "boxes"
         yield ("complete", path, "--n", "2", "--samples", "2", *out("complete.png"))
-        yield ("complete", path, "--image", str(own), *(("--mask", str(mask)) if boxes else ()), *out("own.png"))
+        yield ("complete", path, str(own), *(("--mask", str(mask)) if boxes else ()), *out("own.png"))
     yield ("report", path)
 
 

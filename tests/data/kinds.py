@@ -217,6 +217,21 @@ def hugging_face(folder: Path) -> dict[str, object]:
 
 
 DIGITS = ("0", "1", "2")
+
+
+def shaped(*sizes: tuple[int, int]) -> Callable[[Path], None]:
+    """Ten grey pictures of each (height, width)."""
+
+    def make(folder: Path) -> None:
+        (folder / "pics").mkdir()
+        for number in range(10 * len(sizes)):
+            array = RNG.integers(0, 256, sizes[number % len(sizes)], np.uint8)
+            Image.fromarray(array).save(folder / "pics" / f"{number}.png")
+
+    return make
+
+
+MIXED = shaped((30, 50), (50, 30), (40, 40), (24, 80))
 KINDS = {
     "images in one array": Kind(lambda folder: np.save(folder / "images.npy", grey(40)), (32, 4, 4)),
     "arrays of splits (MedMNIST)": Kind(medical, (40, 10, 10), classes=DIGITS),
@@ -278,6 +293,23 @@ KINDS = {
         hugging_face, (27, 3, 10), classes=("cat", "dog", "hen"), notes=("validation: 10 %",)
     ),
     "a list of pictures in Python": Kind(pillow, (32, 4, 4)),
+    "faces in one array, 28 x 20 (Frey)": Kind(
+        lambda folder: np.save(folder / "frey.npy", RNG.integers(0, 256, (40, 28, 20), np.uint8)),
+        (32, 4, 4),
+        shape=(1, 28, 20),
+    ),
+    "pictures of one size, such as microscopy of 120 x 200": Kind(
+        shaped((120, 200)), (8, 1, 1), shape=(1, 120, 200), notes=("keep the shape of the pictures, 120 x 200",)
+    ),
+    "larger pictures of one size, such as street scenes": Kind(
+        shaped((256, 512)), (8, 1, 1), shape=(1, 64, 128), notes=("256 x 512 pixels (height x width)", "--size")
+    ),
+    "the same as squares": Kind(shaped((256, 512)), (8, 1, 1), shape=(1, 64, 64), notes=("the central square",)),
+    "pictures of several shapes": Kind(
+        MIXED, (32, 4, 4), shape=(1, 24, 24), notes=("24 x 80 pixels (height x width)",)
+    ),
+    "the same as rectangles": Kind(MIXED, (32, 4, 4), shape=(1, 24, 40), notes=("central part of that shape",)),
+    "the same, with nothing cut off": Kind(MIXED, (32, 4, 4), shape=(1, 24, 40), notes=("with black beside them",)),
     "broken pictures": Kind(broken, refused="2 pictures that cannot be read: a.png"),
     "broken pictures, left out": Kind(broken, (3, 1, 1), notes=("that cannot be read are left out: 2",)),
 }

@@ -10,7 +10,6 @@ from PIL import Image
 
 import reparam
 from reparam.data import DataOptions, load
-from reparam.run.data import open_data
 
 SMALL = {"hidden": "8", "latent": 2, "epochs": 1, "pictures": 0, "device": "cpu"}
 RNG = np.random.default_rng(3)
@@ -45,7 +44,8 @@ def test_new_images_come_in_the_shape_that_a_run_knows(tmp_path: Path, crop: str
     for number, size in enumerate([(30, 50), (50, 30), (16, 16), (12, 20)]):
         Image.fromarray(RNG.integers(0, 256, (*size, 3), np.uint8)).save(tmp_path / "photos" / f"{number}.png")
     for new in ("digits", f"folder:{tmp_path / 'photos'}", f"array:{tmp_path / 'own.npy'}"):
-        fitted = open_data(run.config, run.spec, new)
-        assert fitted.shape == (1, 12, 20)
+        found = run.read(new).images.pixels
         asked = load(new, DataOptions(size="12x20", crop=crop, colour="grey"))
-        assert torch.equal(fitted.test.pixels, asked.test.pixels)
+        expected = torch.cat([asked.split(split).pixels for split in ("train", "validation", "test")])
+        assert found.shape[1:] == (1, 12, 20)
+        assert {x.numpy().tobytes() for x in found} == {x.numpy().tobytes() for x in expected}

@@ -21,7 +21,7 @@ def open_data(
     """Loads the data of `config`, or another data set that the user has `typed`, as `config` reads it, or takes what Python has
     `given`; with `shape`, raises DataError unless its images have the run's shape."""
     spec = config.data.data if typed is None else typed
-    options = config.data if shape is None else _as_run(config, shape, spec, typed is not None)
+    options = config.data if shape is None else _as_run(config, shape, spec)
     dataset = given or load_data(spec, options, origin=config.origin if typed is None else TYPED)
     if shape and dataset.shape != shape.image_shape:
         raise DataError(
@@ -38,15 +38,14 @@ def open_data(
     return dataset
 
 
-def _as_run(config: RunConfig, shape: Spec, spec: str, foreign: bool) -> DataOptions:
-    """How images come in the shape that the run knows, whatever is the default of what `spec` names; other images than the run's
-    (`foreign`) in its colours as well. Shards are settled, and functions of the user's do as they like."""
+def _as_run(config: RunConfig, shape: Spec, spec: str) -> DataOptions:
+    """How images come in the sides that the run knows, whatever is the default of what `spec` names. Shards are settled, and
+    functions of the user's do as they like."""
     kind = spec.partition(":")[0]
     if kind not in DATASETS or kind == "shards":
         return config.data
-    channels, *sides = shape.image_shape
-    colour = ("grey" if channels == 1 else "rgb") if foreign else config.data.colour
-    return dataclasses.replace(config.data, size=f"{sides[0]}x{sides[1]}", colour=colour)
+    _, height, width = shape.image_shape
+    return dataclasses.replace(config.data, size=f"{height}x{width}")
 
 
 def own_data(run: Path, config: RunConfig, shape: Spec, given: Dataset | None = None) -> Dataset:
