@@ -136,7 +136,7 @@ def test_pictures_of_several_shapes_are_fitted_by_what_is_asked_for(command: Cal
             "compress", out, tmp_path / "photos" / "0.png", "--bytes", 4000, "--out", tmp_path / f"{crop}.rpz"
         )
         assert done.code == 0, done.err
-        assert "to 12 x 20 (height x width)" in done.err
+        assert "to 12 x 20, as the run's were" in done.err
     for size in ("12x", "7x20", "20x513", "twelve"):
         refused(command(*words, "--size", size, "--out", tmp_path / "x"), "option 'size'", "48x64")
 
