@@ -106,8 +106,8 @@ def picture(data: bytes) -> None:
     tree = Memory({"x.png": data})
     pictures.measure(tree, tree.names)  # type: ignore[arg-type]
     for options in (ImageOptions(), ImageOptions(colour="grey", crop="none")):
-        pictures.decode(tree, tree.names, 8, options)  # type: ignore[arg-type]
-    pictures.decode_maps(tree, tree.names, 8, ImageOptions(), stored_values)  # type: ignore[arg-type]
+        pictures.decode(tree, tree.names, (8, 8), options)  # type: ignore[arg-type]
+    pictures.decode_maps(tree, tree.names, (8, 8), ImageOptions(), stored_values)  # type: ignore[arg-type]
     for kind in ("PNG", "GIF"):
         try:
             check_whole(io.BytesIO(data), kind)
