@@ -5,7 +5,7 @@ A row's second cell is run as it stands, in a folder that holds the input.
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -33,6 +33,20 @@ class Kind(NamedTuple):
 def grey(n: int) -> np.ndarray:
     """uint8 [n, 16, 16]"""
     return RNG.integers(0, 256, (n, 16, 16), np.uint8)
+
+
+def deep(n: int) -> np.ndarray:
+    """uint16 [n, 16, 16] of 12 bits, each with both ends"""
+    found = RNG.integers(0, 4096, (n, 16, 16), np.uint16)
+    found[:, 0, :2] = 0, 4095
+    return found
+
+
+def files(folder: Path, arrays: Iterable[np.ndarray], suffix: str = "png") -> None:
+    """Picture files in `pics`."""
+    (folder / "pics").mkdir()
+    for number, array in enumerate(arrays):
+        Image.fromarray(array).save(folder / "pics" / f"{number:02}.{suffix}")
 
 
 def labels(n: int) -> np.ndarray:
@@ -244,6 +258,77 @@ KINDS = {
     "arrays of other names": Kind(unnamed, refused="holds stuff: name the images 'images'"),
     "a folder of arrays, labels one-hot": Kind(
         several, (36, 4, 10), classes=DIGITS, notes=("images without labels: those of test",)
+    ),
+    "numbers of more than 8 bits": Kind(
+        lambda folder: np.save(folder / "ct.npy", deep(40).astype(np.int16) - 1024),
+        (32, 4, 4),
+        notes=("whole numbers from -1024 to 3071 in the training images become 0 to 1, 4,096 levels",),
+    ),
+    "the same, with a range": Kind(
+        lambda folder: np.save(folder / "ct.npy", deep(40).astype(np.int16) - 1024),
+        (32, 4, 4),
+        notes=("values of train lie outside -1000 to 1000",),
+    ),
+    "floats in [0, 1]": Kind(lambda folder: np.save(folder / "floats.npy", RNG.random((40, 16, 16))), (32, 4, 4)),
+    "floats in [0, 1], in a quarter of the memory": Kind(
+        lambda folder: np.save(folder / "floats.npy", RNG.random((40, 16, 16))), (32, 4, 4)
+    ),
+    "floats of another range": Kind(
+        lambda folder: np.save(folder / "z.npy", RNG.standard_normal((40, 16, 16))),
+        (32, 4, 4),
+        notes=("in the training images become 0 to 1",),
+    ),
+    "bytes in another type (0 to 255 as int32 or floats, / 255, * 257)": Kind(
+        lambda folder: np.save(folder / "int32.npy", grey(40).astype(np.int32)),
+        (32, 4, 4),
+        notes=("int32 of 0 to 255: read as 8 bits",),
+    ),
+    "images of one value": Kind(
+        lambda folder: np.save(folder / "flat.npy", np.full((40, 16, 16), 1000)), refused="tells no range: give one"
+    ),
+    "NaN or infinite pixels": Kind(
+        lambda folder: np.save(folder / "gaps.npy", np.full((40, 16, 16), np.nan)), refused="NaN or infinite pixels"
+    ),
+    "pictures of more than 8 bits (PNG, TIFF, PGM)": Kind(
+        lambda folder: files(folder, deep(40)),
+        (32, 4, 4),
+        notes=("whole numbers from 0 to 4095 in the training images become 0 to 1, 4,096 levels",),
+    ),
+    "the same, as 8 bits": Kind(
+        lambda folder: files(folder, deep(40)), (32, 4, 4), notes=("more than 8 bits are rounded to them",)
+    ),
+    "some pictures of more than 8 bits": Kind(
+        lambda folder: files(folder, [*deep(20), *grey(20)]),
+        (32, 4, 4),
+        notes=("20 of 40 pictures have more than 8 bits: all are read as 8 bits",),
+    ),
+    "TIFFs of floats": Kind(
+        lambda folder: files(folder, RNG.random((40, 16, 16)).astype(np.float32), "tif"), (32, 4, 4)
+    ),
+    "pictures that are transparent in parts": Kind(
+        lambda folder: files(folder, RNG.integers(0, 256, (40, 16, 16, 4), np.uint8)), (32, 4, 4), (3, 16, 16)
+    ),
+    "the same, with what is transparent": Kind(
+        lambda folder: files(folder, RNG.integers(0, 256, (40, 16, 16, 4), np.uint8)), (32, 4, 4), (4, 16, 16)
+    ),
+    "any number of channels": Kind(
+        lambda folder: np.save(folder / "bands.npy", RNG.integers(0, 256, (40, 5, 16, 16), np.uint8)),
+        (32, 4, 4),
+        (5, 16, 16),
+    ),
+    "channels last": Kind(
+        lambda folder: np.save(folder / "bands.npy", RNG.integers(0, 256, (40, 16, 16, 12), np.uint8)),
+        (32, 4, 4),
+        (12, 16, 16),
+    ),
+    "a shape that does not tell the channels": Kind(
+        lambda folder: np.save(folder / "bands.npy", RNG.integers(0, 256, (40, 10, 24, 16), np.uint8)),
+        refused="add --layout first for [N, C, H, W]",
+    ),
+    "the same, told": Kind(
+        lambda folder: np.save(folder / "bands.npy", RNG.integers(0, 256, (40, 10, 24, 16), np.uint8)),
+        (32, 4, 4),
+        (10, 24, 16),
     ),
     "labels from 1": Kind(from_1, (32, 4, 4), classes=(*DIGITS, "3"), notes=("do labels run from 1? subtract 1",)),
     "arrays of Python objects": Kind(pickled, refused="holds Python objects"),

@@ -33,7 +33,10 @@ def spec_and_options(command: str) -> tuple[str, DataOptions]:
     words = shlex.split(command)
     found = dict(re.findall(r"--([a-z-]+)(?: ((?!--)\S+))?", " ".join(words)))
     spec = found.pop("data")
-    return spec, DataOptions(**{name.replace("-", "_"): value or True for name, value in found.items()})
+    values = {
+        name: tuple(map(float, value.split(","))) if "," in value else value or True for name, value in found.items()
+    }
+    return spec, DataOptions(**{name.replace("-", "_"): value for name, value in values.items()})
 
 
 def read(command: str, names: object) -> Dataset:

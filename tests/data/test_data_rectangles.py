@@ -8,7 +8,7 @@ from PIL import Image
 from reparam.data import DataOptions, load
 from reparam.data.io.resize import choose_sides, conform, fit
 from reparam.data.io.single_picture import read_mask, read_picture, read_windows
-from reparam.data.options import ImageOptions, sides_of
+from reparam.data.options import DepthOptions, ImageOptions, sides_of
 from reparam.distributions import IGNORED
 
 RNG = np.random.default_rng(5)
@@ -281,7 +281,7 @@ def test_a_label_map_comes_back_at_the_size_of_its_picture(tmp_path, crop, size)
     array = np.zeros((height, width), np.uint8)
     array[:, width // 2 :] = 255
     Image.fromarray(array).save(tmp_path / "a.png")
-    windows = read_windows(tmp_path / "a.png", (1, 16, 24), ImageOptions(crop=crop))
+    windows = read_windows(tmp_path / "a.png", (1, 16, 24), DepthOptions(crop=crop))
     assert windows.size == size
     assert windows.pixels.shape[1:] == (1, 16, 24)
     assert (len(windows.pixels) == 1) == (crop != "centre" or size in ((24, 16),))
@@ -297,7 +297,7 @@ def test_windows_cover_a_picture_without_a_stretch(tmp_path, size):
     """Each is the part of the reduced picture at its corner; what they hold, joined, is that picture."""
     array = noise(size[1], size[0]) // 2 + 64
     Image.fromarray(array).save(tmp_path / "a.png")
-    windows = read_windows(tmp_path / "a.png", (1, 16, 24), ImageOptions())
+    windows = read_windows(tmp_path / "a.png", (1, 16, 24), DepthOptions())
     rows, columns = windows.sides
     assert (rows == 16) or (columns == 24)
     assert abs(rows * size[0] - columns * size[1]) <= max(size) / 2
@@ -317,7 +317,7 @@ def test_windows_cover_a_picture_without_a_stretch(tmp_path, size):
 def test_what_lies_beside_a_padded_picture_is_known(tmp_path):
     Image.fromarray(noise(16, 16)).save(tmp_path / "a.png")
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "mask.png")
-    options = ImageOptions(crop="pad")
+    options = DepthOptions(crop="pad")
     picture = read_picture(tmp_path / "a.png", (1, 16, 24), options)
     mask = read_mask(tmp_path / "mask.png", picture, (1, 16, 24), options)
     assert torch.equal(mask > 0, picture.pixels == 0)

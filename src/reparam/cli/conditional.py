@@ -40,6 +40,7 @@ def complete(
     from reparam.data.io.single_picture import read_mask, read_picture
     from reparam.reports.figures.predictions import predictions
     from reparam.reports.run_view import RunView
+    from reparam.run.data import fitting
 
     run.require(Ability.COMPLETE, "complete images")
     if Ability.SEGMENT in run.model.abilities:
@@ -53,8 +54,9 @@ def complete(
         return predictions(view, options)
     if len(pictures) != 1 or spec:
         raise ConfigError("--mask says what is seen of one IMAGE: give one picture")
-    picture = read_picture(pictures[0], run.spec.image_shape, run.config.data)
-    seen = read_mask(mask, picture, run.spec.image_shape, run.config.data)
+    shape, reading = run.spec.image_shape, fitting(run.config, run.spec)
+    picture = read_picture(pictures[0], shape, reading)
+    seen = read_mask(mask, picture, shape, reading)
     batch = Batch(
         x=picture.pixels, c=run.condition(picture.pixels, seen), y=torch.tensor([-1]), index=torch.tensor([0])
     )

@@ -11,6 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from reparam.core.spec import BYTES
 from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.options import LARGEST, MOST_CHANNELS, SMALLEST, spelled
 from reparam.data.scale import EIGHT_BITS, Scale
@@ -123,6 +124,10 @@ class Dataset:
                 found = f"{split} images are {part.images.dtype} and training images {self.train.images.dtype}"
                 raise DataError(f"{found}: give them one type")
             _check_floats(part.images, split)
+        if self.train.images.dtype == torch.uint8 and self.scale.levels != BYTES:
+            raise DataError(
+                f"images are uint8 and the scale has {self.scale.levels:,} levels, not {BYTES}: give float32 in [0, 1]"
+            )
             low, high = int(part.labels.min()), int(part.labels.max())
             if low < -1 or high >= len(self.classes):
                 found = f"{split} labels run from {low} to {high} but there are {len(self.classes)} classes"

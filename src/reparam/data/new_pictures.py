@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, Images
+from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import FolderTree, Tree, open_tree, require
-from reparam.data.io.pictures import decode, measure, refuse_all
+from reparam.data.io.pictures import decode, decode_numbers, measure, refuse_all
 from reparam.data.io.resize import manner
 from reparam.data.loading import load
-from reparam.data.options import DataOptions, ImageOptions, spelled
+from reparam.data.options import DataOptions, DepthOptions, spelled
 from reparam.data.registry import DATASETS
 from reparam.data.sources.arrays import ARRAY_FILES, read_arrays
 from reparam.data.sources.layout import class_order, find_pictures, without_common
@@ -100,13 +101,16 @@ def _read(one: str | Path, options: DataOptions, classes: Sequence[str]) -> _Par
 
 
 def _pictures(
-    tree: Tree, names: Sequence[str], notes: tuple[str, ...], options: ImageOptions, classes: Sequence[str]
+    tree: Tree, names: Sequence[str], notes: tuple[str, ...], options: DepthOptions, classes: Sequence[str]
 ) -> _Part:
     assert options.sides
     rows, columns = options.sides
     measured = measure(tree, names)
     refuse_all(tree, names, measured.unreadable)
-    pixels, _ = decode(tree, names, options.sides, options).required(tree)
+    as_numbers, depth_notes = measured.as_numbers(names, options)
+    read, _ = (decode_numbers if as_numbers else decode)(tree, names, options.sides, options).required(tree)
+    pixels, _, scale_notes = settle_pictures(read, [len(names)], options, tree.where)
+    notes = (*notes, *depth_notes, *scale_notes)
     fitted = sum(size != (columns, rows) for size in measured.sizes.values())
     known: list[str | None] = []
     for name, parts in zip(names, without_common(names), strict=True):

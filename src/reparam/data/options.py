@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
+from reparam.core.limits import LARGEST_NUMBER
 from reparam.core.options import check_fields
 from reparam.errors import DataError
 
@@ -49,7 +50,8 @@ def _size(value: Any) -> int | str | None:
 
 Size = Annotated[int | str, PlainValidator(_size)]
 Crop = Literal["centre", "none", "pad"]
-Colour = Literal["auto", "grey", "rgb"]
+Colour = Literal["auto", "grey", "rgb", "rgba"]
+COLOURS: dict[int, Colour] = {1: "grey", 3: "rgb", 4: "rgba"}  # by the number of channels
 Damaged = Literal["stop", "skip"]
 Pages = Literal["first", "images", "channels"]
 
@@ -76,7 +78,11 @@ class ImageOptions:
         ),
     ] = "centre"
     colour: Annotated[
-        Colour, Field(description="'auto' is grey when every picture is grey; 'grey' and 'rgb' convert all of them")
+        Colour,
+        Field(
+            description="'auto' is grey when every picture is grey; 'grey' and 'rgb' convert all of them; 'rgba' keeps what is "
+            "transparent, as a fourth channel"
+        ),
     ] = "auto"
 
     def __post_init__(self) -> None:
@@ -93,6 +99,41 @@ class ImageOptions:
 
 
 @dataclass(frozen=True)
+class DepthOptions(ImageOptions):
+    """How numbers become values from 0 to 1: what sources of the user's own images read."""
+
+    range: Annotated[
+        tuple[float, ...],
+        Field(
+            description="A,B: which numbers become 0 and 1, for all images (default: 8 bits and floats in [0, 1] as they are; of "
+            "others the range of the training images)"
+        ),
+    ] = ()
+    depth: Annotated[
+        Literal["auto", "8"],
+        Field(description="auto: as many levels as there are; 8: rounded to 256, which take a quarter of the memory"),
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.range and (
+            len(self.range) != 2 or not -LARGEST_NUMBER < self.range[0] < self.range[1] < LARGEST_NUMBER
+        ):
+            given = ",".join(f"{end:g}" for end in self.range)
+            raise DataError(f"range {given} is not two numbers, the smaller one first: such as --range 0,4095")
+
+
+@dataclass(frozen=True)
+class ArrayOptions(DepthOptions):
+    """What `array` reads."""
+
+    layout: Annotated[
+        Literal["auto", "first", "last"],
+        Field(description="array: where the channels are, [N, C, H, W] or [N, H, W, C] (auto: as the shape tells)"),
+    ] = "auto"
+
+
+@dataclass(frozen=True)
 class CelebaOptions(ImageOptions):
     """What `celeba` reads."""
 
@@ -103,7 +144,7 @@ class CelebaOptions(ImageOptions):
 
 
 @dataclass(frozen=True)
-class SplitOptions(ImageOptions):
+class SplitOptions(DepthOptions):
     """How pictures without splits are divided."""
 
     split_sizes: Annotated[
@@ -143,7 +184,7 @@ class PairsOptions(SplitOptions):
 
 
 @dataclass(frozen=True)
-class OnDiskOptions(ImageOptions):
+class OnDiskOptions(DepthOptions):
     """How images on disk are read: what `shards` reads."""
 
     workers: Annotated[int, Field(ge=0, le=64, description="images on disk: processes that read ahead (0: none)")] = 2
@@ -169,7 +210,7 @@ class FolderOptions(OnDiskOptions, SplitOptions):
 
 
 @dataclass(frozen=True)
-class DataOptions(FolderOptions, PairsOptions, CelebaOptions):
+class DataOptions(FolderOptions, PairsOptions, CelebaOptions, ArrayOptions):
     """The options of all sources. A source refuses those that it does not read."""
 
     data_root: Annotated[

@@ -7,7 +7,16 @@ from typing import Literal
 
 from reparam.data.dataset import Dataset
 from reparam.data.io.download import Download
-from reparam.data.options import CelebaOptions, DataOptions, FolderOptions, ImageOptions, OnDiskOptions, PairsOptions
+from reparam.data.options import (
+    ArrayOptions,
+    CelebaOptions,
+    DataOptions,
+    DepthOptions,
+    FolderOptions,
+    ImageOptions,
+    OnDiskOptions,
+    PairsOptions,
+)
 from reparam.data.sources import celeba, cifar, mnist, parts
 from reparam.data.sources.arrays import load_array
 from reparam.data.sources.digits import load_digits
@@ -117,6 +126,7 @@ DATASETS: dict[str, Source] = {
         "cub:PATH, Caltech-UCSD Birds-200-2011 with its segmentations, RGB, 200 classes",
         "non-commercial research (Wah et al. 2011)",
         (5_395, 599, 5_794),
+        options=DepthOptions,
         path="given",
         obtain=parts.OBTAIN_CUB,
     ),
@@ -125,6 +135,7 @@ DATASETS: dict[str, Source] = {
         "lfw-parts:PATH, faces with maps of skin and hair, RGB",
         "research (Huang et al. 2007, Kae et al. 2013)",
         (1_500, 500, 927),
+        options=DepthOptions,
         path="given",
         obtain=parts.OBTAIN_LFW,
     ),
@@ -140,6 +151,7 @@ DATASETS: dict[str, Source] = {
         load_array,
         "array:FILE, your own images in a .npy, a .npz, a folder of .npy, a .h5 or a .csv",
         "yours",
+        options=ArrayOptions,
         path="given",
         obtain=_YOURS,
     ),

@@ -20,4 +20,4 @@ class Scale:
         return self == EIGHT_BITS
 
 
-EIGHT_BITS = Scale()
+EIGHT_BITS, UNIT = Scale(), Scale(0.0, 1.0, 0)

@@ -17,6 +17,7 @@ from reparam.reports.figures.predictions import predictions, spread_image
 from reparam.reports.options import PredictionOptions, SegmentationOptions
 from reparam.reports.pictures import legible, sheet, write_png
 from reparam.reports.run_view import RunView
+from reparam.run.data import fitting
 from reparam.run.loaded import LoadedRun
 
 KINDS = ("labels", "predictions", "spread")
@@ -36,7 +37,7 @@ def write_segmentation(run: LoadedRun, path: Path, folder: Path, options: Segmen
     NAME-spread.png, where they differ. A picture of another shape than the model's is covered by several images (`Windows`), each
     with predictions of its own."""
     run.require(Ability.SEGMENT, "segment pictures")
-    picture = read_windows(path, run.spec.image_shape, run.config.data)
+    picture = read_windows(path, run.spec.image_shape, fitting(run.config, run.spec))
     c = run.condition(picture.pixels)
     generates = run.model.has("prior")
     samples = run.predictions(c, options.samples, options.seed) if generates else run.predict(c)[:, None]

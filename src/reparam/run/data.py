@@ -4,10 +4,12 @@ import dataclasses
 import shlex
 from pathlib import Path
 
-from reparam.core.spec import Spec
+from reparam.core.spec import BYTES, Spec
 from reparam.data import DATASETS, DataOptions, Dataset
 from reparam.data import load as load_data
 from reparam.data.dataset import SPLITS
+from reparam.data.options import COLOURS
+from reparam.data.scale import EIGHT_BITS, UNIT, Scale
 from reparam.data.sources.in_python import IN_PYTHON
 from reparam.errors import DataError
 from reparam.importing import TYPED
@@ -39,13 +41,38 @@ def open_data(
 
 
 def _as_run(config: RunConfig, shape: Spec, spec: str) -> DataOptions:
-    """How images come in the sides that the run knows, whatever is the default of what `spec` names. Shards are settled, and
-    functions of the user's do as they like."""
+    """How images come in the sides and levels that the run knows, whatever is the default of what `spec` names. Shards are
+    settled, and functions of the user's do as they like."""
     kind = spec.partition(":")[0]
     if kind not in DATASETS or kind == "shards":
         return config.data
-    _, height, width = shape.image_shape
-    return dataclasses.replace(config.data, size=f"{height}x{width}")
+    found = dataclasses.replace(fitting(config, shape), colour=config.data.colour)
+    return found if DATASETS[kind].reads("range") else dataclasses.replace(found, range=(), depth="auto")
+
+
+def fitting(config: RunConfig, shape: Spec) -> DataOptions:
+    """How any images come in the run's size, colours and levels."""
+    channels, *sides = shape.image_shape
+    size, colour = f"{sides[0]}x{sides[1]}", COLOURS.get(channels, "auto")
+    found = dataclasses.replace(config.data, size=size, colour=colour)
+    # A run that knows bytes alone has read them so, whatever they were: also one of a version before there were other levels.
+    return dataclasses.replace(found, depth="8") if shape.levels == BYTES and not found.range else found
+
+
+def scale_of(config: RunConfig, shape: Spec) -> Scale:
+    """What the numbers of the run's images were."""
+    usual = EIGHT_BITS if shape.levels else UNIT
+    low, high = config.data.range or (usual.low, usual.high)
+    return Scale(low, high, shape.levels)
+
+
+def with_range(config: RunConfig, dataset: Dataset) -> RunConfig:
+    """`config` with the range that was found, so that all images that the run is ever given are read alike. Bytes and floats in
+    [0, 1] have theirs anyway."""
+    if dataset.scale in (EIGHT_BITS, UNIT):
+        return config
+    ends = (float(dataset.scale.low), float(dataset.scale.high))
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, range=ends))
 
 
 def own_data(run: Path, config: RunConfig, shape: Spec, given: Dataset | None = None) -> Dataset:

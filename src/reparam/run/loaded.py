@@ -21,9 +21,9 @@ from torch import Tensor
 from reparam.core.abilities import Ability
 from reparam.core.batch import Batch
 from reparam.core.calls import Count, Seed, checked_methods
+from reparam.core.spec import BYTES
 from reparam.data import Dataset, Images
 from reparam.data.new_pictures import NewPictures, read_new
-from reparam.data.options import Colour
 from reparam.data.selection import class_balanced_indices, random_indices, task_images
 from reparam.data.tasks import observe, to_float
 from reparam.data.values import as_images, as_labels, as_mask
@@ -36,7 +36,7 @@ from reparam.latent.prior_fitting import PriorKind
 from reparam.models import Model, Spec
 from reparam.progress import Progress, Silent
 from reparam.run.config import RunConfig
-from reparam.run.data import own_data
+from reparam.run.data import fitting, own_data
 from reparam.run.device import choose_device, memory_of
 from reparam.run.documents import RunDocument, WeightsFacts
 from reparam.run.fitted_prior import PriorFacts, prior_path, stale_note
@@ -136,11 +136,11 @@ class LoadedRun:
         """Pictures that are not the run's own, in its size, crop and colours: files, folders or zips of them, arrays (.npy,
         .npz), or what `--data` can name besides; all of them and no split, in their order, with their names and classes
         (`read_new`). Raises DataError for what cannot be read."""
-        channels, *sides = self.spec.image_shape
-        colour: Colour = "grey" if channels == 1 else "rgb"
-        size, data = f"{sides[0]}x{sides[1]}", self.config.data
-        data = replace(data, size=size, colour=colour, split_sizes=(), split_seed=0, stream=False)
-        return read_new([given] if isinstance(given, str | Path) else given, data, self.document.data.classes)
+        data = replace(fitting(self.config, self.spec), split_sizes=(), split_seed=0, stream=False)
+        found = read_new([given] if isinstance(given, str | Path) else given, data, self.document.data.classes)
+        if self.spec.levels == BYTES:
+            return found
+        return found._replace(images=replace(found.images, images=to_float(found.images.pixels)))  # as its own are
 
     def require(self, ability: Ability, purpose: str) -> None:
         """Raises ConfigError if the model cannot do that."""

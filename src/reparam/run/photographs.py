@@ -11,8 +11,8 @@ LARGEST_DRAWING = 32  # pixels a side, of grey images
 
 
 def for_photographs(config: RunConfig, shape: tuple[int, int, int], note: Callable[[str], None]) -> RunConfig:
-    """`config` with the recipe that suits images [C, H, W]: the model's recipe for photographs if they are in colour or larger
-    than 32 pixels, else the default one.
+    """`config` with the recipe that suits images [C, H, W]: the model's recipe for photographs if they have several channels or
+    are larger than 32 pixels, else the default one.
 
     A recipe that was asked for stays. So does the default one if the other does not accept an option that was asked for; `note`
     is told the reason.
@@ -23,7 +23,8 @@ def for_photographs(config: RunConfig, shape: tuple[int, int, int], note: Callab
         return config
     if (channels == 1 and max(sides) <= LARGEST_DRAWING) or min(sides) < SMALLEST:
         return config
-    what = f"{'grey' if channels == 1 else 'colour'} images of {sides[0]} x {sides[1]} pixels"
+    kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
+    what = f"{kind} images of {sides[0]} x {sides[1]} pixels"
     asked = {
         name: getattr(getattr(config, section), name) for section, name, _ in fields(family) if name in config.chosen
     }

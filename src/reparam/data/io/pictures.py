@@ -6,7 +6,7 @@ Shapes: `N` pictures, `C H W` image.
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
@@ -17,9 +17,10 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from reparam.data.io.archives import Tree
+from reparam.data.io.deep import is_deep, is_float, low_bytes, numbers_of
 from reparam.data.io.picture_files import check_whole, pages
 from reparam.data.io.resize import fit
-from reparam.data.options import SMALLEST, ImageOptions, Sides
+from reparam.data.options import SMALLEST, Colour, DepthOptions, ImageOptions, Sides
 from reparam.errors import DataError, escaped
 
 PIXEL_LIMIT = 64_000_000  # of one picture: below Pillow's own guard, whose message names no remedy
@@ -31,6 +32,7 @@ _ALONE = 2**24  # pixels: no two pictures that are larger are decoded at once, f
 NAMED = 20  # pictures that cannot be read that an error names; of the others it gives the number
 _WORTH_THREADS = 16 * 1024  # bytes of a file: below it, decoding is too short for threads to help
 _GREY_MODES = ("1", "L")
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue: ITU-R 601, as Pillow's
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 Sizes = dict[str, tuple[int, int]]
@@ -41,11 +43,28 @@ Lines = dict[str, str]  # by name: why a picture cannot be read, and what to do
 
 class Measured(NamedTuple):
     """Of pictures that can be read by their headers the (width, height) held upright; of those with several pages or frames, how
-    many more than one; of the others, why they cannot be read."""
+    many more than one; of the others, why they cannot be read; of those of more than 8 bits whether they are floats."""
 
     sizes: Sizes
     further_pages: dict[str, int]
     unreadable: Lines
+    deep: dict[str, bool]
+
+    def as_numbers(self, names: Collection[str], options: DepthOptions) -> tuple[bool, tuple[str, ...]]:
+        """Whether these pictures are read by `decode_numbers`: all have more than 8 bits, or a range is given. Otherwise as bytes
+        by `decode`, which cannot read floats, and a note where some have more."""
+        kinds = [self.deep.get(name) for name in names]
+        floats, whole = kinds.count(True), kinds.count(False)
+        if options.range or not floats + whole:
+            return bool(options.range), ()
+        if floats and floats < len(kinds):  # `decode` names them
+            return False, ()
+        if whole < len(kinds) and not floats:
+            how = f"{whole:,} of {len(kinds):,} pictures have more than 8 bits: all are read as 8 bits"
+            return False, (f"{how}; --range A,B reads the numbers that they hold",)
+        if options.depth == "8" and not floats:
+            return False, ("pictures of more than 8 bits are rounded to them",)
+        return True, ()
 
     def page_notes(self) -> tuple[str, ...]:
         """A note where pages are left out."""
@@ -92,13 +111,15 @@ def refuse(tree: Tree, unreadable: Lines, remedy: str = "") -> None:
 
 def measure(tree: Tree, names: Sequence[str]) -> Measured:
     """The sizes of pictures, from their headers alone where these tell all."""
-    found = Measured({}, {}, {})
+    found = Measured({}, {}, {}, {})
     with _quiet_pillow():
         for name in names:
             try:
                 with _opened(tree, name, whole=False) as (picture, pages):
                     turned = "exif" in picture.info and picture.getexif().get(ExifTags.Base.Orientation) in _TURNED
                     size = picture.size[::-1] if turned else picture.size
+                    if is_deep(picture):
+                        found.deep[name] = is_float(picture)
             except DataError as error:
                 found.unreadable[name] = str(error)
             else:
@@ -113,17 +134,17 @@ def refuse_all(tree: Tree, names: Sequence[str], unreadable: Lines, remedy: str 
     one error names all."""
     if unreadable:
         others = [name for name in names if name not in unreadable]
-        refuse(tree, unreadable | decode(tree, others, (SMALLEST, SMALLEST), ImageOptions()).unreadable, remedy)
+        refuse(tree, unreadable | decode_numbers(tree, others, (SMALLEST, SMALLEST), ImageOptions()).unreadable, remedy)
 
 
 def decode(tree: Tree, names: Sequence[str], sides: Sides, options: ImageOptions) -> Decoded:
     """The pictures as uint8 [N, C, H, W] of `sides`, and notes. C is 1 where every picture is grey, or where grey is requested.
 
-    Transparency is laid on white, the EXIF orientation is applied, 16 bits become 8, of animations the first frame
-    counts. Of a picture that cannot be read, a line names the file and says whether it is no picture, damaged, or of an absurd
-    size.
+    Transparency is laid on white, or with `rgba` kept as a fourth channel, the EXIF orientation is applied, 16 bits become 8, of
+    animations the first frame counts. Of a picture that cannot be read, a line names the file and says whether it is no picture,
+    damaged, or of an absurd size.
     """
-    out = np.empty((len(names), 1 if options.colour == "grey" else 3, *sides), np.uint8)
+    out = np.empty((len(names), channels_of(options.colour), *sides), np.uint8)
     grey = np.zeros(len(names), bool)
     auto = options.colour == "auto"
 
@@ -139,8 +160,44 @@ def decode(tree: Tree, names: Sequence[str], sides: Sides, options: ImageOptions
     return Decoded(torch.from_numpy(out), notes if auto and grey.any() else (), unreadable)
 
 
+def decode_numbers(tree: Tree, names: Sequence[str], sides: Sides, options: ImageOptions) -> Decoded:
+    """As `decode`, but the numbers that the files hold, float32, where bytes would lose some: NaN where padded pictures do not
+    reach. Resized pictures keep their range, and whole numbers stay whole."""
+    if options.colour == "rgba":
+        raise DataError("--colour rgba is for pictures of 8 bits: leave --range out, or add --depth 8")
+    out = np.empty((len(names), 1 if options.colour == "grey" else 3, *sides), np.float32)
+    grey = np.zeros(len(names), bool)
+
+    def work(i: int, picture: Image.Image) -> None:
+        if is_deep(picture):
+            with tree.open(names[i]) as file, Image.open(file, formats=FORMATS) as again:
+                numbers = numbers_of(picture, again if low_bytes(again) else None)
+        else:
+            ImageOps.exif_transpose(picture, in_place=True)
+            numbers = numbers_of(flat(picture), None)
+        if not np.isfinite(numbers).all():
+            raise DataError(f"{place(tree, names[i])} holds NaN or infinite pixels: remove it, or replace them")
+        if options.colour == "grey" and len(numbers) == 3:
+            numbers = np.rint(np.tensordot(_GREY, numbers, 1))[None]
+        grey[i] = len(numbers) == 1 or bool((numbers == numbers[:1]).all())
+        for channel in range(out.shape[1]):
+            out[i, channel] = _fitted_numbers(numbers[channel % len(numbers)], sides, options)
+
+    unreadable = _each(tree, names, work)
+    if options.colour == "auto" and grey.all():
+        out = out[:, :1].copy()
+    return Decoded(torch.from_numpy(out), (), unreadable)
+
+
+def _fitted_numbers(plane: np.ndarray, sides: Sides, options: ImageOptions) -> np.ndarray:
+    """What is kept of one channel [H, W]."""
+    kept = np.asarray(_fitted(Image.fromarray(plane), sides, options, Image.Resampling.BICUBIC, np.nan))
+    kept = kept.clip(plane.min(), plane.max())  # where resizing overshoots; NaN stays
+    return np.rint(kept) if (plane == np.rint(plane)).all() else kept
+
+
 def decode_one(tree: Tree, name: str, sides: Sides, options: ImageOptions) -> np.ndarray:
-    """One picture as `decode` reads many, uint8 [C, H, W]; C is 3 unless grey is requested."""
+    """One picture as `decode` reads many, uint8 [C, H, W]; C is 3 unless another colour is requested."""
     with _quiet_pillow(), _opened(tree, name, whole=True) as (picture, _):
         pixels = np.asarray(_upright(picture, sides, options))
     if options.colour == "grey":
@@ -171,6 +228,11 @@ def decode_maps(
         out[i, 0] = np.asarray(_fitted(values, sides, options, Image.Resampling.NEAREST, beside))
 
     return DecodedMaps(torch.from_numpy(out), held, _each(tree, names, work))
+
+
+def channels_of(colour: Colour) -> int:
+    """How many channels pictures have that are read in a colour, where none is known to be grey."""
+    return {"grey": 1, "rgba": 4}.get(colour, 3)
 
 
 def place(tree: Tree, name: str) -> str:
@@ -247,18 +309,18 @@ def _opened(tree: Tree, name: str, whole: bool) -> Iterator[tuple[Image.Image, i
 
 
 def _upright(picture: Image.Image, sides: Sides, options: ImageOptions) -> Image.Image:
-    """One picture as L or RGB, [H, W]."""
+    """One picture as L, RGB or RGBA, [H, W]."""
     # JPEG alone: decode at 1/2, 1/4 or 1/8 where that stays twice too large, held either way.
     picture.draft(None, (2 * max(sides), 2 * max(sides)))
     ImageOps.exif_transpose(picture, in_place=True)
-    upright = flat(picture)
+    upright = picture.convert("RGBA") if options.colour == "rgba" else flat(picture)
     if options.colour == "grey":
         upright = upright.convert("L")
     return _fitted(upright, sides, options, Image.Resampling.BICUBIC)
 
 
 def _fitted(
-    upright: Image.Image, sides: Sides, options: ImageOptions, resampling: Image.Resampling, beside: int = 0
+    upright: Image.Image, sides: Sides, options: ImageOptions, resampling: Image.Resampling, beside: float = 0
 ) -> Image.Image:
     """What is kept of a picture, [H, W], in an image that is `beside` elsewhere."""
     found = fit(upright.size, sides, options.crop)
@@ -269,7 +331,8 @@ def _fitted(
         part = upright if upright.size == before else upright.crop(found.box)
     if after == sides[::-1]:
         return part
-    whole = Image.new(part.mode, sides[::-1], beside if part.mode == "L" else (beside,) * 3)
+    bands = len(part.getbands())
+    whole = Image.new(part.mode, sides[::-1], beside if bands == 1 else (beside,) * bands)
     whole.paste(part, found.place[:2])
     return whole
 
@@ -292,10 +355,10 @@ def _flat_strip(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):
         levels = np.asarray(picture).astype(np.int64)
         if levels.min() < 0 or levels.max() > 65535:
-            raise ValueError("32-bit pixels; save it with 8 or 16 bits")
+            raise ValueError("32-bit pixels among others; give --range A,B, or save it with 8 or 16 bits")
         return Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
     if picture.mode == "F":
-        raise ValueError("floating-point pixels; save it with 8 or 16 bits")
+        raise ValueError("floating-point pixels among others; give --range A,B, or save it with 8 or 16 bits")
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")

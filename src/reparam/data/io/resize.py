@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reparam.data.options import LARGEST, SMALLEST, Crop, ImageOptions, Sides, spelled
+from reparam.core.spec import BYTES
+from reparam.data.options import COLOURS, LARGEST, SMALLEST, Colour, Crop, ImageOptions, Sides, spelled
+from reparam.errors import DataError
 
 NATIVE_SQUARE, NATIVE_SIDE = (
     128,
@@ -97,28 +99,60 @@ def _own(width: int, height: int) -> Sides:
     return rows, columns
 
 
-def conform(images: Tensor, options: ImageOptions) -> Tensor:
-    """Images in memory, uint8 [N, C, H, W], with the size, crop and colour of `options`, [N, C', H', W'].
+def conform(images: Tensor, options: ImageOptions, levels: int = BYTES) -> Tensor:
+    """Images in memory, uint8 or float32 in [0, 1] of so many levels (0: any), [N, C, H, W], with the size, crop and colour of
+    `options`, [N, C', H', W'].
 
-    Resizing is antialiased bicubic, as for picture files; images that fit already are returned as they are.
+    Resizing is antialiased bicubic, as for picture files; images that fit already are returned as they are. Raises `DataError`
+    for a colour that images of so many channels do not have.
     """
-    channels, height, width = images.shape[1:]
+    height, width = images.shape[2:]
     chunk = max(1, _CHUNK // (3 * height * width))
-    if options.colour == "rgb" and channels == 1:
-        images = images.expand(-1, 3, -1, -1).contiguous()
-    elif options.colour == "grey" and channels == 3:
-        weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R 601, as Pillow's
-        images = torch.cat([(x * weights).sum(1, keepdim=True).round().byte() for x in images.split(chunk)])
+    images = _coloured(images, options.colour, levels, chunk)
     sides = options.sides or (height, width)
     (left, top, right, bottom), place = fit((width, height), sides, options.crop)
     images = images[..., top:bottom, left:right]
     size = (place[3] - place[1], place[2] - place[0])
     if images.shape[2:] != size:
         resized = [
-            F.interpolate(x.float(), size, mode="bicubic", antialias=True).round().clamp(0, 255).byte()
+            _stored(F.interpolate(x.float(), size, mode="bicubic", antialias=True), images.dtype, levels)
             for x in images.split(chunk)
         ]
         images = torch.cat(resized)
     if size == sides:
         return images.contiguous()
     return F.pad(images, (place[0], sides[1] - place[2], place[1], sides[0] - place[3]))
+
+
+def _coloured(images: Tensor, colour: Colour, levels: int, chunk: int) -> Tensor:
+    channels, top = images.shape[1], 1.0 if images.is_floating_point() else BYTES - 1
+    if colour == "auto" or colour == COLOURS.get(channels):
+        return images
+    if channels not in (1, 3, 4):
+        raise DataError(
+            f"--colour {colour} is for grey, RGB and RGBA, and these images have {channels} channels: leave it out"
+        )
+    if colour == "rgba":
+        rgb = images.expand(-1, 3, -1, -1)
+        return torch.cat([rgb, torch.full_like(rgb[:, :1], top)], 1)
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R 601, as Pillow's
+
+    def change(x: Tensor) -> Tensor:
+        if channels == 4:  # on white
+            x = torch.lerp(
+                torch.full_like(x[:, :3], top, dtype=torch.float32), x[:, :3].float(), x[:, 3:].float() / top
+            )
+        grey = (x * weights).sum(1, keepdim=True) if colour == "grey" else x
+        return _stored(grey, images.dtype, levels)
+
+    if channels == 1:
+        return images.expand(-1, 3, -1, -1).contiguous()
+    return torch.cat([change(x) for x in images.split(chunk)])
+
+
+def _stored(x: Tensor, dtype: torch.dtype, levels: int) -> Tensor:
+    """Floats that were computed of images as these are stored: bytes, or the nearest of the levels."""
+    if dtype == torch.uint8:
+        return x.round().clamp(0, BYTES - 1).byte()
+    x = x.clamp(0, 1)
+    return (x * (levels - 1)).round() / (levels - 1) if levels else x

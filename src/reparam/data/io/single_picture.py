@@ -4,7 +4,7 @@ Shapes: `C H W` image, `D` values of a label map.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import FolderTree, require
-from reparam.data.io.pictures import decode, decode_maps, measure, refuse
+from reparam.data.io.pictures import decode, decode_maps, decode_numbers, measure, refuse
 from reparam.data.io.resize import Box, fit
-from reparam.data.options import Crop, ImageOptions, Sides
+from reparam.data.options import COLOURS, DepthOptions, ImageOptions, Sides
+from reparam.data.tasks import to_float
 from reparam.errors import DataError
 
 HALF = 128  # of 255
@@ -62,23 +64,23 @@ class Windows:
         return enlarged[0].argmax(0)
 
 
-def read_picture(path: Path, shape: tuple[int, int, int], options: ImageOptions) -> Picture:
+def read_picture(path: Path, shape: tuple[int, int, int], options: DepthOptions) -> Picture:
     """The picture at `path`, cut by `options`, in `shape` (C, H, W). Raises `DataError` for one that cannot be read."""
-    return Picture(_read(path, (shape[1], shape[2]), options.crop, shape[0]), _size(path))
+    return Picture(_read(path, (shape[1], shape[2]), options, shape[0]), _size(path))
 
 
-def read_windows(path: Path, shape: tuple[int, int, int], options: ImageOptions) -> Windows:
+def read_windows(path: Path, shape: tuple[int, int, int], options: DepthOptions) -> Windows:
     """The picture at `path` for a model of `shape` (C, H, W), whole: padded or stretched if images of `options` are, else as many
     images as it takes, evenly spread over it. Raises `DataError` for one that cannot be read."""
     channels, *image = shape
     sides, size = (image[0], image[1]), _size(path)
     if options.crop != "centre":
         return Windows(
-            _read(path, sides, options.crop, channels), ((0, 0),), sides, fit(size, sides, options.crop).place, size
+            _read(path, sides, options, channels), ((0, 0),), sides, fit(size, sides, options.crop).place, size
         )
     (left, top, right, bottom), _ = fit(size, sides, "centre")
     whole = round(size[1] * sides[0] / (bottom - top)), round(size[0] * sides[1] / (right - left))
-    pixels = _read(path, whole, "none", channels)
+    pixels = _read(path, whole, replace(options, crop="none"), channels)
     corners = tuple(itertools.product(_starts(whole[0], sides[0]), _starts(whole[1], sides[1])))
     images = [pixels[..., top : top + sides[0], left : left + sides[1]] for top, left in corners]
     return Windows(torch.cat(images), corners, whole, (0, 0, whole[1], whole[0]), size)
@@ -90,12 +92,16 @@ def _starts(length: int, part: int) -> list[int]:
     return [round(number * (length - part) / max(count - 1, 1)) for number in range(count)]
 
 
-def _read(path: Path, sides: Sides, crop: Crop, channels: int) -> Tensor:
+def _read(path: Path, sides: Sides, options: DepthOptions, channels: int) -> Tensor:
     """float [1, C, H, W] in [0, 1]."""
     require(path)
+    if channels not in COLOURS:
+        raise DataError(f"{path} is a picture, and the model's images have {channels} channels: give an array")
     file = FolderTree(path.parent, [path.name])
-    chosen = ImageOptions(crop=crop, colour="grey" if channels == 1 else "rgb")
-    return decode(file, file.names, sides, chosen).required(file)[0].float() / 255
+    chosen = replace(options, size=None, colour=COLOURS[channels])
+    as_numbers, _ = measure(file, file.names).as_numbers(file.names, chosen)
+    pixels, _ = (decode_numbers if as_numbers else decode)(file, file.names, sides, chosen).required(file)
+    return to_float(settle_pictures(pixels, [1], chosen, file.where)[0])
 
 
 def _size(path: Path) -> tuple[int, int]:

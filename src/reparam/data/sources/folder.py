@@ -12,16 +12,18 @@ import torch
 from torch import Tensor
 
 from reparam.data.dataset import Dataset, cut
+from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.io.pages import SUFFIXES as TIFFS
 from reparam.data.io.pages import PagedTree
-from reparam.data.io.pictures import decode, decode_one, measure, refuse_all
+from reparam.data.io.pictures import channels_of, decode, decode_numbers, decode_one, measure, refuse_all
 from reparam.data.io.resize import choose_sides
 from reparam.data.options import FolderOptions, ImageOptions, Sides
+from reparam.data.scale import EIGHT_BITS
 from reparam.data.sources.layout import arrange, find_pictures, listed_classes, require_enough
 from reparam.data.sources.split_folders import beside_splits
-from reparam.errors import escaped
+from reparam.errors import DataError, escaped
 
 _SKIP = " (or leave such pictures out: --damaged skip)"
 
@@ -36,6 +38,8 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
     they were not there (`damaged`). Raises `DataError` also where nothing or too little is found.
     """
     skips = options.damaged == "skip"
+    if options.stream and options.range:
+        raise DataError("pictures on disk are read as 8 bits: leave --range out, or --stream")
     with open_tree(path) as plain:
         paged = None if options.pages == "first" else PagedTree(plain, options.pages)
         tree = paged or plain
@@ -58,11 +62,15 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
                 reader = FolderReader(tree, in_order[: found.kept], sides, options)
                 images = OnDiskImages(reader, torch.arange(found.kept), options.damaged, options.workers)
                 more = ("pictures on disk are read as RGB: --colour grey for grey ones",) * (options.colour == "auto")
+                more += ("pictures of more than 8 bits are read as 8 bits from disk",) * bool(measured.deep)
+                scale = EIGHT_BITS
                 break
-            decoded = decode(tree, in_order, sides, options)
+            as_numbers, depth_notes = measured.as_numbers(in_order, options)
+            decoded = (decode_numbers if as_numbers else decode)(tree, in_order, sides, options)
             if not skips or not decoded.unreadable:
                 pixels, more = decoded.required(tree, _SKIP)
-                images = pixels[: found.kept]
+                images, scale, scale_notes = settle_pictures(pixels[: found.kept], found.counts, options, tree.where)
+                more = (*more, *depth_notes, *scale_notes)
                 break
             unreadable |= decoded.unreadable  # and all is settled anew, as if they had never been there
             sizes = {name: sizes[name] for name in sizes if name not in unreadable}
@@ -74,7 +82,7 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
         notes = (*notes, f"pictures that cannot be read are left out: {len(unreadable):,} ({listed})")
     notes = (*notes, *found.notes, *size_notes, *more)
     files = tuple(escaped(name) for name in in_order[: found.kept])
-    return cut(images, found.labels, found.counts, found.classes, notes, files=files)
+    return cut(images, found.labels, found.counts, found.classes, notes, files=files, scale=scale)
 
 
 class FolderReader:
@@ -82,7 +90,7 @@ class FolderReader:
 
     def __init__(self, tree: Tree, names: Sequence[str], sides: Sides, options: ImageOptions) -> None:
         self.tree, self.names, self.sides, self.options = tree, tuple(names), sides, options
-        self.shape = (1 if options.colour == "grey" else 3, *sides)
+        self.shape = (channels_of(options.colour), *sides)
         digest = hashlib.sha256(f"{self.shape} {options.crop}".encode())
         for name in self.names:
             digest.update(f"{name}\0{tree.size(name)}\0".encode("utf-8", "surrogateescape"))

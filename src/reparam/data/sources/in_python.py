@@ -17,14 +17,14 @@ from torch.utils.data import DataLoader
 from reparam.data.dataset import Dataset
 from reparam.data.io.pictures import flat
 from reparam.data.io.resize import conform
-from reparam.data.options import DataOptions, ImageOptions
+from reparam.data.options import COLOURS, ArrayOptions, DataOptions
 from reparam.data.sources.array_names import IMAGE_WORDS, LABEL_WORDS
-from reparam.data.sources.arrays import as_pixels, of_arrays
+from reparam.data.sources.arrays import of_arrays
 from reparam.errors import DataError, flag
 
 IN_PYTHON = "python"  # what stands in run.json for `--data`
 EXPECTED = (
-    "give images [N, C, H, W] as a tensor or an array (uint8, or floats in [0, 1]), (images, labels), a torch Dataset of (image, "
+    "give images [N, C, H, W] as a tensor or an array, (images, labels), a torch Dataset of (image, "
     "label), or a dict of these by split: {'train': ..., 'test': ...}"
 )
 
@@ -40,13 +40,13 @@ def as_dataset(value: Any, options: DataOptions, name: str = "data") -> Dataset:
     tensor or an array, alone or in a pair with labels [N]; what has a length and items that are images, (image, label) or dicts
     of these; a dict by the names of `by_name`, or by split alone.
 
-    Values are as in files: uint8 from 0 to 255, or floats in [0, 1]. Splits are 80 / 10 / 10 %, stratified and fixed by index,
+    Values are of any real type, as in files. Splits are 80 / 10 / 10 %, stratified and fixed by index,
     where none are given. Raises `DataError` for others, for items that cannot be read, and for options that are for files.
     """
     if isinstance(value, Dataset):
         return replace(value, name=IN_PYTHON)
     for field in fields(DataOptions):
-        known = {own.name for own in fields(ImageOptions)}
+        known = {own.name for own in fields(ArrayOptions)}
         if field.name not in known and getattr(options, field.name) != field.default:
             raise DataError(f"{flag(field.name)} is for files, and images in memory have no names: leave it out")
     if not is_images(value):
@@ -65,7 +65,7 @@ def as_dataset(value: Any, options: DataOptions, name: str = "data") -> Dataset:
 
 
 def _arrays(
-    value: Any, key: str, where: str, options: ImageOptions, notes: list[str], classes: list[tuple[str, ...]]
+    value: Any, key: str, where: str, options: ArrayOptions, notes: list[str], classes: list[tuple[str, ...]]
 ) -> dict[str, Any]:
     """A value under the names of arrays."""
     separate = f"{key}_" if key else ""
@@ -95,7 +95,7 @@ def _plain(value: Any, where: str) -> np.ndarray:
     if isinstance(value, Tensor):
         if value.layout != torch.strided or value.is_complex() or value.is_meta:
             place = "on no device" if value.is_meta else f"{value.layout} {value.dtype}"
-            raise DataError(f"{where} is {place}: give a plain tensor of uint8, or of floats in [0, 1]")
+            raise DataError(f"{where} is {place}: give a plain tensor of integers or floats")
         value = value.detach().cpu()
         return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     array = np.asarray(value)
@@ -104,7 +104,7 @@ def _plain(value: Any, where: str) -> np.ndarray:
     return array
 
 
-def _items(value: Any, where: str, options: ImageOptions, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+def _items(value: Any, where: str, options: ArrayOptions, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
     """The images [N, C, H, W] and labels [N] of what has items."""
     number = len(value)
     if not number:
@@ -128,9 +128,23 @@ def _items(value: Any, where: str, options: ImageOptions, notes: list[str]) -> t
         if options.size is None:
             sizes = f"from {shapes[0]} to {shapes[-1]}"
             raise DataError(f"{where} has images of {len(shapes)} shapes, {sizes}: give size=, or resize them to one")
-        images = [conform(as_pixels(image[None], where, notes), options)[0].numpy() for image in images]
+        images = _resized(images, options)
     known = [label for label in labels if label != -1]
     return np.stack(images), np.array(labels, np.int64) if known else None
+
+
+def _resized(images: list[np.ndarray], options: ArrayOptions) -> list[np.ndarray]:
+    """Images [C, H, W] of one size, with numbers of the same type."""
+    if all(image.dtype == np.uint8 for image in images):
+        return [conform(torch.from_numpy(image[None]), options)[0].numpy() for image in images]
+    low, high = float(min(image.min() for image in images)), float(max(image.max() for image in images))
+    span = high - low if high > low else 1.0  # NaN stays, and is told of later
+    found = []
+    for image in images:
+        inside = torch.from_numpy(((image - low) / span).astype(np.float32))
+        fitted = conform(inside[None], options, levels=0)[0].numpy().astype(np.float64) * span + low
+        found.append(np.rint(fitted).astype(image.dtype) if image.dtype.kind in "biu" else fitted.astype(image.dtype))
+    return found
 
 
 def _item(value: Any, place: int, where: str) -> tuple[np.ndarray, int]:
@@ -151,7 +165,7 @@ def _item(value: Any, place: int, where: str) -> tuple[np.ndarray, int]:
     array = np.asarray(flat(image)) if isinstance(image, Image.Image) else _plain(image, own)
     if array.ndim == 2:
         array = array[None]
-    elif array.ndim == 3 and array.shape[-1] in (1, 3) and array.shape[0] not in (1, 3):
+    elif array.ndim == 3 and array.shape[-1] in COLOURS and array.shape[0] not in COLOURS:
         array = array.transpose(2, 0, 1)
     if array.ndim != 3:
         raise DataError(f"{own} is {type(image).__name__} of shape {array.shape}, no image [C, H, W]: {EXPECTED}")

@@ -13,10 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from reparam.data.dataset import Dataset, cut
+from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import Tree, open_tree
-from reparam.data.io.pictures import decode, decode_maps, measure, place, refuse, refuse_all
+from reparam.data.io.pictures import decode, decode_maps, decode_numbers, measure, place, refuse, refuse_all
 from reparam.data.io.resize import choose_sides, fit
-from reparam.data.options import ImageOptions, PairsOptions
+from reparam.data.options import DepthOptions, PairsOptions
 from reparam.data.sources.layout import arrange, find_pictures, require_enough
 from reparam.data.sources.split_folders import beside_splits
 from reparam.distributions import IGNORED
@@ -30,8 +31,9 @@ _REMEDY = "save masks as PNG with values 0 to D - 1"
 
 
 class Pairs(NamedTuple):
-    """N pictures with their label maps: `images` uint8 [N, C, H, W], `maps` uint8 [N, 1, H, W], which values each file
-    `held` anywhere, bool [N, 256], notes, and of padded pictures where they are, bool [N, 1, H, W]."""
+    """N pictures with their label maps: `images` [N, C, H, W] as `decode` or `decode_numbers` give them, `maps` uint8
+    [N, 1, H, W], which values each file `held` anywhere, bool [N, 256], notes, and of padded pictures where they are, bool
+    [N, 1, H, W]."""
 
     images: Tensor
     maps: Tensor
@@ -62,8 +64,9 @@ def load_pairs(path: Path, options: PairsOptions) -> Dataset:
         table, map_values, map_note = _meaning(tree, masks, pairs.held, options.ignore)
     notes = (*notes, *strays, *found.notes, *pairs.notes, map_note)
     maps = pairs.counted(torch.from_numpy(table[pairs.maps[: found.kept].numpy()]))
-    kept, files = pairs.images[: found.kept], tuple(escaped(name) for name in images[: found.kept])
-    return cut(kept, found.labels, found.counts, found.classes, notes, maps, map_values, files)
+    kept, scale, more = settle_pictures(pairs.images[: found.kept], found.counts, options, tree.where)
+    files = tuple(escaped(name) for name in images[: found.kept])
+    return cut(kept, found.labels, found.counts, found.classes, (*notes, *more), maps, map_values, files, scale)
 
 
 def has_pairs(path: Path) -> bool:
@@ -75,7 +78,7 @@ def read_pairs(
     tree: Tree,
     images: Sequence[str],
     masks: Sequence[str],
-    options: ImageOptions,
+    options: DepthOptions,
     read: Callable[[Image.Image, str], np.ndarray],
 ) -> Pairs:
     """Pictures and their label maps, cut and resized alike; `read` is that of `decode_maps`.
@@ -92,14 +95,17 @@ def read_pairs(
             raise DataError(f"{place(tree, mask)} {has}: make the mask as large as the image")
     sizes = [of_images.sizes[name] for name in images]
     sides, size_notes = choose_sides(sizes, options)
-    decoded = decode(tree, images, sides, options)
+    as_numbers, depth_notes = of_images.as_numbers(images, options)
+    decoded = (decode_numbers if as_numbers else decode)(tree, images, sides, options)
     maps, held, unreadable = decode_maps(tree, masks, sides, options, read)
     refuse(tree, decoded.unreadable | unreadable)
     within = torch.zeros(maps.shape, dtype=torch.bool) if options.crop == "pad" else None
     for number, size in enumerate(sizes if within is not None else ()):
         left, top, right, bottom = fit(size, sides, options.crop).place
         within[number, :, top:bottom, left:right] = True  # type: ignore[index]
-    return Pairs(decoded.pixels, maps, held, (*of_images.page_notes(), *size_notes, *decoded.notes), within)
+    return Pairs(
+        decoded.pixels, maps, held, (*of_images.page_notes(), *size_notes, *decoded.notes, *depth_notes), within
+    )
 
 
 def stored_values(picture: Image.Image, where: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from reparam.data.dataset import Dataset, cut
 from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.pictures import place
 from reparam.data.io.text import read_lines
-from reparam.data.options import ImageOptions
+from reparam.data.options import DepthOptions
 from reparam.data.sources.pairs import TWO_VALUES, read_pairs, stored_values
 from reparam.data.splitting import fill_splits, hold_out, tenth
 from reparam.errors import DataError
@@ -35,7 +35,7 @@ _AGREED = 128  # of 255: half of the annotators of a bird count the pixel as bir
 _PARTS = {"background": (0, 0, 255), "skin": (0, 255, 0), "hair": (255, 0, 0)}
 
 
-def load_cub(path: Path, options: ImageOptions) -> Dataset:
+def load_cub(path: Path, options: DepthOptions) -> Dataset:
     """The official test images; a tenth of the official training images, stratified and fixed by name, is validation.
 
     The map is foreground where at least half of the annotators agree. Raises `DataError` where files are missing or
@@ -66,7 +66,7 @@ def load_cub(path: Path, options: ImageOptions) -> Dataset:
     return cut(pairs.images, torch.from_numpy(labels[order]), counts, tuple(known), notes, maps, TWO_VALUES)
 
 
-def load_lfw_parts(path: Path, options: ImageOptions) -> Dataset:
+def load_lfw_parts(path: Path, options: DepthOptions) -> Dataset:
     """The official splits, unlabelled; without parts_validation.txt, validation is a tenth of parts_train_validation.txt.
 
     Raises `DataError` where files are missing or a map holds a colour that is no part.

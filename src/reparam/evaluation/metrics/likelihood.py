@@ -86,6 +86,9 @@ def no_bits(context: EvaluationContext) -> str | None:
         return "images were binarised: it is for grey levels"
     if not context.dataset.scale.levels:
         return "images are floats of any value: it is for levels (--depth 8 reads them as 256)"
+    known = getattr(context.model.decoder, "levels", context.dataset.scale.levels)
+    if context.grey_levels == "mass" and known != context.dataset.scale.levels:
+        return f"images have {context.dataset.scale.levels:,} levels, and the likelihood is a mass on {known:,}"
     if context.grey_levels:
         return None
     return "its likelihood is no mass on levels and no density (a Bernoulli on grey values is a cross-entropy)"

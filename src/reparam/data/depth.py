@@ -1,0 +1,255 @@
+"""From numbers of any type to images: which range of them becomes 0 to 1, one for all images of a data set.
+
+Numbers that are bytes already (0 to 255, a byte / 255, or a byte * 257 in 16 bits) become `uint8` as they are, since that is a
+quarter of the memory.
+
+Shapes: `N` images, `C H W` image.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reparam.core.spec import BYTES
+from reparam.data.dataset import SPLITS
+from reparam.data.options import DepthOptions
+from reparam.data.scale import EIGHT_BITS, Scale
+from reparam.data.values import ROUNDING
+from reparam.errors import DataError
+
+CHUNK = 2**24  # values looked at or converted at a time
+MOST_LEVELS = 2**16  # float32 tells them apart; of more, a value is any
+_OF_BYTE = 1e-4  # how far float32 may be from a whole number after times 255
+_STRETCH = 257  # 65,535 / 255
+_DARK = 0.5  # floats in [0, 1] of which the largest is below it are told of
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """Images [N, C, H, W] of any real type, as they are stored; the rows that count (None: all); what they are, for errors."""
+
+    array: np.ndarray
+    where: str
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.array) if self.rows is None else len(self.rows)
+
+    def parts(self) -> Iterator[np.ndarray]:
+        """Some images at a time."""
+        step = max(1, CHUNK // max(1, self.array[:1].size))
+        for start in range(0, len(self), step):
+            part = slice(start, start + step)
+            yield self.array[part] if self.rows is None else self.array[self.rows[part]]
+
+
+class Held(NamedTuple):
+    """What numbers there are: the least and the largest; whether all are whole, a byte / 255, or a byte * 257."""
+
+    low: float
+    high: float
+    whole: bool
+    shares: bool
+    stretched: bool
+
+    @property
+    def bytes(self) -> bool:
+        return (self.whole and self.low >= 0 and self.high <= BYTES - 1) or self.shares or self.stretched
+
+    def joined(self, other: "Held") -> "Held":
+        ends = min(self.low, other.low), max(self.high, other.high)
+        both = (one and another for one, another in zip(self[2:], other[2:], strict=True))
+        return Held(*ends, *both)
+
+
+def held(numbers: Numbers) -> Held:
+    """Looks at each number once. Raises DataError for other types than real numbers, and for NaN and infinity."""
+    dtype = numbers.array.dtype
+    if dtype.kind not in "biuf":
+        raise DataError(f"{numbers.where} are {dtype}: save images as integers or floats")
+    found, floats = None, dtype.kind == "f"
+    for part in numbers.parts():
+        low, high = float(part.min()), float(part.max())  # NaN where there is one
+        if not -np.inf < low <= high < np.inf:
+            raise DataError(
+                f"{numbers.where} holds NaN or infinite pixels: drop those images, or use numpy.nan_to_num(images, nan=0, "
+                "posinf=1, neginf=0)"
+            )
+        whole = not floats or ((found is None or found.whole) and bool((part == np.rint(part)).all()))
+        shares = floats and (found is None or found.shares) and _are_shares(part, low, high)
+        stretched = dtype == np.uint16 and (found is None or found.stretched) and not (part % _STRETCH).any()
+        one = Held(low, high, whole, shares, stretched)
+        found = one if found is None else found.joined(one)
+    assert found
+    return found
+
+
+def _are_shares(part: np.ndarray, low: float, high: float) -> bool:
+    """Whether floats are bytes / 255, as far as their type tells."""
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        return False
+    values = part.astype(np.float64) * (BYTES - 1)
+    return bool((np.abs(values - np.rint(values)) <= max(_OF_BYTE, 128 * float(np.finfo(part.dtype).eps))).all())
+
+
+def choose_scale(
+    splits: Sequence[Held], options: DepthOptions, where: str, of_16_bits: bool
+) -> tuple[Scale, tuple[str, ...]]:
+    """The scale of a data set, and notes, from what its training, validation and test images hold.
+
+    It is `--range`; of floats in [0, 1] that; else the range found in the training images. Under `--depth 8` there are 256
+    levels, and of numbers of 16 bits the range is all of them. Raises DataError where the training images are all of one value.
+    """
+    train, whole = splits[0], all(split.whole for split in splits)
+    kind = "whole numbers" if whole else "numbers"
+    notes: tuple[str, ...] = ()
+    if options.range:
+        low, high = options.range
+    elif not whole and train.low >= -ROUNDING and train.high <= 1 + ROUNDING:
+        low, high = 0.0, 1.0
+        if train.high < _DARK:
+            found = f"floats of the training images run from {train.low:.4g} to {train.high:.4g} of 0 to 1"
+            notes = (f"{found}: --range {train.low:.4g},{train.high:.4g} spreads them over it",)
+    elif options.depth == "8" and of_16_bits:
+        low, high = 0.0, float(MOST_LEVELS - 1)
+        notes = (f"numbers of 16 bits are rounded to {BYTES} levels, from 0 to {MOST_LEVELS - 1:,}",)
+    else:
+        low, high = train.low, train.high
+        if low == high:
+            raise DataError(
+                f"{where}: all pixels of the training images are {low:.6g}, which tells no range: give one, such as --range "
+                f"{low:.6g},{low + 1:.6g}"
+            )
+        count = f", {levels:,} levels" if (levels := _levels(low, high, whole)) else ""
+        span = f"{kind} from {low:.6g} to {high:.6g} in the training images become 0 to 1{count}"
+        notes = (f"{span}; --range A,B sets another range",)
+    levels = _levels(low, high, whole) if options.depth == "auto" else BYTES
+    if whole and not levels:
+        notes = (*notes, f"more than {MOST_LEVELS:,} levels are taken for a continuum")
+    return Scale(float(low), float(high), levels), notes
+
+
+def _levels(low: float, high: float, whole: bool) -> int:
+    if not whole or low % 1 or high % 1 or high - low + 1 > MOST_LEVELS:
+        return 0
+    return int(high - low) + 1
+
+
+def unit(values: np.ndarray, scale: Scale) -> np.ndarray:
+    """Numbers as values of `scale`, cut to its range: uint8 where there are 256 levels, else float32 in [0, 1]."""
+    if (scale.low, scale.high) != (0, 1):
+        values = (values.astype(np.float64) - scale.low) / (scale.high - scale.low)
+    found = values.clip(0, 1)
+    return np.rint(found * (BYTES - 1)).astype(np.uint8) if scale.levels == BYTES else found.astype(np.float32)
+
+
+Convert = Callable[[Numbers], Tensor]
+
+
+def settle(
+    splits: Mapping[str, Sequence[Numbers]], options: DepthOptions, where: str
+) -> tuple[Convert, Scale, tuple[str, ...]]:
+    """How numbers become images, their scale, and notes, from those of each split (in one part or several), of which the first is
+    training's.
+
+    The function gives [N, C, H, W]: uint8 where all numbers are bytes, else as `unit`. Raises DataError for splits whose numbers
+    have no range in common.
+    """
+    found = [[held(part) for part in parts] for parts in splits.values()]
+    pairs = [
+        (part, one)
+        for parts, known in zip(splits.values(), found, strict=True)
+        for part, one in zip(parts, known, strict=True)
+    ]
+    if not options.range and all(one.bytes for _, one in pairs):
+        arrays: dict[int, Held] = {}
+        for part, one in pairs:
+            arrays[id(part.array)] = one.joined(arrays.get(id(part.array), one))
+        told = (_byte_note(part.array.dtype, arrays[id(part.array)]) for part, _ in pairs)
+        return (
+            lambda part: _to_bytes(part, arrays[id(part.array)]),
+            EIGHT_BITS,
+            tuple(dict.fromkeys(filter(None, told))),
+        )
+    if len({_in_unit(one) for _, one in pairs if _in_unit(one) is not None}) > 1 and not options.range:
+        raise DataError(
+            f"{where}: some images are floats in [0, 1] and others are not: save all alike, or give --range A,B"
+        )
+    joined = [functools.reduce(Held.joined, parts) for parts in found]
+    of_16_bits = all(part.array.dtype == np.uint16 for part, _ in pairs)
+    scale, notes = choose_scale(joined, options, where, of_16_bits)
+    return (
+        lambda part: _converted(part, lambda values: unit(values, scale)),
+        scale,
+        (*notes, *_outside(splits, joined, scale)),
+    )
+
+
+def settle_pictures(
+    pixels: Tensor, counts: Sequence[int], options: DepthOptions, where: str
+) -> tuple[Tensor, Scale, tuple[str, ...]]:
+    """Pictures [N, C, H, W], in the order of the splits, which have so many (or all in one): bytes as they are, numbers (float32,
+    NaN where there are none) as `settle` makes images of them, with the least value beside a picture."""
+    if pixels.dtype == torch.uint8:
+        return pixels, EIGHT_BITS, ()
+    values = pixels.numpy()
+    gaps = np.isnan(values)
+    if gaps.any():
+        low, high = (float(end(values[: counts[0]][~gaps[: counts[0]]])) for end in (np.min, np.max))
+        as_they_are = low >= 0 and high <= BYTES - 1
+        values = np.where(gaps, options.range[0] if options.range else 0 if as_they_are else low, values)
+    if values.min() >= 0 and values.max() < MOST_LEVELS and (values == np.rint(values)).all():
+        values = values.astype(np.uint16)
+    ends = np.cumsum(counts)
+    parts = [Numbers(values[end - count : end], where) for end, count in zip(ends, counts, strict=True)]
+    names = SPLITS if len(parts) == len(SPLITS) else ("these pictures",)
+    convert, scale, notes = settle({name: [part] for name, part in zip(names, parts, strict=True)}, options, where)
+    return torch.cat([convert(part) for part in parts]), scale, notes
+
+
+def _in_unit(one: Held) -> bool | None:
+    """Whether numbers are floats in [0, 1]; None where they are 0 and 1 alone, which goes with all."""
+    within = one.low >= -ROUNDING and one.high <= 1 + ROUNDING
+    return None if within and one.whole else within
+
+
+def _byte_note(dtype: np.dtype, known: Held) -> str:
+    if dtype.kind != "f" and known.high == 1:
+        return "values are 0 and 1 only: read as black and white"
+    if dtype in (np.uint8, np.bool_):
+        return ""
+    how = "that are bytes * 257" if known.high > BYTES else "of 0 to 255" if known.high > 1 else "that are bytes / 255"
+    return f"{dtype} {how}: read as 8 bits"
+
+
+def _to_bytes(numbers: Numbers, known: Held) -> Tensor:
+    if known.high > BYTES:
+        return _converted(numbers, lambda values: (values // _STRETCH).astype(np.uint8))
+    if known.whole and known.high > 1:
+        return _converted(numbers, lambda values: values.astype(np.uint8))
+    return _converted(numbers, lambda values: np.rint(values.clip(0, 1) * (BYTES - 1)).astype(np.uint8))
+
+
+def _converted(numbers: Numbers, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+    parts = [torch.from_numpy(np.ascontiguousarray(function(part))) for part in numbers.parts()]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _outside(splits: Mapping[str, Sequence[Numbers]], known: Sequence[Held], scale: Scale) -> Iterator[str]:
+    """A note for each split with values that are cut off."""
+    for (name, parts), one in zip(splits.items(), known, strict=True):
+        margin = ROUNDING * (scale.high - scale.low)
+        if one.low >= scale.low - margin and one.high <= scale.high + margin:
+            continue
+        chunks = [chunk for part in parts for chunk in part.parts()]
+        outside = sum(int(((chunk < scale.low) | (chunk > scale.high)).sum()) for chunk in chunks)
+        total = sum(chunk.size for chunk in chunks)
+        yield (
+            f"{outside:,} of {total:,} values of {name} lie outside {scale.low:.6g} to {scale.high:.6g} (they run from "
+            f"{one.low:.6g} to {one.high:.6g}) and are cut off"
+        )
