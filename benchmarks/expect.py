@@ -9,8 +9,8 @@ there; what is there is not run again. `vae` is measured twice, with the prior f
 baseline, a Gaussian in as many principal components as there are latents, is measured by `evaluate` itself, on the same images.
 Runs and a picture of 36 samples, not chosen, are left in `--runs`. DIR holds `celeba-5k`, in CelebA's layout, and `cifar10`.
 
-`--draw` writes `expect-DATA.svg`, figures over minutes with a point for each seed and a line through their means, and
-`expect-DATA.jpg`, the first samples of each arm's longest run in a row, below those of the baseline.
+`--draw` writes `expect.json`, medians and ranges over seeds; `expect-DATA.svg`, figures over minutes with a point for each seed and a
+line through their means; and `expect-DATA.jpg`, the first samples of each arm's longest run in a row, below those of the baseline.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contest import keep, machine
+from contest import keep, machine, spread
 from PIL import Image
 
 import reparam
@@ -107,28 +107,56 @@ def cells(data: str, results: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(results.glob(f"expect-{data}-*.json"))]
 
 
+def points(data: str, results: Path) -> dict[str, dict[float, dict[str, list[float]]]]:
+    """The figures of all seeds by arm, minutes and metric; those of the plain baseline, which no minutes change, under 0."""
+    found: dict[str, dict[float, dict[str, list[float]]]] = {}
+
+    def add(arm: str, minutes: float, metrics: dict[str, Any]) -> None:
+        for metric in PANELS:
+            if metric in metrics:
+                found.setdefault(arm, {}).setdefault(minutes, {}).setdefault(metric, []).append(
+                    metrics[metric]["value"]
+                )
+
+    for one in cells(data, results):
+        add(one["arm"], one["minutes"], one["metrics"])
+        add("standard_normal", one["minutes"], one.get("standard_normal", {}))
+        add("components", 0, one["components"])
+        found[one["arm"]][one["minutes"]].setdefault("steps", []).append(one["steps"])
+    return found
+
+
+def summary(data: str, results: Path) -> dict[str, Any]:
+    """Medians and ranges over seeds."""
+    return {
+        arm: {
+            f"{minutes:g}": {name: {"seeds": len(values), **spread(values)} for name, values in sorted(metrics.items())}
+            for minutes, metrics in sorted(by_minutes.items())
+        }
+        for arm, by_minutes in points(data, results).items()
+    }
+
+
 def draw_figures(data: str, results: Path, out: Path) -> None:
     """A panel for each of `PANELS`."""
-    found = cells(data, results)
+    found = points(data, results)
     with charts.styled_canvas(920, 320) as canvas:
         for number, (metric, title) in enumerate(PANELS.items()):
             axes = canvas.add_subplot(1, len(PANELS), number + 1, title=title, xlabel="minutes", xscale="log")
-            for colour, arm in zip(charts.PALETTE, NAMES, strict=False):
-                points: dict[float, list[float]] = {}
-                for one in found:
-                    metrics = one.get("standard_normal", {}) if arm == "standard_normal" else one["metrics"]
-                    if metric in metrics and one["arm"] == ("vae" if arm == "standard_normal" else arm):
-                        points.setdefault(one["minutes"], []).append(metrics[metric]["value"])
-                if points:
-                    minutes = sorted(points)
-                    axes.plot(minutes, [statistics.fmean(points[m]) for m in minutes], color=colour, label=NAMES[arm])
-                    pairs = [(m, value) for m in minutes for value in points[m]]
-                    axes.plot(*zip(*pairs, strict=True), "o", color=colour, markersize=4)
-            plain = [one["components"][metric]["value"] for one in found if metric in one["components"]]
-            axes.axhline(
-                statistics.fmean(plain), color=charts.INK, linestyle="--", linewidth=1, label="Gaussian in components"
-            )
-            axes.set_xticks(sorted({one["minutes"] for one in found}))
+            for colour, (arm, name) in zip(charts.PALETTE, NAMES.items(), strict=False):
+                values = {m: metrics[metric] for m, metrics in sorted(found.get(arm, {}).items()) if metric in metrics}
+                if values:
+                    means = [statistics.fmean(each) for each in values.values()]
+                    axes.plot(list(values), means, color=colour, label=name)
+                    axes.plot(
+                        *zip(*((m, v) for m, each in values.items() for v in each), strict=True),
+                        "o",
+                        color=colour,
+                        ms=4,
+                    )
+            plain = statistics.fmean(found["components"][0][metric])
+            axes.axhline(plain, color=charts.INK, linestyle="--", linewidth=1, label="Gaussian in components")
+            axes.set_xticks(sorted({m for arm in found.values() for m in arm if m}))
             axes.xaxis.set_major_formatter("{x:g}")
             axes.tick_params(length=0)
         handles, labels = canvas.axes[1].get_legend_handles_labels()
@@ -171,6 +199,7 @@ def main() -> None:
     parser.add_argument("--draw", type=Path)
     arguments = parser.parse_args()
     if arguments.draw:
+        keep({data: summary(data, arguments.out) for data in arguments.data}, arguments.out / "expect.json")
         for data in arguments.data:
             draw_figures(data, arguments.out, arguments.draw)
             draw_samples(data, arguments.data_root, arguments.out, arguments.runs, arguments.draw)
