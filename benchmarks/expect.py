@@ -9,8 +9,9 @@ there; what is there is not run again. `vae` is measured twice, with the prior f
 baseline, a Gaussian in as many principal components as there are latents, is measured by `evaluate` itself, on the same images.
 Runs and a picture of 36 samples, not chosen, are left in `--runs`. DIR holds `celeba-5k`, in CelebA's layout, and `cifar10`.
 
-`--draw` writes `expect.json`, medians and ranges over seeds; `expect-DATA.svg`, figures over minutes with a point for each seed and a
-line through their means; and `expect-DATA.jpg`, the first samples of each arm's longest run in a row, below those of the baseline.
+`--draw` writes `expect.json`, medians and ranges over seeds; `expect-DATA.svg`, figures over minutes with a point for each seed
+and a line through their means; and `expect-DATA.jpg`, the first samples of each arm's longest run in a row, below those of the
+baseline.
 """
 
 import argparse
