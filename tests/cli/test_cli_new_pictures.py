@@ -35,7 +35,7 @@ def test_each_picture_has_a_latent_and_its_name(command: Callable, run: Path, ho
     """In a folder, as data, or as files, also a single one."""
     opened, z = reparam.load(run, "cpu"), tmp_path / "z.npz"
     mean, _ = opened.encode(opened.read(holiday).images.pixels)
-    for words in ([holiday], ["--data", f"folder:{holiday}"], sorted(holiday.iterdir())):
+    for words in ([holiday], ["--data", f"folder:{holiday}", "--split", "all"], sorted(holiday.iterdir())):
         done = command("encode", run, *words, "--out", z)
         assert "3 latents of size 2, of new pictures" in done.out
         assert "2 of 3 pictures are cut" in done.err

@@ -113,7 +113,7 @@ def encode(
         raise ConfigError(f"--out {out} must end in .npz")
     opened = open_run(run, device)
     opened.require(Ability.ENCODE, "encode images")
-    if split and (pictures or spec):
+    if split not in (None, "all") and (pictures or spec):
         raise ConfigError("--split is of the run's own images: leave it out for new ones, which are encoded all")
     new = new_pictures(opened, pictures, spec)
     source = new.images if new else opened.dataset.split(split or "test")
