@@ -38,9 +38,9 @@ def test_unknown_split(refused):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Images(torch.zeros(2, 1, 8, 8), torch.zeros(2, dtype=torch.int64)), "uint8"),
+        (lambda: Images(torch.zeros(2, 1, 8, 8).double(), torch.zeros(2, dtype=torch.int64)), "uint8"),
         (lambda: Images(torch.zeros(2, 8, 8).byte(), torch.zeros(2, dtype=torch.int64)), "[N, C, H, W]"),
-        (lambda: Images(torch.zeros(2, 2, 8, 8).byte(), torch.zeros(2, dtype=torch.int64)), "C being 1 or 3"),
+        (lambda: Images(torch.zeros(2, 65, 8, 8).byte(), torch.zeros(2, dtype=torch.int64)), "give 1 to 64"),
         (lambda: Images(torch.zeros(2, 1, 8, 7).byte(), torch.zeros(2, dtype=torch.int64)), "8 x 7"),
         (lambda: Images(torch.zeros(1, 1, 8, 513).byte(), torch.zeros(1, dtype=torch.int64)), "8 to 512"),
         (lambda: images(side=7), "8 to 512"),

@@ -115,6 +115,10 @@ class Dataset:
     scale: Scale = EIGHT_BITS
 
     def __post_init__(self) -> None:
+        if self.train.images.dtype == torch.uint8 and self.scale.levels != BYTES:
+            raise DataError(
+                f"images are uint8 and the scale has {self.scale.levels:,} levels, not {BYTES}: give float32 in [0, 1]"
+            )
         for split in SPLITS:
             part: Images = getattr(self, split)
             if part.images.shape[1:] != self.train.images.shape[1:]:
@@ -124,10 +128,6 @@ class Dataset:
                 found = f"{split} images are {part.images.dtype} and training images {self.train.images.dtype}"
                 raise DataError(f"{found}: give them one type")
             _check_floats(part.images, split)
-        if self.train.images.dtype == torch.uint8 and self.scale.levels != BYTES:
-            raise DataError(
-                f"images are uint8 and the scale has {self.scale.levels:,} levels, not {BYTES}: give float32 in [0, 1]"
-            )
             low, high = int(part.labels.min()), int(part.labels.max())
             if low < -1 or high >= len(self.classes):
                 found = f"{split} labels run from {low} to {high} but there are {len(self.classes)} classes"

@@ -4,6 +4,7 @@ Shapes: `N` pictures, `C H W` image.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -87,7 +88,8 @@ def _read(one: str | Path, options: DataOptions, classes: Sequence[str]) -> _Par
     elif kind in FILES and rest:
         path = user_path(rest)
     else:
-        return _data_set(load(one, options))
+        settled = kind in DATASETS and not DATASETS[kind].reads("depth")
+        return _data_set(load(one, replace(options, range=(), depth="auto") if settled else options))
     require(path)
     if kind == "array" or path.suffix.lower() in ARRAY_FILES:
         pixels, labels, notes = read_arrays(path, options)
