@@ -76,7 +76,55 @@ def escaped(text: str, kept: str = "") -> str:
     return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
 
 
+# What people call things elsewhere, and the names that they may mean here, the likeliest first: without dashes, in small letters.
+# One that is no name where it is looked for is not offered.
+GUESSES: dict[str, tuple[str, ...]] = {
+    "lr": ("learning_rate",),
+    **dict.fromkeys(("batch", "bs"), ("batch_size",)),
+    **dict.fromkeys(("latentdim", "latentsize", "latents", "zdim", "nz", "codesize"), ("latent",)),
+    **dict.fromkeys(("hiddendim", "hiddendims", "hiddenlayers", "hiddensize"), ("hidden",)),
+    **dict.fromkeys(("imagesize", "imgsize", "resolution"), ("size",)),
+    **dict.fromkeys(("epoch", "nepochs", "numepochs", "maxepochs", "steps", "iterations", "iters"), ("epochs",)),
+    **dict.fromkeys(("dataset", "datadir", "datapath", "root"), ("data",)),
+    **dict.fromkeys(("output", "outdir", "outputdir", "savedir", "logdir"), ("out",)),
+    **dict.fromkeys(("loss", "recloss", "reconloss", "reconstructionloss"), ("likelihood",)),
+    **dict.fromkeys(("arch", "architecture", "backbone"), ("network",)),
+    **dict.fromkeys(("optimizer", "optim"), ("optimiser",)),
+    **dict.fromkeys(("scheduler", "lrscheduler"), ("schedule",)),
+    "wd": ("weight_decay",),
+    **dict.fromkeys(("klweight", "kldweight"), ("beta",)),
+    **dict.fromkeys(("annealing", "klannealing", "klwarmup"), ("beta_warmup",)),
+    "earlystopping": ("patience",),
+    **dict.fromkeys(("gradclip", "clipgrad", "maxgradnorm"), ("clip",)),
+    **dict.fromkeys(("gpu", "cuda", "gpus"), ("device",)),
+    **dict.fromkeys(("amp", "fp16", "bf16"), ("precision",)),
+    "numworkers": ("workers",),
+    "pretrained": ("init_from",),
+    **dict.fromkeys(("mse", "l2", "squarederror"), ("gaussian", "mse")),
+    **dict.fromkeys(("mae", "l1", "absoluteerror"), ("laplace",)),
+    **dict.fromkeys(("bce", "crossentropy", "binarycrossentropy"), ("bernoulli",)),
+    "fid": ("fid_inception", "fid_classifier", "kid_random"),
+    "kid": ("kid_inception", "kid_classifier", "kid_random"),
+    **dict.fromkeys(("ll", "loglikelihood", "likelihood"), ("nll",)),
+    **dict.fromkeys(("bpd", "bitsperdim"), ("bits_per_dim",)),
+    **dict.fromkeys(("miou", "jaccard"), ("iou",)),
+    "acc": ("accuracy",),
+    **dict.fromkeys(("betavae", "iwae"), ("vae", "nll")),
+    "autoencoder": ("ae",),
+    **dict.fromkeys(("dcgan", "wgan"), ("gan",)),
+    "conditionalvae": ("cvae",),
+}
+
+
+def meant(name: str, known: Iterable[str]) -> list[str]:
+    """The known names that `name` may stand for: what is called so elsewhere, else the nearest one. `known` may be flags."""
+    known = list(known)
+    guesses = GUESSES.get(re.sub("[-_ ]", "", name.lower()), ())
+    found = [one for guess in guesses for one in (guess, flag(guess)) if one in known]
+    return found or difflib.get_close_matches(name, known, n=1)
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'latent'?"` for the nearest known name, or the empty string."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    """`"; did you mean 'latent'?"` for the names that may be meant, or the empty string."""
+    near = meant(name, known)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reparam.errors import ReparamError, memory_watched
+from reparam.errors import ReparamError, memory_watched, suggest
 from reparam.terminal import SIGNALLED, Ended, end_signals_raised, flush_streams, open_streams, say
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ def _run(command: "click.Command | None", name: str) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         say(error.ctx.get_help() if error.ctx else "")
         return USER_ERROR
+    except click.NoSuchOption as error:
+        known = [name for one in error.ctx.command.get_params(error.ctx) for name in one.opts] if error.ctx else []
+        hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
+        return _fail(f"no option '{error.option_name}'{suggest(error.option_name, known)}{hint}")
     except click.UsageError as error:
         hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
         return _fail(error.format_message().rstrip(".") + hint)

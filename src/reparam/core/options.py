@@ -16,6 +16,7 @@ stays flat, and what belongs to a part that is not chosen can be refused.
 import dataclasses
 import functools
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -35,10 +36,12 @@ def _adapters(section: Any) -> dict[str, TypeAdapter[Any]]:
 
 
 def refusal(error: Mapping[str, Any]) -> str:
-    """What pydantic found wrong with a value, and how numbers that belong in a tuple are written."""
+    """What pydantic found wrong with a value, how numbers that belong in a tuple are written, and which choice is near."""
     value, remedy = error["input"], ""
     if error["type"] == "tuple_type" and isinstance(value, int | float | list):
         remedy = f": write {short(tuple(value) if isinstance(value, list) else (value,))}"
+    if error["type"] == "literal_error" and isinstance(value, str):
+        remedy = suggest(value, re.findall("'([^']+)'", error["ctx"]["expected"]))
     return f"{error['msg']}, got {short(value)}{remedy}"
 
 

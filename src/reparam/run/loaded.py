@@ -8,6 +8,7 @@ Shapes: `n` images, `C H W` image, `K` latent, `D` values of a label map.
 
 import contextlib
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -44,6 +45,18 @@ from reparam.run.folder import RunFolder
 from reparam.run.history import Curves, curves
 from reparam.run.prior_fit import fit_run_prior
 from reparam.tensor_files import has_digest
+
+# What is trained to be able to: a model and, where it is not the default, its task.
+ABLE: dict[Ability, str] = {
+    Ability.ENCODE: "vae",
+    Ability.RECONSTRUCT: "vae",
+    Ability.SAMPLE: "vae",
+    Ability.SAMPLE_BY_CLASS: "cvae --task labelled",
+    Ability.CLUSTER: "gmvae",
+    Ability.COMPLETE: "cvae --task boxes",
+    Ability.AUGMENT: "gvae",
+    Ability.CLASSIFY: "classifier",
+}
 
 
 @checked_methods
@@ -147,10 +160,10 @@ class LoadedRun:
         if ability not in self.model.abilities:
             have = ", ".join(sorted(self.model.abilities - {Ability.STANDARD_NORMAL})) or "none of the abilities"
             trained = f"'{self.config.model}', trained with task '{self.config.task.task}',"
-            raise ConfigError(
-                f"cannot {purpose}: model {trained} cannot {ability} (it can: {have}); 'reparam models' lists models and "
-                "their tasks"
-            )
+            remedy = "'reparam models' lists models and their tasks"
+            if ability in ABLE:
+                remedy = f"one that can: reparam train {ABLE[ability]} --data {shlex.quote(self.config.data.data)}"
+            raise ConfigError(f"cannot {purpose}: model {trained} cannot {ability} (it can: {have}); {remedy}")
 
     def sample(
         self,
