@@ -7,6 +7,7 @@ Pages include what stands below the line `<!-- table -->` of these files.
 """
 
 import dataclasses
+import inspect
 import sys
 import types
 import typing
@@ -16,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
+import reparam
 from reparam.cli.group import cli
 from reparam.conditionals import LIKELIHOODS
 from reparam.core.options import fields_of
@@ -57,6 +59,7 @@ def tables() -> dict[str, tuple[str, str]]:
         "directions": ("Directions of moves in latent space", directions()),
         "figures": ("Figures of the report", figures()),
         "commands": ("Commands and their options", commands()),
+        "api": ("Python reference", api()),
         "options-run": ("Options of every `reparam train MODEL`: the run", run_options()),
         "options-data": ("Options: data", options(DataSection)),
         "options-task": ("Options: task", options(TaskOptions)),
@@ -213,6 +216,46 @@ def run_options() -> str:
 
 def _recipe_row() -> tuple[str, str, str]:
     return "`--recipe`", "`default`", "a named set of options of the model; options that are typed win over it"
+
+
+def api() -> str:
+    """What `reparam` and `reparam.metrics` offer, from signatures and docstrings."""
+    parts = []
+    for module, what in ((reparam, "reparam"), (reparam.metrics, "reparam.metrics")):
+        parts.append(f"## `{what}`\n\n{_as_text(module.__doc__)}")
+        for name in sorted(module.__all__):
+            found = getattr(module, name)
+            if isinstance(found, types.ModuleType | str):
+                continue
+            parts.append(f"### `{what}.{name}`\n\n{_documented(name, found)}")
+            if inspect.isclass(found):
+                parts += [f"#### `{name}.{key}`\n\n{_documented(key, one)}" for key, one in _methods(found)]
+    return "\n\n".join(parts)
+
+
+def _methods(cls: type) -> list[tuple[str, Any]]:
+    """Public methods and properties with a docstring of their own, by name; those of torch and of tuples left out."""
+    found = {}
+    for base in reversed([base for base in cls.__mro__ if base.__module__.startswith("reparam")]):
+        for name, one in vars(base).items():
+            one = one.fget if isinstance(one, property) else getattr(one, "func", getattr(one, "__func__", one))
+            if not name.startswith("_") and inspect.isfunction(one) and one.__doc__:
+                found[name] = one
+    return sorted(found.items())
+
+
+def _documented(name: str, found: Any) -> str:
+    doc = inspect.getdoc(found) or ""
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):
+        return _as_text(doc)
+    bare = [one.replace(annotation=inspect.Parameter.empty) for one in parameters]
+    return _as_text(f"{name}{inspect.Signature(bare)}\n\n{doc}")
+
+
+def _as_text(text: str | None) -> str:
+    return f"```text\n{inspect.cleandoc(text or '')}\n```"
 
 
 def commands() -> str:
