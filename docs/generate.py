@@ -250,8 +250,21 @@ def _documented(name: str, found: Any) -> str:
         parameters = inspect.signature(found).parameters.values()
     except (TypeError, ValueError):
         return _as_text(doc)
-    bare = [one.replace(annotation=inspect.Parameter.empty) for one in parameters]
+    bare = [_bare(one) for one in parameters]
     return _as_text(f"{name}{inspect.Signature(bare)}\n\n{doc}")
+
+
+class _Name(str):
+    """Text that a signature shows without quotation marks."""
+
+    __repr__ = str.__str__
+
+
+def _bare(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Without its type; a default that is a function, by name: its text has an address."""
+    named = callable(parameter.default) and parameter.default is not inspect.Parameter.empty
+    default = _Name(parameter.default.__name__) if named else parameter.default
+    return parameter.replace(annotation=inspect.Parameter.empty, default=default)
 
 
 def _as_text(text: str | None) -> str:

@@ -25,7 +25,7 @@ def test_an_option_of_another_name_is_found(guess: str) -> None:
         [sys.executable, "-m", "reparam", "train", "vae", flag(guess), "3"], capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert f"no option '{flag(guess)}'; did you mean '{flag(OPTIONS[guess])}'?" in done.stderr
+    assert f"No such option '{flag(guess)}'; did you mean '{flag(OPTIONS[guess])}'?" in done.stderr
 
 
 @pytest.mark.parametrize("value", VALUES)

@@ -54,7 +54,7 @@ def _run(command: "click.Command | None", name: str) -> int:
     except click.NoSuchOption as error:
         known = [name for one in error.ctx.command.get_params(error.ctx) for name in one.opts] if error.ctx else []
         hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
-        return _fail(f"no option '{error.option_name}'{suggest(error.option_name, known)}{hint}")
+        return _fail(f"No such option '{error.option_name}'{suggest(error.option_name, known)}{hint}")
     except click.UsageError as error:
         hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
         return _fail(error.format_message().rstrip(".") + hint)
