@@ -1,5 +1,7 @@
 """Images of any type and number of channels: which numbers become 0 and 1, and where the channels are."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from reparam.data import DataOptions, Dataset, depth, load
 from reparam.data.dataset import SPLITS
 from reparam.data.scale import EIGHT_BITS, Scale
+from reparam.data.sources.shard_writing import write_shards
 from reparam.data.tasks import to_float
 
 RNG = np.random.default_rng(0)
@@ -231,3 +234,60 @@ def test_colours_of_other_channels(tmp_path, refused):
     assert bool((opaque.train.pixels[:, 3] == 255).all())
     with refused("these images have 5 channels: leave it out"):
         load(saved(tmp_path, np.zeros((20, 5, 8, 8), np.uint8)), DataOptions(colour="grey"))
+
+
+@pytest.mark.parametrize(
+    ("array", "options"),
+    [
+        (TWELVE, {}),
+        (TWELVE, {"range": (0, 2000)}),
+        (FLOATS, {}),
+        (FLOATS * 9 - 3, {}),
+        (RNG.integers(0, 256, (20, 5, 9, 8), np.uint8), {}),
+        (RNG.integers(0, 60000, (20, 2, 9, 8)), {}),
+    ],
+    ids=["12 bits", "a range", "floats in [0, 1]", "floats", "five channels", "16 bits of two channels"],
+)
+def test_shards_hold_them_bit_for_bit(tmp_path, array, options):
+    pytest.importorskip("array_record")
+    memory = load(saved(tmp_path, array), DataOptions(**options))
+    write_shards(memory, tmp_path / "shards", workers=0)
+    disk = load(f"shards:{tmp_path / 'shards'}")
+    assert disk.scale == memory.scale
+    assert disk.shape == memory.shape
+    for split in SPLITS:
+        found = disk.split(split).images[:]
+        assert found.dtype == memory.train.images.dtype
+        assert torch.equal(found, memory.split(split).pixels)
+    given = load(f"shards:{tmp_path / 'shards'}", DataOptions(range=(memory.scale.low, memory.scale.high)))
+    assert given.fingerprint == disk.fingerprint
+
+
+def test_shards_keep_the_range_that_they_were_packed_with(tmp_path, refused):
+    pytest.importorskip("array_record")
+    write_shards(load(saved(tmp_path, TWELVE)), tmp_path / "shards", workers=0)
+    for options in ({"range": (0, 100)}, {"depth": "8"}):
+        with refused("numbers from 0 to 4095, as settled when they were packed"):
+            load(f"shards:{tmp_path / 'shards'}", DataOptions(**options))
+    index = tmp_path / "shards" / "index.json"
+    written = json.loads(index.read_text())
+    assert written["format"] == 2
+    for change in ({"values": "float32"}, {"scale": {"low": 5, "high": 5, "levels": 4096}}, {"shape": [65, 9, 8]}):
+        index.write_text(json.dumps(written | change))
+        with refused("its parts do not fit together"):
+            load(f"shards:{tmp_path / 'shards'}")
+    index.write_text(json.dumps(written | {"shape": [1, 9, 16]}))  # whose records are too short
+    with refused("holds 144 bytes, not 288"):
+        load(f"shards:{tmp_path / 'shards'}").train.take(torch.arange(2))
+
+
+@pytest.mark.parametrize(
+    "scale", [Scale(0, 4095, 4096), Scale(-1000, 3000, 4001), Scale(5, 70000, 69996 // 2), EIGHT_BITS]
+)
+def test_images_become_the_numbers_that_they_were(scale):
+    levels = torch.arange(64).view(1, 1, 8, 8) * (scale.levels - 1) // 63
+    images = (levels.double() / (scale.levels - 1)).float()
+    found = depth.numbers_of(images, scale)
+    expected = scale.low + levels.numpy() * (scale.high - scale.low) / (scale.levels - 1)
+    assert np.array_equal(found, np.rint(expected))
+    assert found.dtype.kind in "iu"

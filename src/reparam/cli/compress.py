@@ -70,8 +70,11 @@ def compress(
 @click.argument("file", type=UserPath())
 @click.option("--out", required=True, type=UserPath(), help="A folder that is not there yet.")
 def decompress(run: Path, file: Path, out: Path, device: str, as_json: bool) -> None:
-    """The images of a file that `compress` wrote: OUT/000000.png and on, in the order in which they were given."""
+    """The images of a file that `compress` wrote, in the order in which they were given: OUT/000000.png and on; of more than 8
+    bits, or of other channels than grey and RGB, OUT/images.npy."""
+    from reparam.data.depth import numbers_of
     from reparam.data.io.archives import read_plain
+    from reparam.data.io.npy import write_npy
     from reparam.files import new_folder, why_not_read
     from reparam.reports.pictures import sheet, write_png
 
@@ -85,7 +88,9 @@ def decompress(run: Path, file: Path, out: Path, device: str, as_json: bool) -> 
     except DataError as error:
         raise DataError(f"{file}: {error}") from None
     with new_folder(out) as begun:
-        for number, image in enumerate(found):
+        if not opened.of_pictures:
+            write_npy(begun / "images.npy", numbers_of(found, opened.scale))
+        for number, image in enumerate(found if opened.of_pictures else ()):
             write_png(begun / f"{number:06d}.png", sheet(image[None], 1))
     text = f"{len(found):,} image{'s' * (len(found) != 1)}: {out}"
     answer(as_json, {"out": str(out), "images": len(found)}, text)

@@ -89,7 +89,14 @@ def get(name: str, data_root: str | None, as_json: bool) -> None:
     type=click.Choice(["centre", "none", "pad"]),
     help="Cut the central part of that shape, stretch the whole picture to it, or put black beside it.",
 )
-@click.option("--colour", default="auto", show_default=True, type=click.Choice(["auto", "grey", "rgb"]))
+@click.option("--colour", default="auto", show_default=True, type=click.Choice(["auto", "grey", "rgb", "rgba"]))
+@click.option(
+    "--range",
+    "ends",
+    default=None,
+    metavar="A,B",
+    help="Of more than 8 bits: which numbers become 0 and 1. Pictures are then read into memory, not one by one.",
+)
 @click.option(
     "--split-sizes", default=None, metavar="A,B,C", help="Training, validation, test (default: 80 / 10 / 10 %)."
 )
@@ -108,6 +115,7 @@ def shard(
     source: str,
     out: Path,
     split_sizes: str | None,
+    ends: str | None,
     mebibytes: int,
     workers: int,
     damaged: Any,
@@ -129,7 +137,11 @@ def shard(
         raise click.UsageError(f"there is no {source}: name a folder or zip of pictures, or what --data can name")
     spec = f"folder:{source}" if there else source
     if spec.startswith("folder:"):
-        chosen |= {"stream": True, "damaged": damaged}
+        chosen |= {"stream": not ends, "damaged": damaged}
+    try:
+        chosen["range"] = tuple(float(part) for part in comma_list("range", ends))
+    except ValueError:
+        raise click.UsageError(f"--range {ends} are no numbers: write A,B") from None
     try:
         sizes = tuple(int(part) for part in comma_list("split-sizes", split_sizes))
     except ValueError:

@@ -190,6 +190,16 @@ def settle(
     )
 
 
+def numbers_of(images: Tensor, scale: Scale) -> np.ndarray:
+    """Images [n, C, H, W] in [0, 1] as the numbers that data of that scale holds: of levels the nearest integers."""
+    found = images.cpu().double().clamp(0, 1).numpy() * (scale.high - scale.low) + scale.low
+    if not scale.levels:
+        return found.astype(np.float32)
+    kinds = (np.uint8, np.uint16, np.int16, np.int32)
+    kind = next(one for one in kinds if np.iinfo(one).min <= scale.low and scale.high <= np.iinfo(one).max)
+    return np.rint(found).astype(kind)
+
+
 def settle_pictures(
     pixels: Tensor, counts: Sequence[int], options: DepthOptions, where: str
 ) -> tuple[Tensor, Scale, tuple[str, ...]]:

@@ -89,7 +89,7 @@ def _read(one: str | Path, options: DataOptions, classes: Sequence[str]) -> _Par
         path = user_path(rest)
     else:
         settled = kind in DATASETS and not DATASETS[kind].reads("depth")
-        return _data_set(load(one, replace(options, range=(), depth="auto") if settled else options))
+        return _data_set(load(one, replace(options, range=(), depth="auto", layout="auto") if settled else options))
     require(path)
     if kind == "array" or path.suffix.lower() in ARRAY_FILES:
         pixels, labels, notes = read_arrays(path, options)

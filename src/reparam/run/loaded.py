@@ -25,6 +25,7 @@ from reparam.core.calls import Count, Seed, checked_methods
 from reparam.core.spec import BYTES
 from reparam.data import Dataset, Images
 from reparam.data.new_pictures import NewPictures, read_new
+from reparam.data.scale import Scale
 from reparam.data.selection import class_balanced_indices, random_indices, task_images
 from reparam.data.tasks import observe, to_float
 from reparam.data.values import as_images, as_labels, as_mask
@@ -37,7 +38,7 @@ from reparam.latent.prior_fitting import PriorKind
 from reparam.models import Model, Spec
 from reparam.progress import Progress, Silent
 from reparam.run.config import RunConfig
-from reparam.run.data import fitting, own_data
+from reparam.run.data import fitting, own_data, scale_of
 from reparam.run.device import choose_device, memory_of
 from reparam.run.documents import RunDocument, WeightsFacts
 from reparam.run.fitted_prior import PriorFacts, prior_path, stale_note
@@ -154,6 +155,16 @@ class LoadedRun:
         if self.spec.levels == BYTES:
             return found
         return found._replace(images=replace(found.images, images=to_float(found.images.pixels)))  # as its own are
+
+    @property
+    def scale(self) -> Scale:
+        """What the numbers of its images were."""
+        return scale_of(self.config, self.spec)
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether pictures hold its images: 8 bits of grey or RGB."""
+        return self.spec.levels == BYTES and self.spec.image_shape[0] in (1, 3)
 
     def require(self, ability: Ability, purpose: str) -> None:
         """Raises ConfigError if the model cannot do that."""

@@ -5,6 +5,7 @@ Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, 
 """
 
 import ast
+import io
 import math
 import mmap
 import re
@@ -17,6 +18,7 @@ import numpy as np
 
 from reparam.data.io.archives import require_plain
 from reparam.errors import DataError, short
+from reparam.files import write_bytes
 
 _MAGIC = b"\x93NUMPY"
 _LENGTHS = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}  # how each version writes the length of its header
@@ -58,6 +60,13 @@ def read_npy(data: bytes | mmap.mmap, where: str, remedy: str) -> np.ndarray:
     if dtype.kind == "b" and flat.size and flat.view(np.uint8).max() > 1:
         raise DataError(f"{where} is damaged: its truth values are not all 0 or 1; save it again")
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """The array as a .npy, which appears when it is whole."""
+    packed = io.BytesIO()
+    np.save(packed, array, allow_pickle=False)
+    write_bytes(path, packed.getvalue())
 
 
 def is_possible(shape: tuple[int, ...], itemsize: int = 1) -> bool:

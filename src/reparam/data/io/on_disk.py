@@ -138,21 +138,23 @@ def _end_with_parent() -> None:
 
 
 class Reader(Protocol):
-    """Random access to images of one shape; copies of it live in other processes. Equal `identity`, equal images."""
+    """Random access to images of one shape and type, uint8 or float32 in [0, 1]; copies of it live in other processes. Equal
+    `identity`, equal images."""
 
     shape: tuple[int, int, int]
+    dtype: type[np.uint8 | np.float32]
     identity: str
 
     def __len__(self) -> int: ...
 
     def read(self, place: int) -> np.ndarray:
-        """uint8 [C, H, W]. Raises `DataError`, naming it, for one that cannot be read."""
+        """[C, H, W]. Raises `DataError`, naming it, for one that cannot be read."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class OnDiskImages:
-    """What `Images` needs of a uint8 tensor [N, C, H, W], read by `reader`.
+    """What `Images` needs of a tensor [N, C, H, W], read by `reader`.
 
     places: int64 [N], which of the reader's images these are. damaged: under "skip", an image that cannot be read is
     replaced by the next one, which is logged and kept in `skipped` (shared by all views). workers: processes that read
@@ -166,7 +168,9 @@ class OnDiskImages:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     skipped: dict[str, None] = field(default_factory=dict)
 
-    dtype = torch.uint8
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.uint8 if self.reader.dtype == np.uint8 else torch.float32
 
     @property
     def shape(self) -> torch.Size:
@@ -189,11 +193,11 @@ class OnDiskImages:
         return replace(self, places=torch.cat([self.places, other.places]))
 
     def __getitem__(self, rows: slice) -> Tensor:
-        """uint8 [n, C, H, W]."""
+        """[n, C, H, W]."""
         return self.read(torch.arange(len(self.places))[rows])[0]
 
     def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [n, C, H, W], and their indices, int64 [n]: `index`, except where another was read. Raises `DataError`."""
+        """[n, C, H, W], and their indices, int64 [n]: `index`, except where another was read. Raises `DataError`."""
         pixels, used, lines = self.read_rows(index.tolist())
         self.tell(lines)
         return torch.from_numpy(pixels).to(self.device), torch.tensor(used, device=self.device)
@@ -210,7 +214,7 @@ class OnDiskImages:
 
     def read_rows(self, rows: Sequence[int]) -> tuple[np.ndarray, list[int], list[str]]:
         """As `read`, for any process, with the lines on what was skipped."""
-        pixels = np.empty((len(rows), *self.reader.shape), np.uint8)
+        pixels = np.empty((len(rows), *self.reader.shape), self.reader.dtype)
         used, lines = list(rows), list[str]()
         for row, first in enumerate(rows):
             for tried in range(min(IN_A_ROW, len(self.places))):

@@ -62,7 +62,9 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
                 reader = FolderReader(tree, in_order[: found.kept], sides, options)
                 images = OnDiskImages(reader, torch.arange(found.kept), options.damaged, options.workers)
                 more = ("pictures on disk are read as RGB: --colour grey for grey ones",) * (options.colour == "auto")
-                more += ("pictures of more than 8 bits are read as 8 bits from disk",) * bool(measured.deep)
+                more += (
+                    "pictures of more than 8 bits are read as 8 bits from disk (reparam data shard --range A,B keeps them)",
+                ) * bool(measured.deep)
                 scale = EIGHT_BITS
                 break
             as_numbers, depth_notes = measured.as_numbers(in_order, options)
@@ -87,6 +89,8 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
 
 class FolderReader:
     """Pictures of a folder or zip, decoded as they are needed. Raises `DataError` for a file that is no picture now."""
+
+    dtype: type[np.uint8 | np.float32] = np.uint8
 
     def __init__(self, tree: Tree, names: Sequence[str], sides: Sides, options: ImageOptions) -> None:
         self.tree, self.names, self.sides, self.options = tree, tuple(names), sides, options

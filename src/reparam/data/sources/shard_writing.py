@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from torch.utils.data import ConcatDataset
 from torch.utils.data import Dataset as TorchDataset
 
 from reparam.data.dataset import SPLITS, Dataset, Images
+from reparam.data.io.npy import write_npy
 from reparam.data.io.on_disk import OnDiskImages, ReadAhead, readers_watched
 from reparam.data.options import Damaged
-from reparam.data.sources.shards import FORMAT, INDEX, LABELS, array_record, utf8
+from reparam.data.scale import Scale
+from reparam.data.sources.shards import FORMAT, FORMAT_OF_VALUES, INDEX, LABELS, array_record, utf8
 from reparam.errors import DataError, ReparamError
-from reparam.files import new_folder, write_bytes, write_json
+from reparam.files import new_folder, write_json
 
 SHARD_MIB = 256
 
@@ -41,7 +44,8 @@ def write_shards(
     if dataset.map_values:
         raise DataError("shards hold images and classes, not label maps: train on these pairs where they are")
     splits = [dataset.split(split) for split in SPLITS]
-    packed: ConcatDataset[bytes | str] = ConcatDataset([_Packed(split) for split in splits])
+    values = _stored_as(dataset)
+    packed: ConcatDataset[bytes | str] = ConcatDataset([_Packed(split, values, dataset.scale) for split in splits])
     labels = torch.cat([split.labels for split in splits])
     split_of = np.repeat(range(len(SPLITS)), [len(split) for split in splits])
     skipped, kept = list[str](), list[int]()
@@ -63,15 +67,26 @@ def write_shards(
         if skipped:
             notes.append(f"left out, since they could not be read: {len(skipped):,}")
         facts = {"shape": dataset.shape, "classes": dataset.classes, "splits": counts, "notes": notes}
-        writer.finish({"format": FORMAT, **facts}, labels[kept])
+        if values == "PNG":
+            writer.finish({"format": FORMAT, **facts}, labels[kept])
+        else:
+            more = {"values": values, "scale": vars(dataset.scale)}
+            writer.finish({"format": FORMAT_OF_VALUES, **facts, **more}, labels[kept])
     return skipped
 
 
-class _Packed(TorchDataset[bytes | str]):
-    """The images of a split as PNG, made in worker processes; for an image that cannot be read, the error's line."""
+def _stored_as(dataset: Dataset) -> str:
+    """What a record holds: a PNG, or values of that type."""
+    if dataset.train.images.dtype == torch.uint8:
+        return "PNG" if dataset.shape[0] in (1, 3) else "uint8"
+    return "uint16" if dataset.scale.levels else "float32"
 
-    def __init__(self, split: Images) -> None:
-        self.images = split.images
+
+class _Packed(TorchDataset[bytes | str]):
+    """The images of a split as records, made in worker processes; for an image that cannot be read, the error's line."""
+
+    def __init__(self, split: Images, values: str, scale: Scale) -> None:
+        self.images, self.values, self.scale = split.images, values, scale
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -84,6 +99,9 @@ class _Packed(TorchDataset[bytes | str]):
             )
         except DataError as error:
             return str(error)
+        if self.values != "PNG":
+            levels = np.rint(pixels.astype(np.float64) * (self.scale.levels - 1)) if self.values == "uint16" else pixels
+            return zlib.compress(np.ascontiguousarray(levels, np.dtype(self.values).newbyteorder("<")).tobytes(), 1)
         out = io.BytesIO()
         Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(out, "PNG", compress_level=1)
         return out.getvalue()
@@ -130,7 +148,5 @@ class _Writer:
     def finish(self, facts: dict[str, Any], labels: Tensor) -> None:
         if self._file is not None:
             self._close()
-        packed = io.BytesIO()
-        np.save(packed, labels.numpy(), allow_pickle=False)
-        write_bytes(self.folder / LABELS, packed.getvalue())
+        write_npy(self.folder / LABELS, labels.numpy())
         write_json(self.folder / INDEX, {**facts, "files": self.files, "sha256": self.digest.hexdigest()})

@@ -1,34 +1,39 @@
 """`shards:PATH`: images in a few large files that are read at random places, for data beyond memory.
 
-The files are ArrayRecords, one record an image, a PNG; beside them are `labels.npy` and `index.json`. Every record carries
+The files are ArrayRecords, one record an image: a PNG or, of other channels than grey and RGB and of more than 8 bits, its values
+[C, H, W], little-endian, packed by zlib. Beside them are `labels.npy` and `index.json`. Every record carries
 its own hash, so that a damaged one is recognised and its neighbours can still be read. `shard_writing` makes them.
 
 Shapes: `N` images, `C H W` image.
 """
 
 import io
+import math
 import os
+import zlib
 from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from pydantic import Field, TypeAdapter, ValidationError
 
+from reparam.core.spec import BYTES
 from reparam.data.dataset import SPLITS, Dataset, cut
 from reparam.data.io.archives import read_plain, require
 from reparam.data.io.npy import read_npy
 from reparam.data.io.on_disk import OnDiskImages
-from reparam.data.options import LARGEST, SMALLEST, OnDiskOptions, spelled
+from reparam.data.options import COLOURS, LARGEST, MOST_CHANNELS, SMALLEST, OnDiskOptions, spelled
+from reparam.data.scale import EIGHT_BITS, Scale
 from reparam.errors import DataError, ReparamError, RunError
 from reparam.files import read_json
 
-FORMAT = 1
+FORMAT, FORMAT_OF_VALUES = 1, 2  # of PNGs, and of values, which earlier versions do not read
 INDEX, LABELS = "index.json", "labels.npy"
 OPEN_FILES = 128  # of each process: the usual limit is 1,024
 _REMEDY = "copy it again from where it was made, or make it anew with 'reparam data shard'"
@@ -55,6 +60,8 @@ class _Index:
     classes: tuple[str, ...]
     notes: tuple[str, ...]
     sha256: str
+    values: Literal["PNG", "uint8", "uint16", "float32"] = "PNG"
+    scale: Scale = EIGHT_BITS
 
 
 def array_record() -> Any:
@@ -78,8 +85,17 @@ def utf8(path: Path) -> str:
 class ShardReader:
     """Random access to the records of files that follow each other; each process opens them for itself, as needed."""
 
-    def __init__(self, folder: Path, files: list[_File], shape: tuple[int, int, int], identity: str) -> None:
-        self.folder, self.shape, self.identity = folder, shape, identity
+    def __init__(
+        self,
+        folder: Path,
+        files: list[_File],
+        shape: tuple[int, int, int],
+        identity: str,
+        values: str = "PNG",
+        levels: int = BYTES,
+    ) -> None:
+        self.folder, self.shape, self.identity, self.values, self.levels = folder, shape, identity, values, levels
+        self.dtype = np.float32 if values in ("uint16", "float32") else np.uint8
         self.names = [file.name for file in files]
         self.ends = list(accumulate(file.records for file in files))
         self._open: OrderedDict[int, Any] = OrderedDict()
@@ -96,6 +112,8 @@ class ShardReader:
             packed = self._file(file).read([record])[0]
         except RuntimeError as error:
             raise DataError(f"{where} is damaged ({str(error).partition(' (')[0]}): {_REMEDY}") from None
+        if self.values != "PNG":
+            return self._values(packed, where)
         try:
             with Image.open(io.BytesIO(packed), formats=("PNG",)) as picture:
                 if picture.size != (self.shape[2], self.shape[1]):  # before any size is believed
@@ -107,6 +125,22 @@ class ShardReader:
         if pixels.shape != self.shape or pixels.dtype != np.uint8:
             raise DataError(f"{where} holds {pixels.dtype} of shape {pixels.shape}, not {self.shape}: {_REMEDY}")
         return pixels
+
+    def _values(self, packed: bytes, where: str) -> np.ndarray:
+        kind = np.dtype(self.values).newbyteorder("<")
+        size = math.prod(self.shape) * kind.itemsize
+        try:
+            data = zlib.decompressobj().decompress(packed, size + 1)
+        except zlib.error as error:
+            raise DataError(f"{where} is no image ({error}): {_REMEDY}") from None
+        if len(data) != size:
+            raise DataError(f"{where} holds {len(data):,} bytes, not {size:,}: {_REMEDY}")
+        found = np.frombuffer(data, kind).reshape(self.shape)
+        if self.values == "uint16":
+            found = found / np.float64(self.levels - 1)
+        if self.values != "uint8" and not (found.min() >= 0 and found.max() <= 1):
+            raise DataError(f"{where} holds values outside 0 to 1: {_REMEDY}")
+        return found.astype(self.dtype)
 
     def _file(self, number: int) -> Any:
         """Raises ReparamError where it cannot be opened, which says nothing of its records."""
@@ -144,17 +178,24 @@ def load_shards(path: Path, options: OnDiskOptions) -> Dataset:
         index = read_json(path / INDEX, _REMEDY)
     except RunError as error:
         raise DataError(str(error)) from None
-    if index.get("format") != FORMAT:
+    if index.get("format") not in (FORMAT, FORMAT_OF_VALUES):
         found = f"format {index['format']!r}" if "format" in index else "no format"
-        raise DataError(f"{path / INDEX} has {found} and this version reads {FORMAT}: {_REMEDY}")
+        raise DataError(f"{path / INDEX} has {found} and this version reads {FORMAT} and {FORMAT_OF_VALUES}: {_REMEDY}")
     try:
         known = TypeAdapter(_Index).validate_python(index)
     except ValidationError as error:
         first = error.errors()[0]
         found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise DataError(f"{path / INDEX} is damaged ({' '.join(found.split())}): {_REMEDY}") from None
-    shape = known.shape
-    if shape[0] not in (1, 3) or set(known.splits) != set(SPLITS) or not known.files:
+    shape, scale = known.shape, known.scale
+    plain = shape[0] in (1, 3) if known.values == "PNG" else 1 <= shape[0] <= MOST_CHANNELS
+    bytes_ = known.values in ("PNG", "uint8")
+    fits = (
+        (scale.levels == BYTES)
+        if bytes_
+        else scale.levels != BYTES and (scale.levels > 1) == (known.values == "uint16")
+    )
+    if not plain or not fits or not scale.low < scale.high or set(known.splits) != set(SPLITS) or not known.files:
         raise DataError(f"{path / INDEX} is damaged (its parts do not fit together): {_REMEDY}")
     for file in known.files:
         if not (path / file.name).is_file():
@@ -162,18 +203,20 @@ def load_shards(path: Path, options: OnDiskOptions) -> Dataset:
         size = (path / file.name).stat().st_size
         if size != file.bytes:
             raise DataError(f"{path / file.name} has {size:,} bytes, not {file.bytes:,}: {_REMEDY}")
-    grey = shape[0] == 1
-    if options.sides not in (None, shape[1:]) or options.colour not in ("auto", "grey" if grey else "rgb"):
-        kind = "grey" if grey else "coloured"
+    if options.sides not in (None, shape[1:]) or options.colour not in ("auto", COLOURS.get(shape[0])):
+        kind = {1: "grey", 3: "coloured"}.get(shape[0], f"{shape[0]}-channel")
         found = f"{kind} images of {spelled(shape[1:])} (height x width), as settled when they were packed"
         raise DataError(f"{path} holds {found}: leave --size and --colour out, or pack the pictures anew")
-    reader = ShardReader(path, known.files, shape, known.sha256)
+    if options.range not in ((), (scale.low, scale.high)) or (options.depth == "8" and scale.levels != BYTES):
+        found = f"numbers from {scale.low:.6g} to {scale.high:.6g}, as settled when they were packed"
+        raise DataError(f"{path} holds {found}: leave --range and --depth out, or pack the images anew")
+    reader = ShardReader(path, known.files, shape, known.sha256, known.values, scale.levels)
     labels = _labels(path / LABELS)
     counts = [known.splits[split] for split in SPLITS]
     if not len(labels) == len(reader) == sum(counts):
         raise DataError(f"{path / LABELS} has {len(labels):,} labels for {len(reader):,} records: {_REMEDY}")
     stored = OnDiskImages(reader, torch.arange(len(labels)), options.damaged, options.workers)
-    return cut(stored, labels, counts, known.classes, known.notes)
+    return cut(stored, labels, counts, known.classes, known.notes, scale=scale)
 
 
 def _labels(path: Path) -> torch.Tensor:
