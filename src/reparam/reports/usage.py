@@ -38,7 +38,7 @@ def python_lines(path: str, abilities: frozenset[Ability]) -> str:
         lines.append("batch = run.examples(16)  # c is what the model sees; for your own images run.condition(images)")
         lines.append("predictions = run.predictions(batch.c, n=10)  # [16, 10, ...]")
     if Ability.ENCODE in abilities:
-        lines.append("images = run.dataset.test.images[:16] / 255  # or your own, [n, C, H, W]")
+        lines.append("images = run.dataset.test.images[:16]  # or your own: uint8, or floats in [0, 1]")
         lines.append("mean, scale = run.encode(images)  # of the latent, [n, K] each")
     if Ability.RECONSTRUCT in abilities:
         lines.append("rebuilt = run.reconstruct(images)")
