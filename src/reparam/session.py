@@ -84,7 +84,7 @@ def _start(
         progress.note(note)
     if config.data.train_on == "all":
         progress.note(f"training on all {len(images):,} training and validation images")
-    config = for_photographs(with_range(config, dataset), dataset.shape, progress.note)
+    config = with_range(for_photographs(config, dataset.shape, progress.note), dataset)
     config = fitting_batch(absolute_paths(config, dataset), len(images), progress.note)
     config = enough_steps(config, len(images), progress.note)
     spec = with_condition(stored_spec(dataset), config.task)

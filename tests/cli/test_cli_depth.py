@@ -146,6 +146,17 @@ def test_a_run_of_bytes_reads_others_as_bytes_as_one_of_an_earlier_version_did(t
     assert again.read(tmp_path / "deep.png").images.pixels.unique().tolist() == [128]
 
 
+def test_the_range_stays_with_the_recipe_for_photographs(command: Callable, tmp_path: Path) -> None:
+    """Which is chosen after the images are known, and resolves all options anew."""
+    data = fill(tmp_path, "2 channels of 16 bits")["images"]
+    done = command("train", "vae", "--data", data, "--epochs", 1, "--least-steps", 0, "--pictures", 0, "--latent", 2,
+                   "--fit-prior", "none", "--out", tmp_path / "run")  # fmt: skip
+    assert done.code == 0, done.err
+    run = reparam.load(tmp_path / "run")
+    assert run.config.recipe == "photos"
+    assert run.config.data.range == (0.0, 65535.0)
+
+
 def test_floats_without_levels(command: Callable, tmp_path: Path) -> None:
     np.save(tmp_path / "floats.npy", np.random.default_rng(0).random((60, *SHAPE)))
     words = (
