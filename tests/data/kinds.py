@@ -281,7 +281,7 @@ KINDS = {
     "bytes in another type (0 to 255 as int32 or floats, / 255, * 257)": Kind(
         lambda folder: np.save(folder / "int32.npy", grey(40).astype(np.int32)),
         (32, 4, 4),
-        notes=("int32 of 0 to 255: read as 8 bits",),
+        notes=("whole numbers of 0 to 255: read as 8 bits",),
     ),
     "images of one value": Kind(
         lambda folder: np.save(folder / "flat.npy", np.full((40, 16, 16), 1000)), refused="tells no range: give one"

@@ -233,8 +233,9 @@ def _byte_note(dtype: np.dtype, known: Held) -> str:
         return "values are 0 and 1 only: read as black and white"
     if dtype in (np.uint8, np.bool_):
         return ""
-    how = "that are bytes * 257" if known.high > BYTES else "of 0 to 255" if known.high > 1 else "that are bytes / 255"
-    return f"{dtype} {how}: read as 8 bits"
+    if known.whole and known.high > 1:
+        return f"whole numbers {'that are bytes * 257' if known.high > BYTES else 'of 0 to 255'}: read as 8 bits"
+    return "floats that are bytes / 255: read as 8 bits"
 
 
 def _to_bytes(numbers: Numbers, known: Held) -> Tensor:
