@@ -171,6 +171,18 @@ def test_dark_floats_are_told_of_and_the_remedy_works(tmp_path):
     assert float(load(spec, DataOptions(range=(low, high))).train.pixels.max()) > 0.99
 
 
+def test_a_few_bright_pixels_are_told_of_and_the_remedy_works(tmp_path):
+    hot = TWELVE[:, 1:].repeat(8, 1)
+    hot = hot.repeat(4, 2)
+    hot[:, 0, 0] = 65535  # one pixel of 2,048 in an image
+    (note,) = [note for note in load(saved(tmp_path, hot)).notes if "99.8 %" in note]
+    low, high = map(float, note.partition("--range ")[2].split()[0].split(","))
+    assert 0 <= low < 100
+    assert 3900 < high <= 4095
+    assert float(load(saved(tmp_path, hot), DataOptions(range=(low, high))).train.pixels.mean()) > 0.4
+    assert not any("99.8 %" in note for note in load(saved(tmp_path, TWELVE)).notes)
+
+
 def test_other_numbers_of_the_same_pixels_are_other_data(tmp_path):
     first = load(saved(tmp_path, TWELVE)).fingerprint
     assert load(saved(tmp_path, TWELVE)).fingerprint == first

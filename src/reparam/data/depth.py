@@ -26,6 +26,8 @@ CHUNK = 2**24  # values looked at or converted at a time
 MOST_LEVELS = 2**16  # float32 tells them apart; of more, a value is any
 _OF_BYTE = 1e-4  # how far float32 may be from a whole number after times 255
 _STRETCH = 257  # 65,535 / 255
+SAMPLED, MOST = 1_000_000, (0.001, 0.999)  # numbers that say where most lie
+_CROWDED = 0.25  # of the range: where most lie in less of it, that is told
 _DARK = 0.5  # floats in [0, 1] of which the largest is below it are told of
 
 
@@ -183,6 +185,8 @@ def settle(
     joined = [functools.reduce(Held.joined, parts) for parts in found]
     of_16_bits = all(part.array.dtype == np.uint16 for part, _ in pairs)
     scale, notes = choose_scale(joined, options, where, of_16_bits)
+    if not options.range and (scale.low, scale.high) == joined[0][:2]:
+        notes = (*notes, *_rare_ends(next(iter(splits.values())), scale))
     return (
         lambda part: _converted(part, lambda values: unit(values, scale)),
         scale,
@@ -249,6 +253,17 @@ def _to_bytes(numbers: Numbers, known: Held) -> Tensor:
 def _converted(numbers: Numbers, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
     parts = [torch.from_numpy(np.ascontiguousarray(function(part))) for part in numbers.parts()]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _rare_ends(training: Sequence[Numbers], scale: Scale) -> Iterator[str]:
+    """A note where nearly all numbers lie in a small part of the range: beside a few bright pixels all others are dark."""
+    chunks = [chunk for part in training for chunk in part.parts()]
+    step = max(1, sum(chunk.size for chunk in chunks) // SAMPLED)
+    low, high = np.quantile(np.concatenate([chunk.reshape(-1)[::step] for chunk in chunks]), MOST)
+    if scale.levels:
+        low, high = np.floor(low), np.ceil(high)
+    if low < high and high - low < _CROWDED * (scale.high - scale.low):
+        yield f"of these, 99.8 % lie from {low:.6g} to {high:.6g}: --range {low:.6g},{high:.6g} cuts off the others"
 
 
 def _outside(splits: Mapping[str, Sequence[Numbers]], known: Sequence[Held], scale: Scale) -> Iterator[str]:
