@@ -34,7 +34,7 @@ from reparam.models.adopted import (
 from reparam.progress import Progress
 from reparam.run.command import own_command
 from reparam.run.config import resolve_family
-from reparam.run.data import open_data, stored_spec, with_range
+from reparam.run.data import open_data, stored_spec, with_found
 from reparam.run.family import IN_MEMORY, maker
 from reparam.run.fitted_prior import prior_path
 from reparam.run.folder import RunFolder
@@ -76,7 +76,7 @@ def adopt_run(
         options, notes = _read(made, x, config.options, frozenset(asked))
     for note in notes:
         progress.note(note)
-    config = replace(absolute_paths(with_range(config, dataset), dataset), options=options)
+    config = replace(absolute_paths(with_found(config, dataset), dataset), options=options)
     folder = RunFolder(out)
     _check_free(folder, dataset.fingerprint)
     if not is_import_path(name):

@@ -35,7 +35,7 @@ from reparam.networks.products import has_onednn, use_onednn
 from reparam.reports.previews import PreviewWriter
 from reparam.run.command import calmer_command, own_command
 from reparam.run.config import RunConfig
-from reparam.run.data import check_fingerprint, open_data, own_data, stored_spec, with_range
+from reparam.run.data import check_fingerprint, open_data, own_data, stored_spec, with_found
 from reparam.run.device import choose_device
 from reparam.run.documents import RunDocument
 from reparam.run.folder import RunFolder
@@ -84,7 +84,7 @@ def _start(
         progress.note(note)
     if config.data.train_on == "all":
         progress.note(f"training on all {len(images):,} training and validation images")
-    config = with_range(for_photographs(config, dataset.shape, progress.note), dataset)
+    config = with_found(for_photographs(config, dataset.shape, progress.note), dataset)
     config = fitting_batch(absolute_paths(config, dataset), len(images), progress.note)
     config = enough_steps(config, len(images), progress.note)
     spec = with_condition(stored_spec(dataset), config.task)

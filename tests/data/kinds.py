@@ -246,6 +246,30 @@ def shaped(*sizes: tuple[int, int]) -> Callable[[Path], None]:
 
 
 MIXED = shaped((30, 50), (50, 30), (40, 40), (24, 80))
+
+
+def pairs(values: tuple[object, ...], suffix: str = "png") -> Callable[[Path], None]:
+    """Ten pictures in pets/images, and in pets/masks label maps of rows of these values, grey or colours."""
+
+    def make(folder: Path) -> None:
+        rows = np.array(values, np.uint8)[(np.arange(16) + 3) % 16 * len(values) // 16]  # in no block of JPEG
+        mask = np.repeat(rows[:, None], 16, 1)
+        for side in ("images", "masks"):
+            (folder / "pets" / side).mkdir(parents=True)
+        for number, picture in enumerate(grey(10)):
+            Image.fromarray(picture).save(folder / "pets" / "images" / f"{number}.png")
+            Image.fromarray(mask).save(
+                folder / "pets" / "masks" / f"{number}.{suffix}", **({"quality": 50} if suffix == "jpg" else {})
+            )
+
+    return make
+
+
+def named_pairs(folder: Path) -> None:
+    pairs((0, 1, 2))(folder)
+    (folder / "pets" / "classes.csv").write_text("value,name\n0,nothing\n1,cat\n2,dog\n")
+
+
 KINDS = {
     "images in one array": Kind(lambda folder: np.save(folder / "images.npy", grey(40)), (32, 4, 4)),
     "arrays of splits (MedMNIST)": Kind(medical, (40, 10, 10), classes=DIGITS),
@@ -397,4 +421,21 @@ KINDS = {
     "the same, with nothing cut off": Kind(MIXED, (32, 4, 4), shape=(1, 24, 40), notes=("with black beside them",)),
     "broken pictures": Kind(broken, refused="2 pictures that cannot be read: a.png"),
     "broken pictures, left out": Kind(broken, (3, 1, 1), notes=("that cannot be read are left out: 2",)),
+    "pictures with label maps": Kind(pairs((0, 1, 2)), (8, 1, 1), notes=("masks hold 3 values, 0 to 2",)),
+    "label maps of two values, such as 0 and 128": Kind(
+        pairs((0, 128)), (8, 1, 1), notes=("0 and 128: background and foreground",)
+    ),
+    "label maps from 1 (Oxford pets)": Kind(pairs((1, 2, 3)), (8, 1, 1), notes=("1 to 3, which become labels 0 to 2",)),
+    "label maps in colours": Kind(
+        pairs(((0, 0, 0), (255, 0, 0), (0, 0, 255))), (8, 1, 1), notes=("3 colours: 0 black, 1 blue, 2 red",)
+    ),
+    "label maps that JPEG has blurred": Kind(
+        pairs((0, 255), "jpg"), refused="(JPEG makes such values): --mask-levels 0,255"
+    ),
+    "the same, with the values that were drawn": Kind(
+        pairs((0, 255), "jpg"), (8, 1, 1), notes=("the nearest of 0, 255: background and foreground",)
+    ),
+    "label maps of values that leave gaps": Kind(pairs((0, 3, 9)), refused="--remap 0:0,3:1,9:2"),
+    "the same, with a label for each": Kind(pairs((0, 3, 9)), (8, 1, 1), notes=("--remap makes 2 labels",)),
+    "label maps with names of their values": Kind(named_pairs, (8, 1, 1), notes=("masks hold 3 values",)),
 }

@@ -33,9 +33,9 @@ def spec_and_options(command: str) -> tuple[str, DataOptions]:
     words = shlex.split(command)
     found = dict(re.findall(r"--([a-z-]+)(?: ((?!--)\S+))?", " ".join(words)))
     spec = found.pop("data")
-    values = {
-        name: tuple(map(float, value.split(","))) if "," in value else value or True for name, value in found.items()
-    }
+    values: dict[str, object] = {name: value or True for name, value in found.items()}
+    for name in values.keys() & {"range", "mask-levels", "remap"}:
+        values[name] = tuple(float(one) if name == "range" else one for one in found[name].split(","))
     return spec, DataOptions(**{name.replace("-", "_"): value for name, value in values.items()})
 
 

@@ -361,18 +361,34 @@ def test_too_few_pairs(tmp_path, refused):
         read(tmp_path)
 
 
-@pytest.mark.parametrize("stored", [(0, 0), (1, 1), (255, 255), (7, 255)])
-def test_masks_of_one_value(tmp_path, stored, refused):
+@pytest.mark.parametrize(
+    ("stored", "remedy"),
+    [
+        ((0, 0), "check the masks"),
+        ((1, 1), "check the masks"),
+        ((255, 255), "check the masks"),
+        ((7, 255), "--remap 7:0,255:1 lets both count"),
+    ],
+)
+def test_masks_of_one_value(tmp_path, stored, remedy, refused):
     fill(tmp_path, 5, stored=stored)
-    with refused("value", "that counts: save masks as PNG with values 0 to D - 1"):
+    with refused("value", "that counts", remedy):
         read(tmp_path)
+    if "--remap" in remedy:
+        assert read(tmp_path, remap=("7:0", "255:1")).map_values == ("background", "foreground")
 
 
-@pytest.mark.parametrize(("stored", "first"), [((0, 1, 3), 3), ((1, 2, 3), 1), ((0, 128, 255), 128)])
-def test_masks_with_gaps(tmp_path, stored, first, refused):
+@pytest.mark.parametrize(
+    ("stored", "first", "remedy"),
+    [((0, 1, 3), 3, "0:0,1:1,3:2"), ((2, 3, 4), 2, "2:0,3:1,4:2"), ((0, 128, 255), 128, "0:0,128:1,255:2")],
+)
+def test_masks_with_gaps(tmp_path, stored, first, remedy, refused):
+    """The remedy works."""
     fill(tmp_path, 5, values=3, stored=stored)
-    with refused(f"masks/0.png holds value {first}", "save masks as PNG with values 0 to D - 1"):
+    with refused(f"masks/0.png holds value {first}", f": --remap {remedy} says"):
         read(tmp_path)
+    images, maps = every(read(tmp_path, remap=tuple(remedy.split(","))))
+    assert np.array_equal(images, SHADES[maps])
 
 
 def test_the_file_that_holds_the_value_is_named(tmp_path, refused):
@@ -395,14 +411,15 @@ def test_masks_saved_as_jpeg(tmp_path, refused):
         mask = blocks()
         save(tmp_path / "images" / f"{i}.png", SHADES[mask])
         save(tmp_path / "masks" / f"{i}.jpg", mask * 255, quality=50)
-    with refused("holds value", "JPEG", "save masks as PNG"):
+    with refused("holds value", "JPEG", "--mask-levels 0,255 makes of each the nearest"):
         read(tmp_path)
+    images, maps = every(read(tmp_path, mask_levels=("0", "255")))
+    assert np.array_equal(images, SHADES[maps])
 
 
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (RNG.integers(0, 2, (16, 16, 3), np.uint8), "masks/0.png is coloured"),
         (np.full((16, 16), 300, np.uint16), "masks/0.png holds value 300"),
     ],
 )

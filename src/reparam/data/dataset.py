@@ -98,7 +98,9 @@ class Dataset:
     """Three splits of images of one shape.
 
     `name` is the canonical spec (`mnist`, `folder:/abs/path`); `classes` names label 0, 1, ... (empty without labels);
-    `map_values` names the values of label maps (empty without maps); `notes` are the decisions that a user should see;
+    `map_values` names the values of label maps (empty without maps), `map_colours` are their colours, six hexadecimal digits each
+    (empty, or "" for one, where none is known), `remap` says what a run must remember to read other maps alike;
+    `notes` are the decisions that a user should see;
     `files` names the pictures of the three splits, one after the other (empty where they are not files of their own);
     `scale` says what their numbers were before. Raises `DataError` where the splits differ in shape or type, floats in memory
     lie outside [0, 1], or a label or a map's value has no name.
@@ -113,6 +115,8 @@ class Dataset:
     map_values: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     scale: Scale = EIGHT_BITS
+    map_colours: tuple[str, ...] = ()
+    remap: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.train.images.dtype == torch.uint8 and self.scale.levels != BYTES:

@@ -12,12 +12,33 @@ from pydantic_core import PydanticCustomError
 
 from reparam.core.limits import LARGEST_NUMBER
 from reparam.core.options import check_fields
-from reparam.errors import DataError
+from reparam.errors import DataError, short
 
 SMALLEST, LARGEST = 8, 512  # sides of the images that leave this package, in pixels
 MOST_CHANNELS = 64
 
+MOST_LABELS = 64  # of label maps: beyond, they are shades of grey
+IGNORE = "ignore"  # in place of a label: does not count
+GREY = 0x010101  # the colour of grey level 1
+
 Sides = tuple[int, int]  # (height, width)
+
+
+def value_code(text: str) -> int:
+    """65536 red + 256 green + blue of a mask's value as people write it: a grey level, 0 to 255, or a colour as six hexadecimal
+    digits. Raises `DataError` for another."""
+    text = text.strip()
+    if re.fullmatch("[0-9]{1,3}", text) and int(text) <= 255:
+        return int(text) * GREY
+    if re.fullmatch("#?[0-9a-fA-F]{6}", text):
+        return int(text[-6:], 16)
+    raise DataError(f"{short(text)} is no value of a mask: give a grey level, 0 to 255, or a colour, such as ff0000")
+
+
+def spelled_value(code: int) -> str:
+    """The inverse of `value_code`."""
+    level, rest = divmod(code, GREY)
+    return f"{code:06x}" if rest else str(level)
 
 
 def sides_of(size: Any) -> Sides | None:
@@ -181,6 +202,46 @@ class PairsOptions(SplitOptions):
         int | None,
         Field(ge=0, le=255, description="pairs: mask value that does not count (default: 255, given 3 values or more)"),
     ] = None
+    mask_levels: Annotated[
+        tuple[str, ...],
+        Field(
+            description="pairs: each value of a mask becomes the nearest of these, labels 0, 1, ...: 0,128,255, or colours: "
+            "000000,ff0000"
+        ),
+    ] = ()
+    remap: Annotated[
+        tuple[str, ...],
+        Field(description="pairs: the label of each value of the masks, 1:0,2:1,3:ignore; several may have one label"),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        codes = [value_code(level) for level in self.mask_levels]
+        if codes and (len(set(codes)) < max(2, len(codes)) or len(codes) > MOST_LABELS):
+            raise DataError(
+                f"mask-levels {','.join(self.mask_levels)} are not 2 to {MOST_LABELS} different values: give such as 0,255"
+            )
+        labels = set(self.remapped().values()) - {None}
+        if self.remap and (len(labels) < 2 or labels != set(range(len(labels)))):
+            raise DataError(
+                f"remap {','.join(self.remap)} leaves out a label, or all but one: give labels 0 to D - 1, such as 1:0,2:1"
+            )
+
+    def remapped(self) -> dict[int, int | None]:
+        """The label of each code in `remap`, None where it does not count. Raises `DataError` for what is no `VALUE:LABEL`,
+        and for a value that comes twice."""
+        found: dict[int, int | None] = {}
+        for pair in self.remap:
+            value, _, label = pair.partition(":")
+            code, label = value_code(value), label.strip()
+            if label != IGNORE and not (re.fullmatch("[0-9]{1,2}", label) and int(label) < MOST_LABELS):
+                raise DataError(
+                    f"remap {short(pair)} is no value and label: write 1:0 or 3:{IGNORE}, with labels below {MOST_LABELS}"
+                )
+            if code in found:
+                raise DataError(f"remap names value {value} twice: give it one label")
+            found[code] = None if label == IGNORE else int(label)
+        return found
 
 
 @dataclass(frozen=True)

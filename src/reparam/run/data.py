@@ -66,13 +66,15 @@ def scale_of(config: RunConfig, shape: Spec) -> Scale:
     return Scale(low, high, shape.levels)
 
 
-def with_range(config: RunConfig, dataset: Dataset) -> RunConfig:
-    """`config` with the range that was found, so that all images that the run is ever given are read alike. Bytes and floats in
-    [0, 1] have theirs anyway."""
-    if dataset.scale in (EIGHT_BITS, UNIT):
-        return config
-    ends = (float(dataset.scale.low), float(dataset.scale.high))
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, range=ends))
+def with_found(config: RunConfig, dataset: Dataset) -> RunConfig:
+    """`config` with the range of pixels and the labels of masks' values that were found, so that all images that the run is ever
+    given are read alike. Bytes, floats in [0, 1], and masks that hold their labels are so anyway."""
+    data = config.data
+    if dataset.remap:
+        data = dataclasses.replace(data, remap=dataset.remap)
+    if dataset.scale not in (EIGHT_BITS, UNIT):
+        data = dataclasses.replace(data, range=(float(dataset.scale.low), float(dataset.scale.high)))
+    return dataclasses.replace(config, data=data)
 
 
 def own_data(run: Path, config: RunConfig, shape: Spec, given: Dataset | None = None) -> Dataset:

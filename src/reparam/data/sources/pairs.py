@@ -4,6 +4,7 @@ Shapes: `N` pairs, `C H W` image, `D` values of a label map.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -17,17 +18,15 @@ from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.pictures import decode, decode_maps, decode_numbers, measure, place, refuse, refuse_all
 from reparam.data.io.resize import choose_sides, fit
-from reparam.data.options import DepthOptions, PairsOptions
+from reparam.data.options import DepthOptions, PairsOptions, value_code
+from reparam.data.sources.class_names import class_files, read_class_names
 from reparam.data.sources.layout import arrange, find_pictures, require_enough
+from reparam.data.sources.mask_values import StoredMasks, read_meaning
 from reparam.data.sources.split_folders import beside_splits
 from reparam.distributions import IGNORED
 from reparam.errors import DataError, escaped
 
-TWO_VALUES = ("background", "foreground")
 _SIDES = ("images", "masks")
-_MOST = 64  # values: beyond, they are shades of grey
-_EQUAL_CHANNELS = ("RGB", "RGBA", "LA", "PA")  # in others, such as CMYK, equal channels are no grey
-_REMEDY = "save masks as PNG with values 0 to D - 1"
 
 
 class Pairs(NamedTuple):
@@ -50,9 +49,9 @@ def load_pairs(path: Path, options: PairsOptions) -> Dataset:
     """Every picture below images/ with the mask of the same name, except for the suffix, below masks/.
 
     Splits and classes are as for `folder:`, with images/ and masks/ left out of the paths, so that train/images/ and
-    images/train/ are both the training pictures. Masks of only 0 and 1, or 0 and 255, are background and foreground;
-    otherwise they hold 0 to D - 1, and 255 or `options.ignore` where a pixel does not count. Raises `DataError` where
-    a picture lacks its partner or is of another size, where masks hold other values, and as `folder:` does.
+    images/train/ are both the training pictures. What the values of masks mean: `read_meaning`; classes.csv may name them.
+    Raises `DataError` where a picture lacks its partner or is of another size, where masks hold other values, and as `folder:`
+    does.
     """
     with open_tree(path) as tree:
         images, masks, paths, notes = _match(tree)
@@ -60,13 +59,16 @@ def load_pairs(path: Path, options: PairsOptions) -> Dataset:
         images, masks, paths = ([each[i] for i in inside] for each in (images, masks, paths))
         found = arrange(paths, options)
         images, masks = [images[i] for i in found.order], [masks[i] for i in found.order]
-        pairs = read_pairs(tree, images, masks, options, stored_values)
-        table, map_values, map_note = _meaning(tree, masks, pairs.held, options.ignore)
-    notes = (*notes, *strays, *found.notes, *pairs.notes, map_note)
+        stored = StoredMasks([value_code(level) for level in options.mask_levels])
+        pairs = read_pairs(tree, images, masks, options, stored)
+        meaning = read_meaning(tree, masks, stored, pairs.held, options, read_class_names(tree))
+    notes = (*notes, *strays, *found.notes, *pairs.notes, *meaning.notes)
+    table = np.array([meaning.labels[code] for code in stored.codes], np.uint8)
     maps = pairs.counted(torch.from_numpy(table[pairs.maps[: found.kept].numpy()]))
     kept, scale, more = settle_pictures(pairs.images[: found.kept], found.counts, options, tree.where)
     files = tuple(escaped(name) for name in images[: found.kept])
-    return cut(kept, found.labels, found.counts, found.classes, (*notes, *more), maps, map_values, files, scale)
+    data = cut(kept, found.labels, found.counts, found.classes, (*notes, *more), maps, meaning.names, files, scale)
+    return replace(data, map_colours=meaning.colours, remap=meaning.remap)
 
 
 def has_pairs(path: Path) -> bool:
@@ -108,24 +110,9 @@ def read_pairs(
     )
 
 
-def stored_values(picture: Image.Image, where: str) -> np.ndarray:
-    """The values of a mask as stored, uint8 [H, W]: indices of a palette, grey levels, or what three equal channels hold;
-    transparency is ignored. Raises `DataError` for colours and for values outside 0 to 255."""
-    values = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
-    if values.ndim == 3:
-        colours = values[..., :-1] if picture.mode.endswith("A") else values
-        if picture.mode not in _EQUAL_CHANNELS or (colours != colours[..., :1]).any():
-            raise DataError(f"{where} is coloured, and colours do not tell which value is meant: {_REMEDY}")
-        values = colours[..., 0]
-    wrong = values[(values < 0) | (values > 255) | (values % 1 != 0)]
-    if wrong.size:
-        raise DataError(f"{where} holds value {wrong[0]}, not a whole number from 0 to 255: {_REMEDY}")
-    return values.astype(np.uint8)
-
-
 def _match(tree: Tree) -> tuple[list[str], list[str], list[str], tuple[str, ...]]:
     """Names of images and of their masks, the images' paths without images/, and notes."""
-    names, notes = find_pictures(tree)
+    names, notes = find_pictures(tree, class_files(tree))
     sides: dict[str, dict[tuple[str, ...], str]] = {side: {} for side in _SIDES}
     for name in names:
         parts = PurePosixPath(name).parts
@@ -157,28 +144,3 @@ def _match(tree: Tree) -> tuple[list[str], list[str], list[str], tuple[str, ...]
         notes = (*notes, f"pictures outside images/ and masks/ ignored: {strays:,}")
     paths = ["/".join((*key[:-1], PurePosixPath(name).name)) for key, name in images.items()]
     return list(images.values()), [masks[key] for key in images], paths, notes
-
-
-def _meaning(
-    tree: Tree, masks: Sequence[str], held: np.ndarray, ignore: int | None
-) -> tuple[np.ndarray, tuple[str, ...], str]:
-    """What stored values become, uint8 [256], the names of what they become, and a note, from what each mask held."""
-    there = [int(value) for value in np.flatnonzero(held.any(0))]
-    others = [value for value in there if value != ignore]
-    black_and_white = others == [0, IGNORED]
-    values = others if black_and_white else [value for value in others if value != IGNORED]
-    if len(values) < 2:
-        what = f"one value ({values[0]})" if values else "no value"
-        remedy = _REMEDY if ignore is None else f"leave --ignore out, or {_REMEDY}"
-        raise DataError(f"the masks of {tree.where} hold {what} that counts: {remedy}, D at least 2")
-    wrong = [value for i, value in enumerate(values) if value != i or i >= _MOST]
-    if wrong and not black_and_white:
-        first = masks[int(held[:, wrong[0]].argmax())]
-        found = f"value {wrong[0]}, and all masks {len(values)} values, which are not 0 to D - 1 with D at most {_MOST}"
-        raise DataError(f"{place(tree, first)} holds {found} (JPEG makes such values): {_REMEDY}")
-    table = np.full(256, IGNORED, np.uint8)
-    table[values] = np.arange(len(values))
-    names = TWO_VALUES if len(values) == 2 else tuple(map(str, values))
-    ignored = " and ".join(str(value) for value in there if value not in values)
-    note = f"masks hold {len(values)} values, " + ("0 and 255" if black_and_white else f"0 to {values[-1]}")
-    return table, names, note + (f"; where they hold {ignored}, pixels do not count" if ignored else "")

@@ -19,7 +19,8 @@ from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.pictures import place
 from reparam.data.io.text import read_lines
 from reparam.data.options import DepthOptions
-from reparam.data.sources.pairs import TWO_VALUES, read_pairs, stored_values
+from reparam.data.sources.mask_values import TWO_VALUES, stored_values
+from reparam.data.sources.pairs import read_pairs
 from reparam.data.splitting import fill_splits, hold_out, tenth
 from reparam.errors import DataError
 
