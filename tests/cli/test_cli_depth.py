@@ -50,7 +50,7 @@ def check(run: reparam.Run, command: Callable, folder: Path, kind: str) -> None:
     channels, dtype, top = KINDS[kind]
     own, mask = folder / "own.npy", folder / "own-mask.png"
     if channels == 1:
-        own = folder / "own.png"
+        own = folder / "own-picture.png"
         Image.fromarray(np.load(folder / "own.npy")[0, 0]).save(own)
     Image.fromarray(np.repeat([[0, 255]], SHAPE[1] // 2, 1).repeat(SHAPE[0], 0).astype(np.uint8)).save(mask)
     for words in commands(run, folder, own, mask):
