@@ -128,3 +128,12 @@ def test_the_second_half_is_that_of_what_the_loss_fell() -> None:
     assert share_of_second_half([3.0, 1, 2, 2.5, 3]) == 0  # it rose again
     assert share_of_second_half([3.0, 2, 1]) == 0
     assert share_of_second_half([1.0, 2, 3, 4]) == 0
+
+
+def test_a_training_that_never_gained_on_its_start_is_told_so(tmp_path: Path) -> None:
+    options = SMALL | {"pca_start": True, "likelihood": "gaussian-learned", "clip": 1.0, "epochs": 2}
+    reparam.train("vae", **options, learning_rate=10.0, out=tmp_path / "run")
+    advice = states(tmp_path / "run")["no better than its start"]
+    assert "--learning-rate 2.5" in advice
+    reparam.train("vae", **options | {"epochs": 8}, learning_rate=1e-3, out=tmp_path / "gained")
+    assert "no better than its start" not in states(tmp_path / "gained")

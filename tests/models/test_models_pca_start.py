@@ -17,6 +17,7 @@ from reparam.evaluation import likelihood
 from reparam.latent.generation import encode, reconstruct
 from reparam.models import MODELS, Model, Schedule, Spec
 from reparam.models.ae import StartAtComponents
+from reparam.networks.components import Components
 from reparam.run.config import resolve
 
 SHAPE, LATENT = (3, 8, 9), 5
@@ -66,6 +67,28 @@ def test_an_autoencoder_starts_as_pca() -> None:
     )  # a ten-thousandth of the range: the randomised decomposition's error
     means, _ = encode(model, x)
     torch.testing.assert_close(means.T.cov(), torch.eye(LATENT), atol=1e-3, rtol=0)
+
+
+def test_the_noise_of_few_images_is_that_of_images_that_were_left_out() -> None:
+    """As many latents as images explain these exactly, and new ones of many directions hardly: a scale of what is left of the
+    former would give the latter absurd likelihoods."""
+    generator = keyed_generator("cpu", "few")
+    directions = torch.randn(150, math.prod(SHAPE), generator=generator) / 150**0.5
+    many = 0.5 + 0.1 * torch.randn(1040, 150, generator=generator) @ directions
+    few, new = (part.unflatten(1, SHAPE) for part in many.split([40, 1000]))
+    found = Components(SHAPE, 64)
+    found.fit(few)
+    left = (found.image(found.project(new)) - new).square().mean()
+    # Of three quarters of the images a little more is left than of all: 40 directions of 150 explain a quarter, 30 a fifth.
+    assert 1.0 < float(found.noise / left) < 1.25
+    assert float(few.flatten(1).var(0).mean()) > float(found.noise)
+
+
+def test_of_many_images_the_noise_is_what_is_left_of_them() -> None:
+    found = Components(SHAPE, LATENT)
+    found.fit(images())
+    exact = PCA(LATENT).fit(images().flatten(1).double().numpy())
+    assert float(found.noise) == pytest.approx(exact.noise_variance_, rel=1e-3)
 
 
 def test_components_beyond_the_rank_carry_nothing() -> None:

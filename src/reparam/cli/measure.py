@@ -121,7 +121,12 @@ def encode(
     shown = batch.x if new else batch.input  # of a denoising model, no noise is added to new pictures
     mean, scale = opened.encode(shown)
     classes = new.classes if new else opened.document.data.classes
-    arrays = {"mean": mean.numpy(), "scale": scale.numpy(), "labels": batch.y.numpy(), "classes": classes}
+    arrays: dict[str, Any] = {
+        "mean": mean.numpy(),
+        "scale": scale.numpy(),
+        "labels": batch.y.numpy(),
+        "classes": np.array(classes, dtype=str),
+    }
     arrays["names"] = new.names if new else [opened.dataset.source(split or "test", i) for i in range(len(source))]
     if Ability.CLUSTER in opened.model.abilities:
         arrays["responsibilities"] = opened.responsibilities(shown).numpy()

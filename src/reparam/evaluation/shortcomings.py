@@ -34,6 +34,7 @@ ENOUGH_FOR_MARGINAL, FAR_FROM_LIMIT = 1000, 0.7
 ENCODED = 2000  # training images whose latents are compared with the prior, at most
 BY_CHANCE, ACCUSED = 0.5, 3.0  # share of samples nearer to training images; standard errors beyond it
 LIGHTER = 4  # times, that a KL that weighs too much is made
+SMALLER = 4  # times, that steps are made that gained nothing
 ALIKE_ANSWERS = 0.05  # of the squared error of their average
 
 
@@ -45,7 +46,7 @@ def shortcomings(context: EvaluationContext, explained: float | None) -> list[Fi
     else:
         steps = None if explained is None else _too_few_steps(context)
         found = [steps, _baseline_not_reached(context, behind)]
-    return [one for one in (*found, _memorised(context)) if one]
+    return [one for one in (_start_kept(context), *found, _memorised(context)) if one]
 
 
 def train_longer(context: EvaluationContext) -> str:
@@ -62,6 +63,19 @@ def _too_few_steps(context: EvaluationContext) -> Finding | None:
         f"second half brought {history.second_half:.0%} of all that it fell"
     )
     return Finding(TOO_FEW_STEPS, evidence, train_longer(context))
+
+
+def _start_kept(context: EvaluationContext) -> Finding | None:
+    """Of a training that began as principal components, and never became better than them."""
+    history = context.history
+    if history is None or not getattr(history.run.config.options, "pca_start", False) or history.run.kept.epoch > 0:
+        return None
+    rate = history.run.config.training.learning_rate
+    return Finding(
+        "no better than its start",
+        "the kept weights are those that training began with, principal components: no validation was better",
+        f"more images; else smaller steps: {history.retrain(learning_rate=rate / SMALLER)}",
+    )
 
 
 class _Behind(NamedTuple):

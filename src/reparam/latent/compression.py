@@ -7,6 +7,7 @@ latent that changes nothing in the image has a step so wide that it costs nothin
 Shapes: `n` images, `C H W` image, `K` latent.
 """
 
+import math
 import struct
 import zlib
 from collections.abc import Callable
@@ -160,8 +161,8 @@ def fitted(z: Tensor, sensitivity: Tensor, budget: float, whose: bytes) -> bytes
     least = len(file(coarsest)) / len(z)
     if least > budget:
         raise ConfigError(
-            f"the header alone takes {least:.1f} bytes an image for {len(z):,} image{'s' * (len(z) > 1)}: allow more --bytes, "
-            "or compress more images together"
+            f"the header alone takes {least:.1f} bytes an image for {len(z):,} image{'s' * (len(z) > 1)}: allow more (--bytes "
+            f"{math.ceil(1.5 * least)}), or compress more images together"
         )
     return file(_bisected(lambda size: len(file(size)) <= budget * len(z), coarsest * 2.0**-17, coarsest))
 

@@ -29,6 +29,10 @@ class Distance(NamedTuple):
     def __float__(self) -> float:
         return self.value
 
+    def __repr__(self) -> str:
+        n, m = len(self.real), len(self.generated)
+        return f"Distance({self.value:.6g} ± {self.stderr:.2g}, of {n:,} real and {m:,} generated)"
+
     @property
     def stderr(self) -> float:
         """Standard error of the value, from the draw of both sets, to first order."""

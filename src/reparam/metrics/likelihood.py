@@ -58,6 +58,8 @@ def importance_nll(
     Raises ConfigError for parts that return something else, or are in training mode."""
     if not isinstance(x, Tensor):
         raise not_a_tensor(x, "x", "images [N, C, H, W]")
+    if not x.is_floating_point():
+        raise DataError(f"x is {x.dtype}: give floats as the model takes them, of bytes x / 255")
     if x.dim() < 2 or not len(x):
         raise DataError(f"x has shape {list(x.shape)}: give at least one image, [N, C, H, W]")
     parts: dict[str, Callable[..., Distribution]] = {"encoder": encoder, "decoder": decoder, "prior": prior}

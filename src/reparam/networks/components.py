@@ -11,6 +11,7 @@ Shapes: `N B` images, `C H W` image, `F` features, `K` latent, `P` parameters of
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from reparam.distributions import keyed_generator
 from reparam.networks.pair import Pair
 
 EXTRA, ROUNDS = 32, 4  # directions beyond K, and passes, of the randomised decomposition
+FEW, FOLDS = 10, 4
 DARKEST = 1 / 510  # half a grey level: a sigmoid is not quite 0 or 1
 
 
@@ -40,24 +42,20 @@ class Components(nn.Module):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """To images [N, C, H, W]: a randomised decomposition (Halko et al. 2011), with random numbers of its own. Components
-        beyond the images' rank are zero."""
-        flat = x.flatten(1)
-        mean, count = flat.mean(0), len(self.basis)
-        centred = flat - mean
-        generator = keyed_generator("cpu", "components")
-        wide = min(count + EXTRA, *centred.shape)
-        sketch = centred @ torch.randn(centred.shape[1], wide, generator=generator).to(flat)
-        for _ in range(ROUNDS):
-            sketch = centred @ (centred.mT @ torch.linalg.qr(sketch).Q)
-        values, basis = torch.linalg.svd(torch.linalg.qr(sketch).Q.mT @ centred, full_matrices=False)[1:]
-        kept = min(count, wide)
-        variance = values[:kept].square() / max(len(flat) - 1, 1)
-        left = centred.square().sum() / max(len(flat) - 1, 1) - variance.sum()
-        self.noise.copy_((left / max(flat.shape[1] - kept, 1)).clamp(min=DARKEST**2))
-        self.mean.copy_(mean)
-        self.basis.zero_()[:kept] = basis[:kept]
-        self.variance.fill_(float(self.noise))[:kept] = variance.clamp(min=float(self.noise))
+        """To images [N, C, H, W]. Components beyond the images' rank are zero.
+
+        The noise is the variance a pixel of what the components leave of these images; of fewer than `FEW` images a component, of
+        what those of three quarters leave of the others: few images are explained by their own components, new ones are not."""
+        flat, count = x.flatten(1), len(self.basis)
+        found = _principal(flat, count)
+        noise = found.noise
+        if FOLDS <= len(flat) < FEW * count:
+            noise = torch.maximum(noise, _left_of_others(flat, count))
+        kept = len(found.variance)
+        self.noise.copy_(noise.clamp(min=DARKEST**2))
+        self.mean.copy_(found.mean)
+        self.basis.zero_()[:kept] = found.basis
+        self.variance.fill_(float(self.noise))[:kept] = found.variance.clamp(min=float(self.noise))
 
     def project(self, x: Tensor) -> Tensor:
         """Images [B, C, H, W] to coefficients of unit variance [B, K]."""
@@ -66,6 +64,42 @@ class Components(nn.Module):
     def image(self, coefficients: Tensor) -> Tensor:
         """The inverse, [..., K] -> [..., C, H, W]."""
         return ((coefficients * self.variance.sqrt()) @ self.basis + self.mean).unflatten(-1, self.shape)
+
+
+class _Principal(NamedTuple):
+    """Mean [P], components [k, P] and their variances [k], and the variance a pixel of what they leave."""
+
+    mean: Tensor
+    basis: Tensor
+    variance: Tensor
+    noise: Tensor
+
+
+def _principal(flat: Tensor, count: int) -> _Principal:
+    """Of images [N, P], at most `count`: a randomised decomposition (Halko et al. 2011), with random numbers of its own."""
+    mean = flat.mean(0)
+    centred = flat - mean
+    generator = keyed_generator("cpu", "components")
+    wide = min(count + EXTRA, *centred.shape)
+    sketch = centred @ torch.randn(centred.shape[1], wide, generator=generator).to(flat)
+    for _ in range(ROUNDS):
+        sketch = centred @ (centred.mT @ torch.linalg.qr(sketch).Q)
+    values, basis = torch.linalg.svd(torch.linalg.qr(sketch).Q.mT @ centred, full_matrices=False)[1:]
+    kept = min(count, wide)
+    variance = values[:kept].square() / max(len(flat) - 1, 1)
+    left = centred.square().sum() / max(len(flat) - 1, 1) - variance.sum()
+    return _Principal(mean, basis[:kept], variance, left / max(flat.shape[1] - kept, 1))
+
+
+def _left_of_others(flat: Tensor, count: int) -> Tensor:
+    """The mean square of a pixel that `count` components of the other folds leave of each image [N, P]."""
+    fold = torch.arange(len(flat), device=flat.device) % FOLDS
+    total = flat.new_zeros(())
+    for number in range(FOLDS):
+        found = _principal(flat[fold != number], count)
+        centred = flat[fold == number] - found.mean
+        total += centred.square().sum() - (centred @ found.basis.mT).square().sum()
+    return total / flat.numel()
 
 
 class WithCoefficients(nn.Module):
