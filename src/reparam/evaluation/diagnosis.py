@@ -131,7 +131,7 @@ def _conditional(context: EvaluationContext) -> tuple[Finding, ...]:
         unused = Finding(
             "latent unused",
             f"all latents together carry {kl:.2g} nats: predictions of one image are alike",
-            "train longer if it was a few epochs; else a longer --beta-warmup or --free-bits 0.1; leave --guess-weight at 0",
+            "train longer if it was a few epochs; else a longer --beta-warmup, --free-bits 0.1 or --guess-weight 0",
         )
         return (unused,)
     first = _generalisation(context, f"the latents carry {kl:.3g} nats of what is not seen")
