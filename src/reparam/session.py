@@ -35,7 +35,7 @@ from reparam.networks.products import has_onednn, use_onednn
 from reparam.reports.previews import PreviewWriter
 from reparam.run.command import calmer_command, own_command
 from reparam.run.config import RunConfig
-from reparam.run.data import check_fingerprint, open_data, own_data, stored_spec, with_found
+from reparam.run.data import check_fingerprint, open_data, own_data, require_task, stored_spec, with_found
 from reparam.run.device import choose_device
 from reparam.run.documents import RunDocument
 from reparam.run.folder import RunFolder
@@ -79,6 +79,7 @@ def _start(
         folder.require_new()  # before the images are read, which may take minutes
     with memory_watched("for the images", "take a smaller --size, or leave them on disk (--stream, shards:PATH)"):
         dataset = open_data(config, given=given)
+    require_task(config, dataset)
     images = config.training_images(dataset)
     for note in dataset.notes:
         progress.note(note)
@@ -316,6 +317,8 @@ def data_facts(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
         "images": {name: len(dataset.split(name)) for name in SPLITS},
         "notes": list(dataset.notes),
         "moved_by": augmenting_runs(config.training),
+        **({"map_values": list(dataset.map_values)} if dataset.map_values else {}),
+        **({"map_colours": list(dataset.map_colours)} if dataset.map_colours else {}),
     }
 
 

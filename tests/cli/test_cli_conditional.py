@@ -17,6 +17,8 @@ from reparam.data.io.pictures import FORMATS
 from reparam.data.io.single_picture import read_mask, read_picture
 from reparam.data.options import DepthOptions
 from reparam.evaluation import context
+from reparam.run.config import resolve
+from reparam.run.data import require_task
 
 SIDE = 16
 
@@ -344,3 +346,26 @@ def test_an_unused_latent_is_said(command: Callable, tmp_path: Path) -> None:
     done = command("evaluate", tmp_path / "run", "--samples", 5)
     assert "latent unused" in done.out
     assert "what helps" in done.out
+
+
+def test_a_conditional_model_on_label_maps_is_asked_for_its_task(
+    runs: dict[str, Path], tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    words = ("train", "cvae", "--data", f"pairs:{runs['pairs']}", "--out", tmp_path / "x", "--dry-run")
+    assert command(*words).code == 0
+    done = command(*words[:-1])
+    refused(
+        done,
+        f"'reparam train cvae --data pairs:{runs['pairs']} --task segmentation' learns to predict them",
+        "--task quadrants leaves",
+    )
+    maps = open_run(runs["maps"]).dataset
+    for said in ({"task": "quadrants"}, {"task": "segmentation"}, {"recipe": "maps"}):
+        require_task(resolve("cvae", **said), maps)
+
+
+def test_iou_of_each_label_by_name(runs: dict[str, Path]) -> None:
+    """Of two labels, the foreground's is the metric itself."""
+    found = open_run(runs["maps"]).evaluate(["iou"])["iou"]
+    assert f"foreground {found.value:.3f}" in found.note
+    assert "by label: background 0." in found.note

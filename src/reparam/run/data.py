@@ -11,7 +11,7 @@ from reparam.data.dataset import SPLITS
 from reparam.data.options import COLOURS
 from reparam.data.scale import EIGHT_BITS, UNIT, Scale
 from reparam.data.sources.in_python import IN_PYTHON
-from reparam.errors import DataError
+from reparam.errors import ConfigError, DataError
 from reparam.importing import TYPED
 from reparam.run.config import RunConfig
 from reparam.run.documents import RunDocument
@@ -64,6 +64,18 @@ def scale_of(config: RunConfig, shape: Spec) -> Scale:
     usual = EIGHT_BITS if shape.levels else UNIT
     low, high = config.data.range or (usual.low, usual.high)
     return Scale(low, high, shape.levels)
+
+
+def require_task(config: RunConfig, dataset: Dataset) -> None:
+    """Raises ConfigError where images have label maps, the model can learn them, and nobody has said whether it shall."""
+    known, of_recipe = config.family.tasks, config.family.recipes[config.recipe].options
+    stated = "task" in config.chosen or ("recipe" in config.chosen and "task" in of_recipe)
+    if dataset.map_values and "segmentation" in known and config.task.task != "segmentation" and not stated:
+        command = shlex.join(["reparam", "train", config.model, "--data", config.data.data, "--task", "segmentation"])
+        raise ConfigError(
+            f"these images have label maps, and model '{config.model}' has several tasks: '{command}' learns to predict them, "
+            f"and --task {config.task.task} leaves them out"
+        )
 
 
 def with_found(config: RunConfig, dataset: Dataset) -> RunConfig:

@@ -70,7 +70,8 @@ class StoredSpec:
 
 @dataclass(frozen=True)
 class StoredData:
-    """`data` of run.json: which images the run was trained on. moved_by: fingerprints of the runs of `--augment`."""
+    """`data` of run.json: which images the run was trained on. moved_by: fingerprints of the runs of `--augment`;
+    map_values, map_colours: names of the labels of label maps, and their colours (`Dataset`), if any."""
 
     fingerprint: Text
     name: Text = ""
@@ -78,6 +79,8 @@ class StoredData:
     images: dict[str, Count] = field(default_factory=dict)
     notes: tuple[Text, ...] = ()
     moved_by: dict[str, str] = field(default_factory=dict)
+    map_values: tuple[Text, ...] = ()
+    map_colours: tuple[Annotated[str, Field(strict=True, pattern="^([0-9a-f]{6})?$")], ...] = ()
 
 
 @dataclass(frozen=True)

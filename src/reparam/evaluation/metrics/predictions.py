@@ -88,7 +88,14 @@ def iou(context: EvaluationContext) -> Estimate:
     value = sum(pooled[pooled.isfinite()].tolist()) / len(ratios)
     stderr = ratios[0].measure.stderr if len(ratios) == 1 else None
     spread = torch.stack([one.spread for one in ratios if one.spread is not None]).mean(0)
-    return Estimate(Measure(value, stderr, n, "", _average(context)), spread)
+    note = "; ".join(filter(None, [_average(context), _by_label(context, found)]))
+    return Estimate(Measure(value, stderr, n, "", note), spread)
+
+
+def _by_label(context: EvaluationContext, found: structured.Overlap) -> str:
+    """The IoU of each label by name; of one that neither map holds, a dash."""
+    each = zip(context.dataset.map_values, structured.pooled_iou(found).tolist(), strict=False)
+    return "by label: " + ", ".join(f"{name} {value:.3f}" if value == value else f"{name} –" for name, value in each)
 
 
 def ece(context: EvaluationContext) -> Measure:
