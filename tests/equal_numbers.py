@@ -77,7 +77,7 @@ CASES: dict[str, tuple[str, Options, tuple[str, ...]]] = {
     "classifier": ("classifier", {"channels": 4, "features": 8}, ()),
     "classifier-augmented": (
         "classifier",
-        {"channels": 4, "features": 8, "augment": "pixels,{gvae}", "labels-per-class": 10, "unlabelled": "drop"},
+        {"channels": 4, "features": 8, "augment": "pixels,{vae}", "labels-per-class": 10, "unlabelled": "drop"},
         (),
     ),
     "isda": ("isda", {"channels": 4, "features": 8}, ()),
