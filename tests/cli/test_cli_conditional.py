@@ -17,6 +17,7 @@ from reparam.data.io.pictures import FORMATS
 from reparam.data.io.single_picture import read_mask, read_picture
 from reparam.data.options import DepthOptions
 from reparam.evaluation import context
+from reparam.reports.segmentation import KINDS
 from reparam.run.config import resolve
 from reparam.run.data import require_task
 
@@ -170,7 +171,7 @@ def test_segment_writes_labels_at_the_pictures_own_size(
     done = command("segment", runs["maps"], tmp_path / "wide.png", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {f"wide-{kind}.png" for kind in ("labels", "predictions", "spread")}
+    assert written == {"sheet.png"} | {f"wide-{kind}.png" for kind in KINDS}
     labels = np.asarray(Image.open(tmp_path / "out" / "wide-labels.png"))
     assert labels.shape == (64, 128)
     assert set(np.unique(labels)) <= {0, 255}
@@ -369,3 +370,27 @@ def test_iou_of_each_label_by_name(runs: dict[str, Path]) -> None:
     found = open_run(runs["maps"]).evaluate(["iou"])["iou"]
     assert f"foreground {found.value:.3f}" in found.note
     assert "by label: background 0." in found.note
+
+
+def test_segment_takes_folders_and_writes_what_it_says(
+    runs: dict[str, Path], tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    (tmp_path / "new" / "deeper").mkdir(parents=True)
+    shutil.copy(runs["pairs"] / "images" / "0.png", tmp_path / "new" / "a.png")
+    with Image.open(runs["pairs"] / "images" / "1.png") as picture:
+        picture.resize((40, 24)).save(tmp_path / "new" / "deeper" / "b.png")
+    assert command("segment", runs["maps"], tmp_path / "new", "--out", tmp_path / "out").code == 0
+    for name, size in (("a", (SIDE, SIDE)), ("deeper-b", (40, 24))):
+        parts = {}
+        for kind in ("labels", "overlay", "colours", "confidence", "entropy"):
+            with Image.open(tmp_path / "out" / f"{name}-{kind}.png") as picture:
+                assert picture.size == size
+                parts[kind] = np.asarray(picture).astype(float) / 255
+        p = parts["confidence"]
+        assert p.min() >= 0.5 - 1 / 255  # of two labels
+        inner = p.clip(0.5, 1 - 1e-9)
+        entropy = -inner * np.log2(inner) - (1 - inner) * np.log2(1 - inner)
+        near = (p < 0.99) & (p > 0.01)  # where a rounded p tells its entropy well enough
+        assert np.abs(entropy - parts["entropy"])[near].max(initial=0) < 0.03
+        assert ((parts["colours"].sum(-1) > 0) == (parts["labels"] > 0)).all()
+    assert (tmp_path / "out" / "sheet.png").exists()

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from reparam.data import DataOptions, load
+from reparam.data.io.archives import FolderTree
 from reparam.data.io.resize import choose_sides, conform, fit
 from reparam.data.io.single_picture import read_mask, read_picture, read_windows
 from reparam.data.options import DepthOptions, ImageOptions, sides_of
@@ -281,11 +282,11 @@ def test_a_label_map_comes_back_at_the_size_of_its_picture(tmp_path, crop, size)
     array = np.zeros((height, width), np.uint8)
     array[:, width // 2 :] = 255
     Image.fromarray(array).save(tmp_path / "a.png")
-    windows = read_windows(tmp_path / "a.png", (1, 16, 24), DepthOptions(crop=crop))
+    windows = read_windows(FolderTree(tmp_path, ["a.png"]), "a.png", (1, 16, 24), DepthOptions(crop=crop))
     assert windows.size == size
     assert windows.pixels.shape[1:] == (1, 16, 24)
     assert (len(windows.pixels) == 1) == (crop != "centre" or size in ((24, 16),))
-    found = windows.labels(torch.cat([1 - windows.pixels, windows.pixels], 1))
+    found = windows.enlarged(torch.cat([1 - windows.pixels, windows.pixels], 1)).argmax(0)
     assert found.shape == (height, width)
     scale = width / (windows.place[2] - windows.place[0])
     wrong = (found != torch.from_numpy(array > 0).long()).any(0).nonzero().flatten()
@@ -297,7 +298,7 @@ def test_windows_cover_a_picture_without_a_stretch(tmp_path, size):
     """Each is the part of the reduced picture at its corner; what they hold, joined, is that picture."""
     array = noise(size[1], size[0]) // 2 + 64
     Image.fromarray(array).save(tmp_path / "a.png")
-    windows = read_windows(tmp_path / "a.png", (1, 16, 24), DepthOptions())
+    windows = read_windows(FolderTree(tmp_path, ["a.png"]), "a.png", (1, 16, 24), DepthOptions())
     rows, columns = windows.sides
     assert (rows == 16) or (columns == 24)
     assert abs(rows * size[0] - columns * size[1]) <= max(size) / 2

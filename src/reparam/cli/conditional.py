@@ -1,5 +1,6 @@
 """What conditional models are for: `complete`, `segment`."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,11 @@ from reparam.cli.options import OptionsCommand, UserPath
 from reparam.cli.pictures import picture_command, view_of
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError
+from reparam.terminal import say
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from reparam.api import Run
     from reparam.reports.figures import Drawing
     from reparam.reports.options import PredictionOptions
@@ -71,19 +75,48 @@ def complete(
 @click.argument("images", nargs=-1, required=True, type=UserPath(), metavar="IMAGE...")
 @click.option("--out", required=True, type=UserPath(), help="A folder.")
 def segment(run: Path, images: tuple[Path, ...], out: Path, device: str, as_json: bool, **chosen: Any) -> None:
-    """Label the pixels of pictures: NAME-labels.png; NAME-predictions.png, several predictions; NAME-spread.png, where they
-    differ."""
+    """Label the pixels of pictures (files, folders, zips): NAME-labels.png, -colours, -overlay; -confidence and -entropy of the
+    average prediction; -predictions, several; -spread, where they differ; and sheet.png of all pictures."""
+    from reparam.data.io.archives import open_tree, require
+    from reparam.data.sources.layout import find_pictures
     from reparam.reports.options import SegmentationOptions
-    from reparam.reports.segmentation import segmentation_paths, write_segmentation
+    from reparam.reports.segmentation import (
+        SHEET,
+        Source,
+        segmentation_paths,
+        sheet_rows,
+        write_segmentation,
+        write_sheet,
+    )
 
     opened = open_run(run, device)
     options = SegmentationOptions(**chosen)
     opened.require(Ability.SEGMENT, "segment pictures")
-    targets = [path for image in images for path in segmentation_paths(opened, image, out).values()]
-    if len(set(targets)) < len(targets):
-        raise ConfigError("the results of two pictures would have the same name and overwrite each other: rename one")
-    refuse_overwriting(targets, images, out)
-    written = [path for image in images for path in write_segmentation(opened, image, out, options)]
+    with contextlib.ExitStack() as stack:
+        sources = []
+        for image in images:
+            require(image)
+            if image.is_dir() or image.suffix.lower() == ".zip":
+                tree = stack.enter_context(open_tree(image))
+                names, notes = find_pictures(tree, fewest=1)
+                sources += [Source(tree, name) for name in names]
+                for note in notes:
+                    say(note)
+            else:
+                sources.append(Source.of_path(image))
+        targets = [path for one in sources for path in segmentation_paths(opened, one, out).values()]
+        if len(set(targets)) < len(targets):
+            raise ConfigError(
+                "the results of two pictures would have the same name and overwrite each other: rename one"
+            )
+        refuse_overwriting([*targets, out / SHEET], images, out)
+        written: list[Path] = []
+        rows: list[Tensor] = []
+        for one in sources:
+            paths, row = write_segmentation(opened, one, out, options)
+            written += paths
+            rows += [row] if len(rows) < sheet_rows(len(sources)) else []
+        written.append(write_sheet(opened, sources, rows, out))
     answer(as_json, {"out": [str(path) for path in written]}, "\n".join(map(str, written)))
 
 

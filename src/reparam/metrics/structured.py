@@ -3,6 +3,7 @@
 Shapes: `N` images, `L` predictions of one image, `C H W` image, `D` values of a label map, `J` bins.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -91,6 +92,11 @@ def calibration_error(probs: Tensor, truth: Tensor, bins: int = BINS) -> float:
     over `bins` of confidence. probs: of classes [N, D], or at each pixel [N, D, H, W]; truth: as `reliability`."""
     found = reliability(probs, truth, bins)
     return float((found.weight * (found.accuracy - found.confidence).abs()).sum())
+
+
+def entropy(probs: Tensor) -> Tensor:
+    """-sum_d p_d log p_d / log D at each pixel, of probs [N, D, H, W], [N, 1, H, W]: 0 where sure, 1 where all D are alike."""
+    return -torch.special.xlogy(probs, probs).sum(1, keepdim=True) / math.log(probs.shape[1])
 
 
 def _variance(predictions: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from reparam.data.depth import settle_pictures
-from reparam.data.io.archives import FolderTree, require
-from reparam.data.io.pictures import decode, decode_maps, decode_numbers, measure, refuse
+from reparam.data.io.archives import FolderTree, Tree, require
+from reparam.data.io.pictures import decode, decode_maps, decode_numbers, measure, place, refuse
 from reparam.data.io.resize import Box, fit
 from reparam.data.options import COLOURS, DepthOptions, ImageOptions, Sides
 from reparam.data.tasks import to_float
@@ -57,30 +57,36 @@ class Windows:
         left, top, right, bottom = self.place
         return (total / count)[:, top:bottom, left:right]
 
-    def labels(self, probs: Tensor) -> Tensor:
-        """Probabilities of label maps [n, D, H, W] of the images: the most probable value at each pixel of the file, int64
-        [height, width]."""
-        enlarged = F.interpolate(self.joined(probs)[None], self.size[::-1], mode="bilinear", align_corners=False)
-        return enlarged[0].argmax(0)
+    def enlarged(self, probs: Tensor) -> Tensor:
+        """Probabilities of label maps [n, D, H, W] of the images, at each pixel of the file, [D, height, width]."""
+        return F.interpolate(self.joined(probs)[None], self.size[::-1], mode="bilinear", align_corners=False)[0]
 
 
 def read_picture(path: Path, shape: tuple[int, int, int], options: DepthOptions) -> Picture:
     """The picture at `path`, cut by `options`, in `shape` (C, H, W). Raises `DataError` for one that cannot be read."""
-    return Picture(_read(path, (shape[1], shape[2]), options, shape[0]), _size(path))
+    require(path)
+    tree = FolderTree(path.parent, [path.name])
+    return Picture(_read(tree, path.name, (shape[1], shape[2]), options, shape[0]), _size(tree, path.name))
 
 
-def read_windows(path: Path, shape: tuple[int, int, int], options: DepthOptions) -> Windows:
-    """The picture at `path` for a model of `shape` (C, H, W), whole: padded or stretched if images of `options` are, else as many
+def read_whole(tree: Tree, name: str, channels: int, options: DepthOptions) -> Tensor:
+    """A picture at its own size, float [1, C, height, width] in [0, 1]. Raises `DataError` for one that cannot be read."""
+    width, height = _size(tree, name)
+    return _read(tree, name, (height, width), replace(options, crop="none"), channels)
+
+
+def read_windows(tree: Tree, name: str, shape: tuple[int, int, int], options: DepthOptions) -> Windows:
+    """The picture `name` for a model of `shape` (C, H, W), whole: padded or stretched if images of `options` are, else as many
     images as it takes, evenly spread over it. Raises `DataError` for one that cannot be read."""
     channels, *image = shape
-    sides, size = (image[0], image[1]), _size(path)
+    sides, size = (image[0], image[1]), _size(tree, name)
     if options.crop != "centre":
         return Windows(
-            _read(path, sides, options, channels), ((0, 0),), sides, fit(size, sides, options.crop).place, size
+            _read(tree, name, sides, options, channels), ((0, 0),), sides, fit(size, sides, options.crop).place, size
         )
     (left, top, right, bottom), _ = fit(size, sides, "centre")
     whole = round(size[1] * sides[0] / (bottom - top)), round(size[0] * sides[1] / (right - left))
-    pixels = _read(path, whole, replace(options, crop="none"), channels)
+    pixels = _read(tree, name, whole, replace(options, crop="none"), channels)
     corners = tuple(itertools.product(_starts(whole[0], sides[0]), _starts(whole[1], sides[1])))
     images = [pixels[..., top : top + sides[0], left : left + sides[1]] for top, left in corners]
     return Windows(torch.cat(images), corners, whole, (0, 0, whole[1], whole[0]), size)
@@ -92,25 +98,23 @@ def _starts(length: int, part: int) -> list[int]:
     return [round(number * (length - part) / max(count - 1, 1)) for number in range(count)]
 
 
-def _read(path: Path, sides: Sides, options: DepthOptions, channels: int) -> Tensor:
+def _read(tree: Tree, name: str, sides: Sides, options: DepthOptions, channels: int) -> Tensor:
     """float [1, C, H, W] in [0, 1]."""
-    require(path)
     if channels not in COLOURS:
-        raise DataError(f"{path} is a picture, and the model's images have {channels} channels: give an array")
-    file = FolderTree(path.parent, [path.name])
+        raise DataError(
+            f"{place(tree, name)} is a picture, and the model's images have {channels} channels: give an array"
+        )
     chosen = replace(options, size=None, colour=COLOURS[channels])
-    as_numbers, _ = measure(file, file.names).as_numbers(file.names, chosen)
-    pixels, _ = (decode_numbers if as_numbers else decode)(file, file.names, sides, chosen).required(file)
-    return to_float(settle_pictures(pixels, [1], chosen, file.where)[0])
+    as_numbers, _ = measure(tree, [name]).as_numbers([name], chosen)
+    pixels, _ = (decode_numbers if as_numbers else decode)(tree, [name], sides, chosen).required(tree)
+    return to_float(settle_pictures(pixels, [1], chosen, tree.where)[0])
 
 
-def _size(path: Path) -> tuple[int, int]:
+def _size(tree: Tree, name: str) -> tuple[int, int]:
     """(width, height) of a picture held upright."""
-    require(path)
-    file = FolderTree(path.parent, [path.name])
-    found = measure(file, file.names)
-    refuse(file, found.unreadable)
-    return found.sizes[path.name]
+    found = measure(tree, [name])
+    refuse(tree, found.unreadable)
+    return found.sizes[name]
 
 
 def read_mask(path: Path, picture: Picture, shape: tuple[int, int, int], options: ImageOptions) -> Tensor:

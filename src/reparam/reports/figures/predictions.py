@@ -3,6 +3,8 @@
 Shapes: `n` images, `C H W` image, `D` values of a label map.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -54,6 +56,15 @@ def _colours(count: int) -> Tensor:
     """[count, 3]: black for value 0, then the palette, again and again."""
     rgb = [[int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)] for colour in charts.PALETTE]
     return torch.tensor([[0.0, 0.0, 0.0], *(rgb[i % len(rgb)] for i in range(count - 1))])
+
+
+def label_colours(count: int, own: Sequence[str]) -> Tensor:
+    """[count, 3]: the labels' own colours, six hexadecimal digits each, and of the palette where one has none."""
+    found = _colours(count)
+    for label, digits in enumerate(own[:count]):
+        if digits:
+            found[label] = torch.tensor(list(bytes.fromhex(digits))) / 255
+    return found
 
 
 def truth_images(x: Tensor, map_values: int, channels: int) -> Tensor:
