@@ -349,6 +349,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "other shapes": (lambda: changed(Methods, encode=lambda s, x: (x, x[0])), GAUSSIAN, "have one shape"),
     "no images": (lambda: changed(Methods, decode=lambda s, z: (z, z)), GAUSSIAN, "the decoder returns 2 values"),
     "few pixels": (lambda: changed(Methods, decode=lambda s, z: z), GAUSSIAN, "returns \\[8, 2\\] and the images"),
+    "no latent": (
+        lambda: changed(Methods, encode=lambda s, x: (x.new_zeros(len(x), 0),) * 2),
+        GAUSSIAN,
+        "nothing of an image",
+    ),
     "NaN": (
         lambda: changed(Methods, decode=lambda s, z: z.new_full((len(z), 64), math.nan)),
         GAUSSIAN,

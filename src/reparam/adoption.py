@@ -211,6 +211,10 @@ def _check(values: Tensor, what: str, count: int) -> None:
         raise ConfigError(
             f"the {what} returns {list(values.shape)} for {count} images: its first axis should be theirs"
         )
+    if not values.numel():
+        raise ConfigError(
+            f"the {what} returns {list(values.shape)}, nothing of an image: let it return at least one number"
+        )
     if not values.isfinite().all():
         raise ConfigError(f"the {what} returns NaN or infinity: are these the trained weights (weights=)?")
 

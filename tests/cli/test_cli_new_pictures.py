@@ -104,3 +104,26 @@ def test_a_denoising_run_adds_no_noise_to_what_is_given(tmp_path: Path) -> None:
 
     new = opened.read(tmp_path / "x.npy")
     assert torch.equal(RunView(opened, new.images).examples(5).input, new.images.pixels / 255)
+
+
+def test_nothing_that_is_read_is_written_over(command: Callable, run: Path, holiday: Path, tmp_path: Path) -> None:
+    array, moving = tmp_path / "x.npz", tmp_path / "x.gif"
+    np.savez(array, images=np.zeros((4, 8, 8), np.uint8))
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(moving)
+    for words, out in (
+        (("reconstruct", run, holiday / "a.png"), holiday / "a.png"),
+        (("reconstruct", run, holiday), holiday / "b.png"),
+        (("reconstruct", run, "--data", f"folder:{holiday}"), holiday / "c.png"),
+        (("traverse", run, holiday / "a.png"), holiday / "a.png"),
+        (("interpolate", run, moving, holiday / "a.png"), moving),
+        (("compress", run, holiday / "a.png"), holiday / "a.png"),
+        (("encode", run, array), array),
+    ):
+        before = out.read_bytes()
+        refused(command(*words, "--out", out), "would overwrite", "choose another")
+        assert out.read_bytes() == before
+
+
+def test_a_walk_begins_at_one_image(command: Callable, run: Path, holiday: Path, tmp_path: Path) -> None:
+    refused(command("traverse", run, holiday, "--out", tmp_path / "t.png"), "there are 3: give one, or --index")
+    assert command("traverse", run, holiday, "--index", 2, "--steps", 3, "--out", tmp_path / "t.png").code == 0

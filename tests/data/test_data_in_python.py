@@ -145,6 +145,7 @@ def test_images_that_are_drawn_anew_are_told():
         ((GREY, LABELS[:3]), "for 30 images"),
         ((GREY, LABELS / 2), "float64"),
         ([1, 2, 3], "item 0 is int"),
+        ([[[1, 2], [3]]], "ragged"),
         (Own(lambda i: 1 / 0), "item 0 cannot be read (ZeroDivisionError: division by zero)"),
         (Own(lambda i: (GREY[i], "cat")), "item 0 has no whole number for a label but str"),
         (Own(lambda i: (GREY[i], np.zeros((8, 8)))), "no whole number for a label"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from reparam.cli.common import (
     answer,
@@ -19,6 +20,7 @@ from reparam.cli.common import (
     run_command,
 )
 from reparam.cli.options import OptionsCommand, UserPath
+from reparam.errors import ConfigError
 from reparam.terminal import output, say
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ def augment(
 
     opened = open_run(run, device)
     new = new_pictures(opened, pictures, spec)
+    if new and click.get_current_context().get_parameter_source("split") is ParameterSource.COMMANDLINE:
+        raise ConfigError("--split is of the run's own images: leave it out for new ones, which are taken all")
     if new:
         opened.labelled_as_here(new.classes, new.images.labels)
         source, classes = new.images, new.classes

@@ -140,11 +140,15 @@ def open_run(run: Path, device: str) -> "Run":
 
 
 def new_pictures(run: "Run", pictures: Sequence[Path], spec: str | None) -> "NewPictures | None":
-    """The pictures IMAGE..., or those of --data; None where neither is given, which means the run's own images."""
+    """The pictures IMAGE..., or those of --data; None where neither is given, which means the run's own images. Raises
+    ConfigError where the command's --out would overwrite one of them."""
     if pictures and spec:
         raise ConfigError("IMAGE... and --data both name new pictures: give one of them")
     if not pictures and spec is None:
         return None
+    out: Path | None = click.get_current_context().params.get("out")
+    if out is not None:
+        refuse_overwriting([out], pictures or [Path(str(spec)), Path(str(spec).partition(":")[2])], out)
     found = run.read(list(pictures) or str(spec))
     for note in found.notes:
         say(note)

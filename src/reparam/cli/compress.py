@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import answer, new_images_options, new_pictures, open_run, refuse_overwriting, run_command
+from reparam.cli.common import answer, new_images_options, new_pictures, open_run, run_command
 from reparam.cli.options import FiniteRange, UserPath, WholeRange
 from reparam.core.abilities import Ability
 from reparam.errors import ConfigError, DataError
@@ -45,7 +45,6 @@ def compress(
     opened.require(Ability.RECONSTRUCT, "compress images")
     if n and (pictures or spec):
         raise ConfigError("--n is of the run's test images: leave it out for new pictures, all of which are compressed")
-    refuse_overwriting([out], pictures, out)
     new = new_pictures(opened, pictures, spec)
     source, number = (new.images, None) if new else (opened.dataset.test, n or 1000)
     batch = task_images(source, opened.config.task, number)

@@ -56,7 +56,7 @@ def complete(
         if pictures:
             run.condition(view.examples(1).x)  # which says where a mask is wanted
         return predictions(view, options)
-    if len(pictures) != 1 or spec:
+    if len(pictures) != 1 or spec or pictures[0].is_dir():
         raise ConfigError("--mask says what is seen of one IMAGE: give one picture")
     shape, reading = run.spec.image_shape, fitting(run.config, run.spec)
     picture = read_picture(pictures[0], shape, reading)

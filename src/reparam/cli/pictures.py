@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from reparam.cli.common import (
     answer,
@@ -143,7 +144,11 @@ def traverse(run: "Run", options: "chosen.TraversalOptions", pictures: tuple[Pat
     from reparam.reports.figures.reconstructions import traversals
 
     draw = traversals if options.mode == "dimensions" else latent_moves
-    return draw(view_of(run, pictures, spec), options)
+    view = view_of(run, pictures, spec)
+    chosen = click.get_current_context().get_parameter_source("index") is ParameterSource.COMMANDLINE
+    if options.mode in ("dimensions", "directions") and view.number(1) > 1 and not chosen:
+        raise ConfigError(f"this walk begins at one image, and there are {view.number(1):,}: give one, or --index")
+    return draw(view, options)
 
 
 @picture_command("GridOptions", "reparam grid runs/vae --out grid.png")

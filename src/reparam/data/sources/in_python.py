@@ -98,7 +98,10 @@ def _plain(value: Any, where: str) -> np.ndarray:
             raise DataError(f"{where} is {place}: give a plain tensor of integers or floats")
         value = value.detach().cpu()
         return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise DataError(f"{where} is ragged: {EXPECTED}") from None
     if array.dtype.hasobject:
         raise DataError(f"{where} holds Python objects of several kinds or sizes: {EXPECTED}")
     return array
