@@ -243,7 +243,7 @@ def test_evaluations_side_by_side_keep_each_others_metrics(run: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(reparam.load(run).folder.evaluation().metrics) == {"kl", "mse"}
+    assert {"kl", "mse"} <= set(reparam.load(run).folder.evaluation().metrics)
 
 
 def test_images_are_checked_by_every_call_that_takes_them(run: Path) -> None:

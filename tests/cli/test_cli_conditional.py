@@ -307,8 +307,11 @@ def test_wrong_uses(runs: dict[str, Path], trained: Path, command: Callable, tmp
     refused(command("complete", runs["boxes"], own, own, "--mask", own, "--out", out), "one IMAGE")
     refused(command("complete", runs["quadrants"], own, "--index", 1, "--out", out), "choose 0 to 0")
     refused(command("complete", runs["boxes"], tmp_path / "none.png", "--out", out), "does not exist")
+    (tmp_path / "x").mkdir()
+    shutil.copy(own, tmp_path / "x" / "own.png")
     refused(command("segment", runs["maps"], own, tmp_path / "x" / "own.png", "--out", tmp_path / "o"), "same name")
     shutil.copy(own, tmp_path / "own-labels.png")
+    Image.open(own).save(tmp_path / "own.jpg")
     for pictures in ([own, tmp_path / "own-labels.png"], [own, tmp_path / "own.jpg"]):
         refused(command("segment", runs["maps"], *pictures, "--out", tmp_path), "overwrite")
     refused(command("reconstruct", runs["maps"], "--data", "digits", "--out", out), "label maps")

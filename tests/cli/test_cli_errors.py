@@ -161,11 +161,10 @@ ARRAYS = {
     "NaN pixels": ({"images": np.where(RNG.random(GOOD.shape) < 0.1, np.nan, GOOD)}, ["NaN"]),
     "infinite pixels": ({"images": np.where(RNG.random(GOOD.shape) < 0.1, np.inf, GOOD)}, []),
     "objects": ({"images": np.array([{"a": 1}] * 20, dtype=object)}, ["object"]),
-    "out of range": ({"images": GOOD * 255}, ["255"]),
     "one dimension": ({"images": GOOD.ravel()}, []),
     "too few labels": ({"images": GOOD, "labels": np.zeros(19, int)}, ["19", "20"]),
     "fractional labels": ({"images": GOOD, "labels": np.full(20, 0.5)}, ["label"]),
-    "no images": ({"pictures": GOOD}, ["images"]),
+    "no images": ({"stuff": GOOD}, ["images"]),
     "empty": ({"images": GOOD[:0]}, []),
 }
 
@@ -207,7 +206,6 @@ OPTIONS = {
     "unknown recipe": (["train", "vae", "--data", "digits", "--recipe", "note"], ["did you mean 'notes'"]),
     "unknown command": (["evalute", "x"], ["evaluate"]),
     "missing path": ([*TRAIN, "--data", "folder:/no/such/folder"], ["/no/such/folder"]),
-    "network against size": (["train", "vae", "--data", "digits", "--network", "residual"], ["residual", "--size"]),
     "no such device": ([*TRAIN, "--data", "digits", "--device", "cuda:9"], ["cuda:9"]),
     "experiment misspelt": (["reproduce", "structure"], ["did you mean 'structures'"]),
     "best of a game": (["train", "gan", "--data", "digits", "--width", "4", "--keep", "best"], ["keep 'best'"]),
@@ -366,7 +364,6 @@ def test_resume_elsewhere_is_refused_also_before_the_first_checkpoint(
 USES = {
     "no metric named": (["evaluate", "RUN", "--metrics", ","], ["--metrics"]),
     "metric misspelt": (["evaluate", "RUN", "--metrics", "elbow"], ["did you mean 'elbo'"]),
-    "data of another shape": (["encode", "RUN", "--data", "array:OTHER", "--out", "x.npz"], ["shape"]),
     "index too large": (["reconstruct", "RUN", "--index", "100000", "--out", "x.png"], ["100000"]),
     "odd pairs": (["interpolate", "RUN", "--index", "1", "--out", "x.png"], ["pairs"]),
     "not a png": (["sample", "RUN", "--out", "x.bmp"], [".png"]),
@@ -385,9 +382,8 @@ def test_wrong_uses_of_a_run(
     case: str, command: Callable, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    np.save(tmp_path / "other.npy", RNG.random((20, 12, 12)))
     words, expected = USES[case]
-    words = [word.replace("RUN", str(run)).replace("OTHER", str(tmp_path / "other.npy")) for word in words]
+    words = [word.replace("RUN", str(run)) for word in words]
     refused(command(*words), *expected)
 
 

@@ -202,7 +202,7 @@ def test_moved_data_is_named_by_relocate(command: Callable, pictures: Path, tmp_
     moved = pictures.rename(tmp_path / "moved photos")
     for words in (("evaluate", run, "--metrics", "mse"), ("reconstruct", run, "--out", tmp_path / "r.png")):
         refused(command(*words), f"the data of {run} is not at {pictures}", f"'reparam relocate {run} PATH'")
-    refused(command("evaluate", run, "--data", f"folder:{moved}"), "'reparam relocate RUN PATH'")
+    refused(command("evaluate", run, "--data", f"folder:{moved}"), f"'reparam relocate {run} PATH'")
 
     other = shutil.copytree(moved, tmp_path / "other")
     lost = next(other.iterdir())

@@ -137,7 +137,7 @@ def by_split(data):
         ("emotion,pixels\nsad,1 2 3 4", "labels that are no numbers"),
         ("emotion,pixels\n0", "no table of pixels"),
         ("emotion,pixels\n", "rows of [] pixels"),
-        (",".join(["999"] * 64) + "\n" + ",".join(["3"] * 64), "int64 from 3 to 999"),
+        (",".join(["999"] * 64) + "\n" + ",".join(["3"] * 64), "holds 2 images to split into 3"),
     ],
 )
 def test_other_tables_are_refused(tmp_path, text, words, refused):

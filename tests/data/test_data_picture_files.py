@@ -160,9 +160,9 @@ def test_pairs_name_every_bad_image_and_mask(tmp_path, refused):
 def test_strips_change_nothing(monkeypatch, picture):
     if picture.mode == "P":
         picture.info["transparency"] = 3
-    whole = pictures._flat(picture)
+    whole = pictures.flat(picture)
     monkeypatch.setattr(pictures, "_STRIP", 100)
-    strips = pictures._flat(picture)
+    strips = pictures.flat(picture)
     assert strips.mode == whole.mode
     assert np.array_equal(np.asarray(strips), np.asarray(whole))
 
@@ -172,7 +172,7 @@ def test_a_mask_of_inks_is_no_grey(tmp_path, refused):
         (tmp_path / side).mkdir()
         for i in range(3):
             (tmp_path / side / f"{i}.tif").write_bytes(saved("TIFF", Image.new("CMYK", (8, 8), (i, i, i, i))))
-    with refused("is coloured"):
+    with refused("has colours of another kind (CMYK)"):
         load(f"pairs:{tmp_path}")
 
 

@@ -37,6 +37,7 @@ class Shelf:
     """The toy's images, as if on disk; some are damaged, and `deadly` kills the process that reads it."""
 
     shape = (1, 8, 8)
+    dtype = np.uint8
     identity = "toy"
 
     def __init__(self, damaged: tuple[int, ...] = (), deadly: int | None = None) -> None:

@@ -112,11 +112,6 @@ def choose_scale(
     notes: tuple[str, ...] = ()
     if options.range:
         low, high = options.range
-        if train.low > high or train.high < low:
-            raise DataError(
-                f"{where}: all values of the training images lie outside --range {low:g},{high:g}: choose one within "
-                f"{train.low:.6g} to {train.high:.6g}"
-            )
     elif not whole and train.low >= -ROUNDING and train.high <= 1 + ROUNDING:
         low, high = 0.0, 1.0
         if train.high < _DARK:
