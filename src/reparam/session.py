@@ -45,7 +45,7 @@ from reparam.run.weights import load_weights
 from reparam.training import Loop, Outcome, Progress, processes, settle_process, training_alone
 from reparam.training.augmentation import augmenting_runs, build_augmentation
 from reparam.training.divergence import DivergedError
-from reparam.training.length import enough_steps, fitted_to_minutes, fitting_batch
+from reparam.training.length import enough_steps, fitted_to_minutes, fitting_batch, patient
 from reparam.training.lost import check_checkpoint, has_weights, remedy_for_checkpoint, write_again
 from reparam.training.memory import check_memory, larger_options
 from reparam.training.products import Products, check_onednn, choose_products
@@ -94,7 +94,7 @@ def _start(
     def make(config: RunConfig) -> Loop:
         return make_loop(folder, config, spec, dataset, images, progress)
 
-    config = fitted_to_minutes(config, make, progress.note)
+    config = patient(fitted_to_minutes(config, make, progress.note), len(images))
     loop = make(config)
     config = _with_products(config, loop, progress)
     with _new_run(folder, loop):

@@ -5,6 +5,7 @@ import copy
 import io
 import pickle
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,13 +65,15 @@ def test_of_many_images_the_first_are_shown_and_their_number_said() -> None:
     assert f"the first {MOST}" in text
 
 
-def test_a_run_shows_its_state_samples_and_figures(run: Path) -> None:
+def test_a_run_shows_its_state_samples_and_figures(run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(run, tmp_path / "own")
+    (run / "evaluation.json").unlink(missing_ok=True)
     opened = reparam.load(run)
     assert repr(opened).startswith(f"<Run {run}: vae on digits, 1 x 8 x 8, finished, epoch 4")
     assert "figures" not in repr(opened)
     measured = opened.evaluate(["psnr"], progress=False)["psnr"]
     text = opened._repr_html_()
-    assert "1 figures measured" in text
+    assert "1 figure measured" in text
     assert f"<td>psnr</td><td>{measured.value:.4g}</td>" in text
     assert np.array_equal(shown(text), shown(opened.sample(ACROSS)._repr_html_()))
     (run / "evaluation.json").write_text("{")

@@ -11,7 +11,7 @@ import reparam
 from reparam.errors import ConfigError
 from reparam.run.config import RunConfig, resolve
 from reparam.training import Loop
-from reparam.training.length import enough_steps, fitted_to_minutes, stretched
+from reparam.training.length import enough_steps, fitted_to_minutes, patient, stretched
 
 SMALL: dict[str, Any] = {"data": "digits", "hidden": (16,), "latent": 2, "pictures": 0, "device": "cpu"}
 DIGITS = 1197  # training images
@@ -124,3 +124,11 @@ def test_a_run_of_minutes_is_one_of_steps(tmp_path: Path) -> None:
         "vae", **SMALL, epochs=training.epochs, validate_every=training.validate_every, out=tmp_path / "again"
     )
     assert run.folder.fingerprint() == again.folder.fingerprint()
+
+
+def test_with_few_images_patience_lasts_some_steps() -> None:
+    """96 images in batches of 32, validated each half epoch: a step and a half apart."""
+    config = resolve("vae", "photos", data="digits", validate_every=0.5)
+    assert patient(config, 96).training.patience == 200
+    assert patient(config, 40_000).training.patience == config.training.patience == 8
+    assert patient(resolve("vae", "photos", data="digits", patience=3), 96).training.patience == 3

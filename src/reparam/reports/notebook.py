@@ -89,7 +89,7 @@ def summary(run: LoadedRun) -> str:
         facts.append(f"{status.state}, epoch {status.epoch:g}")
     with contextlib.suppress(RunError):
         if count := len(run.folder.evaluation().metrics):
-            facts.append(f"{count} figures measured")
+            facts.append(f"{count} figure{'s' * (count > 1)} measured")
     return f"<Run {run.path}: {', '.join(facts)}>"
 
 

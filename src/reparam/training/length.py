@@ -6,6 +6,7 @@ factor: a schedule keeps its shape, and a run as many validations.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from reparam.training.loop import Loop
 WARM_UP = 2  # cycles that do not count: the first ones allocate memory, and compile
 MEASURED_SHARE, MEASURED_SECONDS = 0.02, 10.0  # of the minutes asked for, and at most, that the measurement takes
 FEWEST_CYCLES = 3
+PATIENT_STEPS = 300  # without a better validation, before a training stops
 VALIDATION_SHARE = 0.1  # of the time, at most, for validations
 
 
@@ -89,6 +91,15 @@ def fitted_to_minutes(
         f"a validation {a_validation:.2g} s"
     )
     return _with(found, minutes=None)
+
+
+def patient(config: RunConfig, images: int) -> RunConfig:
+    """`config`, with patience of at least `PATIENT_STEPS` steps: of few images, validations are a step or two apart."""
+    training = config.training
+    apart = training.validate_every * images / training.batch_size
+    if not training.patience or "patience" in config.chosen or training.patience * apart >= PATIENT_STEPS:
+        return config
+    return _with(config, patience=math.ceil(PATIENT_STEPS / apart))
 
 
 def _epochs(steps: int, steps_per_epoch: float) -> float:
