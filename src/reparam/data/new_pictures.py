@@ -14,7 +14,7 @@ from torch import Tensor
 from reparam.data.dataset import SPLITS, Dataset, Images
 from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import FolderTree, Tree, open_tree, require
-from reparam.data.io.pictures import decode, decode_numbers, measure, refuse_all
+from reparam.data.io.pictures import decode_measured, measure, refuse_all
 from reparam.data.io.resize import manner
 from reparam.data.loading import load
 from reparam.data.options import DataOptions, DepthOptions, spelled
@@ -109,8 +109,7 @@ def _pictures(
     rows, columns = options.sides
     measured = measure(tree, names)
     refuse_all(tree, names, measured.unreadable)
-    as_numbers, depth_notes = measured.as_numbers(names, options)
-    read, _ = (decode_numbers if as_numbers else decode)(tree, names, options.sides, options).required(tree)
+    read, depth_notes = decode_measured(tree, names, measured, options.sides, options).required(tree)
     pixels, _, scale_notes = settle_pictures(read, [len(names)], options, tree.where)
     notes = (*notes, *depth_notes, *scale_notes)
     fitted = sum(size != (columns, rows) for size in measured.sizes.values())

@@ -160,6 +160,15 @@ def decode(tree: Tree, names: Sequence[str], sides: Sides, options: ImageOptions
     return Decoded(torch.from_numpy(out), notes if auto and grey.any() else (), unreadable)
 
 
+def decode_measured(
+    tree: Tree, names: Sequence[str], measured: Measured, sides: Sides, options: DepthOptions
+) -> Decoded:
+    """These pictures as bytes or as the numbers that they hold, as `Measured.as_numbers` says, with its note."""
+    as_numbers, notes = measured.as_numbers(names, options)
+    found = (decode_numbers if as_numbers else decode)(tree, names, sides, options)
+    return found._replace(notes=(*found.notes, *notes))
+
+
 def decode_numbers(tree: Tree, names: Sequence[str], sides: Sides, options: ImageOptions) -> Decoded:
     """As `decode`, but the numbers that the files hold, float32, where bytes would lose some: NaN where padded pictures do not
     reach. Resized pictures keep their range, and whole numbers stay whole."""

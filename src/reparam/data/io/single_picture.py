@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import FolderTree, Tree, require
-from reparam.data.io.pictures import decode, decode_maps, decode_numbers, measure, place, refuse
+from reparam.data.io.pictures import decode_maps, decode_measured, measure, place, refuse
 from reparam.data.io.resize import Box, fit
 from reparam.data.options import COLOURS, DepthOptions, ImageOptions, Sides
 from reparam.data.tasks import to_float
@@ -105,8 +105,7 @@ def _read(tree: Tree, name: str, sides: Sides, options: DepthOptions, channels: 
             f"{place(tree, name)} is a picture, and the model's images have {channels} channels: give an array"
         )
     chosen = replace(options, size=None, colour=COLOURS[channels])
-    as_numbers, _ = measure(tree, [name]).as_numbers([name], chosen)
-    pixels, _ = (decode_numbers if as_numbers else decode)(tree, [name], sides, chosen).required(tree)
+    pixels, _ = decode_measured(tree, [name], measure(tree, [name]), sides, chosen).required(tree)
     return to_float(settle_pictures(pixels, [1], chosen, tree.where)[0])
 
 

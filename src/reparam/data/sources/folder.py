@@ -17,7 +17,7 @@ from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.io.pages import SUFFIXES as TIFFS
 from reparam.data.io.pages import PagedTree
-from reparam.data.io.pictures import channels_of, decode, decode_numbers, decode_one, measure, refuse_all
+from reparam.data.io.pictures import channels_of, decode_measured, decode_one, measure, refuse_all
 from reparam.data.io.resize import choose_sides
 from reparam.data.options import FolderOptions, ImageOptions, Sides
 from reparam.data.scale import EIGHT_BITS
@@ -67,12 +67,11 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
                 ) * bool(measured.deep)
                 scale = EIGHT_BITS
                 break
-            as_numbers, depth_notes = measured.as_numbers(in_order, options)
-            decoded = (decode_numbers if as_numbers else decode)(tree, in_order, sides, options)
+            decoded = decode_measured(tree, in_order, measured, sides, options)
             if not skips or not decoded.unreadable:
                 pixels, more = decoded.required(tree, _SKIP)
                 images, scale, scale_notes = settle_pictures(pixels[: found.kept], found.counts, options, tree.where)
-                more = (*more, *depth_notes, *scale_notes)
+                more = (*more, *scale_notes)
                 break
             unreadable |= decoded.unreadable  # and all is settled anew, as if they had never been there
             sizes = {name: sizes[name] for name in sizes if name not in unreadable}

@@ -16,7 +16,7 @@ from torch import Tensor
 from reparam.data.dataset import Dataset, cut
 from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import Tree, open_tree
-from reparam.data.io.pictures import decode, decode_maps, decode_numbers, measure, place, refuse, refuse_all
+from reparam.data.io.pictures import decode_maps, decode_measured, measure, place, refuse, refuse_all
 from reparam.data.io.resize import choose_sides, fit
 from reparam.data.options import DepthOptions, PairsOptions, value_code
 from reparam.data.sources.class_names import class_files, read_class_names
@@ -30,7 +30,7 @@ _SIDES = ("images", "masks")
 
 
 class Pairs(NamedTuple):
-    """N pictures with their label maps: `images` [N, C, H, W] as `decode` or `decode_numbers` give them, `maps` uint8
+    """N pictures with their label maps: `images` [N, C, H, W] as `decode_measured` gives them, `maps` uint8
     [N, 1, H, W], which values each file `held` anywhere, bool [N, 256], notes, and of padded pictures where they are, bool
     [N, 1, H, W]."""
 
@@ -97,17 +97,14 @@ def read_pairs(
             raise DataError(f"{place(tree, mask)} {has}: make the mask as large as the image")
     sizes = [of_images.sizes[name] for name in images]
     sides, size_notes = choose_sides(sizes, options)
-    as_numbers, depth_notes = of_images.as_numbers(images, options)
-    decoded = (decode_numbers if as_numbers else decode)(tree, images, sides, options)
+    decoded = decode_measured(tree, images, of_images, sides, options)
     maps, held, unreadable = decode_maps(tree, masks, sides, options, read)
     refuse(tree, decoded.unreadable | unreadable)
     within = torch.zeros(maps.shape, dtype=torch.bool) if options.crop == "pad" else None
     for number, size in enumerate(sizes if within is not None else ()):
         left, top, right, bottom = fit(size, sides, options.crop).place
         within[number, :, top:bottom, left:right] = True  # type: ignore[index]
-    return Pairs(
-        decoded.pixels, maps, held, (*of_images.page_notes(), *size_notes, *decoded.notes, *depth_notes), within
-    )
+    return Pairs(decoded.pixels, maps, held, (*of_images.page_notes(), *size_notes, *decoded.notes), within)
 
 
 def _match(tree: Tree) -> tuple[list[str], list[str], list[str], tuple[str, ...]]:
