@@ -87,7 +87,8 @@ class Cell:
     def config(self, fast: bool = False) -> RunConfig:
         """The configuration of the run, without the weights that it begins with."""
         options = {"pictures": 0, "least_steps": 0, **self.train_options(fast)}
-        return resolve(self.model, options.pop("recipe", None), **options)
+        config = resolve(self.model, options.pop("recipe", None), **options)
+        return dataclasses.replace(config, chosen=config.chosen | {"patience"})  # not lengthened for few images
 
     def command(self, fast: bool = False) -> str:
         """What one would type for the same run, in the runner's folder."""
