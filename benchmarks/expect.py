@@ -5,13 +5,15 @@
     python benchmarks/expect.py --data-root DIR [--data ...] [--runs DIR] --draw docs/images
 
 Each cell is `reparam train MODEL --recipe ... --minutes N` and `reparam evaluate`, kept as a file of its own as soon as it is
-there; what is there is not run again. `vae` is measured twice, with the prior fitted after training and with N(0, I). The
-baseline, a Gaussian in as many principal components as there are latents, is measured by `evaluate` itself, on the same images.
-Runs and a picture of 36 samples, not chosen, are left in `--runs`. DIR holds `celeba-5k`, in CelebA's layout, and `cifar10`.
+there; what is there is not run again. Of several seeds the first cell that is there has the minutes, and the others take as many
+epochs: the spread over seeds is that of equal work, whatever else the machine does. `vae` is measured twice, with the prior
+fitted after training and with N(0, I). The baseline, a Gaussian in as many principal components as there are latents, is measured
+by `evaluate` itself, on the same images. Runs and a picture of 36 samples, not chosen, are left in `--runs`. DIR holds
+`celeba-5k`, in CelebA's layout, and `cifar10`.
 
 `--draw` writes `expect.json`, medians and ranges over seeds; `expect-DATA.svg`, figures over minutes with a point for each seed
-and a line through their means; and `expect-DATA.jpg`, the first samples of each arm's longest run in a row, below those of the
-baseline.
+and a line through their means; and `expect-DATA.jpg`, the first samples of each arm's longest run in `--runs`, in a row, below
+those of the baseline.
 """
 
 import argparse
@@ -26,11 +28,14 @@ from contest import keep, machine, spread
 from PIL import Image
 
 import reparam
+from reparam.core.options import lengths
 from reparam.data import DataOptions, load
 from reparam.data.tasks import to_float
 from reparam.evaluation.baselines import principal_components
 from reparam.reports import charts
 from reparam.reports.pictures import sheet, write_png
+from reparam.run.config import resolve
+from reparam.training.length import stretched
 
 DATA: dict[str, dict[str, Any]] = {"celeba": {"data": "celeba-5k", "size": 64}, "cifar10": {"data": "cifar10"}}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -60,18 +65,28 @@ def of_components(metrics: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any
     }
 
 
-def typed(model: str, data: str, options: dict[str, Any], minutes: float, seed: int) -> str:
-    chosen = {**DATA[data], "data": f"{data}:{DATA[data]['data']}", **options, "minutes": f"{minutes:g}", "seed": seed}
+def typed(model: str, data: str, options: dict[str, Any]) -> str:
+    chosen = {**DATA[data], "data": f"{data}:{DATA[data]['data']}", **options}
     words = ["--flip" if value is True else f"--{name} {value}" for name, value in chosen.items()]
     return " ".join(["reparam train", model, *words])
 
 
+def length(data: str, arm: str, minutes: float, options: dict[str, Any], results: Path) -> dict[str, float]:
+    """The minutes, or all lengths in epochs that a cell of another seed had in them."""
+    for path in sorted(results.glob(f"expect-{cell_name(data, arm, minutes, '*')}.json")):
+        config = stretched(resolve(ARMS[arm][0], **options), json.loads(path.read_text())["epochs"])
+        return {name: getattr(part, name) for part in (config.options, config.training) for name in lengths(type(part))}
+    return {"minutes": minutes}
+
+
 def cell(
-    data: str, arm: str, minutes: float, seed: int, root: Path, folder: Path, names: tuple[str, ...]
+    data: str, arm: str, minutes: float, seed: int, arguments: argparse.Namespace, names: tuple[str, ...]
 ) -> dict[str, Any]:
     model, options = ARMS[arm]
-    images = {**DATA[data], "data": f"{data}:{root / DATA[data]['data']}"}
-    run = reparam.train(model, **images, **options, minutes=minutes, seed=seed, pictures=0, out=folder)
+    folder = arguments.runs / cell_name(data, arm, minutes, seed)
+    images = {**DATA[data], "data": f"{data}:{arguments.data_root / DATA[data]['data']}"}
+    options = {**options, **length(data, arm, minutes, {**images, **options}, arguments.out), "seed": seed}
+    run = reparam.train(model, **images, **options, pictures=0, out=folder)
     status = run.folder.status()
     found = {
         "data": data,
@@ -79,7 +94,7 @@ def cell(
         "minutes": minutes,
         "seed": seed,
         "machine": f"{machine()}, torch {torch.__version__}",
-        "command": typed(model, data, options, minutes, seed),
+        "command": typed(model, data, options),
         "steps": status.step,
         "epochs": status.epoch,
         "seconds": status.seconds,
@@ -169,7 +184,8 @@ def draw_samples(data: str, root: Path, results: Path, runs: Path, out: Path) ->
     """Rows of `COLUMNS`: the baseline and each arm."""
     longest: dict[str, dict[str, Any]] = {}
     for one in sorted(cells(data, results), key=lambda one: (one["minutes"], -one["seed"])):
-        longest[one["arm"]] = one
+        if (runs / cell_name(data, one["arm"], one["minutes"], one["seed"])).exists():
+            longest[one["arm"]] = one
     images = load(f"{data}:{root / DATA[data]['data']}", DataOptions(size=DATA[data].get("size")))
     train = to_float(images.train.images)
     rows = [principal_components(train, LATENTS).sample(COLUMNS, 0)]
@@ -183,7 +199,7 @@ def draw_samples(data: str, root: Path, results: Path, runs: Path, out: Path) ->
     (out / f"expect-{data}.png").unlink()
 
 
-def cell_name(data: str, arm: str, minutes: float, seed: int) -> str:
+def cell_name(data: str, arm: str, minutes: float, seed: int | str) -> str:
     return f"{data}-{arm}-{minutes:g}min-seed{seed}"
 
 
@@ -210,11 +226,10 @@ def main() -> None:
         for minutes in arguments.minutes:
             for data in arguments.data:
                 for arm in arguments.arms:
-                    name = cell_name(data, arm, minutes, seed)
-                    out = arguments.out / f"expect-{name}.json"
+                    out = arguments.out / f"expect-{cell_name(data, arm, minutes, seed)}.json"
                     if out.exists():
                         continue
-                    found = cell(data, arm, minutes, seed, arguments.data_root, arguments.runs / name, names)
+                    found = cell(data, arm, minutes, seed, arguments, names)
                     keep(found, out)
                     print(json.dumps({k: round(v["value"], 3) for k, v in found["metrics"].items()}), flush=True)
 
