@@ -90,7 +90,7 @@ def family_loop(
     fields = MODELS[name].options.__dataclass_fields__
     small = {"hidden": (16,), "latent": 3, "components": 3, "features": 8}
     small = {key: value for key, value in small.items() if key in fields}
-    if name == "gan" and "network" not in options:
+    if name in ("gan", "vaegan") and "network" not in options:
         options["network"] = "mlp"
     if options.get("network", "mlp") != "mlp":
         small.pop("hidden", None)

@@ -16,11 +16,13 @@ from reparam.models.isda import ISDA_CLASSIFIER
 from reparam.models.nn import BASELINE
 from reparam.models.sfnn import SFNN
 from reparam.models.vae import VAE
+from reparam.models.vaegan import VAEGAN
 
 MODELS: dict[str, Family] = {
     "ae": AUTOENCODER,
     "dae": DENOISING_AUTOENCODER,
     "vae": VAE,
+    "vaegan": VAEGAN,
     "gmvae": GMVAE,
     "cvae": CVAE,
     "gsnn": GSNN,

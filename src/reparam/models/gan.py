@@ -3,12 +3,10 @@
 Shapes: `B` batch, `C H W` image, `K` latent.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -22,6 +20,7 @@ from reparam.core.spec import Schedule, Spec
 from reparam.distributions import Bernoulli, Delta, rsample
 from reparam.models.family import Family, Recipe
 from reparam.networks import GAN_NETWORKS
+from reparam.objectives import LOSSES
 
 
 class Generator(Decoder):
@@ -49,26 +48,6 @@ class NetworkDiscriminator(Discriminator):
         return Bernoulli(self.network(2 * x - 1).float().squeeze(-1))
 
 
-class Loss(NamedTuple):
-    """What is minimised, as functions of the logit of D at real and generated images."""
-
-    real: Callable[[Tensor], Tensor]
-    generated: Callable[[Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
-
-
-def _log_loss(generator: Callable[[Tensor], Tensor]) -> Loss:
-    """-log D(x) = softplus(-l), -log(1 - D(x)) = softplus(l)."""
-    return Loss(lambda logit: F.softplus(-logit), F.softplus, generator)
-
-
-LOSSES: dict[str, Loss] = {
-    "minimax": _log_loss(lambda logit: -F.softplus(logit)),  # log(1 - D(G(z)))
-    "non-saturating": _log_loss(lambda logit: F.softplus(-logit)),  # -log D(G(z))
-    "hinge": Loss(lambda logit: F.relu(1 - logit), lambda logit: F.relu(1 + logit), lambda logit: -logit),
-}
-
-
 class Adversarial(Objective):
     r"""min_G max_D E_x[log D(x)] + E_z[log(1 - D(G(z)))] (Goodfellow et al. 2014, eq. 1; the GAN note, eq. 1.1).
 
@@ -89,12 +68,12 @@ class Adversarial(Objective):
         generated = model.decoder(rsample(model.prior(), (len(batch.x),), generator)).mean
         if player == "generator":
             on_generated = model.discriminator(generated).logits
-            return Terms(self.loss.generator(on_generated), {"reads_made": Term(on_generated.sigmoid(), "share")})
+            return Terms(self.loss.maker(on_generated), {"reads_made": Term(on_generated.sigmoid(), "share")})
 
         real = batch.x.detach().requires_grad_(self.r1 > 0)
         # Two passes: batch normalisation over both would show the discriminator what share of a batch is generated.
         on_real, on_generated = model.discriminator(real).logits, model.discriminator(generated.detach()).logits
-        total = self.loss.real(on_real) + self.loss.generated(on_generated)
+        total = self.loss.real(on_real) + self.loss.made(on_generated)
         named = {
             "reads_real": Term(on_real.sigmoid(), "share"),
             "reads_made": Term(on_generated.sigmoid(), "share"),

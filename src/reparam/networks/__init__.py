@@ -9,12 +9,12 @@ Shapes: `K` latent, `P` parameters of the likelihood a pixel.
 
 from collections.abc import Callable
 
-from reparam.networks.adversarial import GAN_NETWORKS
+from reparam.networks.adversarial import GAN_NETWORKS, PatchDiscriminator
 from reparam.networks.conditional import CONDITIONAL_NETWORKS, Parts, Shapes
 from reparam.networks.convolutional import plain_pair
 from reparam.networks.mlp import MLP, mlp_pair
-from reparam.networks.pair import Pair
-from reparam.networks.patches import patch_pair
+from reparam.networks.pair import Pair, last_layer
+from reparam.networks.patches import patch_pair, patch_size
 from reparam.networks.residual import residual_pair
 
 NETWORKS: dict[str, Callable[..., Pair]] = {
@@ -24,4 +24,15 @@ NETWORKS: dict[str, Callable[..., Pair]] = {
     "patches": patch_pair,
 }
 
-__all__ = ["CONDITIONAL_NETWORKS", "GAN_NETWORKS", "MLP", "NETWORKS", "Pair", "Parts", "Shapes"]
+__all__ = [
+    "CONDITIONAL_NETWORKS",
+    "GAN_NETWORKS",
+    "MLP",
+    "NETWORKS",
+    "Pair",
+    "Parts",
+    "PatchDiscriminator",
+    "Shapes",
+    "last_layer",
+    "patch_size",
+]

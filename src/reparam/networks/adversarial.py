@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from reparam.networks.mlp import MLP
@@ -94,6 +95,32 @@ def dcgan(
         up.append(Cut(*sides))
     pair = GANPair(ImageDecoder(nn.Sequential(*up), shape), _bounded(discriminator, normalise))
     return GANPair(*(network.to(memory_format=torch.channels_last) for network in pair))  # type: ignore[call-overload]
+
+
+class PatchDiscriminator(nn.Module):
+    """[B, C, H, W] -> the maps of each hidden layer, and logits [B, 1, h, w], each of a patch of the image.
+
+    Patches of pixels become channels, then a convolution and one that halves for every further width (Isola et al. 2017), all
+    spectrally normalised, leaky ReLU of slope 0.2."""
+
+    def __init__(self, shape: tuple[int, int, int], patch: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        channels, *sides = shape
+        unit = patch * 2 ** (len(widths) - 1)
+        self.patches = nn.Sequential(Pad(*(-(-side // unit) * unit for side in sides)), nn.PixelUnshuffle(patch))
+        layers: list[nn.Module] = [nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)]
+        layers += [nn.Conv2d(above, below, 3, stride=2, padding=1) for above, below in itertools.pairwise(widths)]
+        self.layers = nn.ModuleList(layers)
+        self.last = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        _bounded(self, "spectral")
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        maps, last = [], self.patches(x)
+        for layer in self.layers:
+            last = F.leaky_relu(layer(last), 0.2)
+            maps.append(last)
+        return maps, self.last(last)
 
 
 def _bounded(discriminator: nn.Module, normalise: str) -> nn.Module:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.distributions import keyed_generator
-from reparam.networks.pair import Pair
+from reparam.networks.pair import Pair, last_layer
 
 EXTRA, ROUNDS = 32, 4  # directions beyond K, and passes, of the randomised decomposition
 FEW, FOLDS = 10, 4
@@ -176,10 +176,7 @@ def start_at_components(encoder: WithCoefficients, head: LinearPath, decoder: On
     head.multiple.copy_(multiple)
     decoder.multiple.copy_(multiple)
     _zero(head.linear)
-    layers = [
-        layer for layer in decoder.network.modules() if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
-    ]
-    _zero(layers[-1])
+    _zero(last_layer(decoder.network))
     return float(found.noise.sqrt())
 
 

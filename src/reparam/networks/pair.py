@@ -48,6 +48,11 @@ class ImageDecoder(nn.Module):
         return self.network(flat).reshape(*z.shape[:-1], *self.shape)
 
 
+def last_layer(network: nn.Module) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d:
+    """The layer whose outputs are a decoder's: the last one that has weights."""
+    return [layer for layer in network.modules() if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)][-1]
+
+
 class Pad(nn.Module):
     """[B, C, H, W] -> [B, C, height, width]: the last row and column repeated."""
 

@@ -78,10 +78,12 @@ class ELBO(Objective):
     ) -> Terms:
         """The same where q(z|x) is known already."""
         z = rsample(q_z, () if self.samples == 1 else (self.samples,), generator)
-        log_likelihood = model.decoder(z).log_prob(batch.x)
+        return self.of(q_z, z, model.decoder(z), model.prior(), batch.x, step)
 
+    def of(self, q_z: Distribution, z: Tensor, p_x: Distribution, p_z: Distribution, x: Tensor, step: Tensor) -> Terms:
+        """The same where z is drawn and p(x|z) known already."""
+        log_likelihood = p_x.log_prob(x)
         reconstruction = -log_likelihood if self.samples == 1 else -log_likelihood.mean(0)
-        p_z = model.prior()
         kl = kl_penalty = self.kl(q_z, p_z, z)
         if self.path:
             through_z = _through_z(q_z, p_z, z)
