@@ -112,6 +112,7 @@ GUESSES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("betavae", "iwae"), ("vae", "nll")),
     "autoencoder": ("ae",),
     **dict.fromkeys(("dcgan", "wgan"), ("gan",)),
+    "vqgan": ("vaegan",),
     "conditionalvae": ("cvae",),
 }
 
