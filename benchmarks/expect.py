@@ -88,6 +88,8 @@ def cell(
     options = {**options, **length(data, arm, minutes, {**images, **options}, arguments.out), "seed": seed}
     run = reparam.train(model, **images, **options, pictures=0, out=folder)
     status = run.folder.status()
+    if status.state not in ("finished", "stopped early"):
+        raise SystemExit(f"{folder}: {status.state} after {status.step:,} steps; run this again after 'reparam resume'")
     found = {
         "data": data,
         "arm": arm,
