@@ -143,7 +143,7 @@ class VAEGANOptions(AutoencoderOptions):
         Field(
             min_length=1, max_length=5, description="discriminator: channels of each layer, each at half the resolution"
         ),
-    ] = (48, 96, 192)
+    ] = (32, 64, 128)
 
 
 def build(options: VAEGANOptions, spec: Spec) -> Model:
