@@ -86,6 +86,35 @@ def test_bytes_of_a_set_that_has_others_too_are_numbers_of_it(tmp_path):
     assert any("values of test lie outside 0 to 127" in note and "are cut off" in note for note in data.notes)
 
 
+def test_a_dark_split_is_read_as_the_others_are(tmp_path):
+    """A split of which the largest byte is 1 is no split in black and white."""
+    dark = RNG.integers(0, 2, (5, 8, 8), np.uint8)
+    for train, test in ((BYTES, dark), (BYTES.astype(np.float32), dark), (BYTES, dark.astype(np.int64))):
+        data = load(saved(tmp_path, train=train, test=test))
+        assert np.array_equal(data.test.pixels[:, 0].numpy(), dark)
+        assert not any("black and white" in note for note in data.notes)
+
+
+def test_one_number_beyond_1_does_not_part_the_splits_of_an_array(tmp_path):
+    """Wherever it falls: in training it is the range's end, elsewhere it is cut off, and told of."""
+    beyond = 0
+    for place in range(len(FLOATS)):
+        array = FLOATS.copy()
+        array[place, 0, 0] = 1.5
+        data = load(saved(tmp_path, array))
+        assert data.scale in (Scale(0, 1, 0), Scale(float(data.scale.low), 1.5, 0))
+        told = any("lie outside 0 to 1 (" in note and "are cut off" in note for note in data.notes)
+        assert told == (data.scale == Scale(0, 1, 0))
+        beyond += told
+    assert beyond == 4  # as many as are in validation and test
+
+
+def test_sixteen_bits_in_either_order_of_bytes(tmp_path):
+    for dtype in ("<u2", ">u2"):
+        assert load(saved(tmp_path, BYTES.astype(dtype) * 257)).scale == EIGHT_BITS
+        assert load(saved(tmp_path, TWELVE.astype(dtype)), DataOptions(depth="8")).scale == Scale(0, 65535, 256)
+
+
 @pytest.mark.parametrize(
     ("array", "scale"),
     [
@@ -294,7 +323,14 @@ def test_shards_keep_the_range_that_they_were_packed_with(tmp_path, refused):
 
 
 @pytest.mark.parametrize(
-    "scale", [Scale(0, 4095, 4096), Scale(-1000, 3000, 4001), Scale(5, 70000, 69996 // 2), EIGHT_BITS]
+    "scale",
+    [
+        Scale(0, 4095, 4096),
+        Scale(-1000, 3000, 4001),
+        Scale(5, 70000, 69996 // 2),
+        Scale(2**40, 2**40 + 100, 101),
+        EIGHT_BITS,
+    ],
 )
 def test_images_become_the_numbers_that_they_were(scale):
     levels = torch.arange(64).view(1, 1, 8, 8) * (scale.levels - 1) // 63

@@ -114,6 +114,12 @@ def test_what_cannot_be_read_is_named(make: object, says: str, tmp_path: Path) -
         read_new([make(tmp_path)], OPTIONS)  # type: ignore[operator]
 
 
+def test_notes_on_the_range_of_new_images_name_no_option_of_training(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.linspace(-3, 3, 192).reshape(3, 8, 8))
+    (note,) = read_new([tmp_path / "a.npy"], OPTIONS).notes
+    assert note == "numbers from -3 to 3 in these images become 0 to 1"
+
+
 def test_nothing_given_is_no_set_of_pictures() -> None:
     with pytest.raises(DataError, match="no pictures are given"):
         read_new([], OPTIONS)

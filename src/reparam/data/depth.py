@@ -42,6 +42,15 @@ class Numbers:
     def __len__(self) -> int:
         return len(self.array) if self.rows is None else len(self.rows)
 
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return len(self) * self.array[:1].size
+
+    @property
+    def of_16_bits(self) -> bool:
+        return self.array.dtype.kind == "u" and self.array.dtype.itemsize == 2
+
     def parts(self) -> Iterator[np.ndarray]:
         """Some images at a time."""
         step = max(1, CHUNK // max(1, self.array[:1].size))
@@ -84,7 +93,7 @@ def held(numbers: Numbers) -> Held:
             )
         whole = not floats or ((found is None or found.whole) and bool((part == np.rint(part)).all()))
         shares = floats and (found is None or found.shares) and _are_shares(part, low, high)
-        stretched = dtype == np.uint16 and (found is None or found.stretched) and not (part % _STRETCH).any()
+        stretched = numbers.of_16_bits and (found is None or found.stretched) and not (part % _STRETCH).any()
         one = Held(low, high, whole, shares, stretched)
         found = one if found is None else found.joined(one)
     assert found
@@ -100,22 +109,25 @@ def _are_shares(part: np.ndarray, low: float, high: float) -> bool:
 
 
 def choose_scale(
-    splits: Sequence[Held], options: DepthOptions, where: str, of_16_bits: bool
+    splits: Mapping[str, Held], options: DepthOptions, where: str, of_16_bits: bool
 ) -> tuple[Scale, tuple[str, ...]]:
-    """The scale of a data set, and notes, from what its training, validation and test images hold.
+    """The scale of a data set, and notes, from what its splits hold, the training images first; or images without splits.
 
     It is `--range`; of floats in [0, 1] that; else the range found in the training images. Under `--depth 8` there are 256
     levels, and of numbers of 16 bits the range is all of them. Raises DataError where the training images are all of one value.
     """
-    train, whole = splits[0], all(split.whole for split in splits)
+    first, train = next(iter(splits.items()))
+    training = first == SPLITS[0]  # otherwise a run reads them, and takes no --range
+    named = "the training images" if training else first
+    whole = all(split.whole for split in splits.values())
     kind = "whole numbers" if whole else "numbers"
     notes: tuple[str, ...] = ()
     if options.range:
         low, high = options.range
     elif not whole and train.low >= -ROUNDING and train.high <= 1 + ROUNDING:
         low, high = 0.0, 1.0
-        if train.high < _DARK:
-            found = f"floats of the training images run from {train.low:.4g} to {train.high:.4g} of 0 to 1"
+        if training and train.high < _DARK:
+            found = f"floats of {named} run from {train.low:.4g} to {train.high:.4g} of 0 to 1"
             notes = (f"{found}: --range {train.low:.4g},{train.high:.4g} spreads them over it",)
     elif options.depth == "8" and of_16_bits:
         low, high = 0.0, float(MOST_LEVELS - 1)
@@ -123,13 +135,11 @@ def choose_scale(
     else:
         low, high = train.low, train.high
         if low == high:
-            raise DataError(
-                f"{where}: all pixels of the training images are {low:.6g}, which tells no range: give one, such as --range "
-                f"{low:.6g},{low + 1:.6g}"
-            )
+            remedy = f"give one, such as --range {low:.6g},{low + 1:.6g}" if training else "give floats in [0, 1]"
+            raise DataError(f"{where}: all pixels of {named} are {low:.6g}, which tells no range: {remedy}")
         count = f", {levels:,} levels" if (levels := _levels(low, high, whole)) else ""
-        span = f"{kind} from {low:.6g} to {high:.6g} in the training images become 0 to 1{count}"
-        notes = (f"{span}; --range A,B sets another range",)
+        span = f"{kind} from {low:.6g} to {high:.6g} in {named} become 0 to 1{count}"
+        notes = (f"{span}; --range A,B sets another range" if training else span,)
     levels = _levels(low, high, whole) if options.depth == "auto" else BYTES
     if whole and not levels:
         notes = (*notes, f"more than {MOST_LEVELS:,} levels are taken for a continuum")
@@ -162,31 +172,29 @@ def settle(
     The function gives [N, C, H, W]: uint8 where all numbers are bytes, else as `unit`. Raises DataError for splits whose numbers
     have no range in common.
     """
-    found = [[held(part) for part in parts] for parts in splits.values()]
-    pairs = [
-        (part, one)
-        for parts, known in zip(splits.values(), found, strict=True)
-        for part, one in zip(parts, known, strict=True)
-    ]
-    if not options.range and all(one.bytes for _, one in pairs):
-        arrays: dict[int, Held] = {}
-        for part, one in pairs:
-            arrays[id(part.array)] = one.joined(arrays.get(id(part.array), one))
+    known = {name: [held(part) for part in parts] for name, parts in splits.items()}
+    pairs = [pair for name, parts in splits.items() for pair in zip(parts, known[name], strict=True)]
+    arrays: dict[int, Held] = {}  # what all rows of an array hold: they are read alike
+    for part, one in pairs:
+        arrays[id(part.array)] = one.joined(arrays.get(id(part.array), one))
+    if not options.range and all(one.bytes for one in arrays.values()):
+        if (together := functools.reduce(Held.joined, arrays.values())).bytes:
+            arrays = dict.fromkeys(arrays, together)
         told = (_byte_note(part.array.dtype, arrays[id(part.array)]) for part, _ in pairs)
         return (
             lambda part: _to_bytes(part, arrays[id(part.array)]),
             EIGHT_BITS,
             tuple(dict.fromkeys(filter(None, told))),
         )
-    if len({_in_unit(one) for _, one in pairs if _in_unit(one) is not None}) > 1 and not options.range:
+    if len({_in_unit(one) for one in arrays.values()} - {None}) > 1 and not options.range:
         raise DataError(
             f"{where}: some images are floats in [0, 1] and others are not: save all alike, or give --range A,B"
         )
-    joined = [functools.reduce(Held.joined, parts) for parts in found]
-    of_16_bits = all(part.array.dtype == np.uint16 for part, _ in pairs)
-    scale, notes = choose_scale(joined, options, where, of_16_bits)
-    if not options.range and (scale.low, scale.high) == joined[0][:2]:
-        notes = (*notes, *_rare_ends(next(iter(splits.values())), scale))
+    joined = {name: functools.reduce(Held.joined, found) for name, found in known.items()}
+    scale, notes = choose_scale(joined, options, where, all(part.of_16_bits for part, _ in pairs))
+    training = SPLITS[0]
+    if training in splits and not options.range and (scale.low, scale.high) == joined[training][:2]:
+        notes = (*notes, *_rare_ends(splits[training], scale))
     return (
         lambda part: _converted(part, lambda values: unit(values, scale)),
         scale,
@@ -200,7 +208,8 @@ def numbers_of(images: Tensor, scale: Scale) -> np.ndarray:
     if not scale.levels:
         return found.astype(np.float32)
     kinds = (np.uint8, np.uint16, np.int16, np.int32)
-    kind = next(one for one in kinds if np.iinfo(one).min <= scale.low and scale.high <= np.iinfo(one).max)
+    fitting = (one for one in kinds if np.iinfo(one).min <= scale.low and scale.high <= np.iinfo(one).max)
+    kind = next(fitting, np.int64)
     return np.rint(found).astype(kind)
 
 
@@ -211,7 +220,7 @@ def settle_pictures(
     NaN where there are none) as `settle` makes images of them, with the least value beside a picture."""
     if pixels.dtype == torch.uint8:
         return pixels, EIGHT_BITS, ()
-    values = pixels.numpy()
+    values, names = pixels.numpy(), SPLITS if len(counts) == len(SPLITS) else ("these pictures",)
     gaps = np.isnan(values)
     if gaps.any():
         low, high = (float(end(values[: counts[0]][~gaps[: counts[0]]])) for end in (np.min, np.max))
@@ -219,9 +228,8 @@ def settle_pictures(
         values = np.where(gaps, options.range[0] if options.range else 0 if as_they_are else low, values)
     if values.min() >= 0 and values.max() < MOST_LEVELS and (values == np.rint(values)).all():
         values = values.astype(np.uint16)
-    ends = np.cumsum(counts)
-    parts = [Numbers(values[end - count : end], where) for end, count in zip(ends, counts, strict=True)]
-    names = SPLITS if len(parts) == len(SPLITS) else ("these pictures",)
+    rows = np.split(np.arange(len(values)), np.cumsum(counts)[:-1])
+    parts = [Numbers(values, where, own) for own in rows]
     convert, scale, notes = settle({name: [part] for name, part in zip(names, parts, strict=True)}, options, where)
     return torch.cat([convert(part) for part in parts]), scale, notes
 
@@ -257,24 +265,24 @@ def _converted(numbers: Numbers, function: Callable[[np.ndarray], np.ndarray]) -
 
 def _rare_ends(training: Sequence[Numbers], scale: Scale) -> Iterator[str]:
     """A note where nearly all numbers lie in a small part of the range: beside a few bright pixels all others are dark."""
-    chunks = [chunk for part in training for chunk in part.parts()]
-    step = max(1, sum(chunk.size for chunk in chunks) // SAMPLED)
-    low, high = np.quantile(np.concatenate([chunk.reshape(-1)[::step] for chunk in chunks]), MOST)
+    step = max(1, sum(part.size for part in training) // SAMPLED)
+    some = [chunk.reshape(-1)[::step].copy() for part in training for chunk in part.parts()]
+    low, high = np.quantile(np.concatenate(some), MOST)
     if scale.levels:
         low, high = np.floor(low), np.ceil(high)
     if low < high and high - low < _CROWDED * (scale.high - scale.low):
         yield f"of these, 99.8 % lie from {low:.6g} to {high:.6g}: --range {low:.6g},{high:.6g} cuts off the others"
 
 
-def _outside(splits: Mapping[str, Sequence[Numbers]], known: Sequence[Held], scale: Scale) -> Iterator[str]:
+def _outside(splits: Mapping[str, Sequence[Numbers]], known: Mapping[str, Held], scale: Scale) -> Iterator[str]:
     """A note for each split with values that are cut off."""
-    for (name, parts), one in zip(splits.items(), known, strict=True):
-        margin = ROUNDING * (scale.high - scale.low)
+    for name, parts in splits.items():
+        one, margin = known[name], ROUNDING * (scale.high - scale.low)
         if one.low >= scale.low - margin and one.high <= scale.high + margin:
             continue
-        chunks = [chunk for part in parts for chunk in part.parts()]
+        chunks = (chunk for part in parts for chunk in part.parts())
         outside = sum(int(((chunk < scale.low) | (chunk > scale.high)).sum()) for chunk in chunks)
-        total = sum(chunk.size for chunk in chunks)
+        total = sum(part.size for part in parts)
         yield (
             f"{outside:,} of {total:,} values of {name} lie outside {scale.low:.6g} to {scale.high:.6g} (they run from "
             f"{one.low:.6g} to {one.high:.6g}) and are cut off"
