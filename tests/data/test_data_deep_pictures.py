@@ -11,7 +11,10 @@ from PIL import Image
 
 from reparam.data import DataOptions, Dataset, load
 from reparam.data.dataset import SPLITS
+from reparam.data.new_pictures import read_new
 from reparam.data.scale import EIGHT_BITS, Scale
+from reparam.run.config import resolve
+from reparam.run.data import fitting, open_data, stored_spec, with_found
 
 RNG = np.random.default_rng(0)
 TWELVE = RNG.integers(0, 4096, (20, 9, 12), np.uint16)
@@ -128,6 +131,23 @@ def test_bytes_in_sixteen_bits_are_bytes(tmp_path):
     data = load(folder(tmp_path, [packed(x * 257, "PNG") for x in grey]))
     assert data.train.images.dtype == torch.uint8
     assert np.array_equal(pixels(data)[:, 0], grey)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize(("largest", "scale"), [(255, EIGHT_BITS), (90, EIGHT_BITS), (1, Scale(0, 1, 2))])
+def test_small_whole_numbers_in_files_of_more_bits_are_read_again_as_a_run_reads_them(tmp_path, dtype, largest, scale):
+    """A run reads 16 bits as 8 where it knows bytes alone: then 255 of 65,535 is black."""
+    numbers = RNG.integers(0, largest + 1, (20, 8, 8)).astype(dtype)
+    spec = folder(tmp_path, [packed(x, "TIFF") for x in numbers], "tif")
+    data = load(spec)
+    assert data.scale == scale
+    assert np.array_equal(pixels(data)[:, 0], numbers)
+    config = with_found(resolve("vae", data=spec), data)
+    again = open_data(config, stored_spec(data))
+    assert again.fingerprint == data.fingerprint
+    (tmp_path / "new.tif").write_bytes(packed(numbers[0], "TIFF"))
+    new = read_new([tmp_path / "new.tif"], fitting(config, stored_spec(data))).images.pixels
+    assert np.array_equal(new[0, 0], numbers[0])
 
 
 def test_floats_in_0_to_1_stay_and_nan_is_refused(tmp_path, refused):

@@ -8,7 +8,7 @@ Shapes: `N` images, `C H W` image.
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -181,9 +181,10 @@ def settle(
         if (together := functools.reduce(Held.joined, arrays.values())).bytes:
             arrays = dict.fromkeys(arrays, together)
         told = (_byte_note(part.array.dtype, arrays[id(part.array)]) for part, _ in pairs)
+        wider = together.whole and 1 < together.high < BYTES and any(part.array.dtype != np.uint8 for part, _ in pairs)
         return (
             lambda part: _to_bytes(part, arrays[id(part.array)]),
-            EIGHT_BITS,
+            replace(EIGHT_BITS, told=wider),
             tuple(dict.fromkeys(filter(None, told))),
         )
     if len({_in_unit(one) for one in arrays.values()} - {None}) > 1 and not options.range:
@@ -217,7 +218,8 @@ def settle_pictures(
     pixels: Tensor, counts: Sequence[int], options: DepthOptions, where: str
 ) -> tuple[Tensor, Scale, tuple[str, ...]]:
     """Pictures [N, C, H, W], in the order of the splits, which have so many (or all in one): bytes as they are, numbers (float32,
-    NaN where there are none) as `settle` makes images of them, with the least value beside a picture."""
+    NaN where there are none) as `settle` makes images of them, with the least value beside a picture. 0 and 1 alone are two
+    levels: read again as 8 bits, files of 16 would be black."""
     if pixels.dtype == torch.uint8:
         return pixels, EIGHT_BITS, ()
     values, names = pixels.numpy(), SPLITS if len(counts) == len(SPLITS) else ("these pictures",)
@@ -228,6 +230,8 @@ def settle_pictures(
         values = np.where(gaps, options.range[0] if options.range else 0 if as_they_are else low, values)
     if values.min() >= 0 and values.max() < MOST_LEVELS and (values == np.rint(values)).all():
         values = values.astype(np.uint16)
+        if values.max() <= 1 and not options.range:
+            options = replace(options, range=(0.0, 1.0))
     rows = np.split(np.arange(len(values)), np.cumsum(counts)[:-1])
     parts = [Numbers(values, where, own) for own in rows]
     convert, scale, notes = settle({name: [part] for name, part in zip(names, parts, strict=True)}, options, where)

@@ -80,11 +80,11 @@ def require_task(config: RunConfig, dataset: Dataset) -> None:
 
 def with_found(config: RunConfig, dataset: Dataset) -> RunConfig:
     """`config` with the range of pixels and the labels of masks' values that were found, so that all images that the run is ever
-    given are read alike. Bytes, floats in [0, 1], and masks that hold their labels are so anyway."""
+    given are read alike. Bytes of 8 bits, floats in [0, 1], and masks that hold their labels are so anyway."""
     data = config.data
     if dataset.remap:
         data = dataclasses.replace(data, remap=dataset.remap)
-    if dataset.scale not in (EIGHT_BITS, UNIT):
+    if dataset.scale.told or dataset.scale not in (EIGHT_BITS, UNIT):
         data = dataclasses.replace(data, range=(float(dataset.scale.low), float(dataset.scale.high)))
     return dataclasses.replace(config, data=data)
 

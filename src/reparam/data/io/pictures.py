@@ -55,8 +55,10 @@ class Measured(NamedTuple):
         by `decode`, which cannot read floats, and a note where some have more."""
         kinds = [self.deep.get(name) for name in names]
         floats, whole = kinds.count(True), kinds.count(False)
-        if options.range or not floats + whole:
-            return bool(options.range), ()
+        if not floats + whole:
+            return options.range not in ((), (0, 255)), ()
+        if options.range:
+            return True, ()
         if floats and floats < len(kinds):  # `decode` names them
             return False, ()
         if whole < len(kinds) and not floats:
