@@ -304,6 +304,19 @@ def test_shards_hold_them_bit_for_bit(tmp_path, array, options):
     assert given.fingerprint == disk.fingerprint
 
 
+@pytest.mark.parametrize("options", [{}, {"depth": "8", "range": (0, 4095)}])
+def test_shards_of_256_levels_keep_what_they_mean(tmp_path, options):
+    pytest.importorskip("array_record")
+    numbers = BYTES.astype(int) + 1000
+    numbers[:, 0, :2] = 1000, 1255
+    data = load(saved(tmp_path, TWELVE if options else numbers), DataOptions(**options))
+    assert data.scale.levels == 256
+    write_shards(data, tmp_path / "shards", workers=0)
+    packed = load(f"shards:{tmp_path / 'shards'}")
+    assert packed.scale == data.scale == Scale(*((0, 4095) if options else (1000, 1255)), 256)
+    assert packed.train.take(torch.arange(len(data.train))).pixels.equal(data.train.pixels)
+
+
 def test_shards_keep_the_range_that_they_were_packed_with(tmp_path, refused):
     pytest.importorskip("array_record")
     write_shards(load(saved(tmp_path, TWELVE)), tmp_path / "shards", workers=0)

@@ -67,7 +67,7 @@ def write_shards(
         if skipped:
             notes.append(f"left out, since they could not be read: {len(skipped):,}")
         facts = {"shape": dataset.shape, "classes": dataset.classes, "splits": counts, "notes": notes}
-        if values == "PNG":
+        if values == "PNG" and dataset.scale.of_bytes:
             writer.finish({"format": FORMAT, **facts}, labels[kept])
         else:
             more = {"values": values, "scale": vars(dataset.scale)}

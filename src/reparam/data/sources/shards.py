@@ -33,7 +33,7 @@ from reparam.data.scale import EIGHT_BITS, Scale
 from reparam.errors import DataError, ReparamError, RunError
 from reparam.files import read_json
 
-FORMAT, FORMAT_OF_VALUES = 1, 2  # of PNGs, and of values, which earlier versions do not read
+FORMAT, FORMAT_OF_VALUES = 1, 2  # of PNGs of bytes, and of all others, which earlier versions do not read
 INDEX, LABELS = "index.json", "labels.npy"
 OPEN_FILES = 128  # of each process: the usual limit is 1,024
 _REMEDY = "copy it again from where it was made, or make it anew with 'reparam data shard'"
