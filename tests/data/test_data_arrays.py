@@ -162,6 +162,21 @@ def test_malformed_labels_are_refused(tmp_path, labels, words, refused):
         load(save(tmp_path, None, images=GREY, labels=labels))
 
 
+def test_a_split_of_fewer_images_than_classes(tmp_path):
+    labels = np.arange(20) % 10
+    data = load(save(tmp_path, None, x_train=GREY, y_train=labels, x_test=GREY[:2], y_test=np.array([9, 7])))
+    assert data.test.labels.tolist() == [9, 7]
+    assert len(data.classes) == 10
+
+
+def test_suffixes_in_capitals_are_read_too(tmp_path, refused):
+    save(tmp_path, GREY)
+    (tmp_path / "a.npy").rename(tmp_path / "IMAGES.NPY")
+    assert load(f"array:{tmp_path / 'IMAGES.NPY'}").shape == (1, 8, 8)
+    with refused(f"--data array:{tmp_path / 'IMAGES.NPY'}"):
+        load(str(tmp_path / "IMAGES.NPY"))
+
+
 def test_keys_are_suggested(tmp_path, refused):
     with refused("did you mean 'images'"):
         load(save(tmp_path, None, imagse=GREY))
@@ -263,7 +278,7 @@ def test_labels_of_big_endian_are_read(tmp_path):
 
 def test_other_files_are_refused(tmp_path, refused):
     (tmp_path / "a.txt").write_text("1,2")
-    with refused("neither .npy nor .npz"):
+    with refused("is none of .npy, .npz"):
         load(f"array:{tmp_path / 'a.txt'}")
     with refused("did you mean 'a.txt'"):
         load(f"array:{tmp_path / 'b.txt'}")

@@ -93,6 +93,8 @@ def test_labels_of_arrays_are_classes_by_number(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=np.zeros((3, 8, 8), np.uint8), labels=[1, -1, 0])
     found = read_new([tmp_path / "a.npz"], OPTIONS, ("0", "1", "2"))
     assert (found.images.labels.tolist(), found.classes) == ([1, -1, 0], ("0", "1", "2"))
+    np.savez(tmp_path / "a.npz", images=np.zeros((1, 8, 8), np.uint8), labels=[9])  # more than there are images
+    assert read_new([tmp_path / "a.npz"], OPTIONS, tuple("0123456789")).images.labels.tolist() == [9]
 
 
 def test_test_images_alone_are_enough(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reparam.data.dataset import Dataset
+from reparam.data.io.archives import ARRAY_FILES
 from reparam.data.io.download import Say, differing, fetch
-from reparam.data.io.hdf5 import SUFFIXES as HDF5
 from reparam.data.options import DataOptions
 from reparam.data.registry import DATASETS, Source
 from reparam.data.sources.in_python import EXPECTED, IN_PYTHON, as_dataset, is_images
@@ -165,7 +165,7 @@ def _takes_options(function: Callable[..., Any]) -> bool:
 def _unknown(spec: str) -> str:
     name = spec.partition(":")[0]
     if spec and (path := user_path(spec)).exists():
-        kind = "array" if path.suffix in (".npy", ".npz", ".csv", *HDF5) else "pairs" if has_pairs(path) else "folder"
+        kind = "array" if path.suffix.lower() in ARRAY_FILES else "pairs" if has_pairs(path) else "folder"
         return f"'{spec}' is not a data set: for your own files, --data {kind}:{spec}"
     known = ", ".join(name + ":PATH" * (source.path == "given") for name, source in DATASETS.items())
     name = escaped(name)

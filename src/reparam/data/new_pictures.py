@@ -13,13 +13,13 @@ from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, Images
 from reparam.data.depth import settle_pictures
-from reparam.data.io.archives import FolderTree, Tree, open_tree, require
+from reparam.data.io.archives import ARRAY_FILES, FolderTree, Tree, open_tree, require
 from reparam.data.io.pictures import decode_measured, measure, refuse_all
 from reparam.data.io.resize import manner
 from reparam.data.loading import load
 from reparam.data.options import DataOptions, DepthOptions, spelled
 from reparam.data.registry import DATASETS
-from reparam.data.sources.arrays import ARRAY_FILES, read_arrays
+from reparam.data.sources.arrays import read_arrays
 from reparam.data.sources.layout import class_order, find_pictures, without_common
 from reparam.data.sources.split_folders import split_of
 from reparam.data.tasks import to_float

@@ -16,6 +16,8 @@ from typing import Any, BinaryIO, Protocol, Self
 from reparam.errors import DataError, escaped, suggest
 from reparam.files import why_not_read
 
+ARRAY_FILES = (".npy", ".npz", ".h5", ".hdf5", ".csv")  # in which `array:` finds arrays
+
 MiB, GiB = 2**20, 2**30
 MEMBER_LIMIT = 256 * MiB  # one picture, packed or not
 TOTAL_LIMIT = 64 * GiB  # a whole archive, unpacked
@@ -98,7 +100,11 @@ class ZipTree:
             self._members[name] = info
         total, packed = sum(info.file_size for info in infos), path.stat().st_size
         if total > unpacked_limit(packed):
-            remedy = "save it with numpy.savez" if path.suffix == ".npz" else "unpack it yourself and give the folder"
+            remedy = (
+                "save it with numpy.savez"
+                if path.suffix.lower() == ".npz"
+                else "unpack it yourself and give the folder"
+            )
             limits = f"{RATIO_LIMIT} times or {TOTAL_LIMIT // GiB} GiB"
             sizes = f"from {packed // 1024:,} KiB to {total // MiB:,} MiB"
             raise DataError(f"{path} unpacks {sizes}, beyond {limits} (a zip bomb?): {remedy}")
@@ -182,7 +188,7 @@ def open_tree(path: Path) -> Iterator[Tree]:
         with ZipTree(path) as tree:
             yield tree
     else:
-        other = f", or --data array:{path} for arrays" if path.suffix.lower() in (".npy", ".npz", ".h5", ".csv") else ""
+        other = f", or --data array:{path} for arrays" if path.suffix.lower() in ARRAY_FILES else ""
         raise DataError(
             f"{path} is a file, neither a folder nor a .zip: give the folder that holds the pictures{other}"
         )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, cut
 from reparam.data.depth import Convert, Numbers, settle
-from reparam.data.io.archives import GiB, ZipTree, require
+from reparam.data.io.archives import ARRAY_FILES, GiB, ZipTree, require
 from reparam.data.io.csv_pixels import read_csv
 from reparam.data.io.hdf5 import SUFFIXES as HDF5
 from reparam.data.io.hdf5 import open_hdf5
@@ -28,8 +28,8 @@ from reparam.data.sources.array_names import Named, Pair, by_name
 from reparam.data.splitting import fill_splits
 from reparam.errors import DataError, escaped, suggest
 
-ARRAY_FILES = (".npy", ".npz", *HDF5, ".csv")
 _ARRAY_LIMIT = 64 * GiB
+_MOST_CLASSES = 10**9  # of labels that are counted from 0
 _REMEDY = "save images as integers or floats with numpy.save or numpy.savez"
 
 Arrays = Mapping[str, Callable[[], np.ndarray]]  # by name; each is read when it is called
@@ -49,13 +49,15 @@ def load_array(path: Path, options: ArrayOptions) -> Dataset:
 
 def of_arrays(arrays: Arrays, where: str, options: ArrayOptions) -> Dataset:
     """The data set in arrays of these names, as `load_array`; `where` they are is told in errors."""
-    named, pairs, parts, notes = _parts(arrays, where, options)
+    named, pairs, parts = _parts(arrays, where, options)
+    notes: list[str] = []
     missing = [split for split in SPLITS if split not in parts]
     if named.whole:
         notes.append("splits are 80 / 10 / 10 %, stratified, fixed by index")
     elif missing:
         notes.append(f"{' and '.join(missing)}: 10 % of the training images each, stratified, fixed by index")
     labels = _all_labels(parts)
+    _check_range(labels, len(labels), f"labels of {where}")
     bounds = np.cumsum([len(parts[split][1]) if split in parts else 0 for split in SPLITS])
     given = np.split(np.arange(len(labels)), bounds[:-1])
     splits = fill_splits(given, [str(i) for i in range(len(labels))], labels.tolist(), where)
@@ -73,7 +75,8 @@ def read_arrays(path: Path, options: ArrayOptions) -> tuple[Tensor, Tensor, tupl
     Raises as `load_array`."""
     require(path)
     with _opened(path) as arrays:
-        named, _, parts, notes = _parts(arrays, str(path), options, training=False)
+        named, _, parts = _parts(arrays, str(path), options, training=False)
+        notes: list[str] = []
         convert, scale, scale_notes = settle(
             {"these images": [numbers for numbers, _ in parts.values()]}, options, str(path)
         )
@@ -86,11 +89,11 @@ Parts = dict[str, tuple[Numbers, Tensor]]  # by split: images as they are stored
 
 def _parts(
     arrays: Arrays, where: str, options: ArrayOptions, training: bool = True
-) -> tuple[Named, dict[str, Pair], Parts, list[str]]:
+) -> tuple[Named, dict[str, Pair], Parts]:
     """What the arrays are called, and the images and labels of each split; all images are `train`."""
     named = by_name(arrays)
     pairs = _chosen(named, where, arrays, training)
-    return named, pairs, {split: _part(arrays, pairs[split], where, options) for split in SPLITS if split in pairs}, []
+    return named, pairs, {split: _part(arrays, pairs[split], where, options) for split in SPLITS if split in pairs}
 
 
 def _all_labels(parts: Parts) -> Tensor:
@@ -111,22 +114,23 @@ def _images(
 @contextmanager
 def _opened(path: Path) -> Iterator[Arrays]:
     """The arrays at `path`, none of which is read yet. Raises `DataError` where there can be none."""
+    kind = path.suffix.lower()
     if path.is_dir():
         files = sorted(path.glob("*.npy"))
         yield {file.stem: partial(map_npy, file, _REMEDY) for file in files}
-    elif path.suffix == ".npy":
+    elif kind == ".npy":
         yield {"images": partial(map_npy, path, _REMEDY)}
-    elif path.suffix == ".npz":
+    elif kind == ".npz":
         with ZipTree(path, member_limit=_ARRAY_LIMIT) as tree:
             names = [name for name in tree.names if name.endswith(".npy")]
             yield {name.removesuffix(".npy"): partial(_member, tree, name) for name in names}
-    elif path.suffix.lower() in HDF5:
+    elif kind in HDF5:
         with open_hdf5(path) as arrays:
             yield arrays
-    elif path.suffix.lower() == ".csv":
+    elif kind == ".csv":
         yield {name: partial(np.asarray, array) for name, array in read_csv(path).items()}
     else:
-        raise DataError(f"{path} is neither .npy nor .npz, .h5 nor .csv: {_REMEDY}")
+        raise DataError(f"{path} is none of {', '.join(ARRAY_FILES)}: {_REMEDY}")
 
 
 def _member(tree: ZipTree, name: str) -> np.ndarray:
@@ -203,10 +207,17 @@ def _labels(labels: np.ndarray | None, n: int, where: str) -> Tensor:
         raise DataError(f"{where} has shape {labels.shape} for {n:,} images: give one label an image, shape ({n},)")
     if labels.dtype.kind not in "iu":
         raise DataError(f"{where} are {labels.dtype}: give integers 0 to D - 1, and -1 for unlabelled")
-    low, high = int(labels.min()), int(labels.max())
-    if low < -1 or high >= max(n, 2):
-        raise DataError(f"{where} run from {low} to {high} for {n:,} images: give 0 to D - 1, and -1 for unlabelled")
+    _check_range(labels, _MOST_CLASSES, where)  # of one split of few images, perhaps, or of new ones
     return torch.from_numpy(labels.reshape(n).astype(np.int64))
+
+
+def _check_range(labels: np.ndarray | Tensor, classes: int, where: str) -> None:
+    """Raises `DataError` for labels that are none of so many classes, -1 aside."""
+    low, high = int(labels.min()), int(labels.max())
+    if low < -1 or high >= max(classes, 2):
+        raise DataError(
+            f"{where} run from {low} to {high} for {len(labels):,} images: give 0 to D - 1, and -1 for unlabelled"
+        )
 
 
 def _one_hot(labels: np.ndarray) -> bool:
