@@ -120,6 +120,29 @@ def test_sizes_and_colours_that_differ(refused):
     assert found.shape == (3, 8, 8)
 
 
+def test_channels_and_types_that_differ(refused):
+    rgba = RNG.integers(0, 256, (4, 8, 8), np.uint8)
+    mixed = [RGB[0], RGB[1], rgba, GREY[0]]
+    with refused("images of 1 and 3 and 4 channels: give colour='rgb' or 'grey'"):
+        as_dataset(mixed, DataOptions())
+    assert as_dataset(mixed, DataOptions(colour="rgb")).shape == (3, 8, 8)
+    assert as_dataset(mixed, DataOptions(colour="grey", size=16)).shape == (1, 16, 16)
+    with refused("images of 3 and 5 channels: give all of one kind"):
+        as_dataset([RGB[0], RGB[1], np.zeros((5, 8, 8), np.uint8)], DataOptions())
+    with refused("images of float64 and uint8: give all of one type"):
+        as_dataset([GREY[0], GREY[1], GREY[2] / 255], DataOptions())
+
+
+def test_pictures_of_more_than_8_bits_keep_them(tmp_path):
+    deep = RNG.integers(0, 4096, (30, 8, 8)).astype(np.uint16)
+    floats = RNG.random((30, 8, 8)).astype(np.float32)
+    for array in (deep, deep.astype(np.int32), floats):
+        found = as_dataset([Image.fromarray(image) for image in array], DataOptions())
+        expected = of_file(tmp_path, images=array)
+        assert found.fingerprint == expected.fingerprint
+        assert found.scale == expected.scale
+
+
 def test_images_that_are_drawn_anew_are_told():
     rng = np.random.default_rng(0)
     own = Own(lambda i: rng.integers(0, 256, (8, 8), np.uint8))

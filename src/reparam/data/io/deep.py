@@ -14,7 +14,12 @@ _BYTES = {f"{mode};16{order}": f"{mode};16{other}" for mode in ("RGB", "RGBA") f
 
 def is_deep(picture: Image.Image) -> bool:
     """Whether it has more than 8 bits a channel that can be read, by its header."""
-    return picture.mode.startswith("I") or picture.mode == "F" or bool(_unpacked(picture))
+    return holds_numbers(picture) or bool(_unpacked(picture))
+
+
+def holds_numbers(picture: Image.Image) -> bool:
+    """Whether it has more than 8 bits in Pillow too, which has 16 bits of grey but not of colours."""
+    return picture.mode.startswith("I") or is_float(picture)
 
 
 def is_float(picture: Image.Image) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from reparam.data.dataset import Dataset
+from reparam.data.io.deep import holds_numbers
 from reparam.data.io.pictures import flat
 from reparam.data.io.resize import conform
 from reparam.data.options import COLOURS, ArrayOptions, DataOptions
@@ -91,7 +92,9 @@ def _is_array(value: object, dimensions: int) -> bool:
 
 
 def _plain(value: Any, where: str) -> np.ndarray:
-    """An array of what is one."""
+    """An array of a tensor, an array, a picture of Pillow's, or what numpy makes one of."""
+    if isinstance(value, Image.Image) and not holds_numbers(value):
+        value = flat(value)
     if isinstance(value, Tensor):
         if value.layout != torch.strided or value.is_complex() or value.is_meta:
             place = "on no device" if value.is_meta else f"{value.layout} {value.dtype}"
@@ -126,9 +129,15 @@ def _items(value: Any, where: str, options: ArrayOptions, notes: list[str]) -> t
     if channels == {1, 3}:
         notes.append("some images are grey, the others coloured: all are read as RGB")
         images = [np.repeat(image, 3, 0) if len(image) == 1 else image for image in images]
+    if len(types := sorted({str(image.dtype) for image in images})) > 1:
+        raise DataError(f"{where} has images of {' and '.join(types)}: give all of one type")
     shapes = sorted({image.shape for image in images})
+    counts = sorted({shape[0] for shape in shapes})
+    if len(counts) > 1 and options.colour == "auto":
+        remedy = "give colour='rgb' or 'grey'" if set(counts) <= set(COLOURS) else "give all of one kind"
+        raise DataError(f"{where} has images of {' and '.join(map(str, counts))} channels: {remedy}")
     if len(shapes) > 1:
-        if options.size is None:
+        if options.size is None and len({shape[1:] for shape in shapes}) > 1:
             sizes = f"from {shapes[0]} to {shapes[-1]}"
             raise DataError(f"{where} has images of {len(shapes)} shapes, {sizes}: give size=, or resize them to one")
         images = _resized(images, options)
@@ -137,7 +146,7 @@ def _items(value: Any, where: str, options: ArrayOptions, notes: list[str]) -> t
 
 
 def _resized(images: list[np.ndarray], options: ArrayOptions) -> list[np.ndarray]:
-    """Images [C, H, W] of one size, with numbers of the same type."""
+    """Images [C, H, W] in the size and colour of `options`, with numbers of the same type."""
     if all(image.dtype == np.uint8 for image in images):
         return [conform(torch.from_numpy(image[None]), options)[0].numpy() for image in images]
     low, high = float(min(image.min() for image in images)), float(max(image.max() for image in images))
@@ -165,7 +174,7 @@ def _item(value: Any, place: int, where: str) -> tuple[np.ndarray, int]:
     else:
         image = item
     own = f"{where}: item {place}"
-    array = np.asarray(flat(image)) if isinstance(image, Image.Image) else _plain(image, own)
+    array = _plain(image, own)
     if array.ndim == 2:
         array = array[None]
     elif array.ndim == 3 and array.shape[-1] in COLOURS and array.shape[0] not in COLOURS:
