@@ -180,7 +180,7 @@ def test_eight_bits_by_choice_are_those_of_the_first_version(tmp_path):
 
 def test_floats_among_others_are_refused(tmp_path, refused):
     files = [packed(x.astype(np.float32), "TIFF") for x in TWELVE[:3]] + [packed(x, "TIFF") for x in TWELVE[3:]]
-    with refused("holds 3 pictures that cannot be read", "floating-point pixels among others; give --range A,B"):
+    with refused("holds 3 pictures that cannot be read", "holds floating-point pixels", "give --range A,B"):
         load(folder(tmp_path, files, "tif"))
     assert load(folder(tmp_path, files, "tif"), DataOptions(range=(0, 4095))).scale == Scale(0, 4095, 4096)
 
@@ -215,6 +215,20 @@ def test_one_damaged_file_among_deep_ones_is_the_one_that_is_named(tmp_path, ref
         load(folder(tmp_path, files, "tif"))
     skipped = load(folder(tmp_path, files, "tif"), DataOptions(damaged="skip"))
     assert sum(len(skipped.split(split)) for split in SPLITS) == 19
+
+
+def test_floats_on_disk_are_refused_at_the_start(tmp_path, refused):
+    spec = folder(tmp_path, [packed(x.astype(np.float32), "TIFF") for x in TWELVE], "tif")
+    with refused("000.tif holds floats, and pictures on disk are read as 8 bits: leave --stream out, or pack them"):
+        load(spec, DataOptions(stream=True))
+
+
+@pytest.mark.parametrize("options", [{}, {"range": (0, 4095)}, {"range": (0, 4095), "depth": "8"}])
+def test_transparency_of_more_than_8_bits_is_refused_and_the_remedy_works(tmp_path, options, refused):
+    spec = folder(tmp_path, [packed(x, "PNG") for x in TWELVE])
+    with refused("leave --range out, and add --depth 8"):
+        load(spec, DataOptions(colour="rgba", **options))
+    assert load(spec, DataOptions(colour="rgba", depth="8")).shape == (4, 9, 12)
 
 
 def test_transparency_is_kept_where_that_is_asked_for(tmp_path):

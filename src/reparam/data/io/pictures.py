@@ -41,6 +41,10 @@ Sizes = dict[str, tuple[int, int]]
 Lines = dict[str, str]  # by name: why a picture cannot be read, and what to do
 
 
+class _TooDeepError(ValueError):
+    """What a picture holds of which 8 bits would lose most."""
+
+
 class Measured(NamedTuple):
     """Of pictures that can be read by their headers the (width, height) held upright; of those with several pages or frames, how
     many more than one; of the others, why they cannot be read; of those of more than 8 bits whether they are floats."""
@@ -175,7 +179,8 @@ def decode_numbers(tree: Tree, names: Sequence[str], sides: Sides, options: Imag
     """As `decode`, but the numbers that the files hold, float32, where bytes would lose some: NaN where padded pictures do not
     reach. Resized pictures keep their range, and whole numbers stay whole."""
     if options.colour == "rgba":
-        raise DataError("--colour rgba is for pictures of 8 bits: leave --range out, or add --depth 8")
+        remedy = "leave --range out, and add --depth 8 where they have more; floats have no transparency"
+        raise DataError(f"--colour rgba is for pictures of 8 bits: {remedy}")
     out = np.empty((len(names), 1 if options.colour == "grey" else 3, *sides), np.float32)
     grey = np.zeros(len(names), bool)
 
@@ -306,6 +311,9 @@ def _opened(tree: Tree, name: str, whole: bool) -> Iterator[tuple[Image.Image, i
             yield picture, number
     except DataError:
         raise
+    except _TooDeepError as error:
+        remedy = "give --range A,B (without --stream), or save it with 8 or 16 bits"
+        raise DataError(f"{where} holds {error}, and these pictures are read as 8 bits: {remedy}") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{where} is not a picture (PNG, JPEG, ...) despite its name: remove it") from error
     except Image.DecompressionBombError as error:
@@ -366,10 +374,10 @@ def _flat_strip(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):
         levels = np.asarray(picture).astype(np.int64)
         if levels.min() < 0 or levels.max() > 65535:
-            raise ValueError("32-bit pixels among others; give --range A,B, or save it with 8 or 16 bits")
+            raise _TooDeepError("32-bit pixels")
         return Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
     if picture.mode == "F":
-        raise ValueError("floating-point pixels among others; give --range A,B, or save it with 8 or 16 bits")
+        raise _TooDeepError("floating-point pixels")
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")

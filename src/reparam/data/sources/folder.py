@@ -17,7 +17,7 @@ from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.io.pages import SUFFIXES as TIFFS
 from reparam.data.io.pages import PagedTree
-from reparam.data.io.pictures import channels_of, decode_measured, decode_one, measure, refuse_all
+from reparam.data.io.pictures import channels_of, decode_measured, decode_one, measure, place, refuse_all
 from reparam.data.io.resize import choose_sides
 from reparam.data.options import FolderOptions, ImageOptions, Sides
 from reparam.data.scale import EIGHT_BITS
@@ -51,6 +51,9 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
         sizes, unreadable = measured.sizes, measured.unreadable
         if not skips:
             refuse_all(tree, names, unreadable, _SKIP)
+        if options.stream and (floats := [name for name, of_floats in measured.deep.items() if of_floats]):
+            remedy = "leave --stream out, or pack them with 'reparam data shard PATH --range A,B --out OUT'"
+            raise DataError(f"{place(tree, floats[0])} holds floats, and pictures on disk are read as 8 bits: {remedy}")
         while True:
             names = list(sizes)
             require_enough(tree, len(names), "readable picture")
