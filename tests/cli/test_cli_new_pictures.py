@@ -11,6 +11,9 @@ from PIL import Image
 from refusals import refused
 
 import reparam
+from reparam.data import Images
+from reparam.data.new_pictures import NewPictures
+from reparam.evaluation import EvaluationOptions, run_context
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,19 @@ def test_figures_of_new_pictures_are_theirs_and_are_not_kept(command: Callable, 
     assert found["mse"].value == pytest.approx(float((opened.reconstruct(x) - x).square().mean()), rel=1e-5)
 
 
+def test_new_pictures_are_compared_by_the_feature_network_of_the_run_s_data(run: Path) -> None:
+    """It is trained once for a data set: another one would take minutes, and its figures would not stand beside the run's."""
+    opened = reparam.load(run, "cpu")
+    new = NewPictures(opened.dataset.test.take(torch.arange(150)), opened.dataset.classes, ("",) * 150, ())
+    options = EvaluationOptions()
+    own, other = (run_context(opened, options), run_context(opened, options, new=new.images))
+    assert other.dataset.fingerprint == own.dataset.fingerprint
+    assert torch.equal(other.split.labels, new.images.labels)
+    apart = NewPictures(Images(torch.zeros(2, 1, 9, 9, dtype=torch.uint8), torch.full((2,), -1)), (), ("", ""), ())
+    with pytest.raises(reparam.ReparamError, match="the model takes \\(1, 8, 8\\): read them by run.read"):
+        opened.evaluate(["mse"], new=apart, progress=False)
+
+
 def test_other_classes_than_the_run_s_are_refused_where_they_count(
     command: Callable, run: Path, holiday: Path, tmp_path: Path
 ) -> None:
@@ -122,6 +138,15 @@ def test_nothing_that_is_read_is_written_over(command: Callable, run: Path, holi
         before = out.read_bytes()
         refused(command(*words, "--out", out), "would overwrite", "choose another")
         assert out.read_bytes() == before
+
+
+def test_what_is_written_again_is_no_file_that_is_read(
+    command: Callable, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert command("encode", run, "--data", "digits", "--out", "z.npz").code == 0
+    refused(command("encode", run, "--data", "", "--out", "z.npz"), "--data names nothing")
 
 
 def test_a_walk_begins_at_one_image(command: Callable, run: Path, holiday: Path, tmp_path: Path) -> None:

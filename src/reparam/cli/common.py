@@ -9,6 +9,7 @@ import click
 
 from reparam.cli.options import UserPath, WholeRange
 from reparam.errors import ConfigError
+from reparam.files import user_path
 from reparam.terminal import output, say
 
 if TYPE_CHECKING:
@@ -142,13 +143,18 @@ def open_run(run: Path, device: str) -> "Run":
 def new_pictures(run: "Run", pictures: Sequence[Path], spec: str | None) -> "NewPictures | None":
     """The pictures IMAGE..., or those of --data; None where neither is given, which means the run's own images. Raises
     ConfigError where the command's --out would overwrite one of them."""
+    from reparam.run.data import path_of
+
     if pictures and spec:
         raise ConfigError("IMAGE... and --data both name new pictures: give one of them")
     if not pictures and spec is None:
         return None
+    if spec is not None and not spec.strip():  # a shell variable that is not set
+        raise click.UsageError("--data names nothing: write what train takes, or leave it out for the run's own images")
     out: Path | None = click.get_current_context().params.get("out")
     if out is not None:
-        refuse_overwriting([out], pictures or [Path(str(spec)), Path(str(spec).partition(":")[2])], out)
+        named = [user_path(path) for path in (spec, path_of(spec)) if path] if spec else []
+        refuse_overwriting([out], pictures or named, out)
     found = run.read(list(pictures) or str(spec))
     for note in found.notes:
         say(note)

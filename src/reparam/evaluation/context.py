@@ -66,7 +66,8 @@ class StandIn(NamedTuple):
 
 
 class EvaluationContext:
-    """A model and the images it is measured on. Everything is computed at its first use, and once."""
+    """A model and the images it is measured on: those of a split of `dataset`, or `new` ones. Everything is computed at its first
+    use, and once."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class EvaluationContext:
         say: Callable[[str], None] = silent,
         budget: Budget | None = None,
         history: History | None = None,
-        cached: bool = True,
+        new: Images | None = None,
     ) -> None:
         if options.quick:
             options = replace(options, images=min(options.images, QUICK_IMAGES))
@@ -88,11 +89,11 @@ class EvaluationContext:
         self.trained_on = trained_on or dataset.train
         self.progress, self.say, self.history = progress or Silent(), say, history
         self.device = device_of(model)
-        self.split = dataset.split(options.split)
+        self.split = dataset.split(options.split) if new is None else new
+        self.of_dataset = new is None  # features of others are not kept under its name
         self._found: dict[str, Any] = {}
         self._made: dict[str, Any] = {}
         self.stand_in: StandIn | None = None
-        self.cached = cached  # features of its test images, which are those of the data set
 
     def beside(self, stand_in: StandIn) -> "EvaluationContext":
         """The same test images and networks, with a plain baseline in place of the model."""
@@ -362,7 +363,7 @@ class EvaluationContext:
         def compute() -> Tensor:
             return network.features(images, self.progress, f"features of {what}")
 
-        if not network.key or (which == "chosen" and not (self.cached and self.options.split == "test")):
+        if not network.key or (which == "chosen" and not (self.of_dataset and self.options.split == "test")):
             return compute()
         path = cache_folder() / "features" / f"{network.key}-{which}-{len(images)}.safetensors"
         if path.exists():

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from reparam.core.abilities import Ability
@@ -33,13 +33,12 @@ def run_context(
 ) -> EvaluationContext:
     """The run's model with the images that it is measured on: the run's own, or `new` ones in place of its test images."""
     trained_on = run.config.training_images(run.dataset)
-    dataset = run.dataset if new is None else replace(run.dataset, test=new)
     seconds = 0.0
     with contextlib.suppress(RunError):  # a damaged status hinders no evaluation
         seconds = run.folder.status().seconds
     budget, history = Budget.of(seconds, options.quick), history_of(run)
     return EvaluationContext(
-        run.model, dataset, run.config.task, options, trained_on, progress, say, budget, history, cached=new is None
+        run.model, run.dataset, run.config.task, options, trained_on, progress, say, budget, history, new
     )
 
 
@@ -64,7 +63,9 @@ def evaluate_new(
             f"the new pictures have classes {', '.join(new.classes)} and the run {', '.join(known) or '(none)'}: put them "
             "into folders that are called as the run's classes, or all into one folder"
         )
-    context = run_context(run, options, progress, say, new.images)
+    if run.spec.map_values and new.images.maps is None:
+        raise DataError("the new pictures have no label maps, which the model's are compared with: give pairs:PATH")
+    context = run_context(run, options, progress, say, run.of_its_shape(new.images))
     names, _ = choose(context, _named(metrics))
     measures = {}
     for name, measure in evaluate(context, names):
@@ -122,9 +123,6 @@ def evaluate_run(
             with _amended(run, stamp, key) as document:
                 _leave_out(document, key, str(measure), options)
             continue
-        if options.occlusion:
-            hidden = f"a box of {options.occlusion:g} of the sides of the input hidden"
-            measure = replace(measure, note="; ".join(part for part in (hidden, measure.note) if part))
         measures[name] = measure
         with _amended(run, stamp, key) as document:
             document.setdefault("metrics", {})[key] = asdict(measure)

@@ -309,7 +309,7 @@ class LoadedRun:
             raise ConfigError("directions of classes are for models that do not know the class: use others")
         if images is None:
             images, classes = self.config.training_images(self.dataset), len(self.dataset.classes)
-        return class_latents(self.model, self._of_its_shape(images), classes)
+        return class_latents(self.model, self.of_its_shape(images), classes)
 
     def augmenter(
         self,
@@ -328,7 +328,7 @@ class LoadedRun:
         if direction.needs == "latents" and options.get("latents") is None:
             options["latents"] = self.class_latents()
         if change is not None:
-            split = self._of_its_shape(self.dataset.train if images is None else images)
+            split = self.of_its_shape(self.dataset.train if images is None else images)
             part = split.take(random_indices(split, CALIBRATED_ON)).to(self.device)
             options |= {"change": change, "images": to_float(part.pixels), "labels": part.labels}
         return Augmenter(self, strength=strength, **options)
@@ -347,6 +347,15 @@ class LoadedRun:
                 f"{int((labels < 0).sum()):,} of {len(labels):,} images have no class, and this model goes by it: put them into "
                 f"folders that are called {', '.join(known)}"
             )
+
+    def of_its_shape(self, images: Images) -> Images:
+        """`images`. Raises DataError where the model takes others."""
+        if tuple(images.images.shape[1:]) != self.spec.image_shape:
+            raise DataError(
+                f"the images have shape {tuple(images.images.shape[1:])} and the model takes {self.spec.image_shape}: read them "
+                "by run.read(...), or with the run's --size and --colour"
+            )
+        return images
 
     def _given_condition(self, c: Tensor) -> Tensor:
         self.require(Ability.PREDICT, "predict from a condition")
@@ -373,14 +382,6 @@ class LoadedRun:
                 f"{count:,} images take {size / 1e9:,.0f} GB, and this machine has {memory / 1e9:,.0f} GB of memory: ask for "
                 "fewer at a time, each time with another seed"
             )
-
-    def _of_its_shape(self, images: Images) -> Images:
-        if tuple(images.images.shape[1:]) != self.spec.image_shape:
-            raise DataError(
-                f"the images have shape {tuple(images.images.shape[1:])} and the model takes {self.spec.image_shape}: read them "
-                "with the run's --size and --colour"
-            )
-        return images
 
     def _given(self, images: Tensor) -> Tensor:
         return as_images(images, self.spec.image_shape)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 from reparam.errors import ConfigError, suggest
@@ -78,6 +79,10 @@ def evaluate(context: EvaluationContext, names: Sequence[str]) -> Iterator[tuple
 def _measured(context: EvaluationContext, name: str) -> Measure | NoValueError:
     with watching(context.progress, name):
         try:
-            return METRICS[name].measure(context)
+            found = METRICS[name].measure(context)
         except NoValueError as why:
             return why
+    if share := context.options.occlusion:
+        hidden = f"a box of {share:g} of the sides of the input hidden"
+        return replace(found, note="; ".join(filter(None, (hidden, found.note))))
+    return found
