@@ -77,6 +77,18 @@ def test_kernel_distance_is_torchmetrics_written_out(images: tuple[Tensor, Tenso
     assert metrics.kernel_distance(*images, features=network).value == pytest.approx(expected, abs=1e-6)
 
 
+def test_energy_distance_does_not_depend_on_where_features_lie() -> None:
+    a, b = drawn(60, 8, key="near"), drawn(60, 8, key="far") + 0.2
+    apart = metrics.energy_distance(a, b)
+    far = metrics.energy_distance(a.double() + 10_000, b.double() + 10_000)
+    assert float(far) == pytest.approx(float(apart), abs=1e-5)
+    rounded = [
+        v.double().mul(2**10).round().div(2**10).float() for v in (a, b)
+    ]  # float32 holds these moved as they are
+    near, moved = (float(metrics.energy_distance(*(v + by for v in rounded))) for by in (0, 2**12))
+    assert moved == pytest.approx(near, abs=1e-5)
+
+
 def test_precision_recall_density_coverage_by_loops(images: tuple[Tensor, Tensor]) -> None:
     network = Network().eval()
     with torch.no_grad():
@@ -174,6 +186,9 @@ def test_iou_and_calibration_are_scikit_learns_and_written_out() -> None:
     assert math.isnan(float(metrics.iou(torch.cat([probs, 0 * probs[:, :1]], 1), truth)[4]))
 
     classes, labels = probs[:, :, 0, 0], truth[:, 0, 0]
+    expected = jaccard_score(labels, classes.argmax(1), average=None, labels=range(4), zero_division=0)
+    assert metrics.iou(classes, labels).nan_to_num().tolist() == pytest.approx(list(expected))
+    assert metrics.pixel_accuracy(classes, labels).tolist() == (classes.argmax(1) == labels).tolist()
     confidence, said = classes.max(1)
     error = sum(
         abs(float(((said == labels).float() - confidence)[inside].sum())) / 5
@@ -192,6 +207,7 @@ def test_cluster_accuracy_is_the_best_renaming() -> None:
     )
     assert metrics.cluster_accuracy(clusters, labels) == pytest.approx(best)
     assert metrics.cluster_accuracy((labels + 1) % 4, labels) == 1.0
+    assert metrics.cluster_accuracy(10**12 * labels, labels) == 1.0  # clusters may have any numbers
     unlabelled = torch.cat([labels, -torch.ones(9, dtype=torch.long)])
     assert metrics.cluster_accuracy(torch.cat([clusters, clusters[:9]]), unlabelled) == pytest.approx(best)
 
@@ -233,6 +249,16 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a class beyond": (lambda: metrics.iou(drawn(2, 3, 4, 4), torch.full((2, 4, 4), 3)), "truth holds 3, and probs"),
     "another size": (lambda: metrics.iou(drawn(2, 3, 4, 4), torch.zeros(2, 5, 5).long()), r"whole numbers \[2, 4, 4\]"),
     "labels as floats": (lambda: metrics.cluster_accuracy(torch.zeros(3), torch.zeros(3).long()), "clusters are"),
+    "bytes without an edge": (lambda: metrics.sharpness(IMAGES.byte()), "x is torch.uint8"),
+    "no room for edges": (lambda: metrics.sharpness(IMAGES[..., :2]), "edges take 3 pixels"),
+    "means in a row": (lambda: metrics.active_units(ROWS[0]), r"give posterior means, floats \[N, K\]"),
+    "means that are NaN": (lambda: metrics.active_units(ROWS / 0 * 0), "means are NaN"),
+    "means as an array": (lambda: metrics.active_units(ROWS.numpy()), r"use torch.as_tensor\(means\)"),
+    "no neighbours": (lambda: metrics.prdc(ROWS, ROWS, support=0), "support.*greater than or equal to 1"),
+    "no bins": (lambda: metrics.calibration_error(ROWS, torch.zeros(9).long(), bins=0), "bins.*greater than or equal"),
+    "logits": (lambda: metrics.calibration_error(9 * ROWS, torch.zeros(9).long()), r"logits.softmax\(1\)"),
+    "probabilities that are NaN": (lambda: metrics.iou(ROWS / 0 * 0, torch.zeros(9).long()), "run from nan"),
+    "a device that is none": (lambda: metrics.inception_features("gpu"), "cannot be used"),
     "no label": (lambda: metrics.cluster_accuracy(torch.zeros(3).long(), -torch.ones(3).long()), "at least one image"),
 }
 

@@ -22,7 +22,7 @@ def cluster_accuracy(clusters: Tensor, labels: Tensor) -> float:
     known = labels >= 0
     if not len(clusters) or int(clusters.min()) < 0 or not known.any():
         raise DataError("clusters are numbered from 0, and at least one image needs a label of 0 or more")
-    clusters, labels = clusters[known], labels[known]
+    clusters, labels = (part[known].unique(return_inverse=True)[1] for part in (clusters, labels))
     counts = joint_counts(clusters, labels, int(clusters.max()) + 1, int(labels.max()) + 1)
     return float((best_assignment(counts)[labels] == clusters).double().mean())
 

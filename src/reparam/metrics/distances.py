@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reparam.core.calls import Count, checked
 from reparam.metrics.inputs import Features, two_sets
 from reparam.metrics.pairwise import row_blocks
 
@@ -39,6 +40,7 @@ class Distance(NamedTuple):
         return math.hypot(*(float(side.std() / math.sqrt(len(side))) for side in (self.real, self.generated)))
 
 
+@checked
 def frechet_distance(real: Tensor, generated: Tensor, features: Features | None = None) -> Distance:
     r"""Fréchet distance of the Gaussians fitted to features [N, F], [M, F] (Dowson and Landau 1982; Heusel et al. 2017, FID):
 
@@ -74,6 +76,7 @@ def frechet_distance(real: Tensor, generated: Tensor, features: Features | None 
     )
 
 
+@checked
 def kernel_distance(real: Tensor, generated: Tensor, features: Features | None = None) -> Distance:
     r"""Kernel distance of features [N, F], [M, F] (Binkowski et al. 2018, KID): the squared maximum mean discrepancy
 
@@ -96,6 +99,7 @@ def kernel_distance(real: Tensor, generated: Tensor, features: Features | None =
     return _discrepancy(kernel(a, a), kernel(b, b), kernel(a, b))
 
 
+@checked
 def energy_distance(real: Tensor, generated: Tensor, features: Features | None = None) -> Distance:
     r"""Energy distance (Szekely and Rizzo 2013) of features [N, F], [M, F], 2 E d(a, b) - E d(a, a') - E d(b, b'), with d(a, b) =
     |a - b| / F^{1/2}: the squared maximum mean discrepancy of the kernel -d (Sejdinovic et al. 2013).
@@ -105,10 +109,10 @@ def energy_distance(real: Tensor, generated: Tensor, features: Features | None =
     """
     real, generated = two_sets(real, generated, features)
     n = min(len(real), len(generated))
-    a, b = real[:n], generated[:n]
+    a, b = (v[:n].double() for v in (real, generated))  # in float32, features far from 0 cancel
 
     def kernel(u: Tensor, v: Tensor) -> Tensor:
-        return torch.cdist(u, v)[None].double() / -math.sqrt(u.shape[1])
+        return torch.cdist(u, v)[None] / -math.sqrt(u.shape[1])
 
     return _discrepancy(kernel(a, a), kernel(b, b), kernel(a, b))
 
@@ -154,8 +158,9 @@ class Manifolds(NamedTuple):
     coverage: Tensor
 
 
+@checked
 def prdc(
-    real: Tensor, generated: Tensor, features: Features | None = None, support: int = 3, neighbours: int = 5
+    real: Tensor, generated: Tensor, features: Features | None = None, support: Count = 3, neighbours: Count = 5
 ) -> Manifolds:
     r"""Precision and recall (Kynkaanniemi et al. 2019, k = 3: `support`), density and coverage (Naeem et al. 2020, k = 5:
     `neighbours`), image by image: their means are the four figures, in shares (density: 1 and more is possible).

@@ -6,7 +6,7 @@ Shapes: `N` images, `C H W` image in [0, 1].
 from torch import Tensor
 
 from reparam.errors import DataError
-from reparam.metrics.inputs import same_shape
+from reparam.metrics.inputs import check_floats, same_shape
 
 WINDOW = 11  # pixels
 
@@ -42,8 +42,14 @@ def sharpness(x: Tensor) -> Tensor:
     """Root mean square of each image's discrete Laplacian (4 neighbours, without the border), [N]: the energy of its edges.
 
     A focus measure: 0 for a flat image, and less for a blurred one than for the same image in focus. It depends on what an image
-    shows: compare it with that of other images of the same kind.
+    shows: compare it with that of other images of the same kind. x: [N, C, H, W].
+    Raises DataError for images of less than 3 pixels a side.
     """
+    check_floats(x, "x")
+    if min(x.shape[-2:]) < 3:
+        raise DataError(
+            f"images are of {x.shape[-2]} x {x.shape[-1]}, and edges take 3 pixels a side: give larger ones"
+        )
     inner = x[..., 1:-1, 1:-1]
     around = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
     return (around - 4 * inner).square().flatten(1).mean(1).sqrt()

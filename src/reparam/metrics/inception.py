@@ -21,6 +21,7 @@ from reparam.data.io.download import Download, File, differing, fetch, pip_packa
 from reparam.errors import DataError
 from reparam.files import cache_folder
 from reparam.progress import silent
+from reparam.run.device import choose_device
 from reparam.run.weights import load_weights
 from reparam.tensor_files import read_tensors, write_tensors
 
@@ -213,5 +214,6 @@ def inception_features(
 ) -> Callable[[Tensor], Tensor]:
     """The features of the standard FID: images [n, C, H, W] in [0, 1], grey or RGB -> [n, 2048] on `device`; about 0.1 s an image
     on one processor core. The weights are fetched at first use (81 MB), `say` is told. Raises DataError where they cannot be."""
-    network = load_inception(torch.device(device), say)
-    return lambda x: network(prepared(x.to(device)))
+    place = choose_device(str(device))
+    network = load_inception(place, say)
+    return lambda x: network(prepared(x.to(place)))

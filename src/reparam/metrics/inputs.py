@@ -14,6 +14,7 @@ from reparam.distributions import IGNORED
 from reparam.errors import ConfigError, DataError
 
 Features = Callable[[Tensor], Tensor]
+ROUNDING = 1e-3  # beyond [0, 1], of probabilities that were averaged in few bits
 AT_ONCE = 20  # images: the 299 x 299 ones of Inception fill a processor's caches soon
 
 
@@ -69,25 +70,33 @@ def check_evaluates(part: object, name: str) -> None:
         raise ConfigError(f"{name} is in training mode: call {name}.eval() before")
 
 
+def check_floats(values: Tensor, name: str) -> None:
+    """Raises DataError unless these are floats [N, C, H, W]: bytes would wrap around."""
+    if not isinstance(values, Tensor):
+        raise not_a_tensor(values, name, "one [N, C, H, W] of floats in [0, 1]")
+    if not values.is_floating_point() or values.dim() != 4:
+        raise DataError(f"{name} is {values.dtype} {list(values.shape)}: give floats in [0, 1], [N, C, H, W]")
+
+
 def same_shape(x: Tensor, y: Tensor) -> None:
-    """Raises DataError unless both are floats of one shape [N, C, H, W]: others would be broadcast, and bytes wrap around."""
-    for name, values in (("x", x), ("y", y)):
-        if not isinstance(values, Tensor):
-            raise not_a_tensor(values, name, "one [N, C, H, W] of floats in [0, 1]")
-        if not values.is_floating_point() or values.dim() != 4:
-            raise DataError(f"{name} is {values.dtype} {list(values.shape)}: give floats in [0, 1], [N, C, H, W]")
+    """Raises DataError unless both are floats of one shape [N, C, H, W]: others would be broadcast."""
+    check_floats(x, "x")
+    check_floats(y, "y")
     if x.shape != y.shape:
         raise DataError(f"x has shape {list(x.shape)} and y {list(y.shape)}: give an image for each image")
 
 
 def as_truth(probs: Tensor, truth: Tensor) -> Tensor:
-    """`truth` of probabilities [N, D, ...] as int64 [N, ...], from [N, ...] or [N, 1, ...]. Raises DataError where it does not go
-    with them, or holds what is none of the D values nor `IGNORED`."""
+    """`truth` of probabilities [N, D, ...] as int64 [N, ...], from [N, ...] or [N, 1, ...]. Raises DataError for what are no
+    probabilities, and where the truth does not go with them, or holds what is none of the D values nor `IGNORED`."""
     for name, values in (("probs", probs), ("truth", truth)):
         if not isinstance(values, Tensor):
             raise not_a_tensor(values, name, "a tensor")
-    if not probs.is_floating_point() or probs.dim() < 2:
+    if not probs.is_floating_point() or probs.dim() < 2 or not probs.numel():
         raise DataError(f"probs is {probs.dtype} {list(probs.shape)}: give probabilities, floats [N, D, ...]")
+    low, high = (float(end) for end in probs.aminmax())  # NaN where there is one
+    if not -ROUNDING <= low <= high <= 1 + ROUNDING:
+        raise DataError(f"probs run from {low:.4g} to {high:.4g}: give probabilities, of logits logits.softmax(1)")
     places = (len(probs), *probs.shape[2:])
     whole = not (truth.is_floating_point() or truth.is_complex())
     if not whole or tuple(truth.shape) not in (places, (len(probs), 1, *probs.shape[2:])):

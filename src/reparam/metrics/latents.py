@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from reparam.core.blocks import keyed_noise
+from reparam.data.values import not_a_tensor
+from reparam.errors import DataError
 from reparam.metrics.pairwise import PAIRWISE_BLOCK, row_blocks
 
 ACTIVE_VARIANCE = 0.01
@@ -19,7 +21,13 @@ IN_CACHE = 20  # rows of pairs of 10,000 images that a processor keeps near whil
 
 def active_units(means: Tensor) -> int:
     """How many latents have Var_x(E_q[z_k|x]) > 0.01 (Burda et al. 2016, section 4.2), from posterior means [N, K]. The
-    threshold is meant for latents of a scale near 1."""
+    threshold is meant for latents of a scale near 1. Raises DataError for other shapes, and for means that are not finite."""
+    if not isinstance(means, Tensor):
+        raise not_a_tensor(means, "means", "posterior means [N, K]")
+    if means.dim() != 2 or not means.is_floating_point():
+        raise DataError(f"means is {means.dtype} {list(means.shape)}: give posterior means, floats [N, K]")
+    if not means.isfinite().all():
+        raise DataError("means are NaN or infinite in places: leave those images out")
     return int((means.double().var(0) > ACTIVE_VARIANCE).sum()) if len(means) > 1 else 0
 
 

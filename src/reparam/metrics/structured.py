@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reparam.core.calls import Count, checked
 from reparam.distributions import IGNORED
 from reparam.metrics.inputs import as_truth
 
@@ -24,14 +25,14 @@ class Overlap(NamedTuple):
 
 def overlap(probs: Tensor, truth: Tensor) -> Overlap:
     """Of the most probable value at each pixel, probs [N, D, H, W], and the truth [N, 1, H, W] or [N, H, W], without pixels of
-    value 255 (`IGNORED`)."""
+    value 255 (`IGNORED`); or of classes, [N, D] and [N]."""
     true = as_truth(probs, truth)
     counts, predicted = true != IGNORED, probs.argmax(1)
     both, either = [], []
     for value in range(probs.shape[1]):
         a, b = (predicted == value) & counts, (true == value) & counts
-        both.append((a & b).flatten(1).sum(1))
-        either.append((a | b).flatten(1).sum(1))
+        both.append((a & b).reshape(len(a), -1).sum(1))
+        either.append((a | b).reshape(len(a), -1).sum(1))
     return Overlap(torch.stack(both, 1).double(), torch.stack(either, 1).double())
 
 
@@ -58,8 +59,8 @@ def pixel_accuracy(probs: Tensor, truth: Tensor) -> Tensor:
     """Share of the pixels whose most probable value is right, [N]. Arguments: as `overlap`."""
     true = as_truth(probs, truth)
     counts = true != IGNORED
-    right = (probs.argmax(1) == true) & counts
-    return right.flatten(1).sum(1).double() / counts.flatten(1).sum(1).clamp(min=1)
+    right, counts = (part.reshape(len(probs), -1).sum(1) for part in ((probs.argmax(1) == true) & counts, counts))
+    return right.double() / counts.clamp(min=1)
 
 
 class Reliability(NamedTuple):
@@ -70,7 +71,8 @@ class Reliability(NamedTuple):
     weight: Tensor
 
 
-def reliability(probs: Tensor, truth: Tensor, bins: int = BINS) -> Reliability:
+@checked
+def reliability(probs: Tensor, truth: Tensor, bins: Count = BINS) -> Reliability:
     """Of the most probable value at each place; bins are of equal width from 0 to 1 (Guo et al. 2017). probs: of classes [N, D],
     or at each pixel [N, D, H, W]; truth: [N], or [N, H, W] or [N, 1, H, W], 255 (`IGNORED`) where it does not count."""
     true = as_truth(probs, truth)
@@ -84,7 +86,8 @@ def reliability(probs: Tensor, truth: Tensor, bins: int = BINS) -> Reliability:
     return Reliability(confidence, accuracy, n / n.sum().clamp(min=1))
 
 
-def calibration_error(probs: Tensor, truth: Tensor, bins: int = BINS) -> float:
+@checked
+def calibration_error(probs: Tensor, truth: Tensor, bins: Count = BINS) -> float:
     """Expected calibration error (Naeini et al. 2015) of the most probable value at each place, from 0 to 1:
 
         sum_j weight_j |accuracy_j - confidence_j|
