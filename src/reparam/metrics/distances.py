@@ -16,6 +16,7 @@ from reparam.core.calls import Count, checked
 from reparam.metrics.inputs import Features, two_sets
 from reparam.metrics.pairwise import row_blocks
 
+AS_NEAR = 1e-6  # of the squares that are subtracted: what float32 may round
 KERNEL_BLOCK = 1000  # features in one estimate of the kernel distance
 
 
@@ -142,7 +143,9 @@ def nearer_to_first(x: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, f
         distances = squares - 2 * rows @ pool.mT  # less the square of each row, which does not matter
         nearest.append(distances.argmin(1))
         one, other = distances[:, :n].amin(1), distances[:, n:].amin(1)
-        shares.append((one < other).double() + 0.5 * (one == other).double())
+        # A matrix product rounds equal columns differently, by where they stand.
+        as_near = (one - other).abs() <= AS_NEAR * (rows.square().sum(1) + squares[nearest[-1]])
+        shares.append(torch.where(as_near, 0.5, (one < other).double()))
     counts = torch.cat(nearest).bincount(minlength=2 * n).double()
     variance = 2 * n / (2 * n - 1) * float((counts - counts.mean()).square().sum()) / 4 / len(x) ** 2
     return torch.cat(shares), math.sqrt(variance)
