@@ -30,7 +30,7 @@ from reparam.run import relocation
 from reparam.run.config import resolve
 from reparam.run.data import check_fingerprint, own_data
 from reparam.run.folder import RunFolder
-from reparam.run.loaded import LoadedRun
+from reparam.run.loaded import Given, LoadedRun
 from reparam.session import continue_run, start
 from reparam.trial import Answer, AugmentTestOptions, Trial
 
@@ -65,13 +65,13 @@ class Run(LoadedRun):
         self,
         metrics: str | Sequence[str] | None = None,
         *,
-        new: NewPictures | None = None,
+        new: NewPictures | Given = None,
         progress: Shown = None,
         say: Callable[[str], None] | None = None,
         **options: Any,
     ) -> dict[str, Measure]:
         """Measures on the test images, metric by metric into RUN/evaluation.json (those measured before stay in it); or on `new`
-        pictures (`run.read(...)`), of which nothing is written.
+        pictures, as `read` takes or returns them, of which nothing is written.
 
         Without `metrics`: all that the model allows in reasonable time ("all": the expensive ones too), and a diagnosis.
         `options` are the command's, with underscores: samples, nll_images, split, ... Raises ConfigError for an unknown or
@@ -81,6 +81,10 @@ class Run(LoadedRun):
         chosen = chosen_progress(progress)
         how, say = EvaluationOptions.of(options), say or chosen.note
         if new is not None:
+            if not isinstance(new, NewPictures):
+                new = self.read(new)
+                for note in new.notes:
+                    say(note)
             return evaluate_new(self, new, metrics, how, chosen, say)
         return evaluate_run(self, metrics, how, chosen, say)
 

@@ -84,9 +84,16 @@ def test_figures_of_new_pictures_are_theirs_and_are_not_kept(command: Callable, 
     half = command("evaluate", run, tmp_path / "half.npz", "--metrics", "mse")
     refused(half, "does not exist")
     np.save(tmp_path / "half.npy", test.images[:150, 0].numpy())
-    found = opened.evaluate(["mse"], new=opened.read(tmp_path / "half.npy"))
     x = test.images[:150] / 255
-    assert found["mse"].value == pytest.approx(float((opened.reconstruct(x) - x).square().mean()), rel=1e-5)
+    for given in (
+        opened.read(tmp_path / "half.npy"),
+        tmp_path / "half.npy",
+        test.images[:150],
+        x,
+        (x, test.labels[:150]),
+    ):
+        found = opened.evaluate(["mse"], new=given)
+        assert found["mse"].value == pytest.approx(float((opened.reconstruct(x) - x).square().mean()), rel=1e-5)
 
 
 def test_new_pictures_are_compared_by_the_feature_network_of_the_run_s_data(run: Path) -> None:

@@ -46,6 +46,60 @@ def test_files_folders_zips_and_arrays_follow_each_other_in_the_order_given(tmp_
     assert values(read_new([f"folder:{folder}", f"array:{tmp_path / 'single.npy'}"], OPTIONS)) == [20, 30, 70]
 
 
+GREYS = torch.arange(4, dtype=torch.uint8)[:, None, None, None].expand(4, 1, 8, 8) * 10
+
+
+class Named(torch.utils.data.Dataset):
+    classes = ("hen", "cat", "dog")
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
+        return GREYS[place], place % 3
+
+
+@pytest.mark.parametrize(
+    ("given", "classes"),
+    [
+        (GREYS, None),
+        (GREYS.numpy(), None),
+        (GREYS / 255, None),
+        (list(GREYS), None),
+        ({"train": GREYS[:1], "test": GREYS[1:]}, None),
+        ((GREYS, torch.tensor([0, 1, -1, 0])), ["cat", "dog", None, "cat"]),
+        ((GREYS, [0, 2, 1, 0]), ["0", "2", "1", "0"]),  # the run has two classes
+        (Named(), ["hen", "cat", "dog", "hen"]),
+        (torch.utils.data.Subset(Named(), range(4)), ["hen", "cat", "dog", "hen"]),
+        (torch.utils.data.DataLoader(Named(), 2), ["hen", "cat", "dog", "hen"]),
+    ],
+)
+def test_images_in_python_are_all_taken_in_their_order_with_their_labels(
+    given: object, classes: list[str | None] | None
+) -> None:
+    """Labels are numbers of the run's classes, unless the data set names its own."""
+    found = read_new(given, OPTIONS, CLASSES)
+    assert values(found) == [0, 10, 20, 30]
+    assert found.names == ("python/0", "python/1", "python/2", "python/3")
+    labels = found.images.labels.tolist()
+    assert [found.classes[label] if label >= 0 else None for label in labels] == (classes or [None] * 4)
+
+
+def test_images_in_python_are_fitted_and_what_may_be_one_or_three_is_asked() -> None:
+    found = read_new(GREYS.repeat_interleave(2, 2).repeat_interleave(2, 3), OPTIONS)
+    assert values(found) == [0, 10, 20, 30]
+    assert "images of 16 x 16 pixels (height x width)" in found.notes[0]
+    colour = DataOptions(size=8, colour="rgb")
+    assert tuple(read_new(GREYS, colour).images.images.shape) == (4, 3, 8, 8)
+    with pytest.raises(
+        DataError, match=r"may be one picture in colour, or grey ones: of one picture give images\[None\]"
+    ):
+        read_new(torch.zeros(3, 8, 8, dtype=torch.uint8), colour)
+    for nothing in (3, None, [], "a\0b"):
+        with pytest.raises(DataError, match=r"no images|no pictures|NUL"):
+            read_new(nothing, OPTIONS)
+
+
 def test_pictures_of_other_sizes_and_colours_are_fitted_and_one_note_counts_them(tmp_path: Path) -> None:
     same, wide, coloured = (
         picture(tmp_path / "same.png", 10),

@@ -6,7 +6,7 @@ Shapes: `N` pictures, `C H W` image.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,10 +20,11 @@ from reparam.data.loading import load
 from reparam.data.options import DataOptions, DepthOptions, spelled
 from reparam.data.registry import DATASETS
 from reparam.data.sources.arrays import read_arrays
+from reparam.data.sources.in_python import IN_PYTHON, all_images
 from reparam.data.sources.layout import class_order, find_pictures, without_common
 from reparam.data.sources.split_folders import split_of
 from reparam.data.tasks import to_float
-from reparam.errors import DataError, escaped
+from reparam.errors import DataError, escaped, short
 from reparam.files import user_path
 from reparam.importing import is_import_path
 
@@ -32,7 +33,7 @@ FILES = ("folder", "array")  # kinds of data that are files, read here without b
 
 class NewPictures(NamedTuple):
     """images: of the run's shape, with labels; classes: their names; names: of each its file, or its place in an array or a split
-    (`images.npz/17`); notes: what was done to them."""
+    (`images.npz/17`, in Python `python/17`); notes: what was done to them."""
 
     images: Images
     classes: tuple[str, ...]
@@ -51,17 +52,26 @@ class _Part(NamedTuple):
     fitted: int = 0
 
 
-def read_new(given: Sequence[str | Path], options: DataOptions, classes: Sequence[str] = ()) -> NewPictures:
-    """Picture files, folders and zips of them, arrays (`ARRAY_FILES`), or whatever else `--data` names, one after the other, in
-    the size, crop and colour of `options`.
+def read_new(given: Any, options: DataOptions, classes: Sequence[str] = ()) -> NewPictures:
+    """Pictures in the size, crop and colour of `options`. given: names of picture files, of folders and zips of them, of arrays
+    (`ARRAY_FILES`), or of whatever else `--data` can name, one or several, which follow each other; or the images themselves, as
+    `reparam.data.sources.in_python.as_dataset` takes them.
 
-    Pictures in a folder that is called as one of `classes` are of that class, others of their first folder that is no split. If
-    some class is none of `classes`, the pictures have classes of their own. Raises `DataError` for what cannot be read, naming
-    all such pictures, and where nothing is given.
+    Pictures in a folder that is called as one of `classes` are of that class, others of their first folder that is no split;
+    labels in Python are numbers of `classes`, unless their data set has names of its own. If some class is none of `classes`, the
+    pictures have classes of their own. Raises `DataError` for what cannot be read, naming all such pictures, and where nothing is
+    given.
     """
-    if not given:
-        raise DataError("no pictures are given: name files, folders or data")
-    parts = [_read(one, options, classes) for one in given]
+    if isinstance(given, str | Path):
+        given = [given]
+    if isinstance(given, list | tuple) and all(isinstance(one, str | Path) for one in given):
+        if not given:
+            raise DataError("no pictures are given: name files, folders or data")
+        if nul := next((one for one in given if "\0" in str(one)), None):
+            raise DataError(f"text without the character NUL is expected, got {short(nul)}")
+        parts = [_read(one, options, classes) for one in given]
+    else:
+        parts = [_in_python(given, options, classes)]
     names = [name for part in parts for name in part.classes]
     notes = list(dict.fromkeys(note for part in parts for note in part.notes))
     found = class_order({name for name in names if name is not None})
@@ -100,6 +110,20 @@ def _read(one: str | Path, options: DataOptions, classes: Sequence[str]) -> _Par
             names, notes = find_pictures(tree, fewest=1)
             return _pictures(tree, names, notes, options, classes)
     return _pictures(FolderTree(path.parent, [path.name]), [path.name], (), options, classes)
+
+
+def _in_python(given: Any, options: DataOptions, classes: Sequence[str]) -> _Part:
+    if isinstance(given, Dataset):
+        return _data_set(given)
+    shape = tuple(getattr(given, "shape", ()))
+    if options.colour in ("rgb", "rgba") and len(shape) == 3 and {shape[0], shape[2]} & {3, 4}:
+        remedy = "of one picture give images[None], of grey ones images[:, None]"
+        raise DataError(f"images of shape {list(shape)} may be one picture in colour, or grey ones: {remedy}")
+    pixels, labels, names, notes = all_images(given, options)
+    most = int(labels.max())
+    names = names or (tuple(classes) if most < len(classes) else tuple(map(str, range(most + 1))))
+    known = [None if label < 0 else names[label] for label in labels.tolist()]
+    return _Part(pixels, known, [f"{IN_PYTHON}/{i}" for i in range(len(known))], notes)
 
 
 def _pictures(

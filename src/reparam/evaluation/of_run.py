@@ -61,7 +61,8 @@ def evaluate_new(
     if new.classes != known and bool((new.images.labels >= 0).any()):
         raise DataError(
             f"the new pictures have classes {', '.join(new.classes)} and the run {', '.join(known) or '(none)'}: put them "
-            "into folders that are called as the run's classes, or all into one folder"
+            "into folders that are called as the run's classes, or all into one folder; in Python give labels of the run's "
+            "classes, or none"
         )
     if run.spec.map_values and new.images.maps is None:
         raise DataError("the new pictures have no label maps, which the model's are compared with: give pairs:PATH")

@@ -47,6 +47,9 @@ from reparam.run.history import Curves, curves
 from reparam.run.prior_fit import fit_run_prior
 from reparam.tensor_files import has_digest
 
+# Names of pictures, or images in Python.
+Given = str | Path | Sequence[str | Path] | Tensor | Any
+
 # What is trained to be able to: a model and, where it is not the default, its task.
 ABLE: dict[Ability, str] = {
     Ability.ENCODE: "vae",
@@ -146,12 +149,13 @@ class LoadedRun:
         lines = self.folder.metrics()
         return {phase: curves(lines, phase) for phase in ("train", "validation")}
 
-    def read(self, given: str | Path | Sequence[str | Path]) -> NewPictures:
+    def read(self, given: Given) -> NewPictures:
         """Pictures that are not the run's own, in its size, crop and colours: files, folders or zips of them, arrays (.npy,
-        .npz), or what `--data` can name besides; all of them and no split, in their order, with their names and classes
-        (`read_new`). Raises DataError for what cannot be read."""
+        .npz), or what `--data` can name besides, one or a list; or the images themselves, as `train` takes them: a tensor or an
+        array [N, C, H, W], a pair (images, labels), a torch Dataset. Numbers mean what they meant in the run's own images. All of them
+        and no split, in their order, with their names and classes (`read_new`). Raises DataError for what cannot be read."""
         data = replace(fitting(self.config, self.spec), split_sizes=(), split_seed=0, stream=False)
-        found = read_new([given] if isinstance(given, str | Path) else given, data, self.document.data.classes)
+        found = read_new(given, data, self.document.data.classes)
         if self.spec.levels == BYTES:
             return found
         return found._replace(images=replace(found.images, images=to_float(found.images.pixels)))  # as its own are

@@ -71,16 +71,19 @@ def of_arrays(arrays: Arrays, where: str, options: ArrayOptions) -> Dataset:
 
 
 def read_arrays(path: Path, options: ArrayOptions) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """All images at `path`, [N, C, H, W] as `options` say, whatever splits their names are of, their labels [N], and notes.
-    Raises as `load_array`."""
+    """`all_of_arrays` of a file or folder. Raises as `load_array`."""
     require(path)
     with _opened(path) as arrays:
-        named, _, parts = _parts(arrays, str(path), options, training=False)
-        notes: list[str] = []
-        convert, scale, scale_notes = settle(
-            {"these images": [numbers for numbers, _ in parts.values()]}, options, str(path)
-        )
-        images = _images(convert, scale, str(path), options, parts, notes)
+        return all_of_arrays(arrays, str(path), options)
+
+
+def all_of_arrays(arrays: Arrays, where: str, options: ArrayOptions) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """All images in arrays of these names, [N, C, H, W] as `options` say, whatever splits the names are of, their labels [N], and
+    notes."""
+    named, _, parts = _parts(arrays, where, options, training=False)
+    notes: list[str] = []
+    convert, scale, scale_notes = settle({"these images": [numbers for numbers, _ in parts.values()]}, options, where)
+    images = _images(convert, scale, where, options, parts, notes)
     return images, _all_labels(parts), tuple(dict.fromkeys((*named.notes(), *notes, *scale_notes)))
 
 

@@ -20,7 +20,7 @@ from reparam.data.io.pictures import flat
 from reparam.data.io.resize import conform
 from reparam.data.options import COLOURS, ArrayOptions, DataOptions
 from reparam.data.sources.array_names import IMAGE_WORDS, LABEL_WORDS
-from reparam.data.sources.arrays import of_arrays
+from reparam.data.sources.arrays import Arrays, all_of_arrays, of_arrays
 from reparam.errors import DataError, flag
 
 IN_PYTHON = "python"  # what stands in run.json for `--data`
@@ -50,19 +50,33 @@ def as_dataset(value: Any, options: DataOptions, name: str = "data") -> Dataset:
         known = {own.name for own in fields(ArrayOptions)}
         if field.name not in known and getattr(options, field.name) != field.default:
             raise DataError(f"{flag(field.name)} is for files, and images in memory have no names: leave it out")
+    arrays, called, notes = _by_name(value, options, name)
+    found = of_arrays(arrays, name, options)
+    names = called if len(called) >= len(found.classes) > 0 else found.classes
+    return replace(found, name=IN_PYTHON, classes=names, notes=(*notes, *found.notes))
+
+
+def all_images(
+    value: Any, options: ArrayOptions, name: str = "images"
+) -> tuple[Tensor, Tensor, tuple[str, ...], tuple[str, ...]]:
+    """All images that a value of `as_dataset` holds, whatever splits it names, [N, C, H, W] as `options` say, their labels [N],
+    the names of their classes (empty where it has none), and notes."""
+    arrays, called, notes = _by_name(value, options, name)
+    images, labels, found = all_of_arrays(arrays, name, options)
+    return images, labels, called if len(called) > int(labels.max()) else (), (*notes, *found)
+
+
+def _by_name(value: Any, options: ArrayOptions, name: str) -> tuple[Arrays, tuple[str, ...], list[str]]:
+    """A value as arrays by name, the names of classes that its data sets agree on (empty where they do not), and notes."""
     if not is_images(value):
         raise DataError(f"{name} is {type(value).__name__}, no images: {EXPECTED}")
     notes: list[str] = []
     classes: list[tuple[str, ...]] = []
-    given = value if isinstance(value, Mapping) else {"": value}
     arrays: dict[str, Any] = {}
-    for key, own in given.items():
+    for key, own in value.items() if isinstance(value, Mapping) else [("", value)]:
         arrays |= _arrays(own, str(key), name if key == "" else f"{name}['{key}']", options, notes, classes)
-    found = of_arrays({key: partial(_plain, array, name) for key, array in arrays.items()}, name, options)
-    names = found.classes
-    if classes and len(classes[0]) >= len(names) > 0 and all(own == classes[0] for own in classes):
-        names = classes[0]
-    return replace(found, name=IN_PYTHON, classes=names, notes=(*notes, *found.notes))
+    called = classes[0] if classes and all(own == classes[0] for own in classes) else ()
+    return {key: partial(_plain, array, name) for key, array in arrays.items()}, called, notes
 
 
 def _arrays(
