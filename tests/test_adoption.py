@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal
 
 import reparam
-from reparam import ReparamError
+from reparam import ReparamError, metrics
 from reparam.distributions import keyed_generator
 from reparam.reports.compare import write_comparison
 from reparam.run import family
@@ -332,8 +332,8 @@ class ByBatch(Methods):
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
-    "no layout": (lambda: nn.Linear(2, 2), GAUSSIAN, "methods encode\\(x\\) and decode\\(z\\)"),
-    "a number": (lambda: 3, GAUSSIAN, "a model to adopt is a int"),
+    "no layout": (lambda: nn.Linear(2, 2), GAUSSIAN, "methods encode\\(x\\) and decode\\(z\\).*is of type Linear"),
+    "a number": (lambda: 3, GAUSSIAN, "encode\\(x\\) and decode\\(z\\).*is of type int"),
     "no import path": (lambda: "vae", GAUSSIAN, "'package.module:NAME'"),
     "a factory with arguments": (lambda: lambda width: width, GAUSSIAN, "a function without arguments"),
     "no likelihood": (Methods, {}, "likelihood= says what"),
@@ -341,13 +341,88 @@ REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "an unknown option": (Methods, GAUSSIAN | {"likelyhood": 1}, "did you mean 'likelihood'"),
     "scale without use": (Methods, {"likelihood": "bernoulli", "scale": 2.0}, "scale is for gaussian and laplace"),
     "values turned round": (Methods, GAUSSIAN | {"values": (1, 0)}, "give 0,1 or -1,1"),
-    "another size": (Methods, GAUSSIAN | {"size": 16}, "fails on \\[8, 1, 16, 16\\].*size="),
+    "another size": (Methods, GAUSSIAN | {"size": 16}, "the encoder fails on images \\[8, 1, 16, 16\\].*size="),
     "draws in the encoder": (Noisy, GAUSSIAN, "other numbers the second time"),
-    "looks at the batch": (ByBatch, GAUSSIAN, "depends on the others in its batch"),
-    "three values": (lambda: changed(Methods, encode=lambda s, x: [x, x, x]), GAUSSIAN, "returns 3 values"),
+    "looks at the batch": (ByBatch, GAUSSIAN, "the encoder gives.* than among others: let it normalise by nothing"),
+    "a decoder that looks at the batch": (
+        lambda: changed(Methods, decode=lambda s, z: Methods.decode(s, z - z.mean(0))),
+        GAUSSIAN,
+        "the decoder gives.* than among others: let it normalise by nothing",
+    ),
+    "one without its axis": (
+        lambda: changed(Methods, encode=lambda s, x: [part.squeeze() for part in Methods.encode(s, x)]),
+        GAUSSIAN,
+        "the encoder returns \\[2\\] for one and \\[8, 2\\] for 8.*squeeze",
+    ),
+    "a latent without its axis": (lambda: changed(Methods, encode=lambda s, x: x.mean((1, 2, 3))), GAUSSIAN, "squeeze"),
+    "an encoder that takes labels": (
+        lambda: changed(Methods, encode=lambda s, x, y: x),
+        GAUSSIAN,
+        "the encoder fails.*'y'.*called with a tensor of images alone",
+    ),
+    "a decoder that takes labels": (
+        lambda: changed(Methods, decode=lambda s, z, y: z),
+        GAUSSIAN,
+        "the decoder fails on latents.*'y'.*called with a tensor of latents alone",
+    ),
+    "mu and log variance side by side": (
+        lambda: changed(Methods, encode=lambda s, x: torch.cat(Methods.encode(s, x), 1)),
+        GAUSSIAN,
+        "the decoder fails on latents \\[8, 4\\].*let encode return what decode takes.*chunk\\(2, 1\\)",
+    ),
+    "a pair the other way round": (lambda: pair()[::-1], GAUSSIAN, "of a pair, the encoder is the first"),
+    "variances that are NaN": (
+        lambda: changed(Methods, encode=lambda s, x: [x[:, 0, 0, :2], x[:, 0, 0, :2] * math.nan]),
+        GAUSSIAN,
+        "the encoder returns NaN",
+    ),
+    "whole numbers": (
+        lambda: changed(Methods, encode=lambda s, x: x[:, 0, 0, :2].long()),
+        GAUSSIAN,
+        "the encoder returns torch.int64: let it return floats",
+    ),
+    "changes in place": (
+        lambda: changed(Methods, decode=lambda s, z: Methods.decode(s, z.mul_(2))),
+        GAUSSIAN,
+        "the decoder changes the latents that it is given in place",
+    ),
+    "distributions over maps": (
+        lambda: changed(Own, encode=lambda s, x: Normal(x[:, 0, :2, :2], 1.0)),
+        {},
+        "the encoder's distribution is over \\[8, 2, 2\\]",
+    ),
+    "a distribution of other values": (Own, {"values": (-1, 1)}, "over pixels from 0 to 1"),
+    "images from 0 to 255": (
+        lambda: changed(Methods, decode=lambda s, z: 255 * Methods.decode(s, z)),
+        GAUSSIAN,
+        "outputs run from .*, and images from 0 to 1: values=",
+    ),
+    "another order of axes": (
+        lambda: changed(
+            Methods, encode=lambda s, x: x.flatten(1)[:, :2], decode=lambda s, z: z.new_zeros(len(z), 8, 8, 3)
+        ),
+        GAUSSIAN | {"colour": "rgb"},
+        "returns \\[8, 8, 8, 3\\] and the images are \\[8, 3, 8, 8\\]: let it return this order",
+    ),
+    "weights alone": (lambda: dict(Methods().state_dict()), GAUSSIAN, "give the module too, and these as weights="),
+    "a factory of nothing": (lambda: lambda: None, GAUSSIAN, "what <lambda>\\(\\) returns should be .*is None"),
+    "a factory that fails": (
+        lambda: lambda: {}["x"],
+        GAUSSIAN,
+        "calling <lambda>\\(\\) failed \\(KeyError: 'x'\\): mend it",
+    ),
+    "three values": (
+        lambda: changed(Methods, encode=lambda s, x: [x, x, x]),
+        GAUSSIAN,
+        "the encoder returns is 3 values",
+    ),
     "no means": (lambda: changed(Methods, encode=lambda s, x: {"a": x}), GAUSSIAN, "the encoder returns a"),
     "other shapes": (lambda: changed(Methods, encode=lambda s, x: (x, x[0])), GAUSSIAN, "have one shape"),
-    "no images": (lambda: changed(Methods, decode=lambda s, z: (z, z)), GAUSSIAN, "the decoder returns 2 values"),
+    "no images": (
+        lambda: changed(Methods, decode=lambda s, z: (z, z)),
+        GAUSSIAN,
+        "what the decoder returns is 2 values",
+    ),
     "few pixels": (lambda: changed(Methods, decode=lambda s, z: z), GAUSSIAN, "returns \\[8, 2\\] and the images"),
     "no latent": (
         lambda: changed(Methods, encode=lambda s, x: (x.new_zeros(len(x), 0),) * 2),
@@ -371,6 +446,31 @@ def test_what_does_not_fit_is_refused_in_a_line(name: str) -> None:
     with pytest.raises(ReparamError, match=message) as found:
         reparam.adopt(model, **({"data": "digits"} | options | QUIET))
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (lambda: Methods().double(), {}),
+        (lambda: Methods().half(), {}),
+        (
+            lambda: changed(
+                Methods,
+                encode=lambda s, x: Methods.encode(s, x / 255),
+                decode=lambda s, z: 255 * Methods.decode(s, z),
+            ),
+            {"values": (0, 255)},
+        ),
+        (lambda: changed(Methods, encode=lambda s, x: Methods.encode(s, x[:, :1])), {"colour": "grey"}),
+    ],
+)
+def test_what_refusals_advise_works(make: Callable[[], Any], options: dict[str, Any]) -> None:
+    """Of models in other precisions, nothing needs to be advised."""
+    run = reparam.adopt(make(), "digits", **(GAUSSIAN | options | QUIET))
+    assert all(parameter.dtype == torch.float32 for parameter in run.model.parameters())
+    x = run.dataset.test.pixels[:20] / 255
+    found = metrics.importance_nll(run.model.encoder, run.model.decoder, run.model.prior, x, 3)
+    assert float(found.nll.mean()) == pytest.approx(exact_nll(x), rel=5e-3)
 
 
 def test_weights_in_a_pickle_are_refused_with_what_makes_others(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Shapes: `n` images, `C H W` image, `K` latent.
 """
 
+import contextlib
 import math
 import secrets
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent
 
 from reparam.core.blocks import keyed_noise
@@ -26,7 +27,9 @@ from reparam.models.adopted import (
     ADOPTED,
     OWN,
     AdoptedOptions,
+    Calls,
     adopted_family,
+    as_one,
     calls_of,
     read_images,
     read_posterior,
@@ -35,7 +38,7 @@ from reparam.progress import Progress
 from reparam.run.command import own_command
 from reparam.run.config import resolve_family
 from reparam.run.data import open_data, stored_spec, with_found
-from reparam.run.family import IN_MEMORY, maker
+from reparam.run.family import IN_MEMORY, called, is_made, maker
 from reparam.run.fitted_prior import prior_path
 from reparam.run.folder import RunFolder
 from reparam.run.weights import load_weights
@@ -45,6 +48,8 @@ from reparam.tensor_files import SHA256, digest, read_foreign
 PROBED = 8  # images
 WIDE, FAR = 64, 3.0  # latents that are drawn wide, and how wide
 SAME = 1e-3  # relative: what changes by more is no rounding
+ENCODER, DECODER = "the encoder", "the decoder"
+MEND = "mend it, or give a small module around it"
 TRAINED_BY = (
     "likelihood= says what the decoder was trained for: 'bernoulli' (binary cross-entropy), 'gaussian' (squared error; scale=1 "
     "for half of its sum), 'laplace' (absolute error), 'continuous-bernoulli'"
@@ -106,15 +111,16 @@ def _named(model: object) -> tuple[str, object]:
                 f"a model to adopt is named 'package.module:NAME', not '{model}'; or give the module itself"
             )
         return model, import_object(model, "model", ConfigError, TYPED)
-    kind = model if isinstance(model, type) or not isinstance(model, nn.Module | tuple | list) else type(model)
+    kind = type(model) if is_made(model) else model
     return f"{getattr(kind, '__name__', type(model).__name__)} in memory {secrets.token_hex(4)}", model
 
 
 def _made(found: object, name: str, weights: str | Path | Mapping[str, Tensor] | None) -> object:
     """The modules, with their weights and in evaluation mode; those that were given stay as they are."""
     made = maker(found, name)()
-    calls_of(made)
-    whole = made if isinstance(made, nn.Module) else nn.ModuleDict(dict(zip(("encoder", "decoder"), made, strict=True)))  # type: ignore[call-overload]
+    what = "the model" if is_made(found) else f"what {called(found, name)}() returns"
+    calls_of(made, what)
+    whole = as_one(made)
     if weights is not None:
         remedy = "give the weights of this model, under the names of its state_dict()"
         path = Path("weights=") if isinstance(weights, Mapping) else user_path(weights)
@@ -124,109 +130,174 @@ def _made(found: object, name: str, weights: str | Path | Mapping[str, Tensor] |
             convert = "save what they hold as safetensors: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
             tensors = read_foreign(path, convert)
         load_weights(whole, tensors, path, remedy)
-    whole.eval()
+    whole.to("cpu", torch.float32).eval()  # as images are
     return made
 
 
 def _read(made: object, x: Tensor, options: AdoptedOptions, chosen: frozenset[str]) -> tuple[AdoptedOptions, list[str]]:
     """How the modules are called and what they return, by a few images; and notes on what was taken for granted."""
-    calls = calls_of(made)
-    notes: list[str] = []
     low, high = options.values
     if low >= high:
         raise ConfigError(f"values {options.values} say what black and white are to the modules: give 0,1 or -1,1")
-    scaled = low + (high - low) * x
-    flat, encoded = _encoded(calls.encode, scaled)
-    kind, parts = read_posterior(encoded)
-    mean = parts[0].mean if kind == OWN else parts[0]
-    _check(mean, "encoder", len(x))
-    if kind == OWN and len(parts[0].event_shape) > 1:
-        raise ConfigError("the encoder's distribution has an event of several dimensions: flatten the latent to [B, K]")
-    given = scaled.flatten(1) if flat else scaled
-    _check_steady(lambda: _mean_of(calls.encode(given)), mean, "the encoder gives other numbers the second time")
-    one = _mean_of(calls.encode(given[:1]))
-    _check_steady(lambda: one, mean[:1], "the encoder's code of an image depends on the others in its batch")
-    decoded = read_images(_called(calls.decode, mean, "decoder"))
-    again = read_images(calls.decode(mean))
-    images, repeated = (one.mean if isinstance(one, Distribution) else one for one in (decoded, again))
-    _check(images, "decoder", len(x))
-    _check_steady(lambda: repeated, images, "the decoder gives other numbers the second time")
-    shape = tuple(x.shape[1:])
-    if images[0].numel() != math.prod(shape):
-        raise ConfigError(
-            f"the decoder returns {list(images.shape)} and the images are {list(x.shape)}: read them at the model's size with "
-            "size= (and colour=)"
-        )
-    options = replace(options, posterior=kind, latent_shape=tuple(mean.shape[1:]), flat=flat)
+    calls = calls_of(made)
+    options, mean = _read_encoder(calls, low + (high - low) * x, options)
+    decoded = _read_decoder(calls, mean, tuple(x.shape[1:]))
     if isinstance(decoded, Distribution):
-        return replace(options, likelihood="own", density=_density(decoded, shape)), notes
+        if options.values != (0, 1):
+            raise ConfigError(
+                "values= is for a decoder that returns a tensor, and this one returns a distribution: let it be over pixels from "
+                "0 to 1, and encode turn images from 0 to 1 into what it takes"
+            )
+        return replace(options, likelihood="own", density=_density(decoded, tuple(x.shape[1:]))), []
     if "likelihood" not in chosen or options.likelihood == OWN:
         raise ConfigError(f"the decoder returns a tensor: {TRAINED_BY}")
-    if "scale" in chosen and options.likelihood not in ("gaussian", "laplace"):
+    bounded = options.likelihood not in ("gaussian", "laplace")
+    if "scale" in chosen and bounded:
         raise ConfigError(f"scale is for gaussian and laplace, not '{options.likelihood}': leave it out")
-    if "output" not in chosen:
-        wide = FAR * keyed_noise(WIDE, mean[0].numel(), "adopted").view(WIDE, *mean.shape[1:])
-        further = read_images(calls.decode(wide.to(mean)))
+    if "output" in chosen:
+        return options, []
+    options, note = _read_output(calls, decoded, mean, options, bounded)
+    return options, [note]
+
+
+def _read_output(
+    calls: Calls, decoded: Tensor, z: Tensor, options: AdoptedOptions, bounded: bool
+) -> tuple[AdoptedOptions, str]:
+    """Whether the decoder returns images or logits of them, and a note on it."""
+    low, high = options.values
+    if bounded:  # logits near 0 look like images until the latent is far away
+        wide = FAR * keyed_noise(WIDE, z[0].numel(), "adopted").view(WIDE, *z.shape[1:])
+        further = read_images(_called(calls.decode, wide.to(z), DECODER, "latents", MEND))
         assert isinstance(further, Tensor)
-        images = torch.cat([images, further])  # logits near 0 look like images until the latent is far away
-        inside = low <= float(images.min()) and float(images.max()) <= high
-        bounded = options.likelihood not in ("gaussian", "laplace")
-        options = replace(options, output="logits" if bounded and not inside else "images")
-        found = f"from {float(images.min()):.3g} to {float(images.max()):.3g}"
-        other = "images" if options.output == "logits" else "logits"
-        notes.append(f"the decoder's outputs run {found}: taken as {options.output} (output='{other}' says otherwise)")
-    return options, notes
+        decoded = torch.cat([decoded, further])
+    least, most = (float(end) for end in decoded.aminmax())
+    found = f"the decoder's outputs run from {least:.3g} to {most:.3g}"
+    if bounded and not low <= least <= most <= high:
+        return replace(options, output="logits"), f"{found}: taken as logits (output='images' says otherwise)"
+    if not 2 * low - high <= least <= most <= 2 * high - low:
+        raise ConfigError(
+            f"{found}, and images from {low:g} to {high:g}: values=(A, B) says what black and white are to the modules; "
+            "output='images' takes them as they are"
+        )
+    return replace(options, output="images"), f"{found}: taken as images (output='logits' says otherwise)"
 
 
-def _encoded(encode: Callable[[Tensor], Any], x: Tensor) -> tuple[bool, Any]:
-    """Whether the encoder takes images as vectors, and what it returns."""
-    try:
-        return False, encode(x)
-    except Exception as error:
-        try:
-            return True, encode(x.flatten(1))
-        except Exception:
-            raise _failed("encoder", x, error) from error
-
-
-def _called(call: Callable[[Tensor], Any], value: Tensor, what: str) -> Any:
-    try:
-        return call(value)
-    except Exception as error:
-        raise _failed(what, value, error) from error
-
-
-def _failed(what: str, value: Tensor, error: Exception) -> ConfigError:
-    why = f"{type(error).__name__}: {error}".partition("\n")[0]
-    return ConfigError(f"the {what} fails on {list(value.shape)} ({why}): give images of the model's size= and colour=")
-
-
-def _mean_of(encoded: Any) -> Tensor:
+def _read_encoder(calls: Calls, x: Tensor, options: AdoptedOptions) -> tuple[AdoptedOptions, Tensor]:
+    """What the encoder makes of images [n, C, H, W], in their values; and the means [n, ...] of their latents."""
+    flat, encoded = _encoded(calls, x)
     kind, parts = read_posterior(encoded)
-    return parts[0].mean if kind == OWN else parts[0]
+    mean = _mean(parts)
+    if kind == OWN and len(parts[0].batch_shape) + len(parts[0].event_shape) != 2:
+        raise ConfigError(
+            f"the encoder's distribution is over {list(mean.shape)} for {len(x)} images: let it be over latents [{len(x)}, K]"
+        )
+    for part in parts if kind != OWN else (mean,):
+        _check(part, ENCODER, len(x))
+    given = x.flatten(1) if flat else x
+
+    def means(images: Tensor) -> Tensor:
+        return _mean(read_posterior(_called(calls.encode, images, ENCODER, "images", MEND))[1])
+
+    _check_steady(means, given, mean, ENCODER)
+    return replace(options, posterior=kind, latent_shape=tuple(mean.shape[1:]), flat=flat), mean
+
+
+def _read_decoder(calls: Calls, z: Tensor, shape: tuple[int, ...]) -> Tensor | Distribution:
+    """What the decoder makes of latents [n, ...]."""
+    remedy = "let encode return what decode takes"
+    if z.dim() == 2:
+        remedy += "; where it returns mu and log_var side by side in one tensor, tensor.chunk(2, 1)"
+
+    def images(z: Tensor) -> Tensor:
+        found = read_images(_called(calls.decode, z, DECODER, "latents", remedy))
+        return found.mean if isinstance(found, Distribution) else found
+
+    decoded = read_images(_called(calls.decode, z, DECODER, "latents", remedy))
+    mean = decoded.mean if isinstance(decoded, Distribution) else decoded
+    _check(mean, DECODER, len(z))
+    if mean[0].numel() != math.prod(shape):
+        raise ConfigError(
+            f"the decoder returns {list(mean.shape)} and the images are {[len(z), *shape]}: read them at the model's size with "
+            "size= (and colour=)"
+        )
+    sides, expected = ([side for side in axes if side != 1] for axes in (mean.shape[1:], shape))
+    if sides not in (expected, [math.prod(shape)]):
+        raise ConfigError(
+            f"the decoder returns {list(mean.shape)} and the images are {[len(z), *shape]}: let it return this order of axes, or "
+            "vectors of it"
+        )
+    _check_steady(images, z, mean, DECODER)
+    return decoded
+
+
+def _encoded(calls: Calls, x: Tensor) -> tuple[bool, Any]:
+    """Whether the encoder takes images as vectors, and what it returns."""
+    remedy = "give images of the model's size= and colour="
+    if calls.paired:
+        remedy += "; of a pair, the encoder is the first"
+    try:
+        return False, _called(calls.encode, x, ENCODER, "images", remedy)
+    except ConfigError:
+        with contextlib.suppress(Exception):
+            return True, calls.encode(x.flatten(1))
+        raise
+
+
+def _called(call: Callable[[Tensor], Any], value: Tensor, what: str, of: str, remedy: str) -> Any:
+    """Raises ConfigError where it fails, with the `remedy` where the value's shape may be why, or changes what it is given."""
+    before = value.clone()
+    try:
+        found = call(value)
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}".partition("\n")[0]
+        if isinstance(error, TypeError | NameError | AttributeError | ImportError):
+            remedy = f"it is called with a tensor of {of} alone; mend it, or give a small module around it"
+        raise ConfigError(f"{what} fails on {of} {list(value.shape)} ({why}): {remedy}") from error
+    if not torch.equal(value, before):
+        raise ConfigError(f"{what} changes the {of} that it is given in place: let it leave them as they are")
+    return found
+
+
+def _mean(parts: tuple[Any, ...]) -> Tensor:
+    return parts[0].mean if isinstance(parts[0], Distribution) else parts[0]
 
 
 def _check(values: Tensor, what: str, count: int) -> None:
     if values.dim() < 2 or len(values) != count:
         raise ConfigError(
-            f"the {what} returns {list(values.shape)} for {count} images: its first axis should be theirs"
+            f"{what} returns {list(values.shape)} for {count}: the first axis should be theirs, and others follow "
+            "(squeeze() loses axes of 1)"
         )
     if not values.numel():
         raise ConfigError(
-            f"the {what} returns {list(values.shape)}, nothing of an image: let it return at least one number"
+            f"{what} returns {list(values.shape)}, nothing of an image: let it return at least one number"
         )
+    if not values.is_floating_point():
+        raise ConfigError(f"{what} returns {values.dtype}: let it return floats")
     if not values.isfinite().all():
-        raise ConfigError(f"the {what} returns NaN or infinity: are these the trained weights (weights=)?")
+        raise ConfigError(f"{what} returns NaN or infinity: are these the trained weights (weights=)?")
 
 
-def _check_steady(repeat: Callable[[], Tensor], values: Tensor, what: str) -> None:
-    """Figures of what draws, or depends on the batch, would be of no model."""
-    apart = float((repeat().double() - values.double()).abs().max())
-    if apart > SAME * max(float(values.double().abs().max()), 1e-6):
+def _check_steady(call: Callable[[Tensor], Tensor], given: Tensor, values: Tensor, what: str) -> None:
+    """Raises ConfigError where what `call` makes of the values given differs the second time, or when they come one by one:
+    figures of it would be of no model."""
+    again, one = call(given), call(given[:1])
+    if one.shape != values[:1].shape:
         raise ConfigError(
-            f"{what}, in evaluation mode: let it return the parameters of its distribution, and draw nothing and normalise by "
-            "nothing of the batch"
+            f"{what} returns {list(one.shape)} for one and {list(values.shape)} for {len(values)}: the first axis should be "
+            "theirs (squeeze() loses it)"
         )
+    for repeated, expected, why in (
+        (
+            again,
+            values,
+            "other numbers the second time: let it draw nothing, and return the parameters of a distribution",
+        ),
+        (one, values[:1], "for one other numbers than among others: let it normalise by nothing of its batch"),
+    ):
+        apart = float((repeated.double() - expected.double()).abs().max())
+        if apart > SAME * max(float(expected.double().abs().max()), 1e-6):
+            raise ConfigError(f"{what} gives, in evaluation mode, {why}")
 
 
 def _density(found: Distribution, shape: tuple[int, ...]) -> Any:

@@ -36,7 +36,7 @@ MEANS = ("mu", "mean", "loc", "embedding", "z_mean", "z_mu")
 LOG_VARIANCES = ("log_var", "logvar", "log_variance", "log_covariance", "z_log_var", "z_logvar")
 IMAGES = ("reconstruction", "recon_x", "recon", "x_hat", "x_recon", "logits", "images", "sample")
 SATURATED = 100.0  # of logits: as binary cross-entropy in torch bounds the logarithms of 0
-LAYOUTS = "give a module with methods encode(x) and decode(z) or parts encoder and decoder, or a pair of modules"
+LAYOUTS = "a module with methods encode(x) and decode(z) or parts encoder and decoder, or a pair of modules (encoder, decoder)"
 
 Pixels = Callable[[Tensor, float], Distribution]
 
@@ -87,24 +87,43 @@ class AdoptedOptions:
 
 
 class Calls(NamedTuple):
-    """How images are encoded and latents decoded; `owner`: the module whose methods these are, if they are."""
+    """How images are encoded and latents decoded; `owner`: the module whose methods these are, if they are; `paired`: whether
+    they were given as two modules."""
 
     encode: Callable[[Tensor], Any]
     decode: Callable[[Tensor], Any]
     owner: nn.Module | None = None
+    paired: bool = False
 
 
-def calls_of(made: object) -> Calls:
-    """Of a module, or of a pair of modules. Raises ConfigError for other objects, with the layouts that are known."""
+def calls_of(made: object, what: str = "the model") -> Calls:
+    """Of a module, or of a pair of modules. Raises ConfigError for other objects, which are `what`, with the layouts that are
+    known."""
     if isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(one, nn.Module) for one in made):
-        return Calls(*made)
+        return Calls(made[0], made[1], paired=True)
     if isinstance(made, nn.Module):
         for names in (("encode", "decode"), ("encoder", "decoder")):
             encode, decode = (getattr(made, name, None) for name in names)
             if callable(encode) and callable(decode):
                 return Calls(encode, decode, None if isinstance(encode, nn.Module) else made)
-    found = f"a {type(made).__name__}" + (" without these" if isinstance(made, nn.Module) else "")
-    raise ConfigError(f"a model to adopt is {found}: {LAYOUTS}; other layouts take a small module around them")
+    if isinstance(made, Mapping):
+        raise ConfigError(f"{what} is a mapping, as of weights: give the module too, and these as weights=")
+    found = kind_of(made) + (", which has not both of them" if isinstance(made, nn.Module) else "")
+    raise ConfigError(f"{what} should be {LAYOUTS}, and is {found}: write a small module around it")
+
+
+def as_one(made: object) -> nn.Module:
+    """A module as it is, a pair of them as one."""
+    if isinstance(made, nn.Module):
+        return made
+    return nn.ModuleDict(dict(zip(("encoder", "decoder"), made, strict=True)))  # type: ignore[call-overload]
+
+
+def kind_of(found: object) -> str:
+    """What something is, in words."""
+    if isinstance(found, tuple | list):
+        return f"{len(found)} values"
+    return "None" if found is None else f"of type {type(found).__name__}"
 
 
 def _named(found: Any) -> dict[str, Any] | None:
@@ -143,8 +162,7 @@ def read_posterior(found: Any) -> tuple[Literal["normal", "point", "own"], tuple
             return "normal", tuple(found)
         shapes = " and ".join(str(list(one.shape)) for one in found)
         raise ConfigError(f"the encoder returns tensors {shapes}: mu and log variance have one shape")
-    what = f"{len(found)} values" if isinstance(found, tuple | list) else f"a {type(found).__name__}"
-    raise ConfigError(f"the encoder returns {what}: return (mu, log_var), or a torch Distribution")
+    raise ConfigError(f"what the encoder returns is {kind_of(found)}: return (mu, log_var), or a torch Distribution")
 
 
 def read_images(found: Any) -> Tensor | Distribution:
@@ -155,9 +173,8 @@ def read_images(found: Any) -> Tensor | Distribution:
     if isinstance(found, tuple | list) and len(found) == 1:
         (found,) = found
     if not isinstance(found, Tensor | Distribution):
-        what = f"{len(found)} values" if isinstance(found, tuple | list) else f"a {type(found).__name__}"
         names = f" under {', '.join(map(str, named))}" if named else ""
-        raise ConfigError(f"the decoder returns {what}{names}: return images or logits [B, C, H, W]")
+        raise ConfigError(f"what the decoder returns{names} is {kind_of(found)}: return images or logits [B, C, H, W]")
     return found
 
 
@@ -228,6 +245,7 @@ class AdoptedDecoder(Decoder):
 def _build(make: Callable[[], object], options: AdoptedOptions, spec: Spec) -> Model:
     made = make()
     calls = calls_of(made)
+    as_one(made).to("cpu", torch.float32)
     decoder = AdoptedDecoder(calls, options, spec.image_shape)
     if options.posterior == "point":
         return Model(encoder=AdoptedPoint(calls, options), decoder=decoder)

@@ -41,6 +41,16 @@ def find_family(model: str, origin: Origin = TYPED, adopted: bool = False) -> Fa
     return adopted_family(model, maker(found, model))
 
 
+def is_made(found: object) -> bool:
+    """Whether it is modules, or nothing that makes them."""
+    return isinstance(found, nn.Module | tuple | list) or not callable(found)
+
+
+def called(found: object, name: str) -> str:
+    """What a factory is called, in words: its own name, or the import path `name`."""
+    return name if is_import_path(name) else getattr(found, "__name__", name)
+
+
 def maker(found: object, name: str) -> Callable[[], object]:
     """What makes modules anew: a factory, which is called without arguments, or copies of modules that are there."""
 
@@ -50,10 +60,10 @@ def maker(found: object, name: str) -> Callable[[], object]:
             return factory()
         except Exception as error:
             why = f"{type(error).__name__}: {error}".partition("\n")[0]
-            raise ConfigError(f"calling {name}() failed ({why}): give a function without arguments") from error
+            remedy = "give a function without arguments" if isinstance(error, TypeError) else "mend it"
+            raise ConfigError(f"calling {called(found, name)}() failed ({why}): {remedy}") from error
 
-    modules = isinstance(found, nn.Module | tuple | list) or not callable(found)
-    return (lambda: copy.deepcopy(found)) if modules else call
+    return (lambda: copy.deepcopy(found)) if is_made(found) else call
 
 
 def _in_memory(model: str) -> Family:

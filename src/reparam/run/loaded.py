@@ -152,8 +152,9 @@ class LoadedRun:
     def read(self, given: Given) -> NewPictures:
         """Pictures that are not the run's own, in its size, crop and colours: files, folders or zips of them, arrays (.npy,
         .npz), or what `--data` can name besides, one or a list; or the images themselves, as `train` takes them: a tensor or an
-        array [N, C, H, W], a pair (images, labels), a torch Dataset. Numbers mean what they meant in the run's own images. All of them
-        and no split, in their order, with their names and classes (`read_new`). Raises DataError for what cannot be read."""
+        array [N, C, H, W], a pair (images, labels), a torch Dataset. Numbers mean what they meant in the run's own images. All of
+        them and no split, in their order, with their names and classes (`read_new`). Raises DataError for what cannot be read.
+        """
         data = replace(fitting(self.config, self.spec), split_sizes=(), split_seed=0, stream=False)
         found = read_new(given, data, self.document.data.classes)
         if self.spec.levels == BYTES:
