@@ -1,4 +1,4 @@
-"""VAE-GAN: its gradients against plain differentiation of its formula, the adversarial weight, and a discriminator that learns."""
+"""VAE-GAN: its gradients against plain differentiation of its formula, its adversarial weight, a discriminator that learns."""
 
 import math
 
