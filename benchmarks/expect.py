@@ -5,13 +5,14 @@
     python benchmarks/expect.py --data-root DIR [--data ...] [--runs DIR] --draw docs/images
 
 Each cell is `reparam train MODEL --recipe ... --minutes N` and `reparam evaluate`, kept as a file of its own as soon as it is
-there; what is there is not run again. Of several seeds the first cell that is there has the minutes, and the others take as many
+there; what is there is not run again, and a run that is there is measured. Of several seeds the first cell that is there has the minutes, and the others take as many
 epochs: the spread over seeds is that of equal work, whatever else the machine does. `vae` is measured twice, with the prior
 fitted after training and with N(0, I). The baseline, a Gaussian in as many principal components as there are latents, is measured
 by `evaluate` itself, on the same images. Runs and a picture of 36 samples, not chosen, are left in `--runs`. DIR holds
 `celeba-5k`, in CelebA's layout, and `cifar10`.
 
-`--draw` writes `expect.json`, medians and ranges over seeds; `expect-DATA.svg`, figures over minutes with a point for each seed
+`--draw` writes `expect.json`, medians and ranges over seeds, of `fid_classifier` as a share of the baseline's, since its network
+is trained on the machine that measures; `expect-DATA.svg`, figures over minutes with a point for each seed
 and a line through their means; and `expect-DATA.jpg`, the first samples of each arm's longest run in `--runs`, in a row, below
 those of the baseline.
 """
@@ -42,8 +43,9 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "vae": ("vae", {"recipe": "photos"}),
     "ae": ("ae", {"recipe": "photos"}),
     "gan": ("gan", {"flip": True}),
+    "vaegan": ("vaegan", {}),
 }
-METRICS = ("psnr", "fid_classifier", "kid_classifier", "kid_random")
+METRICS = ("psnr", "sharpness", "sharpness_samples", "fid_classifier", "kid_classifier", "kid_random")
 INCEPTION = ("kid_inception",)
 SAMPLES = 36
 LATENTS = 64
@@ -51,7 +53,7 @@ COLUMNS = 12
 
 
 def measured(run: reparam.Run, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    able = [name for name in names if name != "psnr" or run.model.has("encoder")]
+    able = [name for name in names if name not in ("psnr", "sharpness") or run.model.has("encoder")]
     return {name: dataclasses.asdict(measure) for name, measure in run.evaluate(able).items()}
 
 
@@ -86,7 +88,8 @@ def cell(
     folder = arguments.runs / cell_name(data, arm, minutes, seed)
     images = {**DATA[data], "data": f"{data}:{arguments.data_root / DATA[data]['data']}"}
     options = {**options, **length(data, arm, minutes, {**images, **options}, arguments.out), "seed": seed}
-    run = reparam.train(model, **images, **options, pictures=0, out=folder)
+    there = (folder / "run.json").exists()
+    run = reparam.load(folder) if there else reparam.train(model, **images, **options, pictures=0, out=folder)
     status = run.folder.status()
     if status.state not in ("finished", "stopped early"):
         raise SystemExit(f"{folder}: {status.state} after {status.step:,} steps; run this again after 'reparam resume'")
@@ -108,17 +111,24 @@ def cell(
     write_png(folder / "samples.png", sheet(run.sample(SAMPLES), 12))
     if arm == "vae":
         run.fit_prior("own")
-        found["standard_normal"] = measured(run, tuple(name for name in names if name != "psnr"))
+        of_samples = tuple(name for name in names if name not in ("psnr", "sharpness"))
+        found["standard_normal"] = measured(run, of_samples)
         run.fit_prior()
     return found
 
 
 PANELS = {
     "psnr": "PSNR of reconstructions (dB)",
-    "fid_classifier": "fid_classifier of samples",
+    "fid_classifier": "fid_classifier of samples / baseline's",
     "kid_random": "kid_random of samples",
 }
-NAMES = {"vae": "VAE", "standard_normal": "VAE with N(0, I)", "ae": "AE with a fitted prior", "gan": "GAN"}
+NAMES = {
+    "vae": "VAE",
+    "standard_normal": "VAE with N(0, I)",
+    "ae": "AE with a fitted prior",
+    "gan": "GAN",
+    "vaegan": "VAE with a discriminator",
+}
 
 
 def cells(data: str, results: Path) -> list[dict[str, Any]]:
@@ -129,17 +139,17 @@ def points(data: str, results: Path) -> dict[str, dict[float, dict[str, list[flo
     """The figures of all seeds by arm, minutes and metric; those of the plain baseline, which no minutes change, under 0."""
     found: dict[str, dict[float, dict[str, list[float]]]] = {}
 
-    def add(arm: str, minutes: float, metrics: dict[str, Any]) -> None:
+    def add(arm: str, minutes: float, metrics: dict[str, Any], unit: float) -> None:
         for metric in PANELS:
             if metric in metrics:
-                found.setdefault(arm, {}).setdefault(minutes, {}).setdefault(metric, []).append(
-                    metrics[metric]["value"]
-                )
+                value = metrics[metric]["value"] / (unit if metric == "fid_classifier" else 1.0)
+                found.setdefault(arm, {}).setdefault(minutes, {}).setdefault(metric, []).append(value)
 
     for one in cells(data, results):
-        add(one["arm"], one["minutes"], one["metrics"])
-        add("standard_normal", one["minutes"], one.get("standard_normal", {}))
-        add("components", 0, one["components"])
+        unit = one["components"]["fid_classifier"]["value"]
+        add(one["arm"], one["minutes"], one["metrics"], unit)
+        add("standard_normal", one["minutes"], one.get("standard_normal", {}), unit)
+        add("components", 0, one["components"], unit)
         found[one["arm"]][one["minutes"]].setdefault("steps", []).append(one["steps"])
     return found
 
