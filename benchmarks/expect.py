@@ -5,16 +5,16 @@
     python benchmarks/expect.py --data-root DIR [--data ...] [--runs DIR] --draw docs/images
 
 Each cell is `reparam train MODEL --recipe ... --minutes N` and `reparam evaluate`, kept as a file of its own as soon as it is
-there; what is there is not run again, and a run that is there is measured. Of several seeds the first cell that is there has the minutes, and the others take as many
-epochs: the spread over seeds is that of equal work, whatever else the machine does. `vae` is measured twice, with the prior
-fitted after training and with N(0, I). The baseline, a Gaussian in as many principal components as there are latents, is measured
-by `evaluate` itself, on the same images. Runs and a picture of 36 samples, not chosen, are left in `--runs`. DIR holds
-`celeba-5k`, in CelebA's layout, and `cifar10`.
+there; what is there is not run again, and a run that is there is measured. Of several seeds the first cell that is there has the
+minutes, and the others take as many epochs: the spread over seeds is that of equal work, whatever else the machine does. `vae` is
+measured twice, with the prior fitted after training and with N(0, I). The baseline, a Gaussian in as many principal components as
+there are latents, is measured by `evaluate` itself, on the same images. Runs and a picture of 36 samples, not chosen, are left in
+`--runs`. DIR holds `celeba-5k`, in CelebA's layout, and `cifar10`.
 
 `--draw` writes `expect.json`, medians and ranges over seeds, of `fid_classifier` as a share of the baseline's, since its network
-is trained on the machine that measures; `expect-DATA.svg`, figures over minutes with a point for each seed
-and a line through their means; and `expect-DATA.jpg`, the first samples of each arm's longest run in `--runs`, in a row, below
-those of the baseline.
+is trained on the machine that measures; `expect-DATA.svg`, figures over minutes with a point for each seed and a line through
+their means; and `expect-DATA.jpg`, the first samples of each arm's longest run in `--runs`, in a row, below those of the
+baseline.
 """
 
 import argparse
