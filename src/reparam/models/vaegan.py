@@ -131,10 +131,10 @@ class VAEGANOptions(AutoencoderOptions):
     beta: Annotated[float, Field(ge=0, description="weight of the KL term (1: the ELBO)")] = 1.0
     perceptual: Annotated[
         float, Field(ge=0, description="weight a pixel of the difference of the discriminator's hidden maps")
-    ] = 1.0
+    ] = 2.0
     adversarial: Annotated[
         float, Field(ge=0, description="length of the adversarial gradient, as a share of that of all the rest")
-    ] = 0.5
+    ] = 0.8
     adversarial_from: Annotated[
         float, Field(ge=0, description="epochs before the adversarial term counts"), InEpochs
     ] = 3.0
@@ -176,7 +176,9 @@ VAEGAN = Family(
     recipes={
         "default": Recipe(
             "network on patches, starts as PCA, hinge loss; mirrored images; the average of the last weights",
-            {**_PHOTOS, "keep": "ema"},
+            # Of 4,000 faces of 32 pixels, 750 steps of both players, one seed: sharpness of samples 0.53 with these rates, 0.49
+            # with 5e-4 and 0.9, PSNR equal; adversarial 0.8 in place of 0.5 0.53 too, 1.5 lost the reconstruction.
+            {**_PHOTOS, "keep": "ema", "learning_rate": 1e-3, "adam_beta1": 0.5},
         ),
     },
 )
