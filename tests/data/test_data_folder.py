@@ -323,7 +323,7 @@ def tiff_of_floats():
         ("a.jpg", jpeg()[:30], "a.jpg"),
         ("a.png", png(16, 16), "damaged or cut short"),
         ("a.png", png(1, 1), "1 x 1 pixels"),
-        ("a.png", png(500, 7), "500 x 7 pixels"),
+        ("a.png", png(500, 7), "7 x 500 pixels (height x width)"),
         ("a.png", png(9000, 9000), "more than 64 million"),
         ("a.png", png(20_000, 20_000), "more than 64 million"),
         ("a.png", png(10_000, 9_500), "more than 64 million"),

@@ -344,7 +344,7 @@ def test_a_missing_side(tmp_path, kept, missing, refused):
 def test_an_unequal_size(tmp_path, refused):
     fill(tmp_path, 5)
     save(tmp_path / "masks" / "2.png", blocks(32))
-    with refused(f"{tmp_path}/masks/2.png has 32 x 32 pixels and its image, 'images/2.png', 16 x 16", "as large as"):
+    with refused(f"{tmp_path}/masks/2.png has 32 x 32 pixels (height x width) and its image, 'images/2.png', 16 x 16", "as large as"):
         read(tmp_path)
 
 
@@ -502,7 +502,7 @@ def test_cub_in_one_folder(tmp_path):
         (lambda p: (p / "segmentations").rename(p / "masks"), ("lacks segmentations/", "and 39 more files")),
         (
             lambda p: save(p / "segmentations" / "001.Bird" / "Bird_0001.png", blocks()),
-            ("Bird_0001.png has 16 x 16 pixels", "24 x 20"),
+            ("Bird_0001.png has 16 x 16 pixels", "20 x 24"),
         ),
     ],
 )

@@ -102,7 +102,7 @@ BAD = {
 @pytest.mark.parametrize("stream", [False, True])
 def test_one_error_names_every_picture_that_cannot_be_read(tmp_path, stream, refused):
     path = folder(tmp_path / "p", bad=BAD)
-    with refused(f"{path} holds 6 pictures that cannot be read: ", *BAD, "60000 x 1 pixels", "--damaged skip"):
+    with refused(f"{path} holds 6 pictures that cannot be read: ", *BAD, "1 x 60000 pixels", "--damaged skip"):
         load(f"folder:{path}", DataOptions(stream=stream))
 
 

@@ -66,7 +66,7 @@ def cut_sheet(image: Image.Image, shape: tuple[int, int, int], gap: int = GAP) -
     rows, rest_of_rows = divmod(image.height + gap, height + gap)
     columns, rest_of_columns = divmod(image.width + gap, width + gap)
     if rest_of_rows or rest_of_columns:
-        raise ValueError(f"a picture of {image.width} x {image.height} pixels is no sheet of {width} x {height} tiles")
+        raise ValueError(f"a picture of {image.height} x {image.width} pixels is no sheet of {height} x {width} tiles")
     framed = np.pad(pixels, ((0, gap), (0, gap), (0, 0))) / 255
     tiles = torch.from_numpy(framed).unflatten(0, (rows, height + gap)).unflatten(2, (columns, width + gap))
     return tiles[:, :height, :, :width].permute(0, 2, 4, 1, 3)

@@ -20,7 +20,7 @@ from reparam.data.io.archives import Tree
 from reparam.data.io.deep import is_deep, is_float, low_bytes, numbers_of
 from reparam.data.io.picture_files import check_whole, pages
 from reparam.data.io.resize import fit
-from reparam.data.options import SMALLEST, Colour, DepthOptions, ImageOptions, Sides
+from reparam.data.options import SMALLEST, Colour, DepthOptions, ImageOptions, Sides, spelled
 from reparam.errors import DataError, escaped
 
 PIXEL_LIMIT = 64_000_000  # of one picture: below Pillow's own guard, whose message names no remedy
@@ -297,11 +297,11 @@ def _opened(tree: Tree, name: str, whole: bool) -> Iterator[tuple[Image.Image, i
     try:
         with tree.open(name) as file, Image.open(file, formats=FORMATS) as picture:
             width, height = picture.size
+            size = f"{spelled((height, width))} pixels (height x width)"
             if width * height > PIXEL_LIMIT:
-                raise DataError(f"{where} has {width} x {height} pixels, {too_large}")
+                raise DataError(f"{where} has {size}, {too_large}")
             if min(width, height) < SMALLEST:
-                found = f"{width} x {height} pixels, fewer than {SMALLEST} a side"
-                raise DataError(f"{where} has {found}: remove it or enlarge it")
+                raise DataError(f"{where} has {size}, fewer than {SMALLEST} a side: remove it or enlarge it")
             kind, before = str(picture.format), file.tell()
             file.seek(0)
             if whole:

@@ -17,7 +17,7 @@ from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import FolderTree, Tree, require
 from reparam.data.io.pictures import decode_maps, decode_measured, measure, place, refuse
 from reparam.data.io.resize import Box, fit
-from reparam.data.options import COLOURS, DepthOptions, ImageOptions, Sides
+from reparam.data.options import COLOURS, DepthOptions, ImageOptions, Sides, spelled
 from reparam.data.tasks import to_float
 from reparam.errors import DataError
 
@@ -132,8 +132,9 @@ def read_mask(path: Path, picture: Picture, shape: tuple[int, int, int], options
     refuse(file, unreadable)
     size = sizes[0]
     if abs(size[0] * picture.size[1] - size[1] * picture.size[0]) > 0.02 * size[0] * picture.size[1]:
-        found, expected = (f"{width} x {height}" for width, height in (size, picture.size))
-        raise DataError(f"{path} has {found} pixels and the picture {expected}: draw the mask on the picture itself")
+        found, expected = (spelled(each[::-1]) for each in (size, picture.size))
+        has = f"has {found} pixels (height x width) and the picture {expected}"
+        raise DataError(f"{path} {has}: draw the mask on the picture itself")
     return values.float()
 
 

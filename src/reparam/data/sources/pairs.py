@@ -18,7 +18,7 @@ from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import Tree, open_tree
 from reparam.data.io.pictures import decode_maps, decode_measured, measure, place, refuse, refuse_all
 from reparam.data.io.resize import choose_sides, fit
-from reparam.data.options import DepthOptions, PairsOptions, value_code
+from reparam.data.options import DepthOptions, PairsOptions, spelled, value_code
 from reparam.data.sources.class_names import class_files, read_class_names
 from reparam.data.sources.layout import arrange, find_pictures, require_enough
 from reparam.data.sources.mask_values import StoredMasks, read_meaning
@@ -91,9 +91,8 @@ def read_pairs(
     refuse_all(tree, [*images, *masks], of_images.unreadable | of_masks.unreadable)
     for image, mask in zip(images, masks, strict=True):
         if of_masks.sizes[mask] != of_images.sizes[image]:
-            both = (of_masks.sizes[mask], of_images.sizes[image])
-            found, expected = (f"{width} x {height}" for width, height in both)
-            has = f"has {found} pixels and its image, {image!r}, {expected}"
+            found, expected = (spelled(size[::-1]) for size in (of_masks.sizes[mask], of_images.sizes[image]))
+            has = f"has {found} pixels (height x width) and its image, {image!r}, {expected}"
             raise DataError(f"{place(tree, mask)} {has}: make the mask as large as the image")
     sizes = [of_images.sizes[name] for name in images]
     sides, size_notes = choose_sides(sizes, options)

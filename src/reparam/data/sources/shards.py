@@ -117,7 +117,7 @@ class ShardReader:
         try:
             with Image.open(io.BytesIO(packed), formats=("PNG",)) as picture:
                 if picture.size != (self.shape[2], self.shape[1]):  # before any size is believed
-                    raise ValueError(f"{picture.width} x {picture.height} pixels")
+                    raise ValueError(f"{spelled(picture.size[::-1])} pixels")
                 pixels = np.asarray(picture)
         except Exception as error:  # decoders raise almost anything on damaged data
             raise DataError(f"{where} is no picture ({' '.join(str(error).split())}): {_REMEDY}") from None
