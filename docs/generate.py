@@ -118,7 +118,8 @@ def takes(kind: Any, extras: Sequence[Any]) -> str:
     if get_origin(kind) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(kind))
     if get_origin(kind) is tuple:
-        return "names `A,B,...`" if get_args(kind)[0] is str else "integers `A,B,...`"
+        several = {str: "names", float: "numbers"}.get(get_args(kind)[0], "integers")
+        return f"{several} `A,B,...`"
     if kind is bool:
         return ""
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}

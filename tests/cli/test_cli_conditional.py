@@ -297,7 +297,7 @@ def test_wrong_uses(runs: dict[str, Path], trained: Path, command: Callable, tmp
     refused(command("evaluate", trained, "--occlusion", 0.4), "occlusion")
     own_mask = tmp_path / "wide-mask.png"
     Image.fromarray(np.tile(np.array([0, 255], np.uint8), (16, 16))).save(own_mask)
-    refused(command("complete", runs["boxes"], own, "--mask", own_mask, "--out", out), "32 x 16", "16 x 16")
+    refused(command("complete", runs["boxes"], own, "--mask", own_mask, "--out", out), "16 x 32", "16 x 16")
     refused(command("complete", runs["quadrants"], own, "--out", own), "overwrite")
     refused(command("complete", runs["maps"], "--out", out), "reparam segment")
     refused(command("segment", runs["boxes"], own, "--out", tmp_path / "o"), "cannot segment")

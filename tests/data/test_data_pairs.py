@@ -344,7 +344,10 @@ def test_a_missing_side(tmp_path, kept, missing, refused):
 def test_an_unequal_size(tmp_path, refused):
     fill(tmp_path, 5)
     save(tmp_path / "masks" / "2.png", blocks(32))
-    with refused(f"{tmp_path}/masks/2.png has 32 x 32 pixels (height x width) and its image, 'images/2.png', 16 x 16", "as large as"):
+    with refused(
+        f"{tmp_path}/masks/2.png has 32 x 32 pixels (height x width) and its image, 'images/2.png', 16 x 16",
+        "as large as",
+    ):
         read(tmp_path)
 
 
