@@ -8,6 +8,7 @@ from PIL import Image
 from reparam.data import DataOptions, Dataset, load
 from reparam.data.options import spelled_value, value_code
 from reparam.data.sources.mask_values import StoredMasks
+from reparam.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 MASK = np.arange(64).reshape(8, 8) // 8 % 4  # places 0 to 3, in rows
@@ -98,6 +99,16 @@ def test_a_level_may_be_what_does_not_count(tmp_path):
     data = read(make(tmp_path, (2, 120, 250)), mask_levels=("0", "128", "255"), ignore=128)
     assert labels_of(data, 3) == [0, 255, 1]
     assert data.map_values == ("background", "foreground")
+
+
+def test_an_edge_between_black_and_white_is_asked_for_and_both_answers_work(tmp_path):
+    values = make(tmp_path, (0, 128, 255))
+    with pytest.raises(DataError, match="value 128, and all masks 3 values") as caught:
+        read(values)
+    two, three = (words.split()[0] for words in str(caught.value).split("--remap ")[1:])
+    assert labels_of(read(values, remap=tuple(two.split(","))), 3) == [0, 255, 1]
+    assert labels_of(read(values, remap=tuple(three.split(","))), 3) == [0, 1, 2]
+    assert labels_of(read(values, ignore=128), 3) == [0, 255, 1]
 
 
 def test_remap_says_the_label_of_each_value(tmp_path, refused):

@@ -234,7 +234,10 @@ def _told_by_files(
             for label, code in enumerate(others)
         )
         remedy = f"--remap {said} says which label each becomes ('{IGNORE}': does not count)"
-    held_by_all = f"all masks {count} values, which are not 0 to D - 1 with D at most {MOST_LABELS}{why}"
+        if not small and len(others) == 3 and others[0] == 0 and others[2] == _WHITE:  # perhaps with a grey edge
+            two = f"--remap 0:0,{wrong}:{IGNORE},255:1 makes two labels, and {wrong} does not count"
+            remedy = f"{two}; --remap {said} makes three"
+    held_by_all = f"all masks {len(others)} values, which are not 0 to D - 1 with D at most {MOST_LABELS}{why}"
     raise DataError(f"{place(tree, name)} holds value {wrong}, and {held_by_all}: {remedy}")
 
 
