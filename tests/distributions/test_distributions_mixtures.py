@@ -1,4 +1,4 @@
-"""Mixtures: draws, density, and the bounds on the KL of a Gaussian to one, against Monte Carlo and closed forms."""
+"""Mixtures: draws, density, and the bounds on the KL of a Gaussian or a mixture to one, against Monte Carlo and closed forms."""
 
 import math
 
@@ -8,16 +8,19 @@ from torch import Tensor
 from torch.distributions import Independent, MixtureSameFamily, Normal, kl_divergence
 
 from reparam.distributions import (
+    full_mixture,
     keyed_generator,
     kl_at,
     mixture,
     monte_carlo_kl,
+    paired_kl,
     report_kl,
     responsibilities,
     rsample,
     tight_kl,
     with_parameters,
 )
+from reparam.errors import ReparamError
 from reparam.testing import check_distribution
 
 B, K = 7, 3
@@ -127,6 +130,96 @@ def test_far_components_keep_the_tight_bound_finite_and_its_gradient() -> None:
     bound.sum().backward()
     torch.testing.assert_close(bound, torch.tensor([K * 1e6 / 2 + math.log(2)]))
     assert loc.grad.isfinite().all()
+
+
+# -- mixture against mixture: the VAE report's eq. 15 ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("components", [2, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_paired_bound_is_above_monte_carlo(components: int, seed: int) -> None:
+    q_z, p_z = prior(components, seed), prior(components, 10 + seed)
+    z = rsample(q_z, (DRAWS,), keyed_generator("cpu", seed))
+    ratio = q_z.log_prob(z) - p_z.log_prob(z)
+    assert paired_kl(q_z, p_z) > ratio.mean() + 4 * ratio.std() / math.sqrt(DRAWS)
+
+
+def test_the_paired_bound_of_one_component_is_the_closed_form() -> None:
+    (loc, scale), (other, its_scale) = gaussians(0, 1), gaussians(1, 1)
+    exact = kl_divergence(Independent(Normal(loc[0], scale[0]), 1), Independent(Normal(other[0], its_scale[0]), 1))
+    torch.testing.assert_close(paired_kl(prior(1, 0), prior(1, 1)), exact)
+
+
+def test_the_paired_bound_of_a_mixture_to_itself_is_0_and_not_in_another_order() -> None:
+    q_z = prior(4)
+    torch.testing.assert_close(paired_kl(q_z, q_z), torch.zeros((), dtype=torch.float64))
+    turned = with_parameters(q_z, lambda parameter: parameter.roll(1, 0))
+    torch.testing.assert_close(turned.log_prob(torch.ones(K).double()), q_z.log_prob(torch.ones(K).double()))
+    assert paired_kl(q_z, turned) > 1
+
+
+def test_the_paired_bound_is_exact_for_components_that_are_far_apart_and_the_same() -> None:
+    """Each draw then tells its component, and the KL is that of the weights. For components that coincide it is 0 instead."""
+    weights, others = torch.tensor([0.2, 0.5, 0.3]).double(), torch.tensor([0.6, 0.1, 0.3]).double()
+    exact = (weights * (weights / others).log()).sum()
+    for apart in (100.0, 0.0):
+        loc = apart * torch.arange(3.0).double()[:, None].expand(3, K)
+        q_z, p_z = (mixture(w.log(), loc, torch.ones(3, K).double()) for w in (weights, others))
+        torch.testing.assert_close(paired_kl(q_z, p_z), exact)
+        z = rsample(q_z, (DRAWS,), keyed_generator("cpu", "apart"))
+        ratio = q_z.log_prob(z) - p_z.log_prob(z)
+        known = exact if apart else torch.zeros(())
+        assert (ratio.mean() - known).abs() <= 4 * ratio.std() / math.sqrt(DRAWS) + 1e-12
+
+
+def test_the_reports_bound_is_the_paired_one_of_a_gaussian_repeated() -> None:
+    """Its eq. 16 from its eq. 15: q = sum_m 1/M q, image by image."""
+    q_z, p_z = posterior(), prior(5)
+    loc, scale = (part[:, None].expand(B, 5, K) for part in (q_z.base_dist.loc, q_z.base_dist.scale))
+    repeated = mixture(torch.zeros(B, 5, dtype=torch.float64), loc, scale)
+    torch.testing.assert_close(paired_kl(repeated, p_z), report_kl(q_z, p_z))
+
+
+def test_the_paired_bound_takes_full_covariances() -> None:
+    q_z, p_z = prior(3, 0), prior(3, 1)
+
+    def full(one: MixtureSameFamily) -> MixtureSameFamily:
+        components = one.component_distribution.base_dist
+        return full_mixture(one.mixture_distribution.logits, components.loc, components.scale.diag_embed())
+
+    for first, second in ((full(q_z), full(p_z)), (q_z, full(p_z))):
+        torch.testing.assert_close(paired_kl(first, second), paired_kl(q_z, p_z))
+
+
+def test_the_paired_bound_of_weights_of_0() -> None:
+    """Of q: the component is not there. Of p alone: infinite. Without any in the other: as if neither had it."""
+    loc, scale = gaussians(0, 3)
+    other, its_scale = gaussians(1, 3)
+    some, none = torch.tensor([0.2, 0.3, 0.5]).double().log(), torch.tensor([0.4, 0.6, 0.0]).double().log()
+    two = torch.tensor([0.4, 0.6]).double().log()
+    assert paired_kl(mixture(some, loc, scale), mixture(none, other, its_scale)).isposinf()
+    without = paired_kl(mixture(two, loc[:2], scale[:2]), mixture(two, other[:2], its_scale[:2]))
+    torch.testing.assert_close(paired_kl(mixture(none, loc, scale), mixture(none, other, its_scale)), without)
+    found = paired_kl(mixture(none, loc, scale), mixture(some, other, its_scale))
+    torch.testing.assert_close(found, without + math.log(2))  # p has its two at half of their weights
+
+
+def test_mixtures_of_other_numbers_of_components_are_told() -> None:
+    with pytest.raises(ReparamError, match="3 and 1 components cannot be paired: repeat components"):
+        paired_kl(prior(3), prior(1))
+
+
+def test_gradients_of_the_paired_bound() -> None:
+    parameters = [
+        part.clone().requires_grad_()
+        for seed in (0, 1)
+        for part in (torch.randn(3, generator=keyed_generator("cpu", seed), dtype=torch.float64), *gaussians(seed, 3))
+    ]
+
+    def value(*parts: Tensor) -> Tensor:
+        return paired_kl(mixture(*parts[:3]), mixture(*parts[3:]))
+
+    assert torch.autograd.gradcheck(value, parameters)
 
 
 def test_draws_have_the_mixtures_moments_and_its_shares() -> None:

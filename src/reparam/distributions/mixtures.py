@@ -1,8 +1,10 @@
-r"""Mixtures of Gaussians, and the divergence of a Gaussian from one: p(z) = sum_m pi_m p_m(z).
+r"""Mixtures of Gaussians, and the divergence of a Gaussian, or of another mixture, from one: p(z) = sum_m pi_m p_m(z).
 
-KL(q || p) has no closed form, but bounds from above that do, in the KL_m = KL(q || p_m) to each component:
+KL(q || p) has no closed form, but bounds from above that do. Of a Gaussian q, in the KL_m = KL(q || p_m) to each component:
 
     KL  <=  `tight` = -log sum_m pi_m exp(-KL_m)  <=  `report` = 1/M sum_m (KL_m - log(M pi_m))
+
+Of a mixture q `paired_kl`, of which `report` is the case of M equal components.
 
 Shapes: `B` batch, `M` components, `K` latent, `L` draws.
 """
@@ -11,6 +13,8 @@ import math
 
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal, kl_divergence
+
+from reparam.errors import ReparamError
 
 
 def mixture(logits: Tensor, loc: Tensor, scale: Tensor) -> MixtureSameFamily:
@@ -50,6 +54,25 @@ def report_kl(q_z: Independent, p_z: MixtureSameFamily) -> Tensor:
     """
     log_joint = _log_joint(q_z, p_z)
     return -log_joint.mean(-1) - math.log(log_joint.shape[-1])
+
+
+def paired_kl(q_z: MixtureSameFamily, p_z: MixtureSameFamily) -> Tensor:
+    r"""sum_m a_m log(a_m / pi_m) + sum_m a_m KL(q_m || p_m), q = sum_m a_m q_m and p = sum_m pi_m p_m, [B], in nats.
+
+    The VAE report's eq. 15 with the hats that it lacks in one line: p has components of its own. Never below KL(q || p), by the
+    log-sum inequality (Do 2003); equal to it iff, at q-almost every z, a_m q_m(z) / (pi_m p_m(z)) is the same for all m: so for
+    one component, and where p = q component by component. Components are paired by their number, so that another order gives
+    another bound. Infinite where a component of q has weight and that of p has none.
+
+    Weights [M] or [B, M], components of batch shape [M] or [B, M]. Raises ReparamError where q has another number of them.
+    """
+    counts = [one.mixture_distribution.logits.shape[-1] for one in (q_z, p_z)]
+    if counts[0] != counts[1]:
+        raise ReparamError(
+            f"mixtures of {counts[0]} and {counts[1]} components cannot be paired: repeat components, and divide their weights"
+        )
+    weights, each = q_z.mixture_distribution, kl_divergence(q_z.component_distribution, p_z.component_distribution)
+    return kl_divergence(weights, p_z.mixture_distribution) + (weights.probs * each).sum(-1)
 
 
 def log_responsibilities(q_z: Independent, p_z: MixtureSameFamily) -> Tensor:
