@@ -6,6 +6,7 @@ few enough units to sum over all tuples of them.
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from reparam.core.batch import Batch, Condition
 from reparam.core.conditional import Decoder, Encoder, Prior
 from reparam.core.context import ContextNetwork, ContextOutput
 from reparam.distributions import Bernoulli, keyed_generator
+from reparam.errors import ConfigError
 from reparam.evaluation.likelihood import bound, importance_nll, monte_carlo_nll
 from reparam.models import MODELS, Model, Schedule, Spec
 from reparam.objectives import ELBO, MonteCarlo, StructuredPrediction
@@ -154,10 +156,115 @@ def test_an_images_estimate_does_not_depend_on_how_many_are_measured(pair: tuple
     torch.testing.assert_close(bound(model, x, 0, c=c)[0][:2], bound(model, x[:2], 0, c=c[:2])[0])
 
 
+def test_the_bound_of_l_draws_has_the_mean_of_one_and_an_lth_of_its_variance(pair: tuple[Tensor, Tensor]) -> None:
+    """Both in closed form. With z = m + s eps, r = x - B c - W m and the columns w_k of W orthogonal, -log p(x|z, c) is a
+    constant and sum_k (|w_k|^2 s_k^2 eps_k^2 - 2 (r . w_k) s_k eps_k) / (2 NOISE^2); eps_k^2 and eps_k do not correlate."""
+    x, c = pair
+    model = linear_gaussian(shift=0.3, widen=1.3)
+    shared = model.prior.shared
+    q_z = model.given(c).encoder(x).base_dist
+    loc, scale, W = q_z.loc.detach(), q_z.scale.detach(), shared.W.detach()
+    residual = x.flatten(1) - c.flatten(1) @ shared.B.detach().T - loc @ W.T
+    spread = W.square().sum(0) * scale.square()
+    size = SIDE * SIDE
+    mean = (residual.square().sum(1) + spread.sum(1)) / (2 * NOISE**2) + size / 2 * math.log(2 * math.pi * NOISE**2)
+    variance = ((residual @ W * scale / NOISE**2).square() + 0.5 * (spread / NOISE**2).square()).sum(1)
+
+    repeats = 8000
+    many = batch_of(x.repeat_interleave(repeats, 0), c.repeat_interleave(repeats, 0))
+    for samples in (1, 4, 16):
+        objective = StructuredPrediction(ELBO(samples=samples), None, guess_weight=0.0)
+        terms = objective("model", model, many, STEP, keyed_generator("cpu", samples))
+        found = terms.named["reconstruction"].value.detach().view(5, repeats)
+        assert ((found.mean(1) - mean).abs() <= 4 * (variance / samples / repeats).sqrt()).all()
+        off = (found - mean[:, None]).square()  # its mean estimates the variance, with a standard error of its own
+        assert ((off.mean(1) - variance / samples).abs() <= 4 * off.std(1) / math.sqrt(repeats)).all()
+        kl = terms.named["kl"].value
+        torch.testing.assert_close(terms.total, terms.named["reconstruction"].value + kl)
+        torch.testing.assert_close(kl.view(5, repeats).std(1), torch.zeros(5).double())  # in closed form, without draws
+
+
+# -- the two averages of the GSNN ------------------------------------------------------------------------------------------
+
+
+class _TwoWays(Decoder):
+    """p(x|z) is one of two, as z is above or below 0: log p of either is known, and which it is has a known probability."""
+
+    logits = (1.5, -0.7)
+
+    def forward(self, z: Tensor) -> Independent:
+        logits = torch.where(z > 0, *torch.tensor(self.logits, dtype=z.dtype))
+        return Independent(Bernoulli(logits.unflatten(-1, (1, 1, 1))), 3)
+
+
+class _Shifted(Prior):
+    """N(c, 1)."""
+
+    def forward(self, context: ContextOutput) -> Independent:
+        loc = context.features.flatten(1)
+        return Independent(Normal(loc, torch.ones_like(loc)), 1)
+
+
+def two_ways() -> Model:
+    return Model(
+        context=ContextNetwork(nn.Identity(), None, Condition(channels=1)), prior=_Shifted(), decoder=_TwoWays()
+    )
+
+
+@pytest.mark.parametrize("draws", [1, 2, 5])
+def test_both_averages_of_prior_draws_are_their_closed_forms(draws: int) -> None:
+    model = two_ways()
+    c = torch.tensor([-0.8, 0.0, 0.5], dtype=torch.float64).view(3, 1, 1, 1)
+    x = torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64).view(3, 1, 1, 1)
+    above = torch.special.ndtr(c.flatten())
+    both = torch.nn.functional.logsigmoid(
+        torch.tensor(model.decoder.logits).double() * (2 * x.view(3, 1) - 1)
+    )  # [3, 2]
+    mean_of_logs = -(above * both[:, 0] + (1 - above) * both[:, 1])
+    log_of_mean = torch.zeros(3, dtype=torch.float64)
+    for k in range(draws + 1):  # k of the draws are above 0
+        probability = math.comb(draws, k) * above**k * (1 - above) ** (draws - k)
+        log_of_mean -= probability * ((k * both[:, 0].exp() + (draws - k) * both[:, 1].exp()) / draws).log()
+    exact = -(above * both[:, 0].exp() + (1 - above) * both[:, 1].exp()).log()
+    # Jensen: the truth, then the log of the mean, then the mean of logs, which one draw makes the same.
+    assert (exact < log_of_mean - 1e-3).all()
+    if draws == 1:
+        torch.testing.assert_close(log_of_mean, mean_of_logs)
+    else:
+        assert (log_of_mean < mean_of_logs - 1e-3).all()
+
+    repeats = 20_000
+    many = batch_of(x.repeat_interleave(repeats, 0), c.repeat_interleave(repeats, 0))
+    for average, expected in (("likelihood", log_of_mean), ("log-likelihood", mean_of_logs)):
+        total = MonteCarlo(draws, average)("model", model, many, STEP, keyed_generator("cpu", draws)).total
+        totals = total.view(3, repeats)
+        assert ((totals.mean(1) - expected).abs() <= 4 * totals.std(1) / math.sqrt(repeats)).all()
+
+
+def test_on_the_same_draws_the_log_of_the_mean_is_below_the_mean_of_logs(pair: tuple[Tensor, Tensor]) -> None:
+    model, batch = linear_gaussian(), batch_of(*pair)
+
+    def total(draws: int, average: str) -> Tensor:
+        return MonteCarlo(draws, average)("model", model, batch, STEP, keyed_generator("cpu", 3)).total
+
+    assert torch.equal(total(1, "likelihood"), total(1, "log-likelihood"))
+    assert (total(7, "likelihood") < total(7, "log-likelihood")).all()
+    with torch.no_grad():
+        model.decoder.shared.W.zero_()  # z has no effect: they are the same for every number of draws
+    torch.testing.assert_close(total(7, "likelihood"), total(7, "log-likelihood"))
+    torch.testing.assert_close(total(7, "log-likelihood"), total(1, "log-likelihood"))
+
+
+def test_binary_latents_have_the_average_of_likelihoods_alone() -> None:
+    x, c = torch.ones(2, 1, 2, 2, dtype=torch.float64), torch.ones(2, 1, 2, 2, dtype=torch.float64)
+    with pytest.raises(ConfigError, match="needs a latent that can be reparameterised"):
+        MonteCarlo(5, "log-likelihood")("model", sfnn(), batch_of(x, c), STEP)
+
+
 # -- the hybrid's ends -----------------------------------------------------------------------------------------------------
 
 
-def small(name: str, **options: float) -> tuple[Model, StructuredPrediction]:
+def small(name: str, **options: Any) -> tuple[Model, StructuredPrediction]:
     """The model with its seeded weights, and its objective."""
     family = MODELS[name]
     chosen = family.options(hidden=(16, 16), latent=3, guess_weight=0.5, **options)
@@ -168,9 +275,18 @@ def small(name: str, **options: float) -> tuple[Model, StructuredPrediction]:
     return family.build(chosen, spec), family.objective(chosen, Schedule(1.0, 10))  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize(("alpha", "other"), [(1.0, "cvae"), (0.0, "gsnn")])
-def test_the_hybrid_ends_in_cvae_and_gsnn(alpha: float, other: str) -> None:
-    (hybrid, objective), (plain, its_objective) = small("hybrid", alpha=alpha), small(other)
+@pytest.mark.parametrize(
+    ("alpha", "other", "options"),
+    [
+        (1.0, "cvae", {}),
+        (1.0, "cvae", {"samples": 3}),
+        (0.0, "gsnn", {}),
+        (0.0, "gsnn", {"prior_draws": 3}),
+        (0.0, "gsnn", {"prior_draws": 3, "average": "log-likelihood"}),
+    ],
+)
+def test_the_hybrid_ends_in_cvae_and_gsnn(alpha: float, other: str, options: dict[str, Any]) -> None:
+    (hybrid, objective), (plain, its_objective) = small("hybrid", alpha=alpha, **options), small(other, **options)
     assert hybrid.state_dict().keys() == plain.state_dict().keys()
     assert all(torch.equal(a, b) for a, b in zip(hybrid.parameters(), plain.parameters(), strict=True))
     x = torch.rand(6, 1, 8, 8, generator=keyed_generator("cpu", "images"))
@@ -191,9 +307,26 @@ def test_the_hybrid_ends_in_cvae_and_gsnn(alpha: float, other: str) -> None:
         assert torch.equal(a.grad, b.grad), name  # type: ignore[arg-type]
 
 
-def test_between_the_ends_the_hybrid_is_their_mixture() -> None:
-    _, objective = small("hybrid", alpha=0.3)
-    model, _ = small("hybrid", alpha=0.3)
+def test_draws_of_a_part_that_the_hybrid_has_not_are_refused() -> None:
+    with pytest.raises(ConfigError, match="leave --samples out, or raise --alpha"):
+        small("hybrid", alpha=0.0, samples=2)
+    with pytest.raises(ConfigError, match="leave --average out, or lower --alpha"):
+        small("hybrid", alpha=1.0, average="log-likelihood")
+
+
+def test_what_a_stored_run_does_not_name_is_what_was_trained_before_there_was_a_choice() -> None:
+    """Of one draw of q(z|x, c), and of the log of the mean likelihood: a run.json without these options means them."""
+    for name in ("cvae", "hybrid"):
+        assert MODELS[name].options().samples == 1
+    for name in ("gsnn", "hybrid"):
+        assert MODELS[name].options().average == "likelihood"
+        assert not any("average" in recipe.options for recipe in MODELS[name].recipes.values())
+
+
+@pytest.mark.parametrize("options", [{}, {"samples": 3, "prior_draws": 4, "average": "log-likelihood"}])
+def test_between_the_ends_the_hybrid_is_their_mixture(options: dict[str, Any]) -> None:
+    _, objective = small("hybrid", alpha=0.3, **options)
+    model, _ = small("hybrid", alpha=0.3, **options)
     x = torch.rand(6, 1, 8, 8, generator=keyed_generator("cpu", "images"))
     c = torch.cat([x * 0, x * 0], 1)
     terms = objective("model", model, batch_of(x, c), STEP, keyed_generator("cpu", 1))

@@ -83,15 +83,20 @@ class BoundOptions:
         float, Field(ge=0, description="epochs over which the KL's weight rises from 0"), InEpochs
     ] = 0.0
     free_bits: Annotated[float, Field(ge=0, description="nats of KL that each latent dimension has for free")] = 0.0
+    samples: Annotated[int, Field(ge=1, description="draws of q(z|x, c) an image in training (the paper's L)")] = 1
 
 
 @dataclass(frozen=True)
 class PriorDrawsOptions:
     """Of the Monte Carlo objective."""
 
-    prior_draws: Annotated[
-        int, Field(ge=1, description="draws of p(z|c) an image in training, averaged as likelihoods (paper: 1)")
-    ] = 1
+    prior_draws: Annotated[int, Field(ge=1, description="draws of p(z|c) an image in training (paper: 1)")] = 1
+    average: Annotated[
+        Literal["likelihood", "log-likelihood"],
+        Field(
+            description="of prior draws: log 1/L sum p(x|z, c), or 1/L sum log p(x|z, c), the paper's (L = 1: the same)"
+        ),
+    ] = "likelihood"
 
 
 def networks(options: ConditionalOptions, spec: Spec, latent: int = 0) -> Parts:

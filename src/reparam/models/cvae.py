@@ -21,7 +21,7 @@ def build(options: CVAEOptions, spec: Spec) -> Model:
 
 def elbo(options: BoundOptions, schedule: Schedule) -> ELBO:
     warmup = options.beta_warmup * schedule.steps_per_epoch
-    return ELBO(beta=1 + options.beta, warmup=warmup, free_bits=options.free_bits)
+    return ELBO(beta=1 + options.beta, warmup=warmup, free_bits=options.free_bits, samples=options.samples)
 
 
 def objective(options: CVAEOptions, schedule: Schedule) -> StructuredPrediction:

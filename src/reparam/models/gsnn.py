@@ -20,7 +20,7 @@ def build(options: GSNNOptions, spec: Spec) -> Model:
 
 
 def objective(options: GSNNOptions, schedule: Schedule) -> StructuredPrediction:
-    return StructuredPrediction(None, MonteCarlo(options.prior_draws), 0.0, options.guess_weight)
+    return StructuredPrediction(None, MonteCarlo(options.prior_draws, options.average), 0.0, options.guess_weight)
 
 
 GSNN = Family(

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from reparam.core.model import Model
 from reparam.core.spec import Schedule, Spec
+from reparam.errors import ConfigError
 from reparam.models import conditional
 from reparam.models.conditional import PriorDrawsOptions
 from reparam.models.cvae import CVAEOptions, elbo
@@ -20,6 +21,17 @@ class HybridOptions(PriorDrawsOptions, CVAEOptions):
 
     alpha: Annotated[float, Field(ge=0, le=1, description="weight of the CVAE's bound; 1 - alpha is the GSNN's")] = 0.5
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.alpha == 0 and self.samples > 1:
+            raise ConfigError(
+                "samples are draws for the CVAE's bound, whose weight alpha is 0: leave --samples out, or raise --alpha"
+            )
+        if self.alpha == 1 and self.average != "likelihood":
+            raise ConfigError(
+                "average is of the GSNN's draws, whose weight 1 - alpha is 0: leave --average out, or lower --alpha"
+            )
+
 
 def build(options: HybridOptions, spec: Spec) -> Model:
     """At alpha = 0 nothing would train a recognition network, and there is none."""
@@ -28,7 +40,7 @@ def build(options: HybridOptions, spec: Spec) -> Model:
 
 def objective(options: HybridOptions, schedule: Schedule) -> StructuredPrediction:
     bound = elbo(options, schedule) if options.alpha > 0 else None
-    monte_carlo = MonteCarlo(options.prior_draws) if options.alpha < 1 else None
+    monte_carlo = MonteCarlo(options.prior_draws, options.average) if options.alpha < 1 else None
     return StructuredPrediction(bound, monte_carlo, options.alpha, options.guess_weight)
 
 

@@ -4,7 +4,7 @@ Shapes: `B` batch, `L` prior draws, `K` latent.
 """
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,20 +13,27 @@ from torch import Tensor
 from reparam.core.batch import Batch
 from reparam.core.objective import Objective, Term, Terms
 from reparam.distributions import rsample
+from reparam.errors import ConfigError
 from reparam.objectives.variational import ELBO
 
 
 class MonteCarlo(Objective):
-    r"""total = -log 1/L sum_l p(x|z_l, c), z_l ~ p(z|c): what a prediction is measured by, as an objective.
+    r"""By L = `samples` draws z_l ~ p(z|c) an image, in nats; what of them is averaged, `average` says:
 
-    With L = 1 the GSNN's (Sohn et al. 2015, eq. 6). A latent that can be reparameterised passes the gradient on; for one that
-    cannot (binary units), p(z_l|c) / stopgrad p(z_l|c) = 1 stands beside each p(x|z_l, c): the value is the same, and the
-    gradient that of a generalised EM step, in which each draw counts by its share of the likelihood (Tang and Salakhutdinov
-    2013, eq. 6 to 8).
+        likelihood       total = -log 1/L sum_l p(x|z_l, c)     what a prediction is measured by, as an objective
+        log-likelihood   total = -1/L sum_l log p(x|z_l, c)     the GSNN's (Sohn et al. 2015, eq. 6)
+
+    Both are upper bounds of -log p(x|c) in expectation, and the same for L = 1. On the same draws the first is never above the
+    second (Jensen). The first falls to -log p(x|c) as L grows; the second has the same expectation for every L.
+
+    A latent that can be reparameterised passes the gradient on; for one that cannot (binary units), p(z_l|c) / stopgrad p(z_l|c)
+    = 1 stands beside each p(x|z_l, c): the value is the same, and the gradient that of a generalised EM step, in which each draw
+    counts by its share of the likelihood (Tang and Salakhutdinov 2013, eq. 6 to 8). The step belongs to the first average: the
+    second raises a ConfigError.
     """
 
-    def __init__(self, samples: int = 1) -> None:
-        self.samples = samples
+    def __init__(self, samples: int = 1, average: Literal["likelihood", "log-likelihood"] = "likelihood") -> None:
+        self.samples, self.average = samples, average
 
     def __call__(
         self, player: str, model: Any, batch: Batch, step: Tensor, generator: torch.Generator | None = None
@@ -36,9 +43,14 @@ class MonteCarlo(Objective):
         z = rsample(p_z, (self.samples,), generator)
         log_p = model.decoder(z).log_prob(batch.x)
         if not p_z.has_rsample:
+            if self.average != "likelihood":
+                raise ConfigError(
+                    "average 'log-likelihood' needs a latent that can be reparameterised: take average 'likelihood'"
+                )
             log_prior = p_z.log_prob(z)
             log_p = log_p + log_prior - log_prior.detach()
-        total = math.log(self.samples) - log_p.logsumexp(0)
+        logs = self.average == "log-likelihood"
+        total = -log_p.mean(0) if logs else math.log(self.samples) - log_p.logsumexp(0)
         return Terms(total, {"monte_carlo": Term(total, "nats/image")})
 
 
