@@ -1,6 +1,7 @@
 """Pictures that a run has not seen: all of what is given, in its order, fitted to the run, with names and classes."""
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,22 @@ def test_a_data_set_is_taken_whole(tmp_path: Path) -> None:
     assert (found.names[0], found.names[-1]) == ("train/0", "test/299")
     assert found.classes == tuple("0123456789")
     assert torch.bincount(found.images.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_a_run_s_options_that_other_data_does_not_read_are_left_out(tmp_path: Path) -> None:
+    """Nobody has typed them for this data, so that an error could name no remedy."""
+    of_pairs = replace(OPTIONS, remap=("1:0", "2:1"), mask_levels=("1", "2"), ignore=3, group="a", range=(0, 9))
+    assert len(read_new(["digits"], of_pairs).images) == 1797
+    assert len(read_new(["digits"], replace(OPTIONS, pages="channels", damaged="skip", layout="first")).images) == 1797
+    for number in range(3):
+        picture(tmp_path / "images" / f"{number}.png", number)
+        mask = picture(tmp_path / "masks" / f"{number}.png", 2)
+        Image.fromarray(np.repeat([[1], [2]], 4, 0).repeat(8, 1).astype(np.uint8)).save(mask)
+    found = read_new(
+        [f"pairs:{tmp_path}"], replace(of_pairs, mask_levels=(), group=None, range=(), layout="last", pages="images")
+    )
+    assert found.images.maps is not None
+    assert found.images.maps[0, 0, :, 0].tolist() == [0] * 4 + [1] * 4
 
 
 def test_labels_of_arrays_are_classes_by_number(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import inspect
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,15 @@ def load(
         return replace(source.load(_locate(name, source, options, say), options), name=name)
     except OSError as error:
         raise DataError(why_not_read(error.filename or spec, error)) from error
+
+
+def as_read(spec: str, options: DataOptions) -> DataOptions:
+    """`options` without those that what `spec` names does not read: a run's options for other data than its own, of which nobody
+    has typed them."""
+    name = spec.partition(":")[0]
+    foreign = _foreign(name if name in DATASETS else "array", options)  # images in memory, as a function gives them
+    defaults: dict[str, Any] = {option.name: option.default for option in foreign}
+    return replace(options, **defaults)
 
 
 def get(name: str, options: DataOptions = DataOptions(), say: Say = lambda line: None) -> Path:  # noqa: B008
@@ -115,13 +124,22 @@ def _check(name: str, source: Source, path: str | None, options: DataOptions) ->
         raise DataError(f"'{name}' has no files: --data {name}")
     if path == "":
         raise DataError(f"no path after '{name}:': --data {name}, or {name}:DIR for a local copy")
-    changed = [o for o in fields(DataOptions) if getattr(options, o.name) != o.default]
-    for option in changed:
-        readers = [other for other, row in DATASETS.items() if row.reads(option.name)]
-        if readers and name not in readers:
-            raise DataError(f"{flag(option.name)} is for {', '.join(readers)}: leave it out for {name}")
-        if name == "folder" and not options.stream and option.name == "workers":
-            raise DataError(f"{flag(option.name)} is for pictures on disk: add --stream, or leave it out")
+    for option in _foreign(name, options):
+        readers = ", ".join(_readers(option.name))
+        raise DataError(f"{flag(option.name)} is for {readers}: leave it out for {name}")
+    if name == "folder" and not options.stream and options.workers != DataOptions.workers:
+        raise DataError("--workers is for pictures on disk: add --stream, or leave it out")
+
+
+def _readers(option: str) -> list[str]:
+    """The sources for which it means something; none for the folder of all named sets."""
+    return [name for name, source in DATASETS.items() if source.reads(option)]
+
+
+def _foreign(name: str, options: DataOptions) -> list[Field[Any]]:
+    """The options that are chosen, and that only other sources read."""
+    chosen = (option for option in fields(DataOptions) if getattr(options, option.name) != option.default)
+    return [option for option in chosen if (readers := _readers(option.name)) and name not in readers]
 
 
 def _import(spec: str, options: DataOptions, origin: Origin) -> Dataset:

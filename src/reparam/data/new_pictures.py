@@ -4,7 +4,6 @@ Shapes: `N` pictures, `C H W` image.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import ARRAY_FILES, FolderTree, Tree, open_tree, require
 from reparam.data.io.pictures import decode_measured, measure, refuse_all
 from reparam.data.io.resize import manner
-from reparam.data.loading import load
+from reparam.data.loading import as_read, load
 from reparam.data.options import DataOptions, DepthOptions, spelled
 from reparam.data.registry import DATASETS
 from reparam.data.sources.arrays import read_arrays
@@ -98,8 +97,7 @@ def _read(one: str | Path, options: DataOptions, classes: Sequence[str]) -> _Par
     elif kind in FILES and rest:
         path = user_path(rest)
     else:
-        settled = kind in DATASETS and not DATASETS[kind].reads("depth")
-        return _data_set(load(one, replace(options, range=(), depth="auto", layout="auto") if settled else options))
+        return _data_set(load(one, as_read(one, options)))
     require(path)
     if kind == "array" or path.suffix.lower() in ARRAY_FILES:
         pixels, labels, notes = read_arrays(path, options)

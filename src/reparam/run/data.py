@@ -8,6 +8,7 @@ from reparam.core.spec import BYTES, Spec
 from reparam.data import DATASETS, DataOptions, Dataset
 from reparam.data import load as load_data
 from reparam.data.dataset import SPLITS
+from reparam.data.loading import as_read
 from reparam.data.options import COLOURS
 from reparam.data.scale import EIGHT_BITS, UNIT, Scale
 from reparam.data.sources.in_python import IN_PYTHON
@@ -46,8 +47,7 @@ def _as_run(config: RunConfig, shape: Spec, spec: str) -> DataOptions:
     kind = spec.partition(":")[0]
     if kind not in DATASETS or kind == "shards":
         return config.data
-    found = dataclasses.replace(fitting(config, shape), colour=config.data.colour)
-    return found if DATASETS[kind].reads("range") else dataclasses.replace(found, range=(), depth="auto")
+    return as_read(spec, dataclasses.replace(fitting(config, shape), colour=config.data.colour))
 
 
 def fitting(config: RunConfig, shape: Spec) -> DataOptions:

@@ -155,7 +155,7 @@ class LoadedRun:
         array [N, C, H, W], a pair (images, labels), a torch Dataset. Numbers mean what they meant in the run's own images. All of
         them and no split, in their order, with their names and classes (`read_new`). Raises DataError for what cannot be read.
         """
-        data = replace(fitting(self.config, self.spec), split_sizes=(), split_seed=0, stream=False)
+        data = replace(fitting(self.config, self.spec), split_sizes=(), split_seed=0, group=None, stream=False)
         found = read_new(given, data, self.document.data.classes)
         if self.spec.levels == BYTES:
             return found

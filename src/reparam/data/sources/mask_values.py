@@ -150,7 +150,8 @@ def read_meaning(
             file = _first(tree, masks, found, held, unnamed[0])
             more = ",".join([*options.remap, *(f"{spelled_value(code)}:{IGNORE}" for code in unnamed[:_LISTED])])
             raise DataError(
-                f"{file} holds value {spelled_value(unnamed[0])}, which --remap does not name: --remap {more}"
+                f"{file} holds value {spelled_value(unnamed[0])}, which --remap does not name: --remap {more}, or change the "
+                "masks"
             )
         what = f"masks hold {len(others)} values, of which --remap makes {len(set(labels.values()) - {IGNORED})} labels"
     elif options.mask_levels:
