@@ -15,7 +15,7 @@ import reparam
 from reparam.api import Run
 from reparam.data.io.pictures import FORMATS
 from reparam.data.io.single_picture import read_mask, read_picture
-from reparam.data.options import DepthOptions
+from reparam.data.options import FolderOptions
 from reparam.evaluation import context
 from reparam.reports.segmentation import KINDS
 from reparam.run.config import resolve
@@ -118,7 +118,7 @@ def test_a_picture_is_opened_as_the_formats_that_are_read(tmp_path: Path, monkey
 
     Image.new("L", (12, 10)).save(tmp_path / "own.png")
     monkeypatch.setattr(Image, "open", watched)
-    assert read_picture(tmp_path / "own.png", (1, 8, 8), DepthOptions()).size == (12, 10)
+    assert read_picture(tmp_path / "own.png", (1, 8, 8), FolderOptions()).size == (12, 10)
     assert set(asked) == {FORMATS}
 
 

@@ -387,7 +387,7 @@ KINDS = {
     "TIFFs with several pages": Kind(stacks, (8, 1, 1), notes=("20 are left out", "--pages images")),
     "pages of TIFFs as pictures": Kind(stacks, (24, 3, 3), notes=("30 of 10 TIFFs",)),
     "pages of TIFFs as pictures, a file in one split": Kind(stacks, (24, 3, 3), notes=("torn apart: 10",)),
-    "pages of TIFFs as red, green and blue": Kind(stacks, (8, 1, 1), shape=(3, 16, 16), notes=("their channels",)),
+    "pages of TIFFs as channels": Kind(stacks, (8, 1, 1), shape=(3, 16, 16), notes=("their channels",)),
     "a table of pixels with labels (Kaggle)": Kind(competition, (16, 2, 2), classes=DIGITS),
     "a table with pixels in one column and splits (FER2013)": Kind(emotions, (12, 4, 4), classes=DIGITS),
     "a table of pixels in colour": Kind(colours, refused="768 columns of pixels, which are no square of grey"),

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from reparam.data import DataOptions, load
 from reparam.data.io.archives import open_tree
 from reparam.data.io.csv_pixels import read_csv
 from reparam.data.io.pages import PagedTree
+from reparam.data.io.single_picture import read_picture
+from reparam.data.new_pictures import read_new
 
 SPLITS = ("train", "validation", "test")
 RNG = np.random.default_rng(0)
@@ -63,15 +66,82 @@ def test_pages_keep_their_bits(tmp_path):
         ] * 2
 
 
-def test_pages_as_channels(tmp_path, refused):
-    pages = RNG.integers(0, 256, (4, 3, 16, 16), np.uint8)
-    for i, own in enumerate(pages):
-        stack(tmp_path / f"{i}.tif", own)
-    found = by_file(load(f"folder:{tmp_path}", DataOptions(pages="channels")))
-    assert all(np.array_equal(found[f"{i}.tif"], own) for i, own in enumerate(pages))
-    stack(tmp_path / "5.tif", pages[0][:2])
-    with refused("5.tif has 2 pages, and as channels 3 are read"):
-        load(f"folder:{tmp_path}", DataOptions(pages="channels"))
+def stacks(folder, count, dtype=np.uint8, top=256, n=6, side=16):
+    """Files of so many pages, by name."""
+    pages = {f"{i}.tif": RNG.integers(0, top, (count, side, side)).astype(dtype) for i in range(n)}
+    for name, own in pages.items():
+        stack(folder / name, own)
+    return pages
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 12, 64])
+@pytest.mark.parametrize("stream", [False, True])
+def test_pages_as_channels(tmp_path, count, stream):
+    pages = stacks(tmp_path, count)
+    data = load(f"folder:{tmp_path}", DataOptions(pages="channels", stream=stream))
+    assert data.shape == (count, 16, 16)
+    found = dict(zip(data.files, np.concatenate([data.split(s).images[:].numpy() for s in SPLITS]), strict=True))
+    assert found.keys() == pages.keys()
+    assert all(np.array_equal(found[name], own) for name, own in pages.items())
+    assert "the pages of 6 TIFFs are their channels" in data.notes
+
+
+@pytest.mark.parametrize(("dtype", "top"), [(np.uint16, 4096), (np.int32, 4096), (np.float32, 4096)])
+def test_channels_of_more_than_8_bits_keep_them(tmp_path, dtype, top):
+    pages = stacks(tmp_path, 5, dtype, top)
+    data = load(f"folder:{tmp_path}", DataOptions(pages="channels", range=(0, top - 1)))
+    assert data.scale.levels == top
+    found = by_file(data)
+    for name, own in pages.items():
+        assert np.array_equal((found[name].astype(float) * (top - 1)).round(), own)
+
+
+def test_channels_are_resized_each_as_a_grey_picture(tmp_path):
+    pages = stacks(tmp_path, 5, side=24)
+    found = by_file(load(f"folder:{tmp_path}", DataOptions(pages="channels", size=8)))
+    for name, own in pages.items():
+        for page, channel in zip(own, found[name], strict=True):
+            small = Image.fromarray(page).resize((8, 8), Image.Resampling.BICUBIC)
+            assert np.array_equal(channel, np.asarray(small))
+
+
+def test_new_pictures_have_pages_as_the_run_s_have(tmp_path):
+    pages = stacks(tmp_path / "new", 5, n=2)
+    options = DataOptions(size=16, pages="channels", depth="8")
+    for given in ([tmp_path / "new"], [tmp_path / "new" / "0.tif", tmp_path / "new" / "1.tif"]):
+        found = read_new(given, options)
+        assert np.array_equal(found.images.pixels.numpy(), np.stack([*pages.values()]))
+    assert np.array_equal(
+        read_new([tmp_path / "new"], replace(options, pages="images", colour="grey")).images.pixels[:, 0].numpy(),
+        np.concatenate([*pages.values()]),
+    )
+    one = read_picture(tmp_path / "new" / "0.tif", (5, 16, 16), options)
+    assert np.array_equal((one.pixels * 255).round().numpy()[0], pages["0.tif"])
+
+
+def test_pages_that_are_no_channels(tmp_path, refused):
+    options = DataOptions(pages="channels")
+    stacks(tmp_path / "a", 3)
+    stack(tmp_path / "a" / "7.tif", RNG.integers(0, 256, (2, 16, 16), np.uint8))
+    with refused("7.tif has 2 pages and '5.tif' 3: as channels all files have equally many"):
+        load(f"folder:{tmp_path / 'a'}", options)
+    stacks(tmp_path / "b", 65, n=3)
+    with refused("has 65 pages, more than 64: use --pages images"):
+        load(f"folder:{tmp_path / 'b'}", options)
+    stack(tmp_path / "c" / "0.tif", RNG.integers(0, 256, (2, 16, 16, 3), np.uint8))
+    stacks(tmp_path / "c" / "more", 2)
+    with refused("0.tif has pages in colour, which are no channels: use --pages images"):
+        load(f"folder:{tmp_path / 'c'}", options)
+    assert len(load(f"folder:{tmp_path / 'c'}", replace(options, damaged="skip")).files) == 6
+    stack(tmp_path / "d" / "0.tif", [np.zeros((16, 16), np.uint8), np.zeros((8, 16), np.uint8)])
+    stacks(tmp_path / "d" / "more", 2)
+    with refused("0.tif has pages of several sizes, which are no channels: use --pages images"):
+        load(f"folder:{tmp_path / 'd'}", options)
+    with refused("leave --colour out"):
+        load(f"folder:{tmp_path / 'a'}", replace(options, colour="rgb"))
+    stack(tmp_path / "a" / "7#1.tif", RNG.integers(0, 256, (1, 16, 16), np.uint8))
+    with refused("holds '7#1.tif', as a page of '7.tif' is called: rename it"):
+        load(f"folder:{tmp_path / 'a'}", options)
 
 
 def test_a_broken_stack_is_named(tmp_path, refused):

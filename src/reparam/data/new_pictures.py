@@ -13,7 +13,9 @@ from torch import Tensor
 from reparam.data.dataset import SPLITS, Dataset, Images
 from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import ARRAY_FILES, FolderTree, Tree, open_tree, require
-from reparam.data.io.pictures import decode_measured, measure, refuse_all
+from reparam.data.io.channels import decode_files, measure_files
+from reparam.data.io.pages import PagedTree, with_pages
+from reparam.data.io.pictures import refuse_all
 from reparam.data.io.resize import manner
 from reparam.data.loading import as_read, load
 from reparam.data.options import DataOptions, DepthOptions, spelled
@@ -104,10 +106,12 @@ def _read(one: str | Path, options: DataOptions, classes: Sequence[str]) -> _Par
         known = [None if label < 0 else str(label) for label in labels.tolist()]
         return _Part(pixels, known, [f"{path.name}/{i}" for i in range(len(known))], notes)
     if path.is_dir() or path.suffix.lower() == ".zip":
-        with open_tree(path) as tree:
+        with open_tree(path) as plain:
+            tree = with_pages(plain, options.pages)
             names, notes = find_pictures(tree, fewest=1)
             return _pictures(tree, names, notes, options, classes)
-    return _pictures(FolderTree(path.parent, [path.name]), [path.name], (), options, classes)
+    tree = with_pages(FolderTree(path.parent, [path.name]), options.pages)
+    return _pictures(tree, tree.names, (), options, classes)
 
 
 def _in_python(given: Any, options: DataOptions, classes: Sequence[str]) -> _Part:
@@ -129,11 +133,11 @@ def _pictures(
 ) -> _Part:
     assert options.sides
     rows, columns = options.sides
-    measured = measure(tree, names)
+    measured = measure_files(tree, names)
     refuse_all(tree, names, measured.unreadable)
-    read, depth_notes = decode_measured(tree, names, measured, options.sides, options).required(tree)
+    read, depth_notes = decode_files(tree, names, measured, options.sides, options).required(tree)
     pixels, _, scale_notes = settle_pictures(read, [len(names)], options, tree.where)
-    notes = (*notes, *depth_notes, *scale_notes)
+    notes = (*notes, *(tree.note() if isinstance(tree, PagedTree) else ()), *depth_notes, *scale_notes)
     fitted = sum(size != (columns, rows) for size in measured.sizes.values())
     known: list[str | None] = []
     for name, parts in zip(names, without_common(names), strict=True):

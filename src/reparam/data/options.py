@@ -265,7 +265,8 @@ class FolderOptions(OnDiskOptions, SplitOptions):
     pages: Annotated[
         Pages,
         Field(
-            description="folder: of a TIFF with several pages the first, each as an image, or all as the channels of one"
+            description="folder: of a TIFF with several pages the first, each as an image, or all as the channels of one "
+            "(then all files have equally many, 64 at most)"
         ),
     ] = "first"
 

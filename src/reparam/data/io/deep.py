@@ -6,6 +6,7 @@ Shapes: `C H W` picture, upright.
 import numpy as np
 from PIL import Image, ImageOps
 
+GREY_MODES = ("1", "L")  # of 8 bits
 WHITE = 2**16 - 1
 # How Pillow unpacks 16 bits a channel: the first byte of each pair, or the second. Either way it keeps the high one; given the
 # other's name it keeps the low one.

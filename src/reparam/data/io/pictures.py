@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from reparam.data.io.archives import Tree
-from reparam.data.io.deep import is_deep, is_float, low_bytes, numbers_of
+from reparam.data.io.deep import GREY_MODES, is_deep, is_float, low_bytes, numbers_of
 from reparam.data.io.picture_files import check_whole, pages
 from reparam.data.io.resize import fit
 from reparam.data.options import SMALLEST, Colour, DepthOptions, ImageOptions, Sides, spelled
@@ -31,7 +31,6 @@ _STRIP = 2**22  # pixels that are converted at a time
 _ALONE = 2**24  # pixels: no two pictures that are larger are decoded at once, for want of memory
 NAMED = 20  # pictures that cannot be read that an error names; of the others it gives the number
 _WORTH_THREADS = 16 * 1024  # bytes of a file: below it, decoding is too short for threads to help
-_GREY_MODES = ("1", "L")
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue: ITU-R 601, as Pillow's
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
@@ -381,5 +380,5 @@ def _flat_strip(picture: Image.Image) -> Image.Image:
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    mode = "L" if picture.mode in _GREY_MODES else "RGB"
+    mode = "L" if picture.mode in GREY_MODES else "RGB"
     return picture if picture.mode == mode else picture.convert(mode)

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import FolderTree, Tree, require
-from reparam.data.io.pictures import decode_maps, decode_measured, measure, place, refuse
+from reparam.data.io.channels import channel_count, decode_files, measure_files
+from reparam.data.io.pages import with_pages
+from reparam.data.io.pictures import decode_maps, measure, place, refuse
 from reparam.data.io.resize import Box, fit
-from reparam.data.options import COLOURS, DepthOptions, ImageOptions, Sides, spelled
+from reparam.data.options import COLOURS, DepthOptions, FolderOptions, ImageOptions, Sides, spelled
 from reparam.data.tasks import to_float
 from reparam.errors import DataError
 
@@ -62,10 +64,10 @@ class Windows:
         return F.interpolate(self.joined(probs)[None], self.size[::-1], mode="bilinear", align_corners=False)[0]
 
 
-def read_picture(path: Path, shape: tuple[int, int, int], options: DepthOptions) -> Picture:
+def read_picture(path: Path, shape: tuple[int, int, int], options: FolderOptions) -> Picture:
     """The picture at `path`, cut by `options`, in `shape` (C, H, W). Raises `DataError` for one that cannot be read."""
     require(path)
-    tree = FolderTree(path.parent, [path.name])
+    tree = with_pages(FolderTree(path.parent, [path.name]), options.pages)
     return Picture(_read(tree, path.name, (shape[1], shape[2]), options, shape[0]), _size(tree, path.name))
 
 
@@ -100,12 +102,11 @@ def _starts(length: int, part: int) -> list[int]:
 
 def _read(tree: Tree, name: str, sides: Sides, options: DepthOptions, channels: int) -> Tensor:
     """float [1, C, H, W] in [0, 1]."""
-    if channels not in COLOURS:
-        raise DataError(
-            f"{place(tree, name)} is a picture, and the model's images have {channels} channels: give an array"
-        )
-    chosen = replace(options, size=None, colour=COLOURS[channels])
-    pixels, _ = decode_measured(tree, [name], measure(tree, [name]), sides, chosen).required(tree)
+    chosen = replace(options, size=None, colour=COLOURS.get(channels, "auto"))
+    if (count := channel_count(tree, name, chosen)) != channels:
+        has = f"is read in {count} channels, and the model's images have {channels}"
+        raise DataError(f"{place(tree, name)} {has}: give an array")
+    pixels, _ = decode_files(tree, [name], measure_files(tree, [name]), sides, chosen).required(tree)
     return to_float(settle_pictures(pixels, [1], chosen, tree.where)[0])
 
 

@@ -14,10 +14,11 @@ from torch import Tensor
 from reparam.data.dataset import Dataset, cut
 from reparam.data.depth import settle_pictures
 from reparam.data.io.archives import Tree, open_tree
+from reparam.data.io.channels import channel_count, decode_files, measure_files, read_file
 from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.io.pages import SUFFIXES as TIFFS
-from reparam.data.io.pages import PagedTree
-from reparam.data.io.pictures import channels_of, decode_measured, decode_one, measure, place, refuse_all
+from reparam.data.io.pages import PagedTree, with_pages
+from reparam.data.io.pictures import place, refuse_all
 from reparam.data.io.resize import choose_sides
 from reparam.data.options import FolderOptions, ImageOptions, Sides
 from reparam.data.scale import EIGHT_BITS
@@ -40,14 +41,15 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
     skips = options.damaged == "skip"
     if options.stream and options.range:
         raise DataError("pictures on disk are read as 8 bits: leave --range out, or --stream")
+    if options.pages == "channels" and options.colour != "auto":
+        raise DataError("--pages channels makes as many channels as there are pages: leave --colour out")
     with open_tree(path) as plain:
-        paged = None if options.pages == "first" else PagedTree(plain, options.pages)
-        tree = paged or plain
+        tree = with_pages(plain, options.pages)
         in_lists, lists = listed_classes(tree)
         found_names, notes = find_pictures(tree, lists)
         inside, strays = beside_splits(found_names)
         names, notes = [found_names[i] for i in inside], (*notes, *strays)
-        measured = measure(tree, names)
+        measured = measure_files(tree, names)
         sizes, unreadable = measured.sizes, measured.unreadable
         if not skips:
             refuse_all(tree, names, unreadable, _SKIP)
@@ -64,13 +66,15 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
             if options.stream:
                 reader = FolderReader(tree, in_order[: found.kept], sides, options)
                 images = OnDiskImages(reader, torch.arange(found.kept), options.damaged, options.workers)
-                more = ("pictures on disk are read as RGB: --colour grey for grey ones",) * (options.colour == "auto")
-                more += (
-                    "pictures of more than 8 bits are read as 8 bits from disk (reparam data shard --range A,B keeps them)",
-                ) * bool(measured.deep)
+                more: tuple[str, ...] = ()
+                if options.colour == "auto" and options.pages != "channels":
+                    more = ("pictures on disk are read as RGB: --colour grey for grey ones",)
+                if measured.deep:
+                    kept = "reparam data shard --range A,B keeps them"
+                    more = (*more, f"pictures of more than 8 bits are read as 8 bits from disk ({kept})")
                 scale = EIGHT_BITS
                 break
-            decoded = decode_measured(tree, in_order, measured, sides, options)
+            decoded = decode_files(tree, in_order, measured, sides, options)
             if not skips or not decoded.unreadable:
                 pixels, more = decoded.required(tree, _SKIP)
                 images, scale, scale_notes = settle_pictures(pixels[: found.kept], found.counts, options, tree.where)
@@ -78,7 +82,7 @@ def load_folder(path: Path, options: FolderOptions) -> Dataset:
                 break
             unreadable |= decoded.unreadable  # and all is settled anew, as if they had never been there
             sizes = {name: sizes[name] for name in sizes if name not in unreadable}
-    notes = (*notes, *(paged.note(options.pages) if paged else ()), *measured.page_notes())
+    notes = (*notes, *(tree.note() if isinstance(tree, PagedTree) else ()), *measured.page_notes())
     if any(name.lower().endswith(TIFFS) for name in measured.further_pages):
         notes = (*notes, "pages of TIFFs: --pages images reads each as an image, --pages channels all as one")
     if unreadable:
@@ -96,7 +100,7 @@ class FolderReader:
 
     def __init__(self, tree: Tree, names: Sequence[str], sides: Sides, options: ImageOptions) -> None:
         self.tree, self.names, self.sides, self.options = tree, tuple(names), sides, options
-        self.shape = (channels_of(options.colour), *sides)
+        self.shape = (channel_count(tree, names[0], options), *sides)
         digest = hashlib.sha256(f"{self.shape} {options.crop}".encode())
         for name in self.names:
             digest.update(f"{name}\0{tree.size(name)}\0".encode("utf-8", "surrogateescape"))
@@ -106,4 +110,4 @@ class FolderReader:
         return len(self.names)
 
     def read(self, place: int) -> np.ndarray:
-        return decode_one(self.tree, self.names[place], self.sides, self.options)
+        return read_file(self.tree, self.names[place], self.sides, self.options)
