@@ -86,6 +86,10 @@ def read_new(given: Any, options: DataOptions, classes: Sequence[str] = ()) -> N
     maps = [part.maps for part in parts if part.maps is not None]
     labelled = torch.cat(maps) if len(maps) == len(parts) else None
     pixels = [part.pixels for part in parts]
+    if len(shapes := sorted({tuple(each.shape[1:]) for each in pixels})) > 1:
+        raise DataError(
+            f"these images have shapes {shapes[0]} and {shapes[-1]} (channels, height, width): give those of one"
+        )
     if any(each.is_floating_point() for each in pixels):
         pixels = [to_float(each) for each in pixels]
     images = Images(torch.cat(pixels), labels, labelled)

@@ -157,6 +157,7 @@ class LoadedRun:
         """
         data = replace(fitting(self.config, self.spec), split_sizes=(), split_seed=0, group=None, stream=False)
         found = read_new(given, data, self.document.data.classes)
+        self.of_its_shape(found.images)
         if self.spec.levels == BYTES:
             return found
         return found._replace(images=replace(found.images, images=to_float(found.images.pixels)))  # as its own are
@@ -355,11 +356,9 @@ class LoadedRun:
 
     def of_its_shape(self, images: Images) -> Images:
         """`images`. Raises DataError where the model takes others."""
-        if tuple(images.images.shape[1:]) != self.spec.image_shape:
-            raise DataError(
-                f"the images have shape {tuple(images.images.shape[1:])} and the model takes {self.spec.image_shape}: read them "
-                "by run.read(...), or with the run's --size and --colour"
-            )
+        if (shape := tuple(images.images.shape[1:])) != self.spec.image_shape:
+            both = f"{shape} and the run's {self.spec.image_shape} (channels, height, width)"
+            raise DataError(f"these images are {both}: give images with as many channels, read by run.read(...)")
         return images
 
     def _given_condition(self, c: Tensor) -> Tensor:
