@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reparam.cli.common import answer, index_option, new_images_options, open_run, refuse_overwriting, run_command
+from reparam.cli.common import (
+    answer,
+    index_option,
+    new_images_options,
+    open_run,
+    progress,
+    refuse_overwriting,
+    run_command,
+)
 from reparam.cli.options import OptionsCommand, UserPath
 from reparam.cli.pictures import picture_command, view_of
 from reparam.core.abilities import Ability
@@ -112,7 +120,7 @@ def segment(run: Path, images: tuple[Path, ...], out: Path, device: str, as_json
         refuse_overwriting([*targets, out / SHEET], images, out)
         written: list[Path] = []
         rows: list[Tensor] = []
-        for one in sources:
+        for one in progress().track(sources, "pictures"):
             paths, row = write_segmentation(opened, one, out, options)
             written += paths
             rows += [row] if len(rows) < sheet_rows(len(sources)) else []

@@ -22,7 +22,7 @@ from reparam.files import file_names
 from reparam.metrics import structured
 from reparam.reports.figures.predictions import label_colours, predictions, spread_image
 from reparam.reports.options import PredictionOptions, SegmentationOptions
-from reparam.reports.pictures import Panel, legible, sheet, shown, to_picture, write_png
+from reparam.reports.pictures import Panel, sheet, shown, to_picture, write_png
 from reparam.reports.run_view import RunView
 from reparam.run.data import fitting
 from reparam.run.loaded import LoadedRun
@@ -98,7 +98,7 @@ def write_segmentation(
         "predictions": predictions(RunView(run, batch=batch), wanted).picture(),
     }
     if generates:
-        found["spread"] = sheet(legible(picture.joined(spread_image(samples))[None], 1), 1)
+        found["spread"] = sheet(picture.enlarged(spread_image(samples))[None], 1)
     paths = segmentation_paths(run, source, folder)
     for kind, image in found.items():
         write_png(paths[kind], image)

@@ -59,9 +59,9 @@ class Windows:
         left, top, right, bottom = self.place
         return (total / count)[:, top:bottom, left:right]
 
-    def enlarged(self, probs: Tensor) -> Tensor:
-        """Probabilities of label maps [n, D, H, W] of the images, at each pixel of the file, [D, height, width]."""
-        return F.interpolate(self.joined(probs)[None], self.size[::-1], mode="bilinear", align_corners=False)[0]
+    def enlarged(self, values: Tensor) -> Tensor:
+        """Values [n, D, H, W] of the images at each pixel of the file, [D, height, width]."""
+        return F.interpolate(self.joined(values)[None], self.size[::-1], mode="bilinear", align_corners=False)[0]
 
 
 def read_picture(path: Path, shape: tuple[int, int, int], options: FolderOptions) -> Picture:
