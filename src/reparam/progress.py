@@ -99,6 +99,13 @@ def watched(items: Sequence[T]) -> Iterator[T]:
         watcher.busy = False
 
 
+def reached(step: int, epoch: float, of: int = 0) -> str:
+    """How far a training has come, of so many steps (0: not known): "180 of 600 steps (9.5 epochs)". Epochs are rounded: a length
+    in steps or minutes is no whole number of them."""
+    steps = f"{step:,} of {of:,}" if step < of else f"{step:,}"
+    return f"{steps} steps ({f'{epoch:,.0f}' if epoch >= 100 else f'{epoch:.3g}'} epochs)"
+
+
 def describe(terms: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
 

@@ -95,7 +95,7 @@ def test_foreign_weights_of_an_unfinished_run_are_lost_ones(
     shutil.copy(base / "other" / WEIGHTS, own)
     done = command("sample", own, "--out", tmp_path / "s.png")
     refused(done, "is of another run", "continue it with")
-    assert "its weights are of epoch" not in done.err  # nothing is said of them as if they were its own
+    assert "its weights are those" not in done.err  # nothing is said of them as if they were its own
     assert advised(done.err, command).code == 0
     assert same_weights(own, base / "own")
 

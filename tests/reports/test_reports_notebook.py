@@ -69,7 +69,9 @@ def test_a_run_shows_its_state_samples_and_figures(run: Path, tmp_path: Path) ->
     run = shutil.copytree(run, tmp_path / "own")
     (run / "evaluation.json").unlink(missing_ok=True)
     opened = reparam.load(run)
-    assert repr(opened).startswith(f"<Run {run}: vae on digits, 1 x 8 x 8, finished, epoch 4")
+    steps, epoch = (getattr(opened.folder.status(), name) for name in ("step", "epoch"))
+    assert (steps, round(epoch, 2)) == (38, 4.06)  # the first whole step at 4 epochs or after
+    assert repr(opened).startswith(f"<Run {run}: vae on digits, 1 x 8 x 8, finished: 38 steps (4.06 epochs)")
     assert "figures" not in repr(opened)
     measured = opened.evaluate(["psnr"], progress=False)["psnr"]
     text = opened._repr_html_()

@@ -240,7 +240,7 @@ def test_every_state_is_told(runs: dict[str, Path], tmp_path: Path, state: str) 
     (path / "status.json").write_text(json.dumps({**status, "state": state, "epoch": 0.5}))
     text = Page(render(open_run(path))).text
     assert state in text
-    assert "0.5 of 2 epochs" in text
+    assert "steps (0.5 epochs)" in text
 
 
 def test_a_run_whose_data_is_gone_shows_the_rest(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ def _train_command(name: str, family: "Family") -> click.Command:
 
 
 def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
+    from reparam.progress import reached
+
     best = outcome.best if math.isfinite(outcome.best) else None  # of a run without validation
     facts = {"run": str(folder.path), **dataclasses.asdict(outcome), "best": best}
     del facts["signal"]  # the exit code says it
@@ -137,8 +139,9 @@ def _finish(folder: "RunFolder", outcome: "Outcome", as_json: bool) -> None:
         show_json(facts)
     elif is_first():
         weights = folder.weights_facts() if folder.weights_path.exists() else None
-        which = f"; kept weights: {weights.kept}, of epoch {weights.epoch:.2f}" if weights else ""
-        output(f"{outcome.state} at epoch {outcome.epoch:.2f} after {outcome.seconds:.0f} s{which}")
+        which = f"; kept weights: {weights.kept}, of step {weights.step:,}" if weights else ""
+        steps = reached(outcome.step, outcome.epoch, folder.status().steps)
+        output(f"{outcome.state}: {steps} in {outcome.seconds:.0f} s{which}")
         path = shlex.quote(str(folder.path))
         output(f"run: {folder.path}")
         if outcome.state == "interrupted":

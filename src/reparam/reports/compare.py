@@ -131,7 +131,7 @@ def _side_by_side(drawings: Mapping[str, Drawing]) -> list[tuple[str, Panel | Ch
 def _facts(run: LoadedRun) -> dict[str, str]:
     try:
         status = run.folder.status()
-        epochs, training = f"{round(status.epoch, 2):g}", duration(status.seconds)
+        epochs, training = f"{status.epoch:.3g}", duration(status.seconds)
     except RunError:  # one that is damaged hinders no comparison
         epochs = training = "unknown"
     parameters = sum(parameter.numel() for parameter in run.model.parameters())

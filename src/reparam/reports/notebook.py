@@ -16,6 +16,8 @@ from torch import Tensor
 
 from reparam.core.abilities import Ability
 from reparam.errors import ReparamError, RunError
+from reparam.models.adopted import ADOPTED
+from reparam.progress import reached
 from reparam.reports.html import data_uri, reason
 from reparam.reports.pictures import legible, sheet, to_png
 from reparam.run.loaded import LoadedRun
@@ -86,7 +88,8 @@ def summary(run: LoadedRun) -> str:
     facts = [f"{run.config.model} on {run.config.data.data}", f"{channels} x {height} x {width}"]
     with contextlib.suppress(RunError):  # what is damaged is said where it is needed
         status = run.folder.status()
-        facts.append(f"{status.state}, epoch {status.epoch:g}")
+        how_far = "" if status.state == ADOPTED else f": {reached(status.step, status.epoch, status.steps)}"
+        facts.append(f"{status.state}{how_far}")
     with contextlib.suppress(RunError):
         if count := len(run.folder.evaluation().metrics):
             facts.append(f"{count} figure{'s' * (count > 1)} measured")

@@ -14,7 +14,7 @@ from reparam.errors import RunError, flag
 from reparam.evaluation import METRICS
 from reparam.files import write_text
 from reparam.models.adopted import ADOPTED
-from reparam.progress import silent
+from reparam.progress import reached, silent
 from reparam.reports.figures import FIGURES
 from reparam.reports.html import ShownFigure, reason, render_page, shown
 from reparam.reports.run_view import RunView
@@ -100,16 +100,15 @@ def _figures(
 
 def _facts(run: LoadedRun, no_model: str, say: Callable[[str], None]) -> dict[str, str]:
     """What the head of the page says, by name."""
-    epochs, seconds = run.config.training.epochs, "an unknown time"
+    seconds = "an unknown time"
     try:
         status = run.folder.status()
         running = "running, or killed (continue with 'reparam resume')"
         state: str = running if status.state == "running" else status.state
-        # Training ends with a whole step, which may be a little behind the last epoch.
         if status.state == ADOPTED:
-            state, seconds = "adopted: made and trained elsewhere, measured here", "an unknown time"
+            state = "adopted: made and trained elsewhere, measured here"
         else:
-            state += f": {round(min(status.epoch, epochs), 2):g} of {epochs:g} epochs, {status.step:,} steps"
+            state += f": {reached(status.step, status.epoch, status.steps)}"
             seconds = duration(status.seconds)
     except RunError as error:
         _tell(say, "how training ended", error)
@@ -136,7 +135,7 @@ def _title(data: str) -> str:
 def _weights(facts: WeightsFacts) -> str:
     if facts.kept.startswith(ADOPTED):
         return "as they were adopted"
-    return f"{KEPT.get(facts.kept, facts.kept)}, from epoch {round(facts.epoch, 2):g} (step {facts.step:,})"
+    return f"{KEPT.get(facts.kept, facts.kept)}, after {reached(facts.step, facts.epoch)}"
 
 
 def _when(created: str) -> str:

@@ -36,7 +36,7 @@ from reparam.latent.augmentation import CALIBRATED_ON, Augmenter, Change, Streng
 from reparam.latent.directions import DEFAULT, ClassLatents, class_latents, find_direction
 from reparam.latent.prior_fitting import PriorKind
 from reparam.models import Model, Spec
-from reparam.progress import Progress, Silent
+from reparam.progress import Progress, Silent, reached
 from reparam.run.config import RunConfig
 from reparam.run.data import fitting, own_data, scale_of
 from reparam.run.device import choose_device, memory_of
@@ -87,11 +87,11 @@ class LoadedRun:
         with contextlib.suppress(RunError):  # what is missing or damaged is said where it is needed
             status, kept = self.folder.status(), self.folder.weights_facts()
             if not status.ended and status.state != "not started":
-                which = f"its weights are of epoch {kept.epoch:.2f} of {self.config.training.epochs:g}"
+                which = f"its weights are those after {reached(kept.step, kept.epoch, status.steps)}"
                 go_on = f"'reparam resume {self.folder.typed}' continues it"
                 states = {
                     "running": f"{self.path} is still being trained, or was killed: {which}; {go_on} if it was killed",
-                    "diverged": f"the training of {self.path} diverged at epoch {status.epoch:.2f}: {which}",
+                    "diverged": f"the training of {self.path} diverged after {reached(status.step, status.epoch)}: {which}",
                 }
                 stopped = f"the training of {self.path} was interrupted: {which}; {go_on}"
                 notes.append(states.get(status.state, stopped))
