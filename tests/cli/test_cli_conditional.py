@@ -17,7 +17,11 @@ from reparam.api import Run
 from reparam.data.io.pictures import FORMATS
 from reparam.data.io.single_picture import read_mask, read_picture
 from reparam.data.options import FolderOptions
+from reparam.data.selection import random_indices
 from reparam.evaluation import context
+from reparam.reports.figures.predictions import predictions
+from reparam.reports.options import PredictionOptions
+from reparam.reports.run_view import RunView
 from reparam.reports.segmentation import KINDS
 from reparam.run.config import resolve
 from reparam.run.data import require_task
@@ -367,11 +371,24 @@ def test_a_conditional_model_on_label_maps_is_asked_for_its_task(
         require_task(resolve("cvae", **said), maps)
 
 
-def test_iou_of_each_label_by_name(runs: dict[str, Path]) -> None:
+def test_iou_of_each_label_by_name(runs: dict[str, Path], command: Callable) -> None:
     """Of two labels, the foreground's is the metric itself."""
-    found = open_run(runs["maps"]).evaluate(["iou"])["iou"]
-    assert f"foreground {found.value:.3f}" in found.note
-    assert "by label: background 0." in found.note
+    run = open_run(runs["maps"])
+    found = run.evaluate(["iou"])["iou"]
+    (background, value), (foreground, other) = found.by_label
+    assert (background, foreground, other) == ("background", "foreground", found.value)
+    assert value == pytest.approx(background_iou(run), abs=1e-6)
+    assert f"foreground {other:.3f}" in command("evaluate", runs["maps"], "--metrics", "iou").out
+    page = run.report().read_text()
+    assert f"<li>background {value:.3f}</li>" in page
+    assert "White is the probability of &#39;foreground&#39;" in page
+
+
+def background_iou(run: Run) -> float:
+    test = run.dataset.test.take(random_indices(run.dataset.test, 10_000))  # in the order of an evaluation
+    found = run.predictions(run.condition(test.pixels)).mean(1).argmax(1) == 0
+    truth = test.maps[:, 0] == 0  # type: ignore[index]
+    return float((found & truth).sum() / (found | truth).sum())
 
 
 def test_segment_takes_folders_and_writes_what_it_says(
@@ -405,3 +422,30 @@ def test_segment_tells_how_far_it_is(
     pictures = [runs["pairs"] / "images" / f"{number}.png" for number in range(3)]
     done = command("segment", runs["maps"], *pictures, "--out", tmp_path / "out", "--samples", 2)
     assert re.search(r"pictures: 1 of 3 parts, \d+ s left", done.err)
+
+
+def test_predictions_have_the_colours_and_names_of_labels(runs: dict[str, Path], tmp_path: Path) -> None:
+    """Those of classes.csv."""
+    pairs = shutil.copytree(runs["pairs"], tmp_path / "pairs")
+    for path in (pairs / "masks").iterdir():
+        mask = np.asarray(Image.open(path)) // 255
+        mask[:, : SIDE // 2] *= 2  # the left half of a disc is another label
+        Image.fromarray(mask).save(path)
+    colours = ("10,20,30", "200,0,0", "0,200,0")
+    rows = [
+        f"{value},{name},{rgb}" for value, (name, rgb) in enumerate(zip(("sky", "right", "left"), colours, strict=True))
+    ]
+    (pairs / "classes.csv").write_text("\n".join(["value,name,r,g,b", *rows]))
+    options = {"network": "mlp", "hidden": (8,), "epochs": 1, "device": "cpu", "progress": False}
+    run = reparam.train("nn", data=f"pairs:{pairs}", task="segmentation", out=tmp_path / "run", **options)
+    drawing = predictions(RunView(run), PredictionOptions(n=4))
+    tiles, names = drawing.panels
+    assert list(names.rows) == ["sky", "right", "left"]
+    own = torch.tensor([[10, 20, 30], [200, 0, 0], [0, 200, 0]]) / 255
+    assert torch.equal(names.tiles[:, :, 0, 0], own)
+    place = list(tiles.columns).index("truth")
+    batch = run.examples(4)
+    expected = own[batch.x[:, 0].long()].movedim(-1, 1)
+    assert torch.allclose(tiles.tiles[place :: tiles.across], expected)
+    run.evaluate(["iou"], progress=False)
+    assert '<b style="color: #c80000">■</b>right ' in run.report().read_text()

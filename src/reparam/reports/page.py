@@ -16,9 +16,10 @@ from reparam.files import write_text
 from reparam.models.adopted import ADOPTED
 from reparam.progress import reached, silent
 from reparam.reports.figures import FIGURES
+from reparam.reports.figures.predictions import swatches
 from reparam.reports.html import ShownFigure, reason, render_page, shown
 from reparam.reports.run_view import RunView
-from reparam.reports.tables import PlainFigure, duration, meaning, plain_figures, with_error
+from reparam.reports.tables import PlainFigure, by_label, duration, meaning, plain_figures, with_error
 from reparam.reports.usage import commands, python_lines
 from reparam.run.config import sections
 from reparam.run.documents import WeightsFacts
@@ -156,6 +157,7 @@ class Number(NamedTuple):
     meaning: str
     note: str
     plain: Sequence[PlainFigure]
+    labels: Sequence[tuple[str, str, str]]  # colour, name and figure of each, where there are label maps
 
 
 def _numbers(run: LoadedRun, no_model: str, say: Callable[[str], None]) -> dict[str, Any]:
@@ -170,11 +172,13 @@ def _numbers(run: LoadedRun, no_model: str, say: Callable[[str], None]) -> dict[
     found["diagnosis"] = evaluation.diagnosis
     for name, obstacle in evaluation.left_out.items():
         found["left_out"].setdefault(obstacle, []).append(name)
+    colours = swatches(run)
     for name, one in evaluation.metrics.items():
         value, error = with_error(one.value, one.stderr)
         shown_value, unit, n = value.replace("-", "−"), one.unit, f"{one.n:,}"
+        labels = [(colour, *each) for colour, each in zip(colours, by_label(one), strict=False)]
         found["rows"].append(
-            Number(name, shown_value, error, unit, n, meaning(name), one.note, plain_figures(name, one))
+            Number(name, shown_value, error, unit, n, meaning(name), one.note, plain_figures(name, one), labels)
         )
     if not no_model and evaluation.metrics and evaluation.weights != run.kept.stamp:
         found["remark"] = "These were measured on earlier weights of this run, or under another prior: measure again."

@@ -13,7 +13,7 @@ from reparam.data.tasks import make_batch
 from reparam.distributions import keyed_generator
 from reparam.latent.generation import reconstruct, sample
 from reparam.models import Model
-from reparam.reports.figures.predictions import preview_rows
+from reparam.reports.figures.predictions import map_palette, preview_rows
 from reparam.reports.pictures import sheet, write_png
 from reparam.run.config import RunConfig
 from reparam.run.folder import RunFolder
@@ -35,7 +35,8 @@ class PreviewWriter:
         split = dataset.validation
         index = class_balanced_indices(split.labels, PAIRS)
         self.batch = make_batch(split.take(index), index, config.task, keyed_generator("cpu", 0, "pictures"))
-        self.maps = 0 if self.batch.x.is_floating_point() else len(dataset.map_values)
+        maps = 0 if self.batch.x.is_floating_point() else len(dataset.map_values)
+        self.palette = map_palette(maps, dataset.map_colours)
 
     def __call__(self, model: nn.Module, epoch: float) -> None:
         assert isinstance(model, Model)
@@ -47,6 +48,6 @@ class PreviewWriter:
             between = [] if batch.source is None else [batch.source]
             rows["reconstructions"] = [batch.x, *between, reconstruct(model, batch.input)]
         if Ability.PREDICT in model.abilities and not model.context.classes:
-            rows["predictions"] = preview_rows(model, batch, self.shape, self.maps)
+            rows["predictions"] = preview_rows(model, batch, self.shape, self.palette)
         for name, found in rows.items():
             write_png(self.folder.pictures / f"{name}-{epoch:08.2f}.png", sheet(torch.cat(found), len(found[0])))

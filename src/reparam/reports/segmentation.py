@@ -20,7 +20,7 @@ from reparam.distributions import IGNORED
 from reparam.errors import escaped
 from reparam.files import file_names
 from reparam.metrics import structured
-from reparam.reports.figures.predictions import label_colours, predictions, spread_image
+from reparam.reports.figures.predictions import label_colours, label_names, legend, predictions, spread_image
 from reparam.reports.options import PredictionOptions, SegmentationOptions
 from reparam.reports.pictures import Panel, sheet, shown, to_picture, write_png
 from reparam.reports.run_view import RunView
@@ -109,12 +109,10 @@ def write_segmentation(
 def write_sheet(run: LoadedRun, sources: Sequence[Source], rows: Sequence[Tensor], folder: Path) -> Path:
     """FOLDER/sheet.png, a row a picture (the first 100), with the labels' colours by name below."""
     names = [_short(escaped(source.file)) for source in sources[: len(rows)]]
-    labels = run.document.data.map_values or tuple(map(str, range(run.spec.map_values)))
     palette = label_colours(run.spec.map_values, run.document.data.map_colours)
-    legend = palette[:, :, None, None].expand(-1, -1, 16, 48)
     panels = [
         Panel(torch.cat(list(rows)), len(_COLUMNS), names, _COLUMNS),
-        Panel(legend, 1, [_short(name) for name in labels]),
+        legend(palette, [_short(name) for name in label_names(run)]),
     ]
     write_png(folder / SHEET, to_picture(panels))
     return folder / SHEET

@@ -63,6 +63,11 @@ def plain_figures(name: str, measure: Measure) -> tuple[PlainFigure, ...]:
     )
 
 
+def by_label(measure: Measure) -> tuple[tuple[str, str], ...]:
+    """The name of each label and the figure of it as text, a dash where there is none."""
+    return tuple((name, "–" if value is None else f"{value:.3f}") for name, value in measure.by_label)
+
+
 def duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
@@ -84,7 +89,9 @@ def evaluation_table(measures: Mapping[str, Measure]) -> "Table":
     table.add_column("what it is; what goes with it", style="dim")
     for name, measure in measures.items():
         value, error = with_error(measure.value, measure.stderr)
-        doc = "; ".join(part for part in (METRICS[name].doc if name in METRICS else "", measure.note) if part)
+        labels = ", ".join(map(" ".join, by_label(measure)))
+        parts = (METRICS[name].doc if name in METRICS else "", measure.note, labels and f"by label: {labels}")
+        doc = "; ".join(filter(None, parts))
         figures = plain_figures(name, measure)
         plain = "\n".join(f"{one.value} ({one.name}){': better' if one.better else ''}" for one in figures)
         # Text, not markup: a unit or name may hold brackets, and of one's own metrics anything.

@@ -155,7 +155,8 @@ class Baseline:
 class Measure:
     """A value, its standard error (None where it has none), the number of images and the unit; `note` belongs beside it, `parts`
     are what the value is the sum of, where that is of interest (`kl`: by latent dimension); `baselines` are what it is without
-    the model; `bias` is how far the value is expected to be too high, where that was estimated.
+    the model; `bias` is how far the value is expected to be too high, where that was estimated; `by_label` is the same of each
+    label of label maps, by name (None: no map holds it).
 
     All of them are finite: raises NoValueError for others."""
 
@@ -167,6 +168,7 @@ class Measure:
     parts: tuple[Finite, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     bias: Finite | None = None
+    by_label: tuple[tuple[Text, Finite | None], ...] = ()
 
     def __post_init__(self) -> None:
         for number in (self.value, self.stderr or 0.0, *self.parts):

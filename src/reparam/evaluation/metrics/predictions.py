@@ -3,6 +3,7 @@
 Shapes: `N` images, `L` predictions of one image.
 """
 
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -88,14 +89,9 @@ def iou(context: EvaluationContext) -> Estimate:
     value = sum(pooled[pooled.isfinite()].tolist()) / len(ratios)
     stderr = ratios[0].measure.stderr if len(ratios) == 1 else None
     spread = torch.stack([one.spread for one in ratios if one.spread is not None]).mean(0)
-    note = "; ".join(filter(None, [_average(context), _by_label(context, found)]))
-    return Estimate(Measure(value, stderr, n, "", note), spread)
-
-
-def _by_label(context: EvaluationContext, found: structured.Overlap) -> str:
-    """The IoU of each label by name; of one that neither map holds, a dash."""
-    each = zip(context.dataset.map_values, structured.pooled_iou(found).tolist(), strict=False)
-    return "by label: " + ", ".join(f"{name} {value:.3f}" if value == value else f"{name} –" for name, value in each)
+    each = zip(context.dataset.map_values, structured.pooled_iou(found).tolist(), strict=True)
+    by_label = tuple((name, value if math.isfinite(value) else None) for name, value in each)
+    return Estimate(Measure(value, stderr, n, "", _average(context), by_label=by_label), spread)
 
 
 def ece(context: EvaluationContext) -> Measure:
