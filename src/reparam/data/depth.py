@@ -7,7 +7,7 @@ Shapes: `N` images, `C H W` image.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -160,18 +160,38 @@ def unit(values: np.ndarray, scale: Scale) -> np.ndarray:
     return np.rint(found * (BYTES - 1)).astype(np.uint8) if scale.levels == BYTES else found.astype(np.float32)
 
 
-Convert = Callable[[Numbers], Tensor]
+class Conversion(NamedTuple):
+    """From the numbers of an array to those of images: those in `scale`; or bytes, which are the numbers times `factor`."""
+
+    scale: Scale
+    factor: float = 0.0
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        if not self.factor:
+            return unit(values, self.scale)
+        return (values if self.factor == 1 else np.rint(values * self.factor)).astype(np.uint8)
 
 
-def settle(
-    splits: Mapping[str, Sequence[Numbers]], options: DepthOptions, where: str
-) -> tuple[Convert, Scale, tuple[str, ...]]:
-    """How numbers become images, their scale, and notes, from those of each split (in one part or several), of which the first is
-    training's.
+class Settled(NamedTuple):
+    """How all numbers of a data set become images. conversions: by the array that holds them (`id`)."""
 
-    The function gives [N, C, H, W]: uint8 where all numbers are bytes, else as `unit`. Raises DataError for splits whose numbers
-    have no range in common.
-    """
+    conversions: Mapping[int, Conversion]
+    scale: Scale
+    notes: tuple[str, ...]
+
+    def of(self, numbers: Numbers) -> Conversion:
+        return self.conversions[id(numbers.array)]
+
+    def images(self, numbers: Numbers) -> Tensor:
+        """[N, C, H, W]: uint8 where all numbers are bytes, else as `unit`."""
+        convert = self.of(numbers)
+        parts = [torch.from_numpy(np.ascontiguousarray(convert(part))) for part in numbers.parts()]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def settle(splits: Mapping[str, Sequence[Numbers]], options: DepthOptions, where: str) -> Settled:
+    """How the numbers of each split (in one part or several), of which the first is training's, become images. Raises DataError
+    for splits whose numbers have no range in common."""
     known = {name: [held(part) for part in parts] for name, parts in splits.items()}
     pairs = [pair for name, parts in splits.items() for pair in zip(parts, known[name], strict=True)]
     arrays: dict[int, Held] = {}  # what all rows of an array hold: they are read alike
@@ -182,11 +202,9 @@ def settle(
             arrays = dict.fromkeys(arrays, together)
         told = (_byte_note(part.array.dtype, arrays[id(part.array)]) for part, _ in pairs)
         wider = together.whole and 1 < together.high < BYTES and any(part.array.dtype != np.uint8 for part, _ in pairs)
-        return (
-            lambda part: _to_bytes(part, arrays[id(part.array)]),
-            replace(EIGHT_BITS, told=wider),
-            tuple(dict.fromkeys(filter(None, told))),
-        )
+        scale = replace(EIGHT_BITS, told=wider)
+        conversions = {array: Conversion(scale, _factor(one)) for array, one in arrays.items()}
+        return Settled(conversions, scale, tuple(dict.fromkeys(filter(None, told))))
     if len({_in_unit(one) for one in arrays.values()} - {None}) > 1 and not options.range:
         raise DataError(
             f"{where}: some images are floats in [0, 1] and others are not: save all alike, or give --range A,B"
@@ -196,11 +214,8 @@ def settle(
     training = SPLITS[0]
     if training in splits and not options.range and (scale.low, scale.high) == joined[training][:2]:
         notes = (*notes, *_rare_ends(splits[training], scale))
-    return (
-        lambda part: _converted(part, lambda values: unit(values, scale)),
-        scale,
-        (*notes, *_outside(splits, joined, scale)),
-    )
+    conversions = dict.fromkeys(arrays, Conversion(scale))
+    return Settled(conversions, scale, (*notes, *_outside(splits, joined, scale)))
 
 
 def numbers_of(images: Tensor, scale: Scale) -> np.ndarray:
@@ -234,8 +249,8 @@ def settle_pictures(
             options = replace(options, range=(0.0, 1.0))
     rows = np.split(np.arange(len(values)), np.cumsum(counts)[:-1])
     parts = [Numbers(values, where, own) for own in rows]
-    convert, scale, notes = settle({name: [part] for name, part in zip(names, parts, strict=True)}, options, where)
-    return torch.cat([convert(part) for part in parts]), scale, notes
+    found = settle({name: [part] for name, part in zip(names, parts, strict=True)}, options, where)
+    return torch.cat([found.images(part) for part in parts]), found.scale, found.notes
 
 
 def _in_unit(one: Held) -> bool | None:
@@ -254,17 +269,11 @@ def _byte_note(dtype: np.dtype, known: Held) -> str:
     return "floats that are bytes / 255: read as 8 bits"
 
 
-def _to_bytes(numbers: Numbers, known: Held) -> Tensor:
+def _factor(known: Held) -> float:
+    """What numbers that are bytes are multiplied by to be 0 to 255."""
     if known.high > BYTES:
-        return _converted(numbers, lambda values: (values // _STRETCH).astype(np.uint8))
-    if known.whole and known.high > 1:
-        return _converted(numbers, lambda values: values.astype(np.uint8))
-    return _converted(numbers, lambda values: np.rint(values.clip(0, 1) * (BYTES - 1)).astype(np.uint8))
-
-
-def _converted(numbers: Numbers, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
-    parts = [torch.from_numpy(np.ascontiguousarray(function(part))) for part in numbers.parts()]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return 1 / _STRETCH
+    return 1 if known.whole and known.high > 1 else BYTES - 1
 
 
 def _rare_ends(training: Sequence[Numbers], scale: Scale) -> Iterator[str]:

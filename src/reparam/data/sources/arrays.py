@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from reparam.data.dataset import SPLITS, Dataset, cut
-from reparam.data.depth import Convert, Numbers, settle
+from reparam.data.depth import Numbers, Settled, settle
 from reparam.data.io.archives import ARRAY_FILES, GiB, ZipTree, require
 from reparam.data.io.csv_pixels import read_csv
 from reparam.data.io.hdf5 import SUFFIXES as HDF5
@@ -22,7 +22,6 @@ from reparam.data.io.hdf5 import open_hdf5
 from reparam.data.io.npy import map_npy, read_npy
 from reparam.data.io.resize import conform, manner
 from reparam.data.options import ArrayOptions, spelled
-from reparam.data.scale import Scale
 from reparam.data.sources.array_layout import channels_first
 from reparam.data.sources.array_names import Named, Pair, by_name
 from reparam.data.splitting import fill_splits
@@ -62,12 +61,12 @@ def of_arrays(arrays: Arrays, where: str, options: ArrayOptions) -> Dataset:
     given = np.split(np.arange(len(labels)), bounds[:-1])
     splits = fill_splits(given, [str(i) for i in range(len(labels))], labels.tolist(), where)
     stored = {name: _within(split, given, parts) for name, split in zip(SPLITS, splits, strict=True)}
-    convert, scale, scale_notes = settle(stored, options, where)
-    images, order = _images(convert, scale, where, options, parts, notes), np.concatenate(splits)
+    settled, order = settle(stored, options, where), np.concatenate(splits)
+    images = _images(settled, where, options, parts, notes)[order]
     classes = tuple(str(i) for i in range(int(labels.max()) + 1))
-    notes += [*scale_notes, *named.notes(), *_label_notes(pairs, labels[splits[0]], classes)]
+    notes += [*settled.notes, *named.notes(), *_label_notes(pairs, labels[splits[0]], classes)]
     counts = [len(part) for part in splits]
-    return cut(images[order], labels[order], counts, classes, tuple(dict.fromkeys(notes)), scale=scale)
+    return cut(images, labels[order], counts, classes, tuple(dict.fromkeys(notes)), scale=settled.scale)
 
 
 def read_arrays(path: Path, options: ArrayOptions) -> tuple[Tensor, Tensor, tuple[str, ...]]:
@@ -82,9 +81,9 @@ def all_of_arrays(arrays: Arrays, where: str, options: ArrayOptions) -> tuple[Te
     notes."""
     named, _, parts = _parts(arrays, where, options, training=False)
     notes: list[str] = []
-    convert, scale, scale_notes = settle({"these images": [numbers for numbers, _ in parts.values()]}, options, where)
-    images = _images(convert, scale, where, options, parts, notes)
-    return images, _all_labels(parts), tuple(dict.fromkeys((*named.notes(), *notes, *scale_notes)))
+    settled = settle({"these images": [numbers for numbers, _ in parts.values()]}, options, where)
+    images = _images(settled, where, options, parts, notes)
+    return images, _all_labels(parts), tuple(dict.fromkeys((*named.notes(), *notes, *settled.notes)))
 
 
 Parts = dict[str, tuple[Numbers, Tensor]]  # by split: images as they are stored, and their labels
@@ -104,11 +103,9 @@ def _all_labels(parts: Parts) -> Tensor:
     return torch.cat([labels for _, labels in parts.values()])
 
 
-def _images(
-    convert: Convert, scale: Scale, where: str, options: ArrayOptions, parts: Parts, notes: list[str]
-) -> Tensor:
+def _images(settled: Settled, where: str, options: ArrayOptions, parts: Parts, notes: list[str]) -> Tensor:
     """Of all splits, one after the other, [N, C, H, W] as `options` say."""
-    found = [_fitted(convert(numbers), options, scale.levels, notes) for numbers, _ in parts.values()]
+    found = [_fitted(settled.images(numbers), options, settled.scale.levels, notes) for numbers, _ in parts.values()]
     if len({images.shape[1:] for images in found}) > 1:
         raise DataError(f"{where}: splits differ in image shape: give one, or --size and --colour")
     return torch.cat(found)
