@@ -272,6 +272,7 @@ def named_pairs(folder: Path) -> None:
 
 KINDS = {
     "images in one array": Kind(lambda folder: np.save(folder / "images.npy", grey(40)), (32, 4, 4)),
+    "the same, larger than memory": Kind(lambda folder: np.save(folder / "images.npy", grey(40)), (32, 4, 4)),
     "arrays of splits (MedMNIST)": Kind(medical, (40, 10, 10), classes=DIGITS),
     "arrays of splits (Keras), one missing": Kind(keras, (36, 4, 10), classes=DIGITS, notes=("validation: 10 %",)),
     "images among other arrays (dSprites)": Kind(

@@ -100,9 +100,9 @@ def test_a_bare_path_is_recognised(tmp_path, refused):
         ("digits", {"split_sizes": (9, 3, 3)}, "--split-sizes is for folder, pairs, weizmann-horses: leave"),
         ("shards:x", {"split_seed": 1}, "leave it out for shards"),
         ("folder:x", {"ignore": 0}, "--ignore is for pairs, weizmann-horses"),
-        ("array:x", {"stream": True}, "--stream is for folder"),
+        ("pairs:x", {"stream": True}, "--stream is for folder, array"),
         ("pairs:x", {"workers": 5}, "--workers is for folder, shards"),
-        ("folder:x", {"workers": 5}, "--workers is for pictures on disk: add --stream"),
+        ("folder:x", {"workers": 5}, "--workers is for images on disk: add --stream"),
         ("pairs:x", {"damaged": "skip"}, "--damaged is for folder, shards"),
     ],
 )

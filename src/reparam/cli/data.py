@@ -91,6 +91,13 @@ def get(name: str, data_root: str | None, as_json: bool) -> None:
 )
 @click.option("--colour", default="auto", show_default=True, type=click.Choice(["auto", "grey", "rgb", "rgba"]))
 @click.option(
+    "--layout",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "first", "last"]),
+    help="Of arrays: where the channels are.",
+)
+@click.option(
     "--range",
     "ends",
     default=None,
@@ -124,10 +131,12 @@ def shard(
 ) -> None:
     """Pack pictures into a few large files, for training on more than memory holds.
 
-    SOURCE is a folder or zip of pictures (one subfolder a class), or anything else that --data can name; its pictures are read
-    one by one.
+    SOURCE is a folder or zip of pictures (one subfolder a class), a file of arrays, or anything else that --data can name.
+    Pictures and the images of a .npy are read one by one.
     """
     from reparam.data import DataOptions, load
+    from reparam.data.io.archives import ARRAY_FILES
+    from reparam.data.sources.arrays import can_stay
     from reparam.data.sources.shard_writing import write_shards
     from reparam.files import user_path
 
@@ -135,9 +144,12 @@ def shard(
     there = user_path(source).exists()
     if not there and "/" in source.partition(":")[0]:
         raise click.UsageError(f"there is no {source}: name a folder or zip of pictures, or what --data can name")
-    spec = f"folder:{source}" if there else source
+    kind = "array" if user_path(source).suffix.lower() in ARRAY_FILES else "folder"
+    spec = f"{kind}:{source}" if there else source
     if spec.startswith("folder:"):
         chosen |= {"stream": not ends, "damaged": damaged}
+    elif spec.startswith("array:"):
+        chosen["stream"] = can_stay(user_path(spec.removeprefix("array:")))
     try:
         chosen["range"] = tuple(float(part) for part in comma_list("range", ends))
     except ValueError:

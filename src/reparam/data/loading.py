@@ -11,7 +11,7 @@ from typing import Any
 from reparam.data.dataset import Dataset
 from reparam.data.io.archives import ARRAY_FILES
 from reparam.data.io.download import Say, differing, fetch
-from reparam.data.options import DataOptions
+from reparam.data.options import ArrayOptions, DataOptions, ImageOptions
 from reparam.data.registry import DATASETS, Source
 from reparam.data.sources.in_python import EXPECTED, IN_PYTHON, as_dataset, is_images
 from reparam.data.sources.pairs import has_pairs
@@ -62,8 +62,8 @@ def load(
 def as_read(spec: str, options: DataOptions) -> DataOptions:
     """`options` without those that what `spec` names does not read: a run's options for other data than its own, of which nobody
     has typed them."""
-    name = spec.partition(":")[0]
-    foreign = _foreign(name if name in DATASETS else "array", options)  # images in memory, as a function gives them
+    source = DATASETS.get(spec.partition(":")[0])
+    foreign = _foreign(source.options if source else ArrayOptions, options)  # a function gives images in memory
     defaults: dict[str, Any] = {option.name: option.default for option in foreign}
     return replace(options, **defaults)
 
@@ -124,11 +124,11 @@ def _check(name: str, source: Source, path: str | None, options: DataOptions) ->
         raise DataError(f"'{name}' has no files: --data {name}")
     if path == "":
         raise DataError(f"no path after '{name}:': --data {name}, or {name}:DIR for a local copy")
-    for option in _foreign(name, options):
+    for option in _foreign(source.options, options):
         readers = ", ".join(_readers(option.name))
         raise DataError(f"{flag(option.name)} is for {readers}: leave it out for {name}")
-    if name == "folder" and not options.stream and options.workers != DataOptions.workers:
-        raise DataError("--workers is for pictures on disk: add --stream, or leave it out")
+    if source.reads("stream") and not options.stream and options.workers != DataOptions.workers:
+        raise DataError("--workers is for images on disk: add --stream, or leave it out")
 
 
 def _readers(option: str) -> list[str]:
@@ -136,10 +136,11 @@ def _readers(option: str) -> list[str]:
     return [name for name, source in DATASETS.items() if source.reads(option)]
 
 
-def _foreign(name: str, options: DataOptions) -> list[Field[Any]]:
-    """The options that are chosen, and that only other sources read."""
+def _foreign(read: type[ImageOptions], options: DataOptions) -> list[Field[Any]]:
+    """The options that are chosen and not among those that are `read`, but that some source reads."""
+    own = {option.name for option in fields(read)}
     chosen = (option for option in fields(DataOptions) if getattr(options, option.name) != option.default)
-    return [option for option in chosen if (readers := _readers(option.name)) and name not in readers]
+    return [option for option in chosen if option.name not in own and _readers(option.name)]
 
 
 def _import(spec: str, options: DataOptions, origin: Origin) -> Dataset:

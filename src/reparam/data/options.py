@@ -146,7 +146,7 @@ class DepthOptions(ImageOptions):
 
 @dataclass(frozen=True)
 class ArrayOptions(DepthOptions):
-    """What `array` reads."""
+    """How arrays become images, in files and in Python."""
 
     layout: Annotated[
         Literal["auto", "first", "last"],
@@ -245,10 +245,16 @@ class PairsOptions(SplitOptions):
 
 
 @dataclass(frozen=True)
-class OnDiskOptions(DepthOptions):
-    """How images on disk are read: what `shards` reads."""
+class WorkersOptions(DepthOptions):
+    """How images on disk are read."""
 
     workers: Annotated[int, Field(ge=0, le=64, description="images on disk: processes that read ahead (0: none)")] = 2
+
+
+@dataclass(frozen=True)
+class OnDiskOptions(WorkersOptions):
+    """What `shards` reads."""
+
     damaged: Annotated[
         Damaged,
         Field(description="images of folder and shards that cannot be read: stop, or skip them and report them"),
@@ -256,12 +262,23 @@ class OnDiskOptions(DepthOptions):
 
 
 @dataclass(frozen=True)
-class FolderOptions(OnDiskOptions, SplitOptions):
-    """What `folder` reads."""
+class StreamOptions(WorkersOptions):
+    """Whether images stay on disk, where memory may hold them too."""
 
     stream: Annotated[
-        bool, Field(description="folder: leave the pictures on disk and read them as they are needed")
+        bool, Field(description="folder, array: leave the images on disk and read them as they are needed")
     ] = False
+
+
+@dataclass(frozen=True)
+class ArrayFileOptions(StreamOptions, ArrayOptions):
+    """What `array` reads."""
+
+
+@dataclass(frozen=True)
+class FolderOptions(OnDiskOptions, StreamOptions, SplitOptions):
+    """What `folder` reads."""
+
     pages: Annotated[
         Pages,
         Field(
@@ -272,7 +289,7 @@ class FolderOptions(OnDiskOptions, SplitOptions):
 
 
 @dataclass(frozen=True)
-class DataOptions(FolderOptions, PairsOptions, CelebaOptions, ArrayOptions):
+class DataOptions(FolderOptions, PairsOptions, CelebaOptions, ArrayFileOptions):
     """The options of all sources. A source refuses those that it does not read."""
 
     data_root: Annotated[

@@ -8,7 +8,7 @@ from typing import Literal
 from reparam.data.dataset import Dataset
 from reparam.data.io.download import Download
 from reparam.data.options import (
-    ArrayOptions,
+    ArrayFileOptions,
     CelebaOptions,
     DataOptions,
     DepthOptions,
@@ -151,7 +151,7 @@ DATASETS: dict[str, Source] = {
         load_array,
         "array:FILE, your own images in a .npy, a .npz, a folder of .npy, a .h5 or a .csv",
         "yours",
-        options=ArrayOptions,
+        options=ArrayFileOptions,
         path="given",
         obtain=_YOURS,
     ),

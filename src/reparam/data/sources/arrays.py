@@ -20,10 +20,12 @@ from reparam.data.io.csv_pixels import read_csv
 from reparam.data.io.hdf5 import SUFFIXES as HDF5
 from reparam.data.io.hdf5 import open_hdf5
 from reparam.data.io.npy import map_npy, read_npy
+from reparam.data.io.on_disk import OnDiskImages
 from reparam.data.io.resize import conform, manner
-from reparam.data.options import ArrayOptions, spelled
+from reparam.data.options import ArrayFileOptions, ArrayOptions, spelled
 from reparam.data.sources.array_layout import channels_first
 from reparam.data.sources.array_names import Named, Pair, by_name
+from reparam.data.sources.array_reading import ArrayReader, Stored
 from reparam.data.splitting import fill_splits
 from reparam.errors import DataError, escaped, suggest
 
@@ -34,20 +36,32 @@ _REMEDY = "save images as integers or floats with numpy.save or numpy.savez"
 Arrays = Mapping[str, Callable[[], np.ndarray]]  # by name; each is read when it is called
 
 
-def load_array(path: Path, options: ArrayOptions) -> Dataset:
+def load_array(path: Path, options: ArrayFileOptions) -> Dataset:
     """The images in a .npy, or those and optionally their labels in a .npz, a .h5 or a folder of .npy, by name (`by_name`).
 
     They may be those of splits: `train_images`, `x_val`, ...; a missing validation or test is a tenth of train, stratified.
-    Without splits, all images are train at first. Arrays that are not needed are not read, and named in a note. Raises
-    `DataError` for objects, NaN, other shapes or types, and labels that do not fit.
+    Without splits, all images are train at first. Arrays that are not needed are not read, and named in a note. Under `stream`
+    images stay on disk. Raises `DataError` for objects, NaN, other shapes or types, and labels that do not fit.
     """
     require(path)
+    if options.stream and not can_stay(path):
+        raise DataError(
+            f"{path} cannot be read at random places: numpy.save the images as a .npy, or leave --stream out"
+        )
     with _opened(path) as arrays:
-        return of_arrays(arrays, str(path), options)
+        return of_arrays(arrays, str(path), options, path if options.stream else None, options.workers)
 
 
-def of_arrays(arrays: Arrays, where: str, options: ArrayOptions) -> Dataset:
-    """The data set in arrays of these names, as `load_array`; `where` they are is told in errors."""
+def can_stay(path: Path) -> bool:
+    """Whether images at `path` can be read one by one, where they are: in a .npy, or a folder of these."""
+    return path.is_dir() or path.suffix.lower() == ".npy"
+
+
+def of_arrays(
+    arrays: Arrays, where: str, options: ArrayOptions, on_disk: Path | None = None, workers: int = 0
+) -> Dataset:
+    """The data set in arrays of these names, as `load_array`; `where` they are is told in errors. on_disk: the .npy or the folder
+    of them in which the images stay, for so many `workers` to read."""
     named, pairs, parts = _parts(arrays, where, options)
     notes: list[str] = []
     missing = [split for split in SPLITS if split not in parts]
@@ -62,7 +76,11 @@ def of_arrays(arrays: Arrays, where: str, options: ArrayOptions) -> Dataset:
     splits = fill_splits(given, [str(i) for i in range(len(labels))], labels.tolist(), where)
     stored = {name: _within(split, given, parts) for name, split in zip(SPLITS, splits, strict=True)}
     settled, order = settle(stored, options, where), np.concatenate(splits)
-    images = _images(settled, where, options, parts, notes)[order]
+    if on_disk:
+        reader = _reader(settled, on_disk, options, parts, pairs, notes)
+        images: Tensor | OnDiskImages = OnDiskImages(reader, torch.from_numpy(order), workers=workers)
+    else:
+        images = _images(settled, where, options, parts, notes)[order]
     classes = tuple(str(i) for i in range(int(labels.max()) + 1))
     notes += [*settled.notes, *named.notes(), *_label_notes(pairs, labels[splits[0]], classes)]
     counts = [len(part) for part in splits]
@@ -106,9 +124,29 @@ def _all_labels(parts: Parts) -> Tensor:
 def _images(settled: Settled, where: str, options: ArrayOptions, parts: Parts, notes: list[str]) -> Tensor:
     """Of all splits, one after the other, [N, C, H, W] as `options` say."""
     found = [_fitted(settled.images(numbers), options, settled.scale.levels, notes) for numbers, _ in parts.values()]
-    if len({images.shape[1:] for images in found}) > 1:
-        raise DataError(f"{where}: splits differ in image shape: give one, or --size and --colour")
+    _require_one_shape(found, where)
     return torch.cat(found)
+
+
+def _reader(
+    settled: Settled, path: Path, options: ArrayOptions, parts: Parts, pairs: Mapping[str, Pair], notes: list[str]
+) -> ArrayReader:
+    """What reads the same from the .npy, or the folder of them, at `path`."""
+    firsts = [replace(numbers, rows=np.zeros(1, np.int64)) for numbers, _ in parts.values()]
+    found = [_fitted(settled.images(first), options, settled.scale.levels, notes) for first in firsts]
+    _require_one_shape(found, str(path))
+    files = [path / f"{pairs[split].images}.npy" if path.is_dir() else path for split in parts]
+    stored = [
+        Stored(file, len(numbers), settled.of(numbers))
+        for file, (numbers, _) in zip(files, parts.values(), strict=True)
+    ]
+    channels, height, width = found[0].shape[1:]
+    return ArrayReader(stored, (channels, height, width), options, _REMEDY)
+
+
+def _require_one_shape(splits: Sequence[Tensor], where: str) -> None:
+    if len({images.shape[1:] for images in splits}) > 1:
+        raise DataError(f"{where}: splits differ in image shape: give one, or --size and --colour")
 
 
 @contextmanager
