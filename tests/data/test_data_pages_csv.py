@@ -198,6 +198,7 @@ def by_split(data):
     ("text", "words"),
     [
         ("", "no square"),
+        ("label," + ",".join(["p"] * 64) + "\n", "is empty"),
         ("1,2,3\n4,5,6", "3 columns of pixels"),
         ("label," + ",".join(["p"] * 64) + "\n0," + ",".join(["1"] * 63), "no table of numbers"),
         ("label," + ",".join(["p"] * 64) + "\nx," + ",".join(["1"] * 64), "no table of numbers"),
@@ -210,6 +211,7 @@ def by_split(data):
         (",".join(["999"] * 64) + "\n" + ",".join(["3"] * 64), "holds 2 images to split into 3"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_other_tables_are_refused(tmp_path, text, words, refused):
     (tmp_path / "t.csv").write_text(text)
     with refused(words):

@@ -5,6 +5,7 @@ Shapes: `N` images, `S` side in pixels. Images are grey and square: columns do n
 
 import csv
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ _REMEDY = (
 def read_csv(path: Path) -> dict[str, np.ndarray]:
     """`images` [N, S, S] and, where there is a column of them, `labels` [N]; under names of splits (`train_images`) where a
     column `Usage` gives these. A first row that is no numbers names the columns; without one, the first column is the label
-    where the others are a square. Raises `DataError` for other tables."""
+    where the others are a square. Columns `id` and `index` are left out. Raises `DataError` for other tables."""
     require_plain(path)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         first = file.readline()
@@ -35,17 +36,19 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
     headed = any(not _is_number(name) for name in names)
     label, pixels = _columns(path, names, headed)
     try:
-        table = np.loadtxt(
-            path,
-            np.float32,
-            delimiter=delimiter,
-            skiprows=int(headed),
-            usecols=[*label, *pixels],
-            ndmin=2,
-            comments=None,
-            quotechar='"',
-            encoding="utf-8-sig",
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a table without rows, which is refused later
+            table = np.loadtxt(
+                path,
+                np.float32,
+                delimiter=delimiter,
+                skiprows=int(headed),
+                usecols=[*label, *pixels],
+                ndmin=2,
+                comments=None,
+                quotechar='"',
+                encoding="utf-8-sig",
+            )
     except (ValueError, IndexError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is no table of numbers ({' '.join(str(error).split())[:100]}): {_REMEDY}") from error
     side = math.isqrt(len(pixels))

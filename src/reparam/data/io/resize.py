@@ -14,10 +14,8 @@ from reparam.core.spec import BYTES
 from reparam.data.options import COLOURS, LARGEST, SMALLEST, Colour, Crop, ImageOptions, Sides, spelled
 from reparam.errors import DataError
 
-NATIVE_SQUARE, NATIVE_SIDE = (
-    128,
-    256,
-)  # pictures of one size up to these sides, squares and others, are taken as they are
+# Pictures of one size up to these sides, squares and others, are taken as they are.
+NATIVE_SQUARE, NATIVE_SIDE = 128, 256
 DEFAULT_SIZE = 64
 _CHUNK = 2**24  # values converted at a time
 

@@ -188,14 +188,7 @@ def load_shards(path: Path, options: OnDiskOptions) -> Dataset:
         found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise DataError(f"{path / INDEX} is damaged ({' '.join(found.split())}): {_REMEDY}") from None
     shape, scale = known.shape, known.scale
-    plain = shape[0] in (1, 3) if known.values == "PNG" else 1 <= shape[0] <= MOST_CHANNELS
-    bytes_ = known.values in ("PNG", "uint8")
-    fits = (
-        (scale.levels == BYTES)
-        if bytes_
-        else scale.levels != BYTES and (scale.levels > 1) == (known.values == "uint16")
-    )
-    if not plain or not fits or not scale.low < scale.high or set(known.splits) != set(SPLITS) or not known.files:
+    if not _fits_together(known):
         raise DataError(f"{path / INDEX} is damaged (its parts do not fit together): {_REMEDY}")
     for file in known.files:
         if not (path / file.name).is_file():
@@ -217,6 +210,21 @@ def load_shards(path: Path, options: OnDiskOptions) -> Dataset:
         raise DataError(f"{path / LABELS} has {len(labels):,} labels for {len(reader):,} records: {_REMEDY}")
     stored = OnDiskImages(reader, torch.arange(len(labels)), options.damaged, options.workers)
     return cut(stored, labels, counts, known.classes, known.notes, scale=scale)
+
+
+def _fits_together(known: _Index) -> bool:
+    """Whether channels, type and levels are those that `write_shards` writes together, and splits and files are all there."""
+    channels, scale = known.shape[0], known.scale
+    if known.values == "PNG":
+        fits = channels in (1, 3) and scale.levels == BYTES
+    else:
+        levels = {
+            "uint8": scale.levels == BYTES,
+            "uint16": 1 < scale.levels != BYTES,
+            "float32": not scale.levels,
+        }
+        fits = 1 <= channels <= MOST_CHANNELS and levels[known.values]
+    return fits and scale.low < scale.high and set(known.splits) == set(SPLITS) and bool(known.files)
 
 
 def _labels(path: Path) -> torch.Tensor:
