@@ -30,7 +30,7 @@ from reparam.data.splitting import fill_splits
 from reparam.errors import DataError, escaped, suggest
 
 _ARRAY_LIMIT = 64 * GiB
-_MOST_CLASSES = 10**9  # of labels that are counted from 0
+_MOST_CLASSES = 2**20  # of labels, each of which has a name
 _REMEDY = "save images as integers or floats with numpy.save or numpy.savez"
 
 Arrays = Mapping[str, Callable[[], np.ndarray]]  # by name; each is read when it is called
