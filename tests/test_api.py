@@ -271,5 +271,5 @@ def test_images_of_another_size_are_refused(run: Path) -> None:
     opened = reparam.load(run, "cpu")
     other = Images(torch.zeros(20, 1, 9, 9, dtype=torch.uint8), torch.arange(20) % 2)
     for call in (lambda: opened.class_latents(other, 2), lambda: opened.augmenter(change=1.0, images=other)):
-        with pytest.raises(reparam.ReparamError, match=r"\(1, 9, 9\) and the model takes \(1, 8, 8\)"):
+        with pytest.raises(reparam.ReparamError, match=r"\(1, 9, 9\) and the run's \(1, 8, 8\)"):
             call()

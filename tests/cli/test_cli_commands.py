@@ -119,7 +119,7 @@ def test_evaluate_prints_and_writes_the_same_figures(command: Callable, run: Pat
     written = json.loads((run / "evaluation.json").read_text())["metrics"]
     assert printed == written
     assert list(printed) == ["elbo", "nll", "kl", "active_units", "mse"]
-    assert set(printed["elbo"]) == {"value", "stderr", "n", "unit", "note", "parts", "baselines", "bias"}
+    assert set(printed["elbo"]) == {"value", "stderr", "n", "unit", "note", "parts", "baselines", "bias", "by_label"}
     assert printed["nll"]["n"] == 50
     # The bound lies below the likelihood: -elbo >= nll up to both standard errors, on the images that both saw.
     assert -printed["elbo"]["value"] > printed["nll"]["value"] - 4 * (

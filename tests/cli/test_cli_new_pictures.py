@@ -105,7 +105,7 @@ def test_new_pictures_are_compared_by_the_feature_network_of_the_run_s_data(run:
     assert other.dataset.fingerprint == own.dataset.fingerprint
     assert torch.equal(other.split.labels, new.images.labels)
     apart = NewPictures(Images(torch.zeros(2, 1, 9, 9, dtype=torch.uint8), torch.full((2,), -1)), (), ("", ""), ())
-    with pytest.raises(reparam.ReparamError, match="the model takes \\(1, 8, 8\\): read them by run.read"):
+    with pytest.raises(reparam.ReparamError, match="the run's \\(1, 8, 8\\) .*: run.read"):
         opened.evaluate(["mse"], new=apart, progress=False)
 
 

@@ -388,7 +388,7 @@ def test_masks_of_one_value(tmp_path, stored, remedy, refused):
 def test_masks_with_gaps(tmp_path, stored, first, remedy, refused):
     """The remedy works."""
     fill(tmp_path, 5, values=3, stored=stored)
-    with refused(f"masks/0.png holds value {first}", f": --remap {remedy} says"):
+    with refused(f"masks/0.png holds value {first}", f"--remap {remedy} "):
         read(tmp_path)
     images, maps = every(read(tmp_path, remap=tuple(remedy.split(","))))
     assert np.array_equal(images, SHADES[maps])

@@ -9,7 +9,7 @@ from reparam.data import DataOptions, load
 from reparam.data.io.archives import FolderTree
 from reparam.data.io.resize import choose_sides, conform, fit
 from reparam.data.io.single_picture import read_mask, read_picture, read_windows
-from reparam.data.options import DepthOptions, ImageOptions, sides_of
+from reparam.data.options import DepthOptions, FolderOptions, ImageOptions, sides_of
 from reparam.distributions import IGNORED
 
 RNG = np.random.default_rng(5)
@@ -318,7 +318,7 @@ def test_windows_cover_a_picture_without_a_stretch(tmp_path, size):
 def test_what_lies_beside_a_padded_picture_is_known(tmp_path):
     Image.fromarray(noise(16, 16)).save(tmp_path / "a.png")
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "mask.png")
-    options = DepthOptions(crop="pad")
+    options = FolderOptions(crop="pad")
     picture = read_picture(tmp_path / "a.png", (1, 16, 24), options)
     mask = read_mask(tmp_path / "mask.png", picture, (1, 16, 24), options)
     assert torch.equal(mask > 0, picture.pixels == 0)

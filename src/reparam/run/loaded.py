@@ -358,7 +358,9 @@ class LoadedRun:
         """`images`. Raises DataError where the model takes others."""
         if (shape := tuple(images.images.shape[1:])) != self.spec.image_shape:
             both = f"{shape} and the run's {self.spec.image_shape} (channels, height, width)"
-            raise DataError(f"these images are {both}: give images with as many channels, read by run.read(...)")
+            raise DataError(
+                f"these images are {both}: run.read(...) gives images the run's size; channels must be as many"
+            )
         return images
 
     def _given_condition(self, c: Tensor) -> Tensor:
