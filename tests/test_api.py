@@ -1,5 +1,10 @@
 """What users import refuses what the command refuses."""
 
+import dataclasses
+import importlib  # noqa: F401 (of what is executed below)
+import os
+import re
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +16,8 @@ import torch
 
 import reparam
 from reparam.data import Images
+from reparam.models import VAE, Family
+from reparam.objectives import Objective, Terms
 from reparam.progress import Silent
 
 
@@ -44,7 +51,9 @@ def test_calls_with_wrong_arguments_are_refused_in_a_line(run: Path, tmp_path: P
         "load: too many positional arguments": lambda: reparam.load(run, "cpu", False, 3),
         "'device' of 'load'": lambda: reparam.load(run, 3),
         "device 'gpu' cannot be used": lambda: reparam.load(run, "gpu"),
-        "'model' of 'train': Input should be a valid string, got None": lambda: reparam.train(None, data="digits"),
+        "'model' of 'train': Input should be a valid string or an instance of Family, got None": lambda: reparam.train(
+            None, data="digits"
+        ),
         "which images": lambda: reparam.train("vae"),
         "'data' of 'train'": lambda: reparam.train("vae", data=3),
         "'data' of 'augment_test': Input should be a valid string, got ImageBatch of shape (2, 1, 8, 8); give a name": lambda: (
@@ -273,3 +282,71 @@ def test_images_of_another_size_are_refused(run: Path) -> None:
     for call in (lambda: opened.class_latents(other, 2), lambda: opened.augmenter(change=1.0, images=other)):
         with pytest.raises(reparam.ReparamError, match=r"\(1, 9, 9\) and the run's \(1, 8, 8\)"):
             call()
+
+
+class Mine(Objective):
+    """What is minimised, as `make` gives it."""
+
+    def __init__(self, make: Callable[[torch.Tensor], Any]) -> None:
+        self.make = make
+
+    def __call__(self, player: str, model: Any, batch: Any, step: Any, generator: Any = None) -> Any:
+        return self.make(-model.decoder(model.encoder(batch.x).mean).log_prob(batch.x))
+
+
+def family_of(make: Callable[[torch.Tensor], Any]) -> Family:
+    return dataclasses.replace(VAE, name="mine", objective=lambda options, schedule: Mine(make))
+
+
+MINE = family_of(lambda loss: Terms(loss, {}))
+TINY: dict[str, Any] = {"data": "digits", "hidden": (8,), "latent": 2, "epochs": 1, "pictures": 0, "progress": False}
+
+
+def test_a_family_trains_by_itself_and_its_run_finds_it_again(tmp_path: Path) -> None:
+    run = reparam.train(MINE, out=tmp_path / "run", **TINY)
+    assert run.config.model == f"{__name__}:MINE"
+    assert reparam.load(run.path).sample(2).shape == (2, 1, 8, 8)
+    assert set(run.history["train"]) == {"step", "epoch", "total", "learning_rate"}
+    assert reparam.train(VAE, out=tmp_path / "vae", **TINY).config.model == "vae"
+    with pytest.raises(reparam.ReparamError, match="no module holds this Family, 'mine': give it a name"):
+        reparam.train(family_of(lambda loss: Terms(loss, {})), **TINY)
+
+
+FAULTY = {"mean": lambda loss: Terms(loss.mean(), {}), "tensor": lambda loss: loss}
+BY_MEAN, BARE = (family_of(make) for make in FAULTY.values())
+
+
+def test_an_objective_that_takes_a_mean_or_returns_a_tensor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(reparam.ReparamError, match=r"'total' of the objective has shape \[\] for 128 images"):
+        reparam.train(BY_MEAN, out=tmp_path / "run", **TINY)
+    with pytest.raises(reparam.ReparamError, match="the objective returns Tensor: return Terms"):
+        reparam.train(BARE, out=tmp_path / "run", **TINY)
+
+
+def test_code_that_was_changed_after_it_was_imported_is_not_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook whose cell writes the module again; what the refusal advises works."""
+    name = f"own_{tmp_path.name.replace('-', '_')}"
+    path = tmp_path / f"{name}.py"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for number, beta in enumerate((1.0, 3.0)):
+        path.write_text(
+            "import dataclasses\nfrom reparam.models import VAE\nfrom reparam.objectives import ELBO\n"
+            f"MINE = dataclasses.replace(VAE, name='mine', objective=lambda options, schedule: ELBO(beta={beta}))\n"
+        )
+        os.utime(path, (number, number))  # written within one tick of the clock
+        if number:
+            with pytest.raises(
+                reparam.ReparamError, match="was changed after this session imported it.*reload"
+            ) as found:
+                reparam.train(f"{name}:MINE", out=tmp_path / "run", **TINY)
+            exec(re.search(r"importlib.reload\(.*?\)", str(found.value))[0])  # type: ignore[index]
+        run = reparam.train(f"{name}:MINE", out=tmp_path / f"run-{number}", **TINY)
+        assert run.config.family.objective(None, None).beta == beta  # type: ignore[attr-defined, arg-type]
+    del sys.modules[name]
+
+
+def test_a_finished_run_says_how_to_train_longer(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reparam.resume(run)
+    assert f"init_from={str(run)!r}" in capsys.readouterr().err

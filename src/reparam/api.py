@@ -1,4 +1,4 @@
-"""The library's front: train, resume, load, evaluate, relocate. The command is a thin layer over these.
+"""The library's front: train, adopt, resume, load, evaluate and others. The command is a thin layer over these.
 
 Long work shows its progress, on a terminal as a bar and elsewhere as a line now and then. `progress=False` shows nothing; a
 `reparam.progress.Progress` shows it in another way.
@@ -23,12 +23,15 @@ from reparam.evaluation import EvaluationOptions, Finding, Measure, diagnose, ev
 from reparam.evaluation.flips import Flips, measure_flips
 from reparam.files import user_path
 from reparam.latent.augmentation import BaseAugmenter
+from reparam.models import Family
+from reparam.models.adopted import ADOPTED
 from reparam.progress import Progress, chosen_progress, silent
 from reparam.reports.notebook import shows_images, summary, summary_html
 from reparam.reports.page import write_report
 from reparam.run import relocation
 from reparam.run.config import resolve
 from reparam.run.data import check_fingerprint, own_data
+from reparam.run.family import name_of
 from reparam.run.folder import RunFolder
 from reparam.run.loaded import Given, LoadedRun
 from reparam.session import continue_run, start
@@ -45,7 +48,7 @@ Data = str | Tensor | Dataset | Any
 Shown = Progress | Literal[False] | None
 
 
-@shows_images("sample", "reconstruct", "predict", "decompress")
+@shows_images("examples", "sample", "reconstruct", "predict", "decompress")
 @checked_methods
 class Run(LoadedRun):
     """A trained run: its model, its data, and all that can be done with them. Open one with `reparam.load(path)`. In a notebook
@@ -142,7 +145,7 @@ def _given(function: str, data: Data, options: DataOptions, names: bool = False)
 
 @checked
 def train(
-    model: str = "vae",
+    model: str | Family = "vae",
     data: Data = "",
     *,
     recipe: str | None = None,
@@ -151,7 +154,8 @@ def train(
     trust: bool = False,
     **options: Any,
 ) -> Run:
-    """Trains a model by name (or `package.module:NAME`) and returns its run. `trust`: see `load`, for runs that augment images.
+    """Trains a model and returns its run. model: its name, `package.module:NAME` of a `Family` of one's own, or such a family,
+    which a module or the session holds under a name. `trust`: see `load`, for runs that augment images.
 
     data: what `--data` names, or the images themselves: a tensor or array [N, C, H, W] of uint8 or of floats in [0, 1], a pair
     (images, labels), a torch Dataset of (image, label), or a dict of these by split. Of such a run.json has the fingerprint, and
@@ -160,7 +164,8 @@ def train(
     `options` are the command's, with underscores: epochs, latent, learning_rate, ... Raises ConfigError for an unknown or
     ill-typed one, DataError for data that cannot be read, DivergedError when a term is not finite.
     """
-    config = resolve(model, recipe, data=data if isinstance(data, str) else IN_PYTHON, **options)
+    name = model if isinstance(model, str) else name_of(model)
+    config = resolve(name, recipe, data=data if isinstance(data, str) else IN_PYTHON, **options)
     if not config.data.data:
         raise ConfigError("which images? give data='mnist', 'folder:PATH' or 'array:FILE', or images in Python")
     given = _given("train", data, config.data, names=True)
@@ -246,9 +251,14 @@ def resume(
     `damaged`: from here on, and in evaluation, what becomes of images on disk that cannot be read (None: as it was). `trust`,
     `data`: see `load`."""
     folder = RunFolder(user_path(run), trust)
-    given = _given("resume", data, folder.config().data)
-    folder, _ = continue_run(folder, chosen_progress(progress), damaged, given)
-    return load(folder.path, folder.config().training.device, trust, data=given)
+    config, chosen = folder.config(), chosen_progress(progress)
+    given = _given("resume", data, config.data)
+    if folder.ended() and config.recipe != ADOPTED:
+        chosen.note(
+            f"{folder.path} has ended; reparam.train(..., init_from={str(folder.path)!r}) goes on from its weights"
+        )
+    folder, _ = continue_run(folder, chosen, damaged, given)
+    return load(folder.path, config.training.device, trust, data=given)
 
 
 @checked

@@ -47,6 +47,7 @@ class Origin:
 
 
 TYPED = Origin()
+_seen: dict[str, tuple[float, Any]] = {}  # typed paths: when the file was changed last, and what was at the path then
 
 
 def import_object(path: str, what: str, error: Callable[[str], ReparamError], origin: Origin = TYPED) -> Any:
@@ -79,7 +80,26 @@ def import_object(path: str, what: str, error: Callable[[str], ReparamError], or
         )
     if not hasattr(module, name):
         raise error(f"module '{module_name}' has no '{name}'{suggest(name, vars(module))}")
-    return getattr(module, name)
+    found_object = getattr(module, name)
+    if origin.run is None and _is_stale(path, module, found_object):
+        raise error(
+            f"{module.__file__} was changed after this session imported it, and {what} '{path}' is still the old one: "
+            f"importlib.reload(sys.modules['{module_name}']), or restart the session"
+        )
+    return found_object
+
+
+def _is_stale(path: str, module: Any, found: object) -> bool:
+    """Whether the module's file is another one than when `found` was found at the path first."""
+    try:
+        changed = Path(module.__file__).stat().st_mtime
+    except (AttributeError, TypeError, OSError):  # of no file, or gone
+        return False
+    before, known = _seen.setdefault(path, (changed, found))
+    if known is found:
+        return changed != before
+    _seen[path] = changed, found  # reloaded
+    return False
 
 
 def folder_of(path: str) -> str:

@@ -19,6 +19,7 @@ from reparam.data.tasks import make_batch, with_condition
 from reparam.distributions import Delta, default_generators_kept, keyed_generator, prediction, rsample, with_parameters
 from reparam.latent import generation
 from reparam.models import Family, Model, Schedule, Spec
+from reparam.objectives import Terms
 from reparam.run.config import resolve_family
 from reparam.run.weights import load_weights
 from reparam.tensor_files import read_tensors, write_tensors
@@ -52,7 +53,8 @@ def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **opti
     """Builds a model of the family under `options` and asserts, for images of `spec`:
 
     every field is of its kind (`Model.FIELDS`); terms are finite and one number an image; every parameter of a player gets a
-    finite gradient from that player, and not all of a player's gradients are zero; distributions can be drawn from and cut to
+    finite gradient from that player, and not all of a player's gradients are zero; the decoder takes latents of any leading
+    shape, as importance sampling draws them; distributions can be drawn from and cut to
     a part of their batch (`with_parameters`), as evaluation does; what the encoder and decoder make of an image does not depend
     on the rest of the batch (beyond float32 rounding); the same seed gives the same samples, and sample i does not depend on
     how many are drawn; weights come back from a file as they were; the loss falls on a few images within `steps` steps of Adam.
@@ -73,6 +75,7 @@ def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **opti
     for player in objective.players:
         model.zero_grad()
         terms = objective(player.name, model, batch, end, keyed_generator("cpu", 2))
+        assert isinstance(terms, Terms), f"the objective returns {type(terms).__name__}, not reparam.objectives.Terms"
         for term, value in {"total": terms.total, **{k: t.value for k, t in terms.named.items()}}.items():
             assert value.shape == (n,), (
                 f"term '{term}' of {player.name} is {tuple(value.shape)}, not one number an image"
@@ -88,6 +91,7 @@ def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **opti
         assert moved, f"all gradients of player '{player.name}' are zero"
 
     _check_distributions(model, batch)
+    _check_leading_shapes(model, batch)
     _check_batch_invariance(model, batch)
     _check_seeds(model)
     _check_round_trip(model)
@@ -122,6 +126,26 @@ def _check_distributions(model: Model, batch: Batch) -> None:
                 f"the distribution of the {name}, cut to part of its batch, is another: it has parameters that arg_constraints "
                 "does not name"
             )
+    model.train()
+
+
+def _check_leading_shapes(model: Model, batch: Batch) -> None:
+    if not (model.has("decoder") and model.has("prior")):
+        return
+    model.eval()
+    at_c = model.given(batch.c)
+    remedy = "let its forward take z [..., K], and return batch shape [...]"
+    with torch.no_grad():
+        p_z = at_c.prior()
+        z = rsample(p_z, (2,) if p_z.batch_shape else (2, len(batch.x)), keyed_generator("cpu", 8))
+        try:
+            found = prediction(at_c.decoder(z))
+        except Exception as error:
+            raise AssertionError(f"the decoder fails on z {list(z.shape)} ({error}): {remedy}") from error
+        expected = prediction(at_c.decoder(z[1]))
+    assert found.shape == (2, *expected.shape), f"the decoder makes {list(found.shape)} of z {list(z.shape)}: {remedy}"
+    apart, limit = float((found[1] - expected).abs().max()), 1e-4 * max(1.0, float(expected.abs().max()))
+    assert apart <= limit, f"the decoder makes other images of z {list(z.shape)} than of its rows: {remedy}"
     model.train()
 
 

@@ -352,3 +352,17 @@ def test_images_become_the_numbers_that_they_were(scale):
     expected = scale.low + levels.numpy() * (scale.high - scale.low) / (scale.levels - 1)
     assert np.array_equal(found, np.rint(expected))
     assert found.dtype.kind in "iu"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64])
+def test_bytes_that_are_all_dark_are_told_of(dtype, tmp_path):
+    """As scikit-learn's digits, whose white is 16: what the note says makes it so."""
+    images = np.random.default_rng(0).integers(0, 17, (30, 8, 8)).astype(dtype)
+    np.save(tmp_path / "x.npy", images)
+    data = load(f"array:{tmp_path / 'x.npy'}")
+    assert "the lightest of them is 16 of 255: --range 0,16 makes that white" in data.notes
+    spread = load(f"array:{tmp_path / 'x.npy'}", DataOptions(range=(0, 16)))
+    assert not any("lightest" in note for note in spread.notes)
+    assert sorted(spread.train.pixels.unique().tolist()) == pytest.approx([level / 16 for level in range(17)])
+    np.save(tmp_path / "x.npy", (images * 15).astype(dtype))
+    assert not any("lightest" in note for note in load(f"array:{tmp_path / 'x.npy'}").notes)

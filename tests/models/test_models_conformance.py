@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Independent, Normal
 
 from reparam.conditionals import LIKELIHOODS
-from reparam.core.conditional import Encoder
+from reparam.core.conditional import Decoder, Encoder
 from reparam.data.tasks import with_condition
 from reparam.errors import ConfigError
 from reparam.models import MODELS, Model, Spec
@@ -149,6 +150,33 @@ def test_spectral_normalisation_bounds_the_slope_of_every_layer() -> None:
 def test_every_recipe_resolves(model: str, recipe: str) -> None:
     config = resolve(model, recipe, data="mnist")
     assert config.family.build(config.options, with_condition(Spec((1, 28, 28), 10, 2), config.task)) is not None
+
+
+class _OneAxis(Decoder):
+    """Takes z [n, K] alone."""
+
+    density = "density"
+
+    def __init__(self, view: bool) -> None:
+        super().__init__()
+        self.layer, self.view = nn.Linear(3, 64), view
+
+    def forward(self, z: torch.Tensor) -> Independent:
+        shape = (-1, 1, 8, 8) if self.view else (len(z), 1, 8, 8)
+        return Independent(Normal(self.layer(z).sigmoid().view(shape), 0.3, validate_args=False), 3)
+
+
+@pytest.mark.parametrize(("view", "says"), [(True, r"makes \[24, 1, 8, 8\] of z \[2, 12, 3\]"), (False, "fails on z")])
+def test_a_decoder_that_takes_one_axis_of_latents_does_not_conform(view: bool, says: str) -> None:
+    """Importance sampling decodes [S, n, K]."""
+
+    def build(options: Any, spec: Spec) -> Model:
+        model = MODELS["vae"].build(options, spec)
+        model.decoder = _OneAxis(view)
+        return model
+
+    with pytest.raises(AssertionError, match=f"{says}.*let its forward take z"):
+        check_model(dataclasses.replace(MODELS["vae"], build=build), Spec((1, 8, 8)), hidden=(8,), latent=3)
 
 
 def test_a_models_fields_are_of_their_kind_when_they_are_set_too() -> None:

@@ -42,7 +42,7 @@ def test_a_batch_is_a_plain_tensor_in_all_else() -> None:
     batch = as_batch(plain)
     assert torch.equal(batch, plain)
     assert type(batch[:2]) is type(batch)
-    assert type(batch[0]) is torch.Tensor
+    assert type(batch[:, 0]) is type(batch.mean(0)) is torch.Tensor
     for found in (
         batch + 1,
         batch.mean(),
@@ -51,6 +51,12 @@ def test_a_batch_is_a_plain_tensor_in_all_else() -> None:
         pickle.loads(pickle.dumps(batch)),
     ):
         assert type(found) is torch.Tensor
+
+
+def test_one_image_of_a_batch_is_shown_too() -> None:
+    batch = as_batch(torch.linspace(0, 1, 2 * 64).view(2, 1, 8, 8))
+    assert np.array_equal(shown(batch[1]._repr_html_()), shown(batch[1:]._repr_html_()))
+    assert type(batch[1] + 0) is torch.Tensor
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 8, 8), (0, 1, 8, 8)])
@@ -75,6 +81,7 @@ def test_a_run_shows_its_state_samples_and_figures(run: Path, tmp_path: Path) ->
     assert "figures" not in repr(opened)
     measured = opened.evaluate(["psnr"], progress=False)["psnr"]
     text = opened._repr_html_()
+    assert shown(opened.examples(2).x._repr_html_()).any()
     assert "1 figure measured" in text
     assert f"<td>psnr</td><td>{measured.value:.4g}</td>" in text
     assert np.array_equal(shown(text), shown(opened.sample(ACROSS)._repr_html_()))

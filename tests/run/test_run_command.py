@@ -1,10 +1,14 @@
 """Commands that can be typed as they stand."""
 
+import dataclasses
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from reparam.data.sources.in_python import IN_PYTHON
 from reparam.run.command import calmer_command, own_command, training_command
 from reparam.run.config import resolve
 
@@ -38,6 +42,21 @@ def test_lengths_have_as_many_digits_as_one_can_read() -> None:
     words = shlex.split(calmer_command(config, Path("run")))
     assert words[words.index("--epochs") + 1] == "1599.73"
     assert words[words.index("--learning-rate") + 1] == "1e-06"
+
+
+def test_of_images_in_python_it_is_a_call_with_the_same_options() -> None:
+    config = resolve("vae", data=IN_PYTHON, epochs=1599.7333333333333, hidden=(64, 32), flip=True, latent=4)
+    text = training_command(config, Path("it's"), beta=0.25)
+    called: dict[str, Any] = {}
+    model = eval(text, {"reparam": SimpleNamespace(train=lambda name, **options: called.update(options) or name)})
+    assert (model, called.pop("data"), called.pop("out")) == ("vae", ..., "it's-2")
+    again = resolve(model, data=IN_PYTHON, **called)
+    assert (again.options, again.data, again.task) == (
+        dataclasses.replace(config.options, beta=0.25),
+        config.data,
+        config.task,
+    )
+    assert again.training.epochs == pytest.approx(config.training.epochs, rel=1e-5)
 
 
 def test_what_a_training_measures_for_itself_is_left_to_the_new_one() -> None:

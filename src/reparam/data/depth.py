@@ -200,7 +200,10 @@ def settle(splits: Mapping[str, Sequence[Numbers]], options: DepthOptions, where
     if not options.range and all(one.bytes for one in arrays.values()):
         if (together := functools.reduce(Held.joined, arrays.values())).bytes:
             arrays = dict.fromkeys(arrays, together)
-        told = (_byte_note(part.array.dtype, arrays[id(part.array)]) for part, _ in pairs)
+        told = [_byte_note(part.array.dtype, arrays[id(part.array)]) for part, _ in pairs]
+        highest = max(one.high for one in arrays.values())
+        if SPLITS[0] in splits and all(one.whole for one in arrays.values()) and 1 < highest < _DARK * (BYTES - 1):
+            told.append(f"the lightest of them is {highest:g} of 255: --range 0,{highest:g} makes that white")
         wider = together.whole and 1 < together.high < BYTES and any(part.array.dtype != np.uint8 for part, _ in pairs)
         scale = replace(EIGHT_BITS, told=wider)
         conversions = {array: Conversion(scale, _factor(one)) for array, one in arrays.items()}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reparam.data.sources.in_python import IN_PYTHON
 from reparam.errors import RunError
 from reparam.models.adopted import ADOPTED
 from reparam.run.command import training_command
@@ -56,7 +57,9 @@ class History:
 
     @property
     def fit_prior(self) -> str:
-        """The command that fits a prior to its latents."""
+        """The command, or with images that Python gives the call, that fits a prior to its latents."""
+        if self.run.config.data.data == IN_PYTHON:
+            return "run.fit_prior()"
         return f"reparam fit-prior {shlex.quote(str(self.run.path))}"
 
 

@@ -9,12 +9,14 @@ import functools
 import html
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from reparam.core.abilities import Ability
+from reparam.core.batch import Batch
 from reparam.errors import ReparamError, RunError
 from reparam.models.adopted import ADOPTED
 from reparam.progress import reached
@@ -30,12 +32,15 @@ C = TypeVar("C", bound=type)
 
 class ImageBatch(Tensor):
     """A batch of images that a notebook shows as pictures: a plain tensor in all else. What is computed or copied from it, or
-    read from a file that it was saved in, is a plain tensor; parts of the batch, `images[:8]`, are shown too."""
+    read from a file that it was saved in, is a plain tensor; parts of the batch, `images[:8]`, and an image, `images[0]`, are
+    shown too."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     def __getitem__(self, index: Any) -> Tensor:
-        return as_batch(super().__getitem__(index))
+        found = super().__getitem__(index)
+        one_image = isinstance(index, int) and self.dim() == 4
+        return found.as_subclass(ImageBatch) if one_image else as_batch(found)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         return copy.deepcopy(self.as_subclass(Tensor), memo)
@@ -44,16 +49,20 @@ class ImageBatch(Tensor):
         return self.as_subclass(Tensor).__reduce_ex__(protocol)
 
     def _repr_html_(self) -> str | None:
-        """None where it is no batch of images in [0, 1], so that its numbers are shown."""
-        if self.dim() != 4 or self.shape[1] not in CHANNELS or not self.numel() or not self.is_floating_point():
+        """None where these are no images in [0, 1], so that its numbers are shown."""
+        plain = self.detach().cpu().as_subclass(Tensor)
+        whole = plain[None] if self.dim() == 3 else plain
+        if whole.dim() != 4 or whole.shape[1] not in CHANNELS or not self.numel() or not self.is_floating_point():
             return None
-        more = f": the first {MOST}" if len(self) > MOST else ""
+        more = f": the first {MOST}" if len(whole) > MOST else ""
         size = " x ".join(map(str, self.shape))
-        return f"{strip(self.detach().cpu()[:MOST])}<div>{size}, {self.dtype}{more}</div>"
+        return f"{strip(whole[:MOST])}<div>{size}, {self.dtype}{more}</div>"
 
 
 def as_batch(images: Any) -> Any:
-    """Images as an `ImageBatch`; what is no tensor of four dimensions as it is."""
+    """Images as an `ImageBatch`, those of a `Batch` too; what is no tensor of four dimensions as it is."""
+    if isinstance(images, Batch):
+        return replace(images, x=as_batch(images.x))
     return images.as_subclass(ImageBatch) if isinstance(images, Tensor) and images.dim() == 4 else images
 
 

@@ -59,7 +59,7 @@ def render(run: LoadedRun, say: Callable[[str], None] = silent) -> str:
         training=figures["training"],
         missing=missing,
         commands=commands(path, run.config.data.data, usable),
-        lines=python_lines(path, usable),
+        lines=python_lines(path, run.config.data.data, usable),
         options=_options(run),
         classes=_classes(document.data.classes),
     )

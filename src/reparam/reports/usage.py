@@ -3,17 +3,20 @@
 import shlex
 
 from reparam.core.abilities import Ability
+from reparam.data.sources.in_python import IN_PYTHON
 
-# (the ability that it takes, the command)
+# (the ability that it takes, the command); those of the run's own images, which a command cannot have where Python gave them.
 COMMANDS = (
     (Ability.SAMPLE, "reparam sample {run} --out samples.png"),
     (Ability.DECODE, "reparam grid {run} --out grid.png"),
     (Ability.SEGMENT, "reparam segment {run} PICTURE.jpg --out segmented"),
+)
+OF_IMAGES = (
     (Ability.COMPLETE, "reparam complete {run} --out completed.png"),
     (Ability.RECONSTRUCT, "reparam reconstruct {run} --out reconstructions.png"),
     (Ability.RECONSTRUCT, "reparam interpolate {run} --out interpolations.png"),
     (Ability.RECONSTRUCT, "reparam traverse {run} --out traversals.png"),
-    (Ability.ENCODE, "reparam encode {run} --data {data} --out latents.npz"),
+    (Ability.ENCODE, "reparam encode {run} --out latents.npz"),
 )
 WALKS = "reparam interpolate {run} --out walks.png"  # between random latents, of a model that cannot reconstruct
 
@@ -22,16 +25,17 @@ def commands(path: str, data: str, abilities: frozenset[Ability]) -> list[str]:
     """The commands that suit this model, ready to paste."""
     if Ability.SEGMENT in abilities:
         abilities = abilities - {Ability.COMPLETE}
-    quoted = {"run": shlex.quote(path), "data": shlex.quote(data)}
-    found = [line for needs, line in COMMANDS if needs in abilities]
+    in_python = data == IN_PYTHON
+    found = [line for needs, line in (*COMMANDS, *(() if in_python else OF_IMAGES)) if needs in abilities]
     if Ability.DECODE in abilities and Ability.RECONSTRUCT not in abilities:
         found.append(WALKS)
-    return [line.format(**quoted) for line in ("reparam evaluate {run}", *found)]
+    return [line.format(run=shlex.quote(path)) for line in (*([] if in_python else ["reparam evaluate {run}"]), *found)]
 
 
-def python_lines(path: str, abilities: frozenset[Ability]) -> str:
+def python_lines(path: str, data: str, abilities: frozenset[Ability]) -> str:
     """The same in Python."""
-    lines = ["import reparam", "", f"run = reparam.load({path!r})", "model = run.model  # a torch.nn.Module"]
+    given = ", data=...)  # the images that it was trained on" if data == IN_PYTHON else ")"
+    lines = ["import reparam", "", f"run = reparam.load({path!r}{given}", "model = run.model  # a torch.nn.Module"]
     if Ability.SAMPLE in abilities:
         lines.append("samples = run.sample(64, seed=1)  # [64, C, H, W], values in [0, 1]")
     if abilities & {Ability.COMPLETE, Ability.SEGMENT}:

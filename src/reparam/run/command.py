@@ -2,10 +2,11 @@
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reparam.data.sources.in_python import IN_PYTHON
 from reparam.errors import flag
 from reparam.run.config import RunConfig, resolve_family
 
@@ -14,17 +15,26 @@ MEASURED = ("products",)  # what a training settles by measurement: a new one me
 
 def training_command(config: RunConfig, out: Path, **changed: Any) -> str:
     """`reparam train MODEL ...` with every option that is not its recipe's, some of them changed, into a folder that is not there
-    yet: OUT-2, OUT-3, ..."""
+    yet: OUT-2, OUT-3, ... Of images that Python gives it is a call."""
     usual = _recipe(config)
-    words = ["reparam", "train", config.model, "--recipe", config.recipe]
+    options: dict[str, Any] = {}
     for section in ("data", "task", "options", "training"):
         own, others = getattr(config, section), getattr(usual, section)
         for field in dataclasses.fields(own):
             value = changed.get(field.name, getattr(own, field.name))
             differs = value != getattr(others, field.name) and field.name not in MEASURED
             if field.name in changed or differs:
-                words += _words(field.name, value)
-    return shlex.join([*words, "--out", str(_free(out))])
+                options[field.name] = value
+    return training(config.model, {"recipe": config.recipe, **options, "out": str(_free(out))})
+
+
+def training(model: str, options: Mapping[str, Any]) -> str:
+    """`reparam train MODEL --OPTION ...`, or `reparam.train(MODEL, data=..., OPTION=...)` where Python gives the images."""
+    if options.get("data") != IN_PYTHON:
+        return shlex.join(["reparam", "train", model, *(word for own in options.items() for word in _words(*own))])
+    values = {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in options.items()}
+    arguments = [f"{name}={value!r}" for name, value in values.items() if name != "data" and value is not None]
+    return f"reparam.train({', '.join([repr(model), 'data=...', *arguments])})"
 
 
 def calmer_command(config: RunConfig, out: Path) -> str:

@@ -1,6 +1,7 @@
 """The family that a name stands for: a registered one, one at an import path, or one around modules that were adopted."""
 
 import copy
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,21 @@ def find_family(model: str, origin: Origin = TYPED, adopted: bool = False) -> Fa
             "measure a model that is trained already with reparam.adopt"
         )
     return adopted_family(model, maker(found, model))
+
+
+def name_of(family: Family) -> str:
+    """By which a run finds a family again: the name of a registered one, else the import path of a module that holds it, the
+    session's own first. Raises ConfigError where none does."""
+    for name, own in MODELS.items():
+        if own is family:
+            return name
+    for module in dict.fromkeys(("__main__", *sys.modules)):
+        for name, value in list(getattr(sys.modules.get(module), "__dict__", {}).items()):
+            if value is family and not name.startswith("_"):
+                return f"{module}:{name}"
+    raise ConfigError(
+        f"no module holds this Family, '{family.name}': give it a name there, MODEL = ..., and train(MODEL)"
+    )
 
 
 def is_made(found: object) -> bool:

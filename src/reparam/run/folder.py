@@ -127,7 +127,7 @@ class RunFolder:
     def require_new(self) -> None:
         """Raises RunError where there is a run."""
         if self.holds_run:
-            done = f"choose another --out, or remove {self.path}"
+            done = f"choose another --out, or remove {self.path} (in Python reparam.load opens it)"
             raise RunError(
                 f"{self.path} holds a run already: "
                 + (done if self.ended() else f"continue it with 'reparam resume {self.typed}', or choose another --out")

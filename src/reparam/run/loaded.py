@@ -8,7 +8,6 @@ Shapes: `n` images, `C H W` image, `K` latent, `D` values of a label map.
 
 import contextlib
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -37,6 +36,7 @@ from reparam.latent.directions import DEFAULT, ClassLatents, class_latents, find
 from reparam.latent.prior_fitting import PriorKind
 from reparam.models import Model, Spec
 from reparam.progress import Progress, Silent, reached
+from reparam.run.command import training
 from reparam.run.config import RunConfig
 from reparam.run.data import fitting, own_data, scale_of
 from reparam.run.device import choose_device, memory_of
@@ -51,15 +51,15 @@ from reparam.tensor_files import has_digest
 Given = str | Path | Sequence[str | Path] | Tensor | Any
 
 # What is trained to be able to: a model and, where it is not the default, its task.
-ABLE: dict[Ability, str] = {
-    Ability.ENCODE: "vae",
-    Ability.RECONSTRUCT: "vae",
-    Ability.SAMPLE: "vae",
-    Ability.SAMPLE_BY_CLASS: "cvae --task labelled",
-    Ability.CLUSTER: "gmvae",
-    Ability.COMPLETE: "cvae --task boxes",
-    Ability.AUGMENT: "gvae",
-    Ability.CLASSIFY: "classifier",
+ABLE: dict[Ability, tuple[str, dict[str, str]]] = {
+    Ability.ENCODE: ("vae", {}),
+    Ability.RECONSTRUCT: ("vae", {}),
+    Ability.SAMPLE: ("vae", {}),
+    Ability.SAMPLE_BY_CLASS: ("cvae", {"task": "labelled"}),
+    Ability.CLUSTER: ("gmvae", {}),
+    Ability.COMPLETE: ("cvae", {"task": "boxes"}),
+    Ability.AUGMENT: ("gvae", {}),
+    Ability.CLASSIFY: ("classifier", {}),
 }
 
 
@@ -179,7 +179,8 @@ class LoadedRun:
             trained = f"'{self.config.model}', trained with task '{self.config.task.task}',"
             remedy = "'reparam models' lists models and their tasks"
             if ability in ABLE:
-                remedy = f"one that can: reparam train {ABLE[ability]} --data {shlex.quote(self.config.data.data)}"
+                model, options = ABLE[ability]
+                remedy = f"one that can: {training(model, options | {'data': self.config.data.data})}"
             raise ConfigError(f"cannot {purpose}: model {trained} cannot {ability} (it can: {have}); {remedy}")
 
     def sample(

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from reparam.core.batch import Batch
-from reparam.objectives import Objective, Player
+from reparam.errors import ConfigError
+from reparam.objectives import Objective, Player, Terms
 
 
 class Step(nn.Module):
@@ -27,6 +28,14 @@ class Step(nn.Module):
         low = self.precision == "bfloat16"
         with torch.autocast(batch.x.device.type, torch.bfloat16) if low else contextlib.nullcontext():
             terms = self.objective(self.player.name, self.model, batch, step, generator)
+        if not isinstance(terms, Terms):
+            raise ConfigError(f"the objective returns {type(terms).__name__}: return Terms(total, {{...}})")
+        for name, value in {"total": terms.total, **{key: term.value for key, term in terms.named.items()}}.items():
+            if value.shape != batch.x.shape[:1]:
+                raise ConfigError(
+                    f"'{name}' of the objective has shape {list(value.shape)} for {len(batch.x)} images: return a number for "
+                    "each, and no mean over them"
+                )
         self.names = ("total", *terms.named)
         total = terms.total.mean()
         means = [total.detach(), *(term.value.detach().mean() for term in terms.named.values())]
