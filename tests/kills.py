@@ -52,7 +52,7 @@ KINDS: dict[str, str] = {
     "gvae": f"gvae {SMALL} --epochs 4",
     "gvae, few labels": f"gvae {SMALL} --epochs 4 --labels-per-class 5",
     "gan": "gan --width 4 --latent 3 --epochs 3",
-    "vaegan": "vaegan --network mlp --hidden 32 --latent 3 --judge-widths 4,4 --adversarial-from 1 --epochs 3",
+    "vaegan": "vaegan --network mlp --hidden 32 --latent 3 --discriminator-widths 4,4 --adversarial-from 1 --epochs 3",
     "gan, moving average": "gan --network mlp --hidden 16 --latent 3 --epochs 4 --keep ema",
     "hybrid": f"hybrid {PAIR} --epochs 4",
     "gsnn": f"gsnn {PAIR} --epochs 4",

@@ -27,7 +27,7 @@ SMALL = {
     **{name: {"hidden": (32,), "latent": 4} for name in ("cvae", "gsnn", "hybrid", "sfnn")},
     "nn": {"hidden": (32,)},
     "gan": {"network": "mlp", "hidden": (32,), "latent": 4},
-    "vaegan": {"network": "mlp", "hidden": (32,), "latent": 4, "judge_widths": (8, 8)},
+    "vaegan": {"network": "mlp", "hidden": (32,), "latent": 4, "discriminator_widths": (8, 8)},
 }
 
 

@@ -23,7 +23,7 @@ BEFORE, AFTER = torch.tensor(START - 1), torch.tensor(START)
 def model() -> Model:
     torch.manual_seed(0)
     family = MODELS["vaegan"]
-    options = family.options(hidden=(32,), latent=4, likelihood="gaussian-learned", judge_widths=(8, 8))
+    options = family.options(hidden=(32,), latent=4, likelihood="gaussian-learned", discriminator_widths=(8, 8))
     model = family.model(options, Spec(SHAPE))
     model.eval()  # spectral normalisation moves its estimate of the singular value in training alone
     return model

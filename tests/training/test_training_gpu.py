@@ -24,7 +24,7 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
     ("cvae", {"task": "labelled"}),
     ("gmvae", {"prior": "vamp"}),
     ("gan", {"network": "dcgan", "width": 4, "r1": 1.0, "shape": (1, 28, 28)}),
-    ("vaegan", {"judge_widths": (4, 4)}),
+    ("vaegan", {"discriminator_widths": (4, 4)}),
 ]
 
 

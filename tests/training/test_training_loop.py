@@ -234,7 +234,7 @@ class _NoSynchronisation(TorchDispatchMode):
         ("gmvae", {"prior": "vamp", "components": 3, "kl": "monte-carlo"}),
         ("gan", {"network": "mlp", "r1": 1.0, "discriminator_steps": 2}),
         ("gan", {"network": "dcgan", "width": 4, "loss": "hinge", "normalise": "spectral", "optimiser": "sgd"}),
-        ("vaegan", {"network": "mlp", "judge_widths": (4, 4)}),
+        ("vaegan", {"network": "mlp", "discriminator_widths": (4, 4)}),
     ],
 )
 def test_a_cycle_never_waits_for_the_device(name: str, options: dict) -> None:

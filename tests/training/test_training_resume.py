@@ -171,7 +171,7 @@ def _clusters(place_at: int) -> dict:
         {"recipe": "document", "hidden": (16,), "momentum": 0.0},
         {"recipe": "hinge", "width": 4, "discriminator_steps": 2},
         {"recipe": "default", "width": 4},
-        {"model": "vaegan", "network": "mlp", "hidden": (16,), "judge_widths": (4, 4), "adversarial_from": 0.5},
+        {"model": "vaegan", "network": "mlp", "hidden": (16,), "discriminator_widths": (4, 4), "adversarial_from": 0.5},
         _clusters(3),
         _clusters(4),
         _clusters(6),

@@ -29,7 +29,7 @@ from reparam.objectives import ELBO, LOSSES
 TINY = 1e-12
 
 
-class PatchJudge(Discriminator):
+class DiscriminatorOfPatches(Discriminator):
     """D(x): for each patch of x a Bernoulli, that it is of an image of the data; batch shape [B], event shape [h, w]."""
 
     def __init__(self, network: PatchDiscriminator) -> None:
@@ -99,12 +99,12 @@ class Sharpened(Objective):
         return Terms(total, {"accuracy": Term(right, "share")})
 
 
-def _seen(judge: Any, x: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+def _seen(discriminator: Any, x: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
     """d(x, made) and a(made), [B] each. Their gradients reach `made` and nothing else."""
     with torch.no_grad():
-        known, _ = judge.read(x)
+        known, _ = discriminator.read(x)
     shown = made.detach().requires_grad_(torch.is_grad_enabled())
-    maps, logits = judge.read(shown)
+    maps, logits = discriminator.read(shown)
     difference = sum((of - to).abs().flatten(1).mean(1) for of, to in zip(maps, known, strict=True)) / len(maps)
     adversarial = LOSSES["hinge"].maker(logits).flatten(1).mean(1)
     if not torch.is_grad_enabled():
@@ -138,7 +138,7 @@ class VAEGANOptions(AutoencoderOptions):
     adversarial_from: Annotated[
         float, Field(ge=0, description="epochs before the adversarial term counts"), InEpochs
     ] = 3.0
-    judge_widths: Annotated[
+    discriminator_widths: Annotated[
         tuple[Annotated[int, Field(ge=4, le=1024)], ...],
         Field(
             min_length=1, max_length=5, description="discriminator: channels of each layer, each at half the resolution"
@@ -153,7 +153,7 @@ def build(options: VAEGANOptions, spec: Spec) -> Model:
         encoder=DiagonalNormal(pair.encoder, pair.features, options.latent, ae.head(options, pair, 2 * options.latent)),
         prior=StandardNormal(options.latent),
         decoder=decoder,
-        discriminator=PatchJudge(PatchDiscriminator(spec.image_shape, patch, options.judge_widths)),
+        discriminator=DiscriminatorOfPatches(PatchDiscriminator(spec.image_shape, patch, options.discriminator_widths)),
     )
 
 
