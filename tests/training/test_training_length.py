@@ -9,7 +9,7 @@ import pytest
 
 import reparam
 from reparam.errors import ConfigError
-from reparam.run.config import RunConfig, resolve
+from reparam.run.config import RunConfig, from_json, resolve
 from reparam.training import Loop
 from reparam.training.length import enough_steps, fitted_to_minutes, patient, stretched
 
@@ -24,6 +24,13 @@ def test_every_length_grows_by_the_same_factor() -> None:
     assert (training.epochs, training.warmup, training.validate_every) == (25, 2.5, 1.25)
     assert config.options.beta_warmup == 10
     assert (training.batch_size, training.patience) == (128, 0)
+
+
+def test_a_training_of_a_step_is_stored_as_one_that_can_be_read() -> None:
+    """Validations are no closer than their option allows."""
+    config = stretched(resolve("vae", "photos"), 0.1)
+    assert config.training.validate_every == 0.01
+    assert from_json(config.to_json(), config.origin) == config
 
 
 def test_lengths_that_were_asked_for_stay() -> None:

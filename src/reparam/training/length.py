@@ -20,6 +20,7 @@ from reparam.training.loop import Loop
 WARM_UP = 2  # cycles that do not count: the first ones allocate memory, and compile
 MEASURED_SHARE, MEASURED_SECONDS = 0.02, 10.0  # of the minutes asked for, and at most, that the measurement takes
 FEWEST_CYCLES = 3
+LEAST_APART = 0.01  # epochs between validations, the least that the option allows
 PATIENT_STEPS = 300  # without a better validation, before a training stops
 VALIDATION_SHARE = 0.1  # of the time, at most, for validations
 
@@ -32,7 +33,8 @@ def stretched(config: RunConfig, epochs: float) -> RunConfig:
         options = getattr(config, section)
         names = [name for name in lengths(type(options)) if name not in config.chosen]
         parts[section] = dataclasses.replace(options, **{name: getattr(options, name) * factor for name in names})
-    training = dataclasses.replace(parts["training"], epochs=epochs)
+    apart = max(parts["training"].validate_every, LEAST_APART)
+    training = dataclasses.replace(parts["training"], epochs=epochs, validate_every=apart)
     return dataclasses.replace(config, options=parts["options"], training=training)
 
 
