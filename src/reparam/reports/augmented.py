@@ -5,6 +5,7 @@ Shapes: `n` images, `C H W` image.
 
 import csv
 import io
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -77,7 +78,8 @@ def write_augmented(
             write_npy(begun / IMAGES, np.concatenate(arrays))
             write_npy(begun / LABELS, np.array(labels))
             reading = f"--range {run.scale.low:.9g},{run.scale.high:.9g}" if run.config.data.range else ""
-            progress.note(f"they are numbers, no pictures: --data array:{out} --layout first {reading}".rstrip())
+            data = shlex.quote(f"array:{out}")
+            progress.note(f"they are numbers, no pictures: --data {data} --layout first {reading}".rstrip())
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([COLUMNS, *rows])
