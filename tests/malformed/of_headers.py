@@ -128,7 +128,7 @@ def _arrays() -> Iterator[Case]:
         np.savez(out, images=images, labels=array)
         yield _array_case("array, labels", name, "plain.npz", out.getvalue(), True)
     names = {
-        "no images": ("pictures",),
+        "no images": ("stuff",),
         "two sets": ("images", "train_images"),
         "only test": ("test_images",),
         "none at all": (),
