@@ -58,8 +58,8 @@ def read_new(given: Any, options: DataOptions, classes: Sequence[str] = ()) -> N
     (`ARRAY_FILES`), or of whatever else `--data` can name, one or several, which follow each other; or the images themselves, as
     `reparam.data.sources.in_python.as_dataset` takes them.
 
-    Pictures in a folder that is called as one of `classes` are of that class, others of their first folder that is no split;
-    labels in Python are numbers of `classes`, unless their data set has names of its own. If some class is none of `classes`, the
+    The class of a picture in a folder is that of `classes` which the folder is called after, else its first folder that is no
+    split. A label in Python is a place in `classes`, unless the data set names its classes. If any class is not in `classes`, the
     pictures have classes of their own. Raises `DataError` for what cannot be read, naming all such pictures, and where nothing is
     given.
     """

@@ -59,10 +59,10 @@ def report_kl(q_z: Independent, p_z: MixtureSameFamily) -> Tensor:
 def paired_kl(q_z: MixtureSameFamily, p_z: MixtureSameFamily) -> Tensor:
     r"""sum_m a_m log(a_m / pi_m) + sum_m a_m KL(q_m || p_m), q = sum_m a_m q_m and p = sum_m pi_m p_m, [B], in nats.
 
-    The VAE report's eq. 15 with the hats that it lacks in one line: p has components of its own. Never below KL(q || p), by the
-    log-sum inequality (Do 2003); equal to it iff, at q-almost every z, a_m q_m(z) / (pi_m p_m(z)) is the same for all m: so for
-    one component, and where p = q component by component. Components are paired by their number, so that another order gives
-    another bound. Infinite where a component of q has weight and that of p has none.
+    The VAE report's eq. 15. (One line of it has the components of q in place of those of p.) The bound is never below KL(q || p),
+    by the log-sum inequality (Do 2003). It equals KL(q || p) if and only if a_m q_m(z) / (pi_m p_m(z)) is the same for all m at
+    almost every z under q. This holds for one component, and where p = q component by component. Components are paired by their
+    number, so that another order gives another bound. It is infinite where a component of q has weight and that of p has none.
 
     Weights [M] or [B, M], components of batch shape [M] or [B, M]. Raises ReparamError where q has another number of them.
     """

@@ -60,7 +60,7 @@ class ImageBatch(Tensor):
 
 
 def as_batch(images: Any) -> Any:
-    """Images as an `ImageBatch`, those of a `Batch` too; what is no tensor of four dimensions as it is."""
+    """Images [N, C, H, W] as an `ImageBatch`; a `Batch` with its images x as one; anything else unchanged."""
     if isinstance(images, Batch):
         return replace(images, x=as_batch(images.x))
     return images.as_subclass(ImageBatch) if isinstance(images, Tensor) and images.dim() == 4 else images
