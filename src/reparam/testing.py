@@ -76,7 +76,7 @@ def check_model(family: Family, spec: Spec, n: int = 12, steps: int = 30, **opti
         model.zero_grad()
         terms = objective(player.name, model, batch, end, keyed_generator("cpu", 2))
         assert isinstance(terms, Terms), f"the objective returns {type(terms).__name__}, not reparam.objectives.Terms"
-        for term, value in {"total": terms.total, **{k: t.value for k, t in terms.named.items()}}.items():
+        for term, value in terms.by_name().items():
             assert value.shape == (n,), (
                 f"term '{term}' of {player.name} is {tuple(value.shape)}, not one number an image"
             )

@@ -28,6 +28,10 @@ class Terms:
     total: Tensor
     named: dict[str, Term]
 
+    def by_name(self) -> dict[str, Tensor]:
+        """The total and the named terms, [B] each."""
+        return {"total": self.total, **{name: term.value for name, term in self.named.items()}}
+
 
 @dataclass(frozen=True)
 class Player:

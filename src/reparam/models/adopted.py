@@ -113,7 +113,7 @@ def calls_of(made: object, what: str = "the model") -> Calls:
 
 
 def as_one(made: object) -> nn.Module:
-    """A module as it is, a pair of them as one."""
+    """The module itself, or one module that holds both of a pair."""
     if isinstance(made, nn.Module):
         return made
     return nn.ModuleDict(dict(zip(("encoder", "decoder"), made, strict=True)))  # type: ignore[call-overload]

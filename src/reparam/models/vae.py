@@ -44,7 +44,7 @@ class VAEOptions(AutoencoderOptions):
             raise ConfigError("free-bits floor the closed-form KL: use gradient 'analytic' with them")
 
 
-def build(options: VAEOptions, spec: Spec) -> Model:
+def build(options: AutoencoderOptions, spec: Spec) -> Model:
     pair, decoder = networks(options, spec)
     return Model(
         encoder=DiagonalNormal(pair.encoder, pair.features, options.latent, ae.head(options, pair, 2 * options.latent)),

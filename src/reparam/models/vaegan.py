@@ -12,7 +12,6 @@ from pydantic import Field
 from torch import Tensor
 from torch.distributions import Independent
 
-from reparam.conditionals import DiagonalNormal, StandardNormal
 from reparam.core.batch import Batch
 from reparam.core.conditional import Discriminator
 from reparam.core.model import Model
@@ -20,8 +19,8 @@ from reparam.core.objective import Objective, Player, Term, Terms
 from reparam.core.options import InEpochs
 from reparam.core.spec import Schedule, Spec
 from reparam.distributions import Bernoulli, rsample
-from reparam.models import ae
-from reparam.models.ae import PHOTOS, AutoencoderOptions, networks
+from reparam.models import ae, vae
+from reparam.models.ae import PHOTOS, AutoencoderOptions
 from reparam.models.family import Family, Recipe
 from reparam.networks import PatchDiscriminator, last_layer, patch_size
 from reparam.objectives import ELBO, LOSSES
@@ -78,7 +77,7 @@ class Sharpened(Objective):
         pixels = math.prod(batch.x.shape[1:])
         difference, adversarial = _seen(model.discriminator, batch.x, p_x.mean)
         rest = terms.total + pixels * self.perceptual * difference
-        weight = torch.zeros(())
+        weight = rest.new_zeros(())
         if torch.is_grad_enabled():
             weight = self.adversarial * _ratio(rest, pixels * adversarial, last_layer(model.decoder).weight)
             weight = weight * (step >= self.start)
@@ -147,14 +146,11 @@ class VAEGANOptions(AutoencoderOptions):
 
 
 def build(options: VAEGANOptions, spec: Spec) -> Model:
-    pair, decoder = networks(options, spec)
+    model = vae.build(options, spec)
     patch = max(1, patch_size(*spec.image_shape[1:]) // 2)
-    return Model(
-        encoder=DiagonalNormal(pair.encoder, pair.features, options.latent, ae.head(options, pair, 2 * options.latent)),
-        prior=StandardNormal(options.latent),
-        decoder=decoder,
-        discriminator=DiscriminatorOfPatches(PatchDiscriminator(spec.image_shape, patch, options.discriminator_widths)),
-    )
+    network = PatchDiscriminator(spec.image_shape, patch, options.discriminator_widths)
+    model.discriminator = DiscriminatorOfPatches(network)
+    return model
 
 
 def objective(options: VAEGANOptions, schedule: Schedule) -> Sharpened:

@@ -27,6 +27,8 @@ from reparam.models.adopted import ADOPTED
 from reparam.networks.products import has_onednn, use_onednn
 from reparam.run.family import find_family
 
+LEAST_APART = 0.01  # epochs between validations
+
 
 @dataclass(frozen=True)
 class DataSection(DataOptions):
@@ -91,7 +93,7 @@ class TrainingOptions:
         Literal["best", "last", "ema"], Field(description="weights that the run keeps; best: lowest validation loss")
     ] = "best"
     ema: Annotated[float, Field(gt=0, lt=1, description="decay of the moving average that keep=ema uses")] = 0.999
-    validate_every: Annotated[float, Field(ge=0.01, description="epochs between validations"), InEpochs] = 1.0
+    validate_every: Annotated[float, Field(ge=LEAST_APART, description="epochs between validations"), InEpochs] = 1.0
     patience: Annotated[int, Field(ge=0, description="validations without improvement before stopping (0: never)")] = 0
     precision: Annotated[
         Literal["float32", "tf32", "bfloat16"],

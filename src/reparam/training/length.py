@@ -13,14 +13,13 @@ from typing import Any
 
 from reparam.core.options import lengths
 from reparam.errors import ConfigError
-from reparam.run.config import RunConfig
+from reparam.run.config import LEAST_APART, RunConfig
 from reparam.training import processes
 from reparam.training.loop import Loop
 
 WARM_UP = 2  # cycles that do not count: the first ones allocate memory, and compile
 MEASURED_SHARE, MEASURED_SECONDS = 0.02, 10.0  # of the minutes asked for, and at most, that the measurement takes
 FEWEST_CYCLES = 3
-LEAST_APART = 0.01  # epochs between validations, the least that the option allows
 PATIENT_STEPS = 300  # without a better validation, before a training stops
 VALIDATION_SHARE = 0.1  # of the time, at most, for validations
 

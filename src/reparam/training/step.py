@@ -30,13 +30,14 @@ class Step(nn.Module):
             terms = self.objective(self.player.name, self.model, batch, step, generator)
         if not isinstance(terms, Terms):
             raise ConfigError(f"the objective returns {type(terms).__name__}: return Terms(total, {{...}})")
-        for name, value in {"total": terms.total, **{key: term.value for key, term in terms.named.items()}}.items():
+        values = terms.by_name()
+        for name, value in values.items():
             if value.shape != batch.x.shape[:1]:
                 raise ConfigError(
                     f"'{name}' of the objective has shape {list(value.shape)} for {len(batch.x)} images: return a number for "
                     "each, and no mean over them"
                 )
-        self.names = ("total", *terms.named)
+        self.names = tuple(values)
         total = terms.total.mean()
         means = [total.detach(), *(term.value.detach().mean() for term in terms.named.values())]
         return total, torch.stack(means)

@@ -38,7 +38,6 @@ class Validator:
                 generator = keyed_generator(device, 0, "validation", number)
                 batch = make_batch(images, index, self.task, generator)
                 terms = self.objective(player, model, batch, self.last_step, generator)
-                values = {"total": terms.total, **{name: term.value for name, term in terms.named.items()}}
-                for name, value in values.items():
+                for name, value in terms.by_name().items():
                     sums[name] = sums.get(name, 0.0) + float(value.sum())
         return {name: value / len(self.images) for name, value in sums.items()}
